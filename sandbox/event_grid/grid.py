@@ -1,0 +1,207 @@
+"""The Event Grid: topics and subscriptions on a local port, served from a thread of its own."""
+
+import asyncio
+import socket
+import ssl
+import threading
+from collections.abc import Coroutine, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import uvicorn
+
+from sandbox.event_grid.delivery import Courier
+from sandbox.event_grid.destinations import shake_hands
+from sandbox.event_grid.disorder import Disorder
+from sandbox.event_grid.log import Delivery, Loss
+from sandbox.event_grid.retry import RESPONSE_TIMEOUT
+from sandbox.event_grid.schemas import Event, Schema, check_events
+from sandbox.event_grid.subscriptions import Subscription
+from sandbox.event_grid.topics import Topic, create_publishing_app
+from sandbox.event_grid.webhooks import Webhooks
+
+_START_TIMEOUT = 10.0
+_HANDSHAKE_TIMEOUT = 30.0
+
+
+class EventGrid:
+    """A small Event Grid; see the README beside it for what it does and what it does not.
+
+    `time_scale` is how many real seconds one of Event Grid's seconds takes: 0.001 turns the first
+    retry's 10 s into 10 ms. `response_timeout` is in real seconds, by default 30 s scaled.
+    `webhook_cafile` holds the certificates to trust when webhooks are https.
+    """
+
+    def __init__(
+        self,
+        *,
+        time_scale: float = 1.0,
+        response_timeout: float | None = None,
+        webhook_cafile: Path | str | None = None,
+    ) -> None:
+        if response_timeout is None:
+            response_timeout = RESPONSE_TIMEOUT * time_scale
+        self._tls = ssl.create_default_context(cafile=webhook_cafile)
+        self._courier = Courier(Webhooks(self._tls), time_scale, response_timeout)
+        self._topics: dict[str, Topic] = {}
+        self._thread: threading.Thread | None = None
+        self._ready = threading.Event()
+        self._socket: socket.socket | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._server: uvicorn.Server | None = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self) -> Self:
+        """Listen on a free local port and return when publishers are served."""
+        if self._thread is not None:
+            raise RuntimeError("the Event Grid is already started")
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._serve()), name="event-grid", daemon=True
+        )
+        self._thread.start()
+        if not self._ready.wait(_START_TIMEOUT):
+            raise RuntimeError(f"the Event Grid did not start within {_START_TIMEOUT:g} s")
+        return self
+
+    def stop(self) -> None:
+        """End the thread; what is under way is forgotten. Harmless when already stopped."""
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        if self._server is not None:
+            self._server.should_exit = True
+        thread.join(_START_TIMEOUT)
+        if self._socket is not None:
+            self._socket.close()
+
+    @property
+    def url(self) -> str:
+        """Return the address of this Event Grid."""
+        if self._thread is None or self._socket is None:
+            raise RuntimeError("the Event Grid is not started")
+        return f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+
+    @property
+    def deliveries(self) -> list[Delivery]:
+        """Return every delivery attempt so far, in order."""
+        return self._courier.log.deliveries
+
+    @property
+    def losses(self) -> list[Loss]:
+        """Return every event given up so far, dead-lettered or dropped."""
+        return self._courier.log.losses
+
+    def add_topic(
+        self,
+        name: str,
+        *,
+        resource_id: str | None = None,
+        system: bool = False,
+        key: str | None = None,
+    ) -> Topic:
+        """Add a topic and return it with its endpoint and key.
+
+        A custom topic sets its `resource_id` as the topic of its events; a system topic passes on
+        the topic, or source, that its publisher gives.
+        """
+        endpoint = f"{self.url}/topics/{name}/api/events"
+        resource_id = resource_id or f"/providers/Microsoft.EventGrid/topics/{name}"
+        if key is None:
+            topic = Topic(name, endpoint, resource_id, system=system)
+        else:
+            topic = Topic(name, endpoint, resource_id, key, system)
+        self._topics[name] = topic
+        return topic
+
+    def subscribe(self, subscription: Subscription) -> None:
+        """Add a subscription, or update the one with its name; raise HandshakeFailed."""
+        if subscription.topic not in self._topics:
+            raise ValueError(f"there is no topic {subscription.topic!r}")
+        self._run(self._subscribe(subscription), _HANDSHAKE_TIMEOUT + 5)
+
+    def unsubscribe(self, name: str) -> None:
+        """Remove a subscription; what is under way to it is dropped at its next attempt."""
+        self._courier.remove_subscription(name)
+
+    def publish(
+        self,
+        topic: str,
+        events: Sequence[Mapping[str, Any]],
+        schema: Schema = Schema.EVENT_GRID,
+    ) -> None:
+        """Publish without HTTP; raise MalformedEvents as the endpoint would answer 400."""
+        found = self._topics[topic]
+        checked = check_events(list(events), schema)
+        self._run(self._accept(found, [found.receive(fields, schema) for fields in checked]))
+
+    def set_disorder(self, disorder: Disorder) -> None:
+        """Deliver what is published from now on in this disorder."""
+        self._courier.set_disorder(disorder)
+
+    def pending(self) -> list[tuple[str, str]]:
+        """Return event id and subscription of every copy still under way, waiting included."""
+        return self._courier.log.pending
+
+    def wait_delivered(
+        self, event_id: str, timeout: float = 10.0, subscription: str | None = None
+    ) -> Delivery:
+        """Return the first successful attempt, or raise TimeoutError with the attempts so far."""
+        log = self._courier.log
+        found = log.wait_for(lambda: log.find_delivered(event_id, subscription), timeout)
+        if found is None:
+            tried = [each for each in log.deliveries if each.event_id == event_id]
+            raise TimeoutError(f"{event_id} was not delivered within {timeout:g} s: {tried}")
+        return found
+
+    def wait_idle(self, timeout: float = 10.0) -> None:
+        """Return when nothing is under way, or raise TimeoutError with what still is."""
+        log = self._courier.log
+        if not log.wait_for(log.is_idle, timeout):
+            raise TimeoutError(f"still under way after {timeout:g} s: {log.pending}")
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        app = create_publishing_app(self._topics, self._accept)
+        config = uvicorn.Config(
+            app,
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=1,
+        )
+        self._server = uvicorn.Server(config)
+        assert self._socket is not None
+        serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+        while not self._server.started and not serving.done():
+            await asyncio.sleep(0.005)
+        self._ready.set()
+        await serving
+        await self._courier.stop()
+
+    async def _accept(self, topic: Topic, events: Sequence[Event]) -> None:
+        self._courier.accept(topic.name, events)
+
+    async def _subscribe(self, subscription: Subscription) -> None:
+        async with httpx.AsyncClient(verify=self._tls, timeout=_HANDSHAKE_TIMEOUT) as client:
+            await shake_hands(subscription, client)
+        self._courier.set_subscription(subscription)
+
+    def _run[T](self, work: Coroutine[Any, Any, T], timeout: float = _START_TIMEOUT) -> T:
+        if self._loop is None or self._thread is None:
+            work.close()
+            raise RuntimeError("the Event Grid is not started")
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout)

@@ -1,0 +1,17 @@
+"""What all tests share: no setting of the machine's reaches the app."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+_OURS = ("SIGNALBOX_", "AzureWebJobs", "AZURE_", "IDENTITY_", "OTEL_", "PYTHON_APPLICATIONINSIGHTS")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_settings_from_outside() -> Iterator[None]:
+    kept = {name: value for name, value in os.environ.items() if name.startswith(_OURS)}
+    for name in kept:
+        del os.environ[name]
+    yield
+    os.environ.update(kept)
