@@ -1,0 +1,21 @@
+"""What can go wrong in the host, as its callers need to tell it apart."""
+
+
+class HostError(Exception):
+    """The host cannot run this app as it is configured; the message says what to change."""
+
+
+class InvocationFailed(Exception):
+    """The function raised; the text is the worker's message, `stack_trace` its Python trace."""
+
+    def __init__(self, message: str, stack_trace: str = "") -> None:
+        super().__init__(message)
+        self.stack_trace = stack_trace
+
+
+class WorkerExited(InvocationFailed):
+    """The worker process ended while the function ran: nobody knows how far it came."""
+
+
+class FunctionTimedOut(InvocationFailed):
+    """The function ran longer than host.json's `functionTimeout`; its worker was killed."""

@@ -1,0 +1,173 @@
+"""Keeps one worker alive, and runs functions on whichever worker lives now."""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from sandbox.functions_host.errors import (
+    FunctionTimedOut,
+    HostError,
+    InvocationFailed,
+    WorkerExited,
+)
+from sandbox.functions_host.functions import Function
+from sandbox.functions_host.protocol import Value
+from sandbox.functions_host.trace_context import new_trace
+from sandbox.functions_host.worker_process import START_LIMIT_SECONDS, WorkerProcess
+
+_FIRST_BACKOFF_SECONDS = 0.1
+_LONGEST_BACKOFF_SECONDS = 5.0
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass
+class InvocationCounts:
+    """How often one function ran, and how that ended."""
+
+    started: int = 0
+    succeeded: int = 0
+    failed: int = 0
+
+    @property
+    def running(self) -> int:
+        """Return how many have not ended yet."""
+        return self.started - self.succeeded - self.failed
+
+
+@dataclass(frozen=True)
+class Input:
+    """What a trigger hands to its function."""
+
+    value: Value
+    metadata: Mapping[str, Value] = field(default_factory=dict)
+    trace: Mapping[str, str] = field(default_factory=new_trace)
+
+
+class Supervisor:
+    """The worker, restarted whenever it exits, and the invocations that run on it."""
+
+    def __init__(
+        self,
+        app_dir: Path,
+        settings: Mapping[str, str],
+        function_timeout: timedelta | None,
+        log: Callable[[str], None],
+        log_level: str,
+    ) -> None:
+        self.restarts = 0
+        self.counts: dict[str, InvocationCounts] = {}
+        self.first_completed_at: datetime | None = None
+        self._app_dir = app_dir
+        self._settings = settings
+        self._timeout = function_timeout.total_seconds() if function_timeout else None
+        self._log = log
+        self._log_level = log_level
+        self._ready = asyncio.Event()
+        self._stopped = False
+
+    async def start(self) -> Mapping[str, Function]:
+        """Start the first worker and return the app's functions."""
+        self._worker = await self._start_worker()
+        self.counts = {name: InvocationCounts() for name in self._worker.functions}
+        self._ready.set()
+        self._keeper = asyncio.create_task(self._keep_alive())
+        return self._worker.functions
+
+    async def stop(self) -> None:
+        """End the worker for good; what still runs on it fails."""
+        self._keeper.cancel()
+        await asyncio.wait([self._keeper])
+        await self._worker.end()
+        # Whoever waits for the next worker learns that there is none.
+        self._stopped = True
+        self._ready.set()
+
+    @property
+    def pid(self) -> int:
+        """Return the process id of the newest worker."""
+        return self._worker.pid
+
+    async def living_worker(self) -> WorkerProcess:
+        """Wait until a worker runs, and return it; WorkerExited when the host has stopped."""
+        while True:
+            await self._ready.wait()
+            if self._stopped:
+                raise WorkerExited("the host has stopped")
+            if self._worker.alive:
+                return self._worker
+            # It has just died, and is replaced as soon as that is noticed.
+            self._ready.clear()
+
+    def kill(self) -> None:
+        """Kill the worker, as a crash would; the next one is started by itself."""
+        self._ready.clear()
+        self._worker.kill()
+
+    async def invoke(self, function: Function, given: Input) -> Value | None:
+        """Run a function and return its `$return` value; InvocationFailed in all other cases."""
+        counts = self.counts[function.name]
+        counts.started += 1
+        try:
+            answer = await self._run(function, given)
+        except BaseException as error:
+            counts.failed += 1
+            self._note_completed()
+            if isinstance(error, InvocationFailed):
+                _logger.warning("%s failed: %s\n%s", function.name, error, error.stack_trace)
+            raise
+        counts.succeeded += 1
+        self._note_completed()
+        return answer
+
+    async def _run(self, function: Function, given: Input) -> Value | None:
+        try:
+            worker = await asyncio.wait_for(self.living_worker(), START_LIMIT_SECONDS)
+        except TimeoutError:
+            raise WorkerExited("no worker is running") from None
+        request = {
+            "type": "invoke",
+            "id": str(uuid.uuid4()),
+            "function_id": function.id,
+            "input": function.trigger["name"],
+            "data": given.value,
+            "metadata": given.metadata,
+            "trace": given.trace,
+        }
+        try:
+            return await asyncio.wait_for(worker.invoke(request), self._timeout)
+        except TimeoutError:
+            # A thread cannot be stopped from outside: like the real host, give up the process.
+            if worker is self._worker:
+                self.kill()
+            raise FunctionTimedOut(
+                f"Timeout value of {self._timeout:g} s exceeded by function: {function.name}"
+            ) from None
+
+    def _note_completed(self) -> None:
+        if self.first_completed_at is None:
+            self.first_completed_at = datetime.now(UTC)
+
+    async def _keep_alive(self) -> None:
+        backoff = _FIRST_BACKOFF_SECONDS
+        while True:
+            await self._worker.exited()
+            self._ready.clear()
+            _logger.warning("worker %d exited; starting another", self._worker.pid)
+            await asyncio.sleep(backoff)
+            try:
+                self._worker = await self._start_worker()
+            except HostError as error:
+                _logger.error("worker did not start again: %s", error)  # noqa: TRY400 - told whole
+                backoff = min(backoff * 2, _LONGEST_BACKOFF_SECONDS)
+                continue
+            backoff = _FIRST_BACKOFF_SECONDS
+            self.restarts += 1
+            self._ready.set()
+
+    async def _start_worker(self) -> WorkerProcess:
+        return await WorkerProcess.start(self._app_dir, self._settings, self._log, self._log_level)
