@@ -1,0 +1,63 @@
+"""Run the emulator until it is told to stop; its addresses are printed as one line of JSON."""
+
+import argparse
+import json
+import signal
+from pathlib import Path
+
+from sandbox.workspace.server import WorkspaceEmulator
+from sandbox.workspace.settings import Settings
+
+
+def main() -> None:
+    """Parse the command line, serve, and end on SIGINT or SIGTERM."""
+    arguments = vars(_parser().parse_args())
+    arguments["workspaces"] = tuple(arguments["workspaces"]) or ("workspace",)
+    arguments["quotas"] = {family: int(cores) for family, cores in arguments["quotas"]}
+    endings = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, endings)
+    with WorkspaceEmulator(Settings(**arguments)) as emulator:
+        addresses = {
+            "url": emulator.url,
+            "identity_url": emulator.identity_url,
+            "control_url": emulator.control_url,
+            "ca_path": str(emulator.ca_path),
+        }
+        print(json.dumps(addresses), flush=True)
+        signal.sigwait(endings)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m sandbox.workspace",
+        description=__doc__,
+        argument_default=argparse.SUPPRESS,
+    )
+    add = parser.add_argument
+    add("--port", type=int, help="https port of ARM and scoring; 0 picks one")
+    add("--control-port", type=int, help="http port of identity and control; 0 picks one")
+    add("--ca-folder", type=Path, required=True, help="where the CA's PEM is written")
+    add("--workspace", dest="workspaces", action="append", default=[], help="repeatable")
+    add("--subscription")
+    add("--resource-group")
+    add("--location")
+    add("--tenant")
+    add("--identity-header", help="what clients must send as X-IDENTITY-HEADER")
+    add("--topic-url", help="where events are posted")
+    add("--topic-key", help="sent as aeg-sas-key")
+    add("--publish-model-deployed", action="store_true")
+    add("--speed", type=float, help="emulated seconds per real second")
+    add("--seed", type=int)
+    add(
+        "--quota",
+        dest="quotas",
+        metavar="FAMILY=CORES",
+        type=lambda text: text.split("=", 1),
+        action="append",
+        default=[],
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    main()

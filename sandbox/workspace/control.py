@@ -1,0 +1,261 @@
+"""A client of the control surface: what tests and demonstrations program the emulator with."""
+
+import uuid
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+type Json = dict[str, Any]
+
+_CRASH_LOG = (
+    "Traceback (most recent call last):",
+    '  File "/var/azureml-server/entry.py", line 1, in <module>',
+    "    import create_app",
+    "ModuleNotFoundError: No module named 'sklearn'",
+    "Worker failed to boot.",
+)
+_TROUBLESHOOTING = "Please see troubleshooting guide, available here: https://aka.ms/oe-tsg#error-"
+
+
+class Control:
+    """Programs one emulator.
+
+    Names of workspaces, endpoints, deployments, models and versions are globs and default to all.
+    Methods that set a rule return its id; `times` ends it after so many uses and `duration` after
+    so many emulated seconds. The rule set last wins.
+    """
+
+    def __init__(self, url: str) -> None:
+        # Plain HTTP: loading the world's certificate authorities would be for nothing.
+        self._http = httpx.Client(base_url=url, timeout=30, verify=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection to the emulator."""
+        self._http.close()
+
+    # What takes how long
+
+    def provisioning(self, seconds: float, operation: str = "*", **names: str) -> str:
+        """Make operations take so many emulated seconds; `operation` is a glob.
+
+        The operations are endpoint_create, endpoint_update (traffic too), endpoint_delete,
+        deployment_create, deployment_update and deployment_delete.
+        """
+        return self.rule("provisioning", names, seconds=seconds, operation=operation)
+
+    def latency(self, seconds: float, path: str = "*", method: str = "*") -> str:
+        """Make ARM requests wait so many real seconds."""
+        return self.rule("latency", {}, seconds=seconds, path=path, method=method)
+
+    # What fails
+
+    def fail_deployment(
+        self,
+        *,
+        code: str = "ResourceNotReady",
+        message: str | None = None,
+        logs: Sequence[str] | None = None,
+        operation: str = "deployment_[cu]*",
+        times: int | None = None,
+        **names: str,
+    ) -> str:
+        """Make creations and updates of deployments fail after they were accepted.
+
+        The usual failure is a crash; other codes are ImageBuildFailure, OutOfCapacity and so on.
+        """
+        crashed = code == "ResourceNotReady"
+        usual = "User container has crashed or terminated" if crashed else f"{code} happened"
+        log = logs if logs is not None else _CRASH_LOG if crashed else ()
+        return self.rule(
+            "fail_operation",
+            names,
+            times=times,
+            operation=operation,
+            code=code,
+            message=message or f"{usual}. {_TROUBLESHOOTING}{code.lower()}",
+            logs=list(log),
+        )
+
+    def cancel_deployment(self, *, times: int | None = None, **names: str) -> str:
+        """Make deployments end as Canceled, as a higher-priority operation would."""
+        message = "The operation was canceled by another operation that has a higher priority."
+        return self.rule(
+            "fail_operation",
+            names,
+            times=times,
+            code="OperationCanceled",
+            message=message,
+            status="Canceled",
+        )
+
+    def fail_endpoint(
+        self,
+        operation: str = "endpoint_update",
+        *,
+        code: str = "InternalServerError",
+        message: str = "The operation failed.",
+        times: int | None = None,
+        **names: str,
+    ) -> str:
+        """Make operations on endpoints fail after they were accepted: by default, of traffic."""
+        return self.rule(
+            "fail_operation", names, times=times, operation=operation, code=code, message=message
+        )
+
+    def quota(
+        self, limit: int, family: str = "*", *, times: int | None = None, **names: str
+    ) -> str:
+        """Set the cores of a VM family, as far as the matching deployments see."""
+        return self.rule("quota", names, times=times, limit=limit, family=family)
+
+    def throttle(
+        self,
+        *,
+        times: int | None = None,
+        duration: float | None = None,
+        retry_after: int | None = 1,
+        path: str = "*",
+        method: str = "*",
+    ) -> str:
+        """Make ARM answer 429; `retry_after` is in real seconds, None leaves it out."""
+        return self.rule(
+            "throttle",
+            {},
+            times=times,
+            duration=duration,
+            retry_after=retry_after,
+            path=path,
+            method=method,
+        )
+
+    def outage(
+        self,
+        *,
+        times: int | None = None,
+        duration: float | None = None,
+        status: int = 503,
+        drop: bool = False,
+        lose_answer: bool = False,
+        path: str = "*",
+        method: str = "*",
+    ) -> str:
+        """Make ARM answer 503 (or `status`), or drop connections without an answer.
+
+        `drop` does so before anything is done, `lose_answer` after the request was handled.
+        """
+        return self.rule(
+            "outage",
+            {},
+            times=times,
+            duration=duration,
+            status=status,
+            drop=drop,
+            lose_answer=lose_answer,
+            path=path,
+            method=method,
+        )
+
+    def scoring(
+        self,
+        *,
+        error_rate: float = 0.0,
+        model_status: int = 500,
+        reason: str = "Internal Server Error",
+        status: int | None = None,
+        latency: float = 0.0,
+        output: Any = None,
+        times: int | None = None,
+        **names: str,
+    ) -> str:
+        """Say how deployments answer.
+
+        A failure is the model's (`model_status`; callers see 424), or with `status` the
+        platform's. `latency` is in real seconds; `output` replaces the predictions.
+        """
+        return self.rule(
+            "scoring",
+            names,
+            times=times,
+            error_rate=error_rate,
+            model_status=model_status,
+            reason=reason,
+            status=status,
+            latency=latency,
+            output=output,
+        )
+
+    # Rules as such
+
+    def rule(
+        self,
+        effect: str,
+        match: dict[str, str],
+        *,
+        times: int | None = None,
+        duration: float | None = None,
+        **parameters: Any,
+    ) -> str:
+        """Set a rule of any kind; returns its id."""
+        rule_id = str(uuid.uuid4())
+        body = {"effect": effect, "match": match, "times": times, "for": duration} | parameters
+        self._send("PUT", f"/control/rules/{rule_id}", body)
+        return rule_id
+
+    def remove(self, rule_id: str) -> None:
+        """Remove a rule."""
+        self._send("DELETE", f"/control/rules/{rule_id}")
+
+    # Time
+
+    def advance(self, seconds: float) -> None:
+        """Let so many emulated seconds pass at once."""
+        self._send("PUT", "/control/clock", {"advance": seconds})
+
+    def speed(self, factor: float) -> None:
+        """Let emulated time run so many times as fast as the real one."""
+        self._send("PUT", "/control/clock", {"speed": factor})
+
+    # What happened
+
+    def requests(self) -> list[Json]:
+        """Return the ARM requests so far, polls and refused ones too; status 0 was dropped."""
+        return self._list("/control/requests")
+
+    def clear_requests(self) -> None:
+        """Forget the ARM requests so far."""
+        self._send("POST", "/control/requests/clear")
+
+    def events(self) -> list[Json]:
+        """Return the events raised: `event`, `state` and `attempts` of each."""
+        return self._list("/control/events")
+
+    def measurements(self) -> list[Json]:
+        """Return what each deployment answered, by the minute."""
+        return self._list("/control/measurements")
+
+    def reset(self) -> None:
+        """Empty the workspaces and forget everything but the clock."""
+        self._send("POST", "/control/reset")
+
+    def _list(self, path: str) -> list[Json]:
+        items: list[Json] = self._send("GET", path).json()["value"]
+        return items
+
+    def _send(self, method: str, path: str, body: Json | None = None) -> httpx.Response:
+        response = self._http.request(method, path, json=body)
+        if response.is_client_error:
+            raise ValueError(response.json()["error"]["message"])
+        return response.raise_for_status()

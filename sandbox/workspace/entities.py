@@ -1,0 +1,302 @@
+"""What a workspace holds, and how each thing looks in a response."""
+
+import secrets
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sandbox.workspace.arm import PROVIDER, Json, system_data
+from sandbox.workspace.batch_entities import BatchEndpoint
+from sandbox.workspace.rules import Subject
+
+_GUIDS = uuid.UUID("9a1b3c5d-0000-4000-8000-000000000000")
+
+
+@dataclass(slots=True, kw_only=True)
+class ModelVersion:
+    """One registered version of a model."""
+
+    name: str
+    version: str
+    type: str
+    uri: str
+    created_at: datetime
+    modified_at: datetime
+    created_by: str
+    #: Keeps versions apart that were registered in the same instant.
+    order: int
+    flavors: Json = field(default_factory=dict)
+    job_name: str | None = None
+    description: str | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+    properties: dict[str, str] = field(default_factory=dict)
+    is_archived: bool = False
+    is_anonymous: bool = False
+    stage: str | None = None
+
+    def document(self, container_id: str) -> Json:
+        """Return the version as a resource."""
+        return {
+            "id": f"{container_id}/versions/{self.version}",
+            "name": self.version,
+            "type": f"{PROVIDER}/workspaces/models/versions",
+            "systemData": system_data(self.created_at, self.modified_at, self.created_by),
+            "properties": {
+                "description": self.description,
+                "tags": dict(self.tags),
+                "properties": dict(self.properties),
+                "isArchived": self.is_archived,
+                "isAnonymous": self.is_anonymous,
+                "flavors": self.flavors,
+                "modelType": self.type,
+                "modelUri": self.uri,
+                "jobName": self.job_name,
+                "stage": self.stage,
+                "provisioningState": "Succeeded",
+            },
+        }
+
+
+@dataclass(slots=True, kw_only=True)
+class ModelContainer:
+    """A model: the name that its versions share."""
+
+    name: str
+    created_at: datetime
+    modified_at: datetime
+    created_by: str
+    description: str | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+    properties: dict[str, str] = field(default_factory=dict)
+    is_archived: bool = False
+    versions: dict[str, ModelVersion] = field(default_factory=dict)
+
+    @property
+    def next_version(self) -> str:
+        """The number that a version without a name of its own would get."""
+        numbers = (int(version) for version in self.versions if version.isdecimal())
+        return str(max(numbers, default=0) + 1)
+
+    @property
+    def latest_version(self) -> str | None:
+        """The version registered last."""
+        newest = max(self.versions.values(), key=lambda v: (v.created_at, v.order), default=None)
+        return newest.version if newest else None
+
+    def document(self, container_id: str) -> Json:
+        """Return the container as a resource."""
+        return {
+            "id": container_id,
+            "name": self.name,
+            "type": f"{PROVIDER}/workspaces/models",
+            "systemData": system_data(self.created_at, self.modified_at, self.created_by),
+            "properties": {
+                "description": self.description,
+                "tags": dict(self.tags),
+                "properties": dict(self.properties),
+                "isArchived": self.is_archived,
+                "latestVersion": self.latest_version,
+                "nextVersion": self.next_version,
+                "provisioningState": "Succeeded",
+            },
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """What a deployment is to run, and on what."""
+
+    model: ModelVersion | None
+    instance_type: str
+    instances: int
+    settings: Json
+
+
+@dataclass(slots=True, kw_only=True)
+class Deployment:
+    """One deployment of an online endpoint."""
+
+    workspace: str
+    endpoint: str
+    name: str
+    location: str
+    spec: Spec
+    created_at: datetime
+    modified_at: datetime
+    created_by: str
+    state: str = "Creating"
+    tags: dict[str, str] = field(default_factory=dict)
+    #: What answers requests: the spec of the last success, also while another is being tried.
+    serving: Spec | None = None
+    failure_logs: tuple[str, ...] = ()
+    operation_url: str = ""
+
+    @property
+    def entity(self) -> str:
+        """The name under which operations lock this deployment."""
+        return f"{self.endpoint}/{self.name}".lower()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it answers scoring requests."""
+        return self.serving is not None and self.state in {"Succeeded", "Updating"}
+
+    def subject(self) -> Subject:
+        """Return what rules match on."""
+        model = self.spec.model
+        return Subject(
+            workspace=self.workspace,
+            endpoint=self.endpoint,
+            deployment=self.name,
+            model=model.name if model else "",
+            version=model.version if model else "",
+        )
+
+    def document(self, endpoint_id: str) -> Json:
+        """Return the deployment as a resource."""
+        spec = self.spec
+        return {
+            "id": f"{endpoint_id}/deployments/{self.name}",
+            "name": self.name,
+            "type": f"{PROVIDER}/workspaces/onlineEndpoints/deployments",
+            "location": self.location,
+            "kind": "Managed",
+            "tags": dict(self.tags),
+            "sku": {"name": "Default", "capacity": spec.instances},
+            "systemData": system_data(self.created_at, self.modified_at, self.created_by),
+            "properties": spec.settings
+            | {
+                "instanceType": spec.instance_type,
+                "provisioningState": self.state,
+                "properties": {
+                    **spec.settings.get("properties", {}),
+                    "AzureAsyncOperationUri": self.operation_url,
+                },
+            },
+        }
+
+
+@dataclass(slots=True, kw_only=True)
+class Endpoint:
+    """One online endpoint."""
+
+    workspace: str
+    name: str
+    location: str
+    auth_mode: str
+    created_at: datetime
+    modified_at: datetime
+    created_by: str
+    identity: Json
+    state: str = "Creating"
+    description: str | None = None
+    public_network_access: str = "Enabled"
+    tags: dict[str, str] = field(default_factory=dict)
+    properties: dict[str, str] = field(default_factory=dict)
+    traffic: dict[str, int] = field(default_factory=dict)
+    mirror: dict[str, int] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=lambda: {"Primary": "", "Secondary": ""})
+    deployments: dict[str, Deployment] = field(default_factory=dict)
+    operation_url: str = ""
+
+    @property
+    def entity(self) -> str:
+        """The name under which operations lock this endpoint."""
+        return self.name.lower()
+
+    @property
+    def host(self) -> str:
+        """The part of the scoring address that is this endpoint's own."""
+        return f"{self.name}.{self.location}".lower()
+
+    def subject(self) -> Subject:
+        """Return what rules match on."""
+        return Subject(workspace=self.workspace, endpoint=self.name)
+
+    def entities(self) -> Iterator[str]:
+        """Yield the endpoint and its deployments, as operations lock them."""
+        yield self.entity
+        for deployment in self.deployments.values():
+            yield deployment.entity
+
+    def renew_key(self, which: str) -> None:
+        """Replace the Primary or Secondary key."""
+        self.keys[which] = secrets.token_urlsafe(24)
+
+    def document(self, endpoint_id: str, url: str) -> Json:
+        """Return the endpoint as a resource; `url` is where the data plane listens."""
+        return {
+            "id": endpoint_id,
+            "name": self.name,
+            "type": f"{PROVIDER}/workspaces/onlineEndpoints",
+            "location": self.location,
+            "kind": "Managed",
+            "tags": dict(self.tags),
+            "identity": self.identity,
+            "systemData": system_data(self.created_at, self.modified_at, self.created_by),
+            "properties": {
+                "authMode": self.auth_mode,
+                "description": self.description,
+                "publicNetworkAccess": self.public_network_access,
+                "provisioningState": self.state,
+                "scoringUri": f"{url}/inference/{self.host}/score",
+                "swaggerUri": f"{url}/inference/{self.host}/swagger.json",
+                "traffic": dict(self.traffic),
+                "mirrorTraffic": dict(self.mirror),
+                "properties": {
+                    **self.properties,
+                    "azureml.onlineendpointid": endpoint_id.lower(),
+                    "AzureAsyncOperationUri": self.operation_url,
+                },
+            },
+        }
+
+
+@dataclass(slots=True, kw_only=True)
+class Workspace:
+    """A workspace and what was created in it; keys are lower-case names."""
+
+    name: str
+    arm_id: str
+    location: str
+    created_at: datetime
+    models: dict[str, ModelContainer] = field(default_factory=dict)
+    endpoints: dict[str, Endpoint] = field(default_factory=dict)
+    batch_endpoints: dict[str, BatchEndpoint] = field(default_factory=dict)
+
+    @property
+    def guid(self) -> str:
+        """The workspace's immutable id."""
+        return str(uuid.uuid5(_GUIDS, self.arm_id.lower()))
+
+    def document(self, url: str, tenant: str) -> Json:
+        """Return the workspace as a resource; `url` is where its services listen."""
+        others = f"{self.arm_id.rsplit('/providers/', 1)[0]}/providers"
+        return {
+            "id": self.arm_id,
+            "name": self.name,
+            "type": f"{PROVIDER}/workspaces",
+            "location": self.location,
+            "kind": "Default",
+            "tags": {},
+            "sku": {"name": "Basic", "tier": "Basic"},
+            "identity": {
+                "type": "SystemAssigned",
+                "principalId": str(uuid.uuid5(_GUIDS, f"{self.arm_id}/identity")),
+                "tenantId": tenant,
+            },
+            "systemData": system_data(self.created_at, self.created_at, "emulator"),
+            "properties": {
+                "friendlyName": self.name,
+                "workspaceId": self.guid,
+                "discoveryUrl": f"{url}/discovery",
+                "mlFlowTrackingUri": f"{url.replace('https', 'azureml')}/mlflow/v1.0{self.arm_id}",
+                "storageAccount": f"{others}/Microsoft.Storage/storageAccounts/st",
+                "keyVault": f"{others}/Microsoft.KeyVault/vaults/kv",
+                "applicationInsights": f"{others}/Microsoft.Insights/components/ai",
+                "publicNetworkAccess": "Enabled",
+                "tenantId": tenant,
+                "provisioningState": "Succeeded",
+            },
+        }

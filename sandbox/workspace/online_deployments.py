@@ -1,0 +1,293 @@
+"""Deployments of managed online endpoints: what runs, on how many machines, and its log."""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from sandbox.workspace.arm import (
+    ArmRoute,
+    Json,
+    bad_argument,
+    conflict,
+    json_body,
+    object_in,
+    page,
+    refused_by_inferencing,
+    tags_in,
+)
+from sandbox.workspace.cloud import Cloud, cloud_of
+from sandbox.workspace.entities import Deployment, Endpoint, ModelVersion, Spec, Workspace
+from sandbox.workspace.events import model_deployed
+from sandbox.workspace.models import resolve_model
+from sandbox.workspace.online_endpoints import check_name
+from sandbox.workspace.operations import Operation
+from sandbox.workspace.quota import MOST_INSTANCES, vm_size
+
+MOST_DEPLOYMENTS = 20
+
+_PROBE: Json = {
+    "initialDelay": "PT10S",
+    "period": "PT10S",
+    "timeout": "PT2S",
+    "successThreshold": 1,
+    "failureThreshold": 30,
+}
+_USUAL_SETTINGS: Json = {
+    "endpointComputeType": "Managed",
+    "scaleSettings": {"scaleType": "Default"},
+    "requestSettings": {
+        "requestTimeout": "PT5S",
+        "maxConcurrentRequestsPerInstance": 1,
+        "maxQueueWait": "PT0.5S",
+    },
+    "livenessProbe": _PROBE,
+    "readinessProbe": _PROBE,
+    "environmentVariables": {},
+    "appInsightsEnabled": False,
+    "egressPublicNetworkAccess": "Enabled",
+}
+
+
+async def list_deployments(request: Request) -> Response:
+    """List the deployments of an endpoint, oldest first."""
+    cloud = cloud_of(request)
+    endpoint = cloud.endpoint(request)
+    items = [cloud.document(deployment) for deployment in endpoint.deployments.values()]
+    return JSONResponse(page(request, cloud.url, items))
+
+
+async def get_deployment(request: Request) -> Response:
+    """Return one deployment."""
+    cloud = cloud_of(request)
+    return JSONResponse(cloud.document(cloud.deployment(request)))
+
+
+async def put_deployment(request: Request) -> Response:
+    """Create a deployment, or replace what it runs."""
+    body = await json_body(request)
+    cloud = cloud_of(request)
+    endpoint = cloud.endpoint(request)
+    name = request.path_params["deployment"]
+    existing = endpoint.deployments.get(name.lower())
+    _check_can_write(cloud, endpoint, existing)
+    if existing is None:
+        check_name(name, "deployment")
+        if len(endpoint.deployments) >= MOST_DEPLOYMENTS:
+            message = f"An endpoint has at most {MOST_DEPLOYMENTS} deployments."
+            raise refused_by_inferencing("CreateDeployment", "Deployments", message)
+    spec = _parse_spec(cloud.workspace(request), body)
+    now = cloud.clock.now()
+    deployment = existing or Deployment(
+        workspace=endpoint.workspace,
+        endpoint=endpoint.name,
+        name=name,
+        location=endpoint.location,
+        spec=spec,
+        created_at=now,
+        modified_at=now,
+        created_by=request.state.caller,
+    )
+    headers = _apply(request, deployment, spec, tags_in(body), existing)
+    endpoint.deployments[name.lower()] = deployment
+    del headers["Location"]
+    return JSONResponse(cloud.document(deployment), 200 if existing else 201, headers=headers)
+
+
+async def patch_deployment(request: Request) -> Response:
+    """Change the tags or the number of instances; the contract allows nothing else here."""
+    body = await json_body(request)
+    cloud = cloud_of(request)
+    deployment = cloud.deployment(request)
+    if body.keys() - {"tags", "sku"}:
+        raise bad_argument("Only 'tags' and 'sku' of a deployment can be patched.")
+    _check_can_write(cloud, cloud.endpoint(request), deployment)
+    old = deployment.spec
+    spec = Spec(
+        model=old.model,
+        instance_type=old.instance_type,
+        instances=_instances(body) if "sku" in body else old.instances,
+        settings=old.settings,
+    )
+    tags = tags_in(body) if "tags" in body else deployment.tags
+    headers = _apply(request, deployment, spec, tags, deployment)
+    return Response(status_code=202, headers=headers)
+
+
+async def delete_deployment(request: Request) -> Response:
+    """Delete a deployment that gets no traffic."""
+    cloud = cloud_of(request)
+    endpoint = cloud.endpoint(request)
+    deployment = endpoint.deployments.get(request.path_params["deployment"].lower())
+    if deployment is None:
+        return Response(status_code=204)
+    cloud.operations.refuse_if_busy(endpoint.workspace, endpoint.entity, deployment.entity)
+    name = deployment.name
+    if endpoint.traffic.get(name) or endpoint.mirror.get(name):
+        message = f"Deployment '{name}' gets traffic; set its traffic to 0 before deleting it."
+        raise refused_by_inferencing("DeleteDeployment", "Traffic", message)
+
+    def finish(operation: Operation) -> None:
+        if operation.outcome != "Succeeded":
+            deployment.state = operation.outcome
+            return
+        del endpoint.deployments[name.lower()]
+        endpoint.traffic.pop(name, None)
+        endpoint.mirror.pop(name, None)
+
+    deployment.state = "Deleting"
+    headers = cloud.begin(request, "deployment_delete", deployment, finish, lambda: None)
+    return Response(status_code=202, headers=headers)
+
+
+async def get_logs(request: Request) -> Response:
+    """Return the last lines of a container's log."""
+    body = await json_body(request)
+    deployment = cloud_of(request).deployment(request)
+    tail, container = body.get("tail"), body.get("containerType") or "InferenceServer"
+    if tail is not None and (not isinstance(tail, int) or tail < 1):
+        raise bad_argument("'tail' must be a positive whole number.", "tail")
+    if container not in {"InferenceServer", "StorageInitializer"}:
+        raise bad_argument(f"There is no container '{container}'.", "containerType")
+    lines = _log(deployment, container)
+    return JSONResponse({"content": "\n".join(lines[-tail:] if tail else lines)})
+
+
+async def list_skus(request: Request) -> Response:
+    """List how far a deployment can be scaled."""
+    cloud = cloud_of(request)
+    deployment = cloud.deployment(request)
+    sku = {
+        "resourceType": "Microsoft.MachineLearningServices/workspaces/onlineEndpoints/deployments",
+        "sku": {"name": "Default", "tier": "Standard"},
+        "capacity": {
+            "minimum": 1,
+            "maximum": MOST_INSTANCES,
+            "default": deployment.spec.instances,
+            "scaleType": "Manual",
+        },
+    }
+    return JSONResponse(page(request, cloud.url, [sku], top="count"))
+
+
+def _check_can_write(cloud: Cloud, endpoint: Endpoint, deployment: Deployment | None) -> None:
+    name = deployment.entity if deployment else endpoint.entity
+    cloud.operations.refuse_if_busy(endpoint.workspace, endpoint.entity, name)
+    if endpoint.state != "Succeeded":
+        raise conflict(
+            f"Cannot create a deployment in endpoint {endpoint.name} because it is in "
+            f"{endpoint.state} provisioning state.",
+            endpoint.name,
+        )
+
+
+def _apply(
+    request: Request,
+    deployment: Deployment,
+    spec: Spec,
+    tags: dict[str, str],
+    existing: Deployment | None,
+) -> dict[str, str]:
+    """Check the quota and start; a refused request leaves the deployment as it was."""
+    cloud = cloud_of(request)
+    cloud.quotas.check(
+        spec, existing, deployment.subject(), cloud.deployments(), cloud.settings.subscription
+    )
+    deployment.spec, deployment.tags = spec, tags
+    deployment.modified_at = cloud.clock.now()
+    deployment.state = "Updating" if existing else "Creating"
+
+    def finish(operation: Operation) -> None:
+        deployment.state = operation.outcome
+        deployment.failure_logs = operation.logs
+        if operation.outcome == "Succeeded":
+            deployment.serving = spec
+            if cloud.settings.publish_model_deployed:
+                topic = cloud.workspace(request).arm_id
+                cloud.events.publish(model_deployed(topic, deployment, cloud.clock.now()))
+
+    kind = "deployment_update" if existing else "deployment_create"
+    return cloud.begin(request, kind, deployment, finish, lambda: cloud.document(deployment))
+
+
+def _parse_spec(workspace: Workspace, body: Json) -> Spec:
+    properties = object_in(body, "properties")
+    compute = properties.get("endpointComputeType", "Managed")
+    if compute != "Managed":
+        raise bad_argument(f"The compute type '{compute}' is not supported.", "endpointComputeType")
+    instance_type = properties.get("instanceType")
+    if not isinstance(instance_type, str) or not instance_type:
+        raise bad_argument("'instanceType' is required.", "instanceType")
+    return Spec(
+        model=_model(workspace, properties),
+        instance_type=vm_size(instance_type).name,
+        instances=_instances(body),
+        settings=_settings(properties),
+    )
+
+
+def _model(workspace: Workspace, properties: Json) -> ModelVersion | None:
+    reference = properties.get("model")
+    has_environment = bool(properties.get("environmentId"))
+    if not reference:
+        if not has_environment:
+            raise bad_argument("A deployment without a model needs an environment.", "model")
+        return None
+    model = resolve_model(workspace, str(reference))
+    has_no_code = model.type == "triton_model" or "python_function" in model.flavors
+    if not has_environment and not has_no_code:
+        raise bad_argument(
+            f"A deployment of {model.name}:{model.version}, a {model.type}, needs an environment "
+            "and a scoring script: only MLflow models with a python_function flavor and Triton "
+            "models can be deployed without code.",
+            "environmentId",
+        )
+    return model
+
+
+def _instances(body: Json) -> int:
+    count: Any = object_in(body, "sku").get("capacity", 1)
+    if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= MOST_INSTANCES:
+        message = f"The capacity must be a whole number from 1 to {MOST_INSTANCES}."
+        raise bad_argument(message, "sku.capacity")
+    return count
+
+
+def _settings(properties: Json) -> Json:
+    read_only = {"provisioningState", "instanceType"}
+    given = {k: v for k, v in properties.items() if v is not None and k not in read_only}
+    return _USUAL_SETTINGS | given
+
+
+def _log(deployment: Deployment, container: str) -> list[str]:
+    failed = deployment.state == "Failed"
+    running = "Succeeded" if deployment.is_ready else "Failed" if failed else "InProgress"
+    head = [
+        "Instance status:",
+        "SystemSetup: Succeeded",
+        "UserContainerImagePull: Succeeded",
+        "ModelDownload: Succeeded",
+        f"UserContainerStart: {running}",
+        "",
+        f"Container logs ({container}):",
+    ]
+    if container == "StorageInitializer":
+        return [*head, "Downloading model", "Model downloaded"]
+    if deployment.failure_logs:
+        return [*head, *deployment.failure_logs]
+    return [*head, "Starting AzureML Inference Server", "Listening on 0.0.0.0:31311"]
+
+
+_DEPLOYMENTS = "/onlineEndpoints/{endpoint}/deployments"
+_DEPLOYMENT = f"{_DEPLOYMENTS}/{{deployment}}"
+
+#: Paths below a workspace.
+routes: list[ArmRoute] = [
+    ("GET", _DEPLOYMENTS, list_deployments),
+    ("GET", _DEPLOYMENT, get_deployment),
+    ("PUT", _DEPLOYMENT, put_deployment),
+    ("PATCH", _DEPLOYMENT, patch_deployment),
+    ("DELETE", _DEPLOYMENT, delete_deployment),
+    ("POST", f"{_DEPLOYMENT}/getLogs", get_logs),
+    ("GET", f"{_DEPLOYMENT}/skus", list_skus),
+]

@@ -1,0 +1,232 @@
+"""The emulator as a thread: two listeners on one event loop."""
+
+import asyncio
+import re
+import socket
+import ssl
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import trustme
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
+
+from sandbox.workspace import (
+    batch_endpoints,
+    control_api,
+    locations,
+    models,
+    online_deployments,
+    online_endpoints,
+    scoring,
+    workspaces,
+)
+from sandbox.workspace.arm import PROVIDER, ArmError, ArmRoute
+from sandbox.workspace.cloud import Cloud, cloud_of
+from sandbox.workspace.gate import Gate
+from sandbox.workspace.identity import managed_identity_token
+from sandbox.workspace.settings import Settings
+
+_HOST = "127.0.0.1"
+_NAME = "localhost"
+_STOP_SECONDS = 10
+
+_SUBSCRIPTION = "/subscriptions/{subscription}"
+_WORKSPACES = f"{_SUBSCRIPTION}/resourceGroups/{{group}}/providers/{PROVIDER}/workspaces"
+_WORKSPACE = f"{_WORKSPACES}/{{workspace}}"
+_LOCATION = f"{_SUBSCRIPTION}/providers/{PROVIDER}/locations/{{location}}"
+
+#: Every kind of resource that lives in a workspace has its module here.
+_RESOURCES = (workspaces, models, online_endpoints, online_deployments, batch_endpoints)
+
+
+class WorkspaceEmulator:
+    """Machine Learning workspaces behind https, their identity and control behind http.
+
+    Use it as a context manager, or call `start` and `stop`.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._sockets = (_listen(settings.port), _listen(settings.control_port))
+        self._authority = trustme.CA()
+        self._servers: tuple[uvicorn.Server, ...] = ()
+        self._thread = threading.Thread(target=self._run, name="workspace-emulator", daemon=True)
+
+    @property
+    def url(self) -> str:
+        """Where ARM and the data plane listen."""
+        return f"https://{_NAME}:{_port(self._sockets[0])}"
+
+    @property
+    def control_url(self) -> str:
+        """Where the control surface listens."""
+        return f"http://{_HOST}:{_port(self._sockets[1])}"
+
+    @property
+    def identity_url(self) -> str:
+        """The IDENTITY_ENDPOINT of a managed identity client."""
+        return f"{self.control_url}/msi/token"
+
+    @property
+    def ca_path(self) -> Path:
+        """The certificate authority's PEM, which clients have to trust."""
+        return self.settings.ca_folder / "workspace-ca.pem"
+
+    def start(self) -> Self:
+        """Write the authority's certificate and begin to serve; returns at once."""
+        self.settings.ca_folder.mkdir(parents=True, exist_ok=True)
+        self._authority.cert_pem.write_to_path(self.ca_path)
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Stop serving and wait for the end of it."""
+        for server in self._servers:
+            server.should_exit = server.force_exit = True
+        self._thread.join(_STOP_SECONDS)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _run(self) -> None:
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        cloud = Cloud(self.settings, self.url)
+        self._servers = (
+            _server(_service_app(cloud), self._ssl_context()),
+            _server(_control_app(cloud), None),
+        )
+        async with asyncio.TaskGroup() as group:
+            background = [
+                group.create_task(cloud.operations.settle_forever()),
+                group.create_task(cloud.events.publish_forever()),
+            ]
+            pairs = zip(self._servers, self._sockets, strict=True)
+            await asyncio.gather(*(server.serve([listener]) for server, listener in pairs))
+            for task in background:
+                task.cancel()
+
+    def _ssl_context(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._authority.issue_cert(_NAME, _HOST).configure_cert(context)
+        return context
+
+
+class _Server(uvicorn.Server):
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End now; the connections that clients keep open would be waited for otherwise."""
+        for listener in self.servers:
+            listener.close()
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        await super().shutdown(sockets)
+
+
+def _service_app(cloud: Cloud) -> ASGIApp:
+    arm_routes: list[ArmRoute] = [
+        ("GET", f"{_SUBSCRIPTION}/providers/{PROVIDER}/workspaces", workspaces.list_workspaces),
+        ("GET", _WORKSPACES, workspaces.list_workspaces),
+        ("GET", _WORKSPACE, workspaces.get_workspace),
+        *((method, f"{_LOCATION}{path}", handler) for method, path, handler in locations.routes),
+        *(
+            (method, f"{_WORKSPACE}{path}", handler)
+            for module in _RESOURCES
+            for method, path, handler in module.routes
+        ),
+    ]
+    routes: list[BaseRoute] = [
+        *map(_arm_route, arm_routes),
+        *scoring.routes,
+        Route("/discovery", _discovery, methods=["GET"]),
+    ]
+    return Gate(_app(cloud, routes), cloud)
+
+
+def _control_app(cloud: Cloud) -> ASGIApp:
+    routes: list[BaseRoute] = [
+        Route("/msi/token", managed_identity_token, methods=["GET"]),
+        *control_api.routes,
+    ]
+    return _app(cloud, routes)
+
+
+def _app(cloud: Cloud, routes: list[BaseRoute]) -> Starlette:
+    handlers = {ArmError: _refuse, HTTPException: _refuse_path, Exception: _apologise}
+    app = Starlette(routes=routes, exception_handlers=handlers)
+    app.state.cloud = cloud
+    return app
+
+
+def _arm_route(route: ArmRoute) -> Route:
+    method, path, handler = route
+    made = Route(path, handler, methods=[method])
+    # Resource Manager's paths match in any case.
+    made.path_regex = re.compile(made.path_regex.pattern, re.IGNORECASE)
+    return made
+
+
+async def _discovery(request: Request) -> Response:
+    return JSONResponse({"api": cloud_of(request).url})
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ArmError)
+    return error.response()
+
+
+async def _refuse_path(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    code = {404: "InvalidResourceType", 405: "MethodNotAllowed"}.get(status, "BadRequest")
+    return ArmError(status, code, f"{request.method} {request.url.path}: {error}").response()
+
+
+async def _apologise(request: Request, error: Exception) -> Response:
+    message = f"The emulator failed: {error!r}"
+    return ArmError(500, "InternalServerError", message).response()
+
+
+def _listen(port: int) -> socket.socket:
+    # asyncio turns Nagle's delay off only where the protocol is named.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((_HOST, port))
+    # Clients may connect from now on; they are answered once the server runs.
+    listener.listen(128)
+    return listener
+
+
+def _port(listener: socket.socket) -> int:
+    port: int = listener.getsockname()[1]
+    return port
+
+
+def _server(app: ASGIApp, context: ssl.SSLContext | None) -> uvicorn.Server:
+    config = uvicorn.Config(
+        app,
+        interface="asgi3",
+        lifespan="off",
+        ws="none",
+        http="h11",
+        proxy_headers=False,
+        access_log=False,
+        log_level="warning",
+        ssl_context_factory=(lambda *_: context) if context else None,
+    )
+    return _Server(config)

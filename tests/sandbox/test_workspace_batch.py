@@ -1,0 +1,68 @@
+"""Batch endpoints: their deployments and which one is the default."""
+
+import pytest
+
+BEP = "/batchEndpoints/bep-1"
+BLUE = f"{BEP}/deployments/blue"
+
+
+def put_endpoint(arm, name="bep-1", **properties):
+    return arm.put(f"/batchEndpoints/{name}", {"properties": {"authMode": "AADToken"} | properties})
+
+
+def put_deployment(arm, model="azureml:churn:1"):
+    return arm.put(
+        BLUE, {"properties": {"model": {"referenceType": "Id", "assetId": model}, "compute": "c"}}
+    )
+
+
+@pytest.fixture
+def batch(arm):
+    arm.put_model()
+    assert put_endpoint(arm).status_code == 201
+    arm.pass_time()
+    assert put_deployment(arm).status_code == 201
+    arm.pass_time()
+    return arm
+
+
+def test_a_default_deployment_is_set_when_the_operation_has_ended(batch):
+    update = put_endpoint(batch, defaults={"deploymentName": "blue"})
+    assert update.status_code == 200
+    assert batch.properties(BEP)["defaults"]["deploymentName"] is None
+    batch.pass_time()
+    assert batch.operation(update)["status"] == "Succeeded"
+    assert batch.properties(BEP)["defaults"] == {"deploymentName": "blue"}
+    assert batch.delete(BLUE).status_code == 400
+
+
+def test_a_default_that_does_not_exist_is_refused(batch):
+    assert put_endpoint(batch, defaults={"deploymentName": "green"}).status_code == 400
+    assert put_endpoint(batch, "bep-2", defaults={"deploymentName": "blue"}).status_code == 400
+
+
+def test_a_batch_deployment_needs_a_model_of_the_workspace(batch):
+    assert put_deployment(batch, model="azureml:churn:2").status_code == 404
+    assert put_deployment(batch, model="").status_code == 400
+
+
+def test_operations_on_batch_endpoints_conflict_and_fail_too(batch, control):
+    control.fail_deployment(operation="batch_deployment_*", model="churn")
+    failed = put_deployment(batch)
+    assert put_endpoint(batch).status_code == 409
+    batch.pass_time()
+    assert batch.operation(failed)["status"] == "Failed"
+    assert batch.properties(BLUE)["provisioningState"] == "Failed"
+
+
+def test_batch_endpoints_are_listed_and_deleted(batch):
+    assert [e["name"] for e in batch.get("/batchEndpoints").json()["value"]] == ["bep-1"]
+    assert [d["name"] for d in batch.get(f"{BEP}/deployments").json()["value"]] == ["blue"]
+    assert batch.delete(BLUE).status_code == 202
+    batch.pass_time()
+    assert batch.get(BLUE).status_code == 404
+    assert batch.delete(BLUE).status_code == 204
+    assert batch.delete(BEP).status_code == 202
+    batch.pass_time()
+    assert batch.get(BEP).status_code == 404
+    assert batch.delete(BEP).status_code == 204
