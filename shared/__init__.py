@@ -1,0 +1,1 @@
+"""Signalbox: reactions to Azure Machine Learning workspace events, on Azure Functions."""

@@ -1,0 +1,215 @@
+"""Every error of the app: what happened, what becomes of it, and what a person can do about it.
+
+An error is named for the fact. Its `code` is stable (it is a metric label and a heading in
+docs/errors.md), its `disposition` decides its fate, and `failure_of` is the only place that turns
+an exception into that decision.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import ClassVar
+
+
+class Disposition(StrEnum):
+    """What becomes of a reaction that ended in an error."""
+
+    RETRY = "retry"  #: Waiting can help: bury it and replay it later.
+    PARK = "park"  #: Only a person can help: keep it until somebody decides.
+    IGNORE = "ignore"  #: There is nothing to do: record it and go on.
+
+
+class SignalboxError(Exception):
+    """An expected failure: a message with the facts, and a hint that says what to do next."""
+
+    code: ClassVar[str] = "unexpected"
+    disposition: ClassVar[Disposition] = Disposition.PARK
+    default_hint: ClassVar[str] = ""
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, retry_after: timedelta | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = self.default_hint if hint is None else hint
+        self.retry_after = retry_after
+
+
+class EventMalformed(SignalboxError):
+    """The body is not an event of the schema that it claims to have."""
+
+    code = "event.malformed"
+    default_hint = "Compare it with the Event Grid schema for Azure Machine Learning."
+
+
+class WorkspaceForeign(SignalboxError):
+    """The event comes from a workspace that reactions.yaml does not list."""
+
+    code = "event.foreign_workspace"
+    disposition = Disposition.IGNORE
+    default_hint = "List the workspace under `workspaces:` if its events are meant to be handled."
+
+
+class ReactionsInvalid(SignalboxError):
+    """The reactions file has errors; the message lists all of them."""
+
+    code = "reactions.invalid"
+    default_hint = "Run `python manage.py check` and mend what it prints."
+
+
+class ReactionGone(SignalboxError):
+    """A letter names a reaction that the reactions file no longer has."""
+
+    code = "reaction.gone"
+    default_hint = "Restore the reaction under its old name, or close the letter."
+
+
+class ExpressionFailed(SignalboxError):
+    """An expression of a reaction gave no usable value for this event."""
+
+    code = "reaction.expression"
+    default_hint = "Mend the expression, then replay the letter."
+
+
+class ParamsInvalid(SignalboxError):
+    """An action's values, once rendered from the event, are not what the action takes."""
+
+    code = "action.params"
+    default_hint = "Mend the reaction, or the tag that the value came from, then replay the letter."
+
+
+class TagForbidden(SignalboxError):
+    """A model tag asks for something outside the reaction's allow-list."""
+
+    code = "deploy.tag_forbidden"
+    default_hint = "Register the model with an allowed value, or widen `tags:` in the reaction."
+
+
+class ModelUnfit(SignalboxError):
+    """The model can't be deployed without code."""
+
+    code = "deploy.model_unfit"
+    default_hint = "Register it as `mlflow_model` or `triton_model`."
+
+
+class Superseded(SignalboxError):
+    """The workspace has moved on since the event; acting now would be wrong."""
+
+    code = "superseded"
+    disposition = Disposition.IGNORE
+
+
+class WorkspaceUnreachable(SignalboxError):
+    """The workspace did not answer, or answered with a server error."""
+
+    code = "workspace.unreachable"
+    disposition = Disposition.RETRY
+
+
+class WorkspaceThrottled(SignalboxError):
+    """The workspace asked for fewer requests."""
+
+    code = "workspace.throttled"
+    disposition = Disposition.RETRY
+
+
+class WorkspaceBusy(SignalboxError):
+    """Another operation runs on the same resource."""
+
+    code = "workspace.busy"
+    disposition = Disposition.RETRY
+
+
+class WorkspaceDenied(SignalboxError):
+    """The app's identity may not do this."""
+
+    code = "workspace.denied"
+    default_hint = "Give the app's managed identity the role that docs/roles.md names."
+
+
+class WorkspaceRefused(SignalboxError):
+    """The workspace understood the request and refused it."""
+
+    code = "workspace.refused"
+
+
+class QuotaExceeded(SignalboxError):
+    """The subscription has no cores left for the deployment."""
+
+    code = "workspace.quota"
+    default_hint = "Free or request cores (Azure keeps 20% in reserve), then replay."
+
+
+class StorageUnavailable(SignalboxError):
+    """The app's own storage did not answer, or answered with a server error."""
+
+    code = "storage.unavailable"
+    disposition = Disposition.RETRY
+
+
+class ChannelDown(SignalboxError):
+    """A channel did not take the message."""
+
+    code = "channel.down"
+    disposition = Disposition.RETRY
+
+
+class ChannelUnknown(SignalboxError):
+    """No app setting holds the URL of this channel."""
+
+    code = "channel.unknown"
+    default_hint = "Set SIGNALBOX_CHANNEL_<NAME> to the channel's Apprise URL."
+
+
+class ClaimHeld(SignalboxError):
+    """Another worker holds the claim; it may finish, or its lease may run out."""
+
+    code = "claim.held"
+    disposition = Disposition.RETRY
+
+
+class BudgetSpent(SignalboxError):
+    """The trigger's time was used up before this reaction began."""
+
+    code = "deferred"
+    disposition = Disposition.RETRY
+
+
+class SettingInvalid(SignalboxError):
+    """An app setting is absent or can't be read."""
+
+    code = "setting.invalid"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """What an exception means: its code, its fate, and what to tell people."""
+
+    code: str
+    disposition: Disposition
+    reason: str
+    hint: str = ""
+    retry_after: timedelta | None = None
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Say what becomes of whatever failed with this error.
+
+    An exception that nobody foresaw is retried: a bug that strikes at random may pass, and one
+    that does not ends up parked when its letter has used up its attempts. Its text may hold
+    anything, so that only its type is told.
+    """
+    if isinstance(error, SignalboxError):
+        return Failure(
+            code=error.code,
+            disposition=error.disposition,
+            reason=error.message,
+            hint=error.hint,
+            retry_after=error.retry_after,
+        )
+    return Failure(
+        code=SignalboxError.code,
+        disposition=Disposition.RETRY,
+        reason=f"unexpected {type(error).__name__}",
+        hint="The traceback is in the log of this invocation.",
+    )

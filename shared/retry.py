@@ -1,0 +1,34 @@
+"""How long to wait before the next try: exponential, capped, jittered; the service's word first."""
+
+import random
+from collections.abc import Callable
+from datetime import timedelta
+
+#: The first wait; each further one is twice as long.
+BASE = timedelta(seconds=10)
+#: No wait of ours is longer than this.
+CAP = timedelta(hours=1)
+#: A service that asks for more than this is asked again after this.
+RETRY_AFTER_CAP = timedelta(hours=6)
+
+
+def backoff(
+    attempt: int,
+    *,
+    retry_after: timedelta | None = None,
+    base: timedelta = BASE,
+    cap: timedelta = CAP,
+    draw: Callable[[], float] = random.random,
+) -> timedelta:
+    """Return the wait before try number `attempt` + 1, where the first try is number 1.
+
+    Half of the wait is fixed and half is random, so that what failed together does not come back
+    together. A `retry_after` is a floor: coming back early is what the service asked us not to
+    do. Only one beyond RETRY_AFTER_CAP is shortened, to that.
+    """
+    exponent = min(max(attempt - 1, 0), 32)  # beyond that the cap holds anyway
+    ceiling = min(base * float(2**exponent), cap)
+    wait = ceiling / 2 + ceiling / 2 * draw()
+    if retry_after is None:
+        return wait
+    return max(wait, min(retry_after, RETRY_AFTER_CAP))

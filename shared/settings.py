@@ -1,0 +1,60 @@
+"""The app settings: read once, validated, each documented in docs/settings.md."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from shared.errors import SettingInvalid
+
+#: The folder that holds host.json: paths in settings and reactions are relative to it.
+APP_ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The app settings. `environ` is where channels and %SETTING% references are looked up."""
+
+    environ: Mapping[str, str]
+    reactions: Path
+    arm_endpoint: str
+    studio_endpoint: str
+    #: How long a claim or a tick is exclusively its holder's.
+    lease: timedelta
+    #: How long a trigger may work before it hands over what is left.
+    budget: timedelta
+    #: The first wait of a letter; later ones are longer.
+    retry_base: timedelta
+    #: How long outcomes, claims, and closed letters and rollouts are kept.
+    retention: timedelta
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """Read the settings from app settings.
+
+    Raises: SettingInvalid naming the setting, its value where it is no secret, and what it takes.
+    """
+    return Settings(
+        environ=environ,
+        reactions=APP_ROOT / environ.get("SIGNALBOX_REACTIONS", "reactions.yaml"),
+        arm_endpoint=_origin(environ, "SIGNALBOX_ARM_ENDPOINT", "https://management.azure.com"),
+        studio_endpoint=_origin(environ, "SIGNALBOX_STUDIO_ENDPOINT", "https://ml.azure.com"),
+        lease=timedelta(seconds=_number(environ, "SIGNALBOX_LEASE_SECONDS", 60)),
+        budget=timedelta(seconds=_number(environ, "SIGNALBOX_BUDGET_SECONDS", 20)),
+        retry_base=timedelta(seconds=_number(environ, "SIGNALBOX_RETRY_SECONDS", 10)),
+        retention=timedelta(days=_number(environ, "SIGNALBOX_RETENTION_DAYS", 30)),
+    )
+
+
+def _number(environ: Mapping[str, str], name: str, default: int) -> int:
+    text = environ.get(name, str(default))
+    if not text.isdecimal() or int(text) < 1:
+        raise SettingInvalid(f"{name} is {text!r}", hint=f"{name} takes a whole number above 0.")
+    return int(text)
+
+
+def _origin(environ: Mapping[str, str], name: str, default: str) -> str:
+    text = environ.get(name, default).rstrip("/")
+    if not text.startswith("https://"):
+        raise SettingInvalid(f"{name} is {text!r}", hint=f"{name} takes an https:// address.")
+    return text

@@ -1,0 +1,72 @@
+"""Every span, metric and attribute of the app, and the trace context that messages carry.
+
+Only the OpenTelemetry API is used: what is exported, and where, is the Functions worker's to say
+(docs/telemetry.md). Without an SDK all of it does nothing.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from opentelemetry import context, metrics, propagate, trace
+
+SPAN_REACT = "signalbox.react"
+SPAN_ACTION = "signalbox.action"
+SPAN_REPLAY = "signalbox.replay"
+SPAN_TICK = "signalbox.tick"
+SPAN_SWEEP = "signalbox.sweep"
+
+METRIC_OUTCOMES = "signalbox.outcomes"
+METRIC_LETTERS = "signalbox.letters"
+METRIC_ROLLOUTS = "signalbox.rollouts"
+METRIC_MESSAGES = "signalbox.messages"
+
+ATTR_EVENT_TYPE = "signalbox.event.type"
+ATTR_EVENT_KEY = "signalbox.event.key"
+ATTR_REACTION = "signalbox.reaction"
+ATTR_ACTION = "signalbox.action"
+ATTR_STATUS = "signalbox.status"
+ATTR_CODE = "signalbox.code"
+ATTR_ROLLOUT = "signalbox.rollout"
+ATTR_PHASE = "signalbox.phase"
+ATTR_CHANNEL = "signalbox.channel"
+
+#: What each counter counts.
+COUNTERS: Mapping[str, str] = {
+    METRIC_OUTCOMES: "Outcomes of reactions, by event type, reaction, status and code",
+    METRIC_LETTERS: "Letters, by status and code",
+    METRIC_ROLLOUTS: "Rollouts that entered a phase, by phase",
+    METRIC_MESSAGES: "Messages to channels, by channel and status",
+}
+
+
+@contextmanager
+def span(name: str, *, parent: str = "", **attributes: str) -> Iterator[trace.Span]:
+    """Run the block in a span; `parent` is a traceparent that a message carried."""
+    token = context.attach(propagate.extract({"traceparent": parent})) if parent else None
+    try:
+        with trace.get_tracer("signalbox").start_as_current_span(name) as current:
+            current.set_attributes({f"signalbox.{key}": value for key, value in attributes.items()})
+            yield current
+    finally:
+        if token is not None:
+            context.detach(token)
+
+
+def traceparent() -> str:
+    """Return the current trace context in W3C form; "" where there is none."""
+    carrier: dict[str, str] = {}
+    propagate.inject(carrier)
+    return carrier.get("traceparent", "")
+
+
+def count(metric: str, **attributes: str) -> None:
+    """Add one to a counter."""
+    labels = {f"signalbox.{key}": value for key, value in attributes.items()}
+    _counter(metric).add(1, labels)
+
+
+@cache
+def _counter(metric: str) -> Any:
+    return metrics.get_meter("signalbox").create_counter(metric, description=COUNTERS[metric])
