@@ -82,7 +82,7 @@ class TagForbidden(SignalboxError):
     """A model tag asks for something outside the reaction's allow-list."""
 
     code = "deploy.tag_forbidden"
-    default_hint = "Register the model with an allowed value, or widen `tags:` in the reaction."
+    default_hint = "Register the model with an allowed value, or widen `allow:` in the reaction."
 
 
 class ModelUnfit(SignalboxError):

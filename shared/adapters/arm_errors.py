@@ -1,0 +1,147 @@
+"""What the workspace's refusals mean: from an HTTP status and an error document to our errors."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from shared.clock import Clock
+from shared.errors import (
+    QuotaExceeded,
+    SignalboxError,
+    WorkspaceBusy,
+    WorkspaceDenied,
+    WorkspaceRefused,
+    WorkspaceThrottled,
+    WorkspaceUnreachable,
+)
+from shared.redact import redact
+
+#: The code under which every want of quota is told, whatever the service called it.
+OUT_OF_QUOTA = "OutOfQuota"
+
+#: How the service says so: mostly inside a BadRequest, in the text of a detail's message.
+_QUOTA = re.compile(
+    r"out ?of ?quota|not enough quota|quota ?exceeded|exceeding approved", re.IGNORECASE
+)
+#: A 400 that passes by itself: an operation on the endpoint is under way, or has outrun ours.
+_BUSY = re.compile(
+    r"in (?:creating|updating|scaling|deleting) provisioning state"
+    r"|another operation|operationcanceled",
+    re.IGNORECASE,
+)
+#: A 409 that does not: the endpoint itself is broken.
+_BROKEN = re.compile(r"in (?:failed|canceled) provisioning state", re.IGNORECASE)
+
+#: Error documents are nested; deeper than this nobody looks.
+_DEPTH_MAX = 10
+#: No service asks for more, and a timedelta holds no more than so many digits.
+_SECONDS = re.compile(r"\d{1,9}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Complaint:
+    """What an error document says. `text` is all of it, for telling what kind it is."""
+
+    code: str
+    message: str
+    text: str
+
+    @property
+    def is_quota(self) -> bool:
+        """Whether it is for want of quota."""
+        return _QUOTA.search(self.text) is not None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether another operation stands in the way."""
+        return _BUSY.search(self.text) is not None
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether the resource's own failed state stands in the way."""
+        return _BROKEN.search(self.text) is not None
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.code, self.message) if part)
+
+
+def parse_complaint(document: Any) -> Complaint:
+    """Read an error document: the innermost code and message, for the outer ones say nothing."""
+    error = document.get("error", document) if isinstance(document, Mapping) else None
+    code = message = ""
+    for node in _inward(error):
+        code = str(node.get("code") or code)
+        message = str(node.get("message") or message)
+    complaint = Complaint(
+        code=redact(code, most=100),
+        message=redact(_unwrap(message)),
+        text=json.dumps(error, default=str),
+    )
+    if not complaint.is_quota:
+        return complaint
+    return Complaint(code=OUT_OF_QUOTA, message=complaint.message, text=complaint.text)
+
+
+def refusal(
+    doing: str, status: int, document: Any, *, retry_after: timedelta | None = None
+) -> SignalboxError:
+    """Return the error that an answer with this status and body stands for."""
+    complaint = parse_complaint(document)
+    told = f"{doing}: {complaint}" if str(complaint) else f"{doing}: HTTP {status}"
+    if status in (401, 403):
+        return WorkspaceDenied(told)
+    if status == 429:
+        return WorkspaceThrottled(told, retry_after=retry_after)
+    if status == 408 or status >= 500:
+        return WorkspaceUnreachable(told, retry_after=retry_after)
+    if status in (400, 409, 422) and complaint.is_quota:
+        return QuotaExceeded(told, retry_after=retry_after)
+    in_the_way = status in (409, 412) or (status in (400, 422) and complaint.is_busy)
+    if in_the_way and not complaint.is_broken:
+        return WorkspaceBusy(told, retry_after=retry_after)
+    return WorkspaceRefused(told)
+
+
+def parse_retry_after(headers: Mapping[str, str], clock: Clock) -> timedelta | None:
+    """Return how long the service asks us to wait; None where it says nothing that makes sense."""
+    value = headers.get("retry-after", "").strip()
+    if _SECONDS.fullmatch(value):
+        return timedelta(seconds=int(value))
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(_seconds_between(clock.now(), moment), timedelta(0))
+
+
+def _seconds_between(start: datetime, end: datetime) -> timedelta:
+    return timedelta(seconds=round((end - start).total_seconds()))
+
+
+def _inward(error: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield an error and, from the outside in, the first error inside each that says anything."""
+    for _ in range(_DEPTH_MAX):
+        if not isinstance(error, Mapping):
+            return
+        yield error
+        details = error.get("details")
+        inner = [*(details if isinstance(details, list) else ())]
+        inner += [error.get("innererror"), error.get("innerError")]
+        error = next((i for i in inner if isinstance(i, Mapping) and i.get("message")), None)
+
+
+def _unwrap(message: str) -> str:
+    """Return the sentences of a message that has another service's JSON answer in it."""
+    _, brace, rest = message.partition("{")
+    try:
+        answer = json.loads(brace + rest)
+        problems = answer["errors"].items()
+        return "; ".join(f"{name}: {' '.join(texts)}" for name, texts in problems) or message
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return message

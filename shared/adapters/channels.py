@@ -1,0 +1,81 @@
+"""People's channels, through Apprise: a channel's name leads to the app setting with its URL."""
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+from shared.errors import ChannelDown, ChannelUnknown
+
+if TYPE_CHECKING:
+    import apprise
+
+_PREFIX = "SIGNALBOX_CHANNEL_"
+#: In seconds, for the whole of it: connecting to some mail servers alone may take 15.
+_TIMEOUT: Final = 10
+
+
+class AppriseChannels:
+    """The channels that the app settings name, safe to share between threads.
+
+    A channel's URL is a secret: it is in no error and no log.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        """Look channels up in these app settings, when they are used."""
+        self._environ: Final = environ
+
+    def send(self, channel: str, *, title: str, text: str, good: bool) -> None:
+        """Send one message; raise ChannelDown or ChannelUnknown.
+
+        Nothing takes longer than 10 s; the URL's own `cto` and `rto` can only shorten that. Where
+        the setting holds several URLs, all are told, and one that fails is a failure.
+        """
+        setting = setting_name(channel)
+        url = self._environ.get(setting, "").strip()
+        if not url:
+            raise ChannelUnknown(f"no channel {channel!r}: {setting} is not set")
+        import apprise
+
+        _hush()
+        # Made anew for each message: kept ones sleep between two, to spare their service.
+        notifier = _make_notifier()
+        if not notifier.add(url):
+            raise ChannelUnknown(f"no channel {channel!r}: Apprise can't read {setting}")
+        kind = apprise.NotifyType.SUCCESS if good else apprise.NotifyType.FAILURE
+        is_told = notifier.notify(
+            body=text,
+            title=title,
+            notify_type=kind,
+            body_format=apprise.NotifyFormat.TEXT,
+            timeout=_TIMEOUT,
+        )
+        if not is_told:
+            raise ChannelDown(f"channel {channel!r} did not take the message")
+
+
+def setting_name(channel: str) -> str:
+    """Return the name of the app setting that holds the channel's URL."""
+    return _PREFIX + channel.upper().replace("-", "_")
+
+
+def _make_notifier() -> "apprise.Apprise":
+    import apprise
+
+    # In memory: some services would else keep tokens on disk.
+    asset = apprise.AppriseAsset(
+        app_id="Signalbox", storage_mode=apprise.PersistentStoreMode.MEMORY
+    )
+    return apprise.Apprise(asset=asset)
+
+
+def _hush() -> None:
+    """Keep URLs out of the log.
+
+    Apprise logs what it was given when it can't read it, and the text of connection errors, which
+    has the path; urllib3 logs each request's path when it debugs. Many services have their secret
+    there. Apprise logs nothing above ERROR but that something is deprecated.
+    """
+    logging.getLogger("apprise").setLevel(logging.CRITICAL)
+    noisy = logging.getLogger("urllib3.connectionpool")
+    if noisy.getEffectiveLevel() < logging.INFO:
+        noisy.setLevel(logging.INFO)

@@ -1,0 +1,167 @@
+"""The workspace's documents: reading what ARM answers, writing what it takes. No I/O."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any, Final
+
+from shared.ports import Deployment, DeploymentSpec, Endpoint, ModelKind, ModelVersion, State
+
+type Json = Mapping[str, Any]
+
+#: How callers prove themselves to an endpoint: our words and the service's.
+AUTH_MODES: Final = MappingProxyType({"key": "Key", "aad_token": "AADToken"})
+
+#: What the service answers but does not take.
+_READ_ONLY = frozenset({"id", "name", "type", "systemData"})
+_READ_ONLY_PROPERTIES = frozenset({"provisioningState", "scoringUri", "swaggerUri", "keys"})
+#: What the service itself writes among the user's own properties.
+_SYSTEM_PROPERTIES = frozenset({"azureasyncoperationuri", "azureml.onlineendpointid"})
+
+_STATES = {state.value.lower(): state for state in State}
+_KINDS = {kind.value.replace("_", ""): kind for kind in ModelKind}
+
+
+def parse_model(name: str, version: str, document: Json) -> ModelVersion:
+    """Read a model version; its own name in the document is the version's."""
+    properties = _mapping(document, "properties")
+    return ModelVersion(
+        id=str(document.get("id") or ""),
+        name=name,
+        version=version,
+        kind=_parse_kind(properties),
+        tags=_texts(properties, "tags"),
+        properties=_texts(properties, "properties"),
+        archived=properties.get("isArchived") is True,
+        created_at=_parse_time(_mapping(document, "systemData").get("createdAt")),
+    )
+
+
+def parse_endpoint(document: Json) -> Endpoint:
+    """Read an online endpoint."""
+    properties = _mapping(document, "properties")
+    return Endpoint(
+        name=str(document.get("name") or ""),
+        state=_parse_state(properties),
+        traffic=_percents(properties, "traffic"),
+        mirror=_percents(properties, "mirrorTraffic"),
+        tags=_texts(document, "tags"),
+        scoring_uri=str(properties.get("scoringUri") or ""),
+        auth_mode=str(properties.get("authMode") or ""),
+        document=document,
+    )
+
+
+def parse_deployment(document: Json) -> Deployment:
+    """Read an online deployment."""
+    properties = _mapping(document, "properties")
+    capacity = _mapping(document, "sku").get("capacity")
+    return Deployment(
+        name=str(document.get("name") or ""),
+        state=_parse_state(properties),
+        model=str(properties.get("model") or ""),
+        operation=_texts(properties, "properties").get("AzureAsyncOperationUri", ""),
+        instance_type=str(properties.get("instanceType") or ""),
+        instance_count=capacity if isinstance(capacity, int) else 0,
+        tags=_texts(document, "tags"),
+    )
+
+
+def new_endpoint(location: str, auth_mode: str, tags: Mapping[str, str]) -> Json:
+    """Write a new endpoint that has an identity of its own; `auth_mode` is one of AUTH_MODES."""
+    return {
+        "location": location,
+        "tags": dict(tags),
+        "identity": {"type": "SystemAssigned"},
+        "properties": {"authMode": AUTH_MODES[auth_mode]},
+    }
+
+
+def new_deployment(location: str, spec: DeploymentSpec) -> Json:
+    """Write a new deployment that brings no code and no environment."""
+    return {
+        "location": location,
+        "tags": dict(spec.tags),
+        "sku": {"name": "Default", "capacity": spec.instance_count},
+        "properties": {
+            "endpointComputeType": "Managed",
+            "model": spec.model_id,
+            "instanceType": spec.instance_type,
+            "scaleSettings": {"scaleType": "Default"},
+            "appInsightsEnabled": False,
+        },
+    }
+
+
+def with_traffic(document: Json, traffic: Mapping[str, int], tags: Mapping[str, str]) -> Json:
+    """Write an endpoint as it was read, with this split and these tags on top of its own.
+
+    Raises: ValueError where nothing was read; such a write would wipe the endpoint's settings.
+    """
+    if "location" not in document or "properties" not in document:
+        raise ValueError("an endpoint can only be written from the document that was read")
+    body = {name: value for name, value in document.items() if name not in _READ_ONLY}
+    body["tags"] = _texts(document, "tags") | dict(tags)
+    body["properties"] = _writable_properties(document) | {"traffic": dict(traffic)}
+    if identity := _mapping(document, "identity"):
+        body["identity"] = _writable_identity(identity)
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def _writable_properties(document: Json) -> dict[str, Any]:
+    properties = {
+        name: value
+        for name, value in _mapping(document, "properties").items()
+        if name not in _READ_ONLY_PROPERTIES and value is not None
+    }
+    if own := _texts(properties, "properties"):
+        properties["properties"] = {
+            name: value for name, value in own.items() if name.lower() not in _SYSTEM_PROPERTIES
+        }
+    return properties
+
+
+def _writable_identity(identity: Json) -> Json:
+    body: dict[str, Any] = {"type": identity.get("type")}
+    if assigned := _mapping(identity, "userAssignedIdentities"):
+        # They are named by their keys; the ids inside are the service's to fill in.
+        body["userAssignedIdentities"] = {name: {} for name in assigned}
+    return body
+
+
+def _parse_state(properties: Json) -> State:
+    # A state that did not exist when this was written is taken for work under way: to wait is
+    # the one reading that does no harm.
+    return _STATES.get(str(properties.get("provisioningState")).lower(), State.UPDATING)
+
+
+def _parse_kind(properties: Json) -> str:
+    stored = str(properties.get("modelType") or "")
+    if stored:
+        # "mlflow_model" from the SDK and the CLI, "MLFlowModel" from other clients.
+        return _KINDS.get(stored.replace("_", "").lower(), stored)
+    has_python = "python_function" in _mapping(properties, "flavors")
+    return ModelKind.MLFLOW if has_python else ModelKind.CUSTOM
+
+
+def _parse_time(text: Any) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _mapping(document: Json, name: str) -> Json:
+    value = document.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _texts(document: Json, name: str) -> dict[str, str]:
+    found = _mapping(document, name).items()
+    return {str(key): "" if value is None else str(value) for key, value in found}
+
+
+def _percents(properties: Json, name: str) -> dict[str, int]:
+    found = _mapping(properties, name).items()
+    return {str(key): value for key, value in found if isinstance(value, int)}

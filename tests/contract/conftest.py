@@ -1,0 +1,178 @@
+"""What the contract suites run on: each port in memory and for real, each built on its own."""
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from threading import Event
+from typing import Any
+
+import pytest
+from azure.core.credentials import AccessToken
+
+from sandbox.azurite import Azurite, AzuriteMissing
+from sandbox.workspace.control import Control
+from sandbox.workspace.identity import issue_token
+from sandbox.workspace.server import WorkspaceEmulator
+from sandbox.workspace.settings import Settings
+from shared.adapters.memory import MemoryBlobs, MemoryQueues, MemoryTables
+from shared.adapters.storage import StorageAccount
+from shared.adapters.workspaces import ArmWorkspaces
+from shared.events import Workspace
+from shared.ports import Blobs, Queues, Tables
+
+BACKENDS = ("memory", "azurite")
+WORKSPACE = Workspace(subscription="sub-1", resource_group="rg-1", name="ws-a")
+
+
+class FakeClock:
+    """A clock that moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.time = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self.time
+
+    def advance(self, by: timedelta) -> None:
+        self.time += by
+
+
+class FakeCredential:
+    """Signs in at the emulator; counts how often it was asked."""
+
+    def __init__(self) -> None:
+        self.scopes: list[str] = []
+
+    def get_token(self, *scopes: str, **_: Any) -> AccessToken:
+        self.scopes.append(scopes[0])
+        audience = scopes[0].removesuffix("/.default")
+        return AccessToken(issue_token(audience, "tenant", "client"), 4_102_444_800)
+
+
+@dataclass(frozen=True)
+class QueueBench:
+    """Queues, and a way to let a short time pass for them."""
+
+    queues: Queues
+    elapse: Callable[[timedelta], object]
+
+    def receive_within(self, queue: str, limit: timedelta) -> tuple[str, ...]:
+        """Receive the first messages that become visible within the limit."""
+        step = timedelta(milliseconds=100)
+        for _ in range(limit // step):
+            if found := self.queues.receive(queue):
+                return tuple(message.text for message in found)
+            self.elapse(step)
+        return ()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def name() -> str:
+    """A name that no other test uses, legal for tables, queues and containers."""
+    return f"t{uuid.uuid4().hex[:20]}"
+
+
+@pytest.fixture(scope="session")
+def azurite() -> Iterator[Azurite]:
+    try:
+        running = Azurite().start()
+    except AzuriteMissing:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip("Azurite is not installed: run `make setup`")
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def account(azurite: Azurite) -> StorageAccount:
+    def no_credential() -> Any:
+        raise AssertionError("a connection string needs no credential")
+
+    return StorageAccount({"AzureWebJobsStorage": azurite.connection_string}, no_credential)
+
+
+@pytest.fixture(params=BACKENDS)
+def tables(request: pytest.FixtureRequest) -> Iterator[Tables]:
+    if request.param == "memory":
+        yield MemoryTables()
+        return
+    from shared.adapters.tables import AzureTables
+
+    with request.getfixturevalue("account").table_client() as client:
+        yield AzureTables(lambda: client)
+
+
+@pytest.fixture(params=BACKENDS)
+def bench(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[QueueBench]:
+    if request.param == "memory":
+        yield QueueBench(MemoryQueues(clock), clock.advance)
+        return
+    from shared.adapters.queues import AzureQueues
+
+    never = Event()
+    with request.getfixturevalue("account").queue_client() as client:
+        queues = AzureQueues(lambda: client)
+        yield QueueBench(queues, lambda time: never.wait(time.total_seconds()))
+
+
+@pytest.fixture
+def queues(bench: QueueBench) -> Queues:
+    return bench.queues
+
+
+@pytest.fixture(params=BACKENDS)
+def blobs(request: pytest.FixtureRequest) -> Iterator[Blobs]:
+    if request.param == "memory":
+        yield MemoryBlobs()
+        return
+    from shared.adapters.blobs import AzureBlobs
+
+    with request.getfixturevalue("account").blob_client() as client:
+        yield AzureBlobs(lambda: client)
+
+
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkspaceEmulator]:
+    settings = Settings(
+        ca_folder=tmp_path_factory.mktemp("ca"),
+        workspaces=(WORKSPACE.name,),
+        subscription=WORKSPACE.subscription,
+        resource_group=WORKSPACE.resource_group,
+    )
+    with WorkspaceEmulator(settings) as running:
+        yield running
+
+
+@pytest.fixture
+def control(emulator: WorkspaceEmulator) -> Iterator[Control]:
+    with Control(emulator.control_url) as control:
+        control.reset()
+        yield control
+
+
+@pytest.fixture
+def credential() -> FakeCredential:
+    return FakeCredential()
+
+
+@pytest.fixture
+def workspaces(
+    emulator: WorkspaceEmulator, control: Control, credential: FakeCredential, clock: FakeClock
+) -> Iterator[ArmWorkspaces]:
+    adapter = ArmWorkspaces(
+        lambda: credential,
+        arm_endpoint=emulator.url,
+        ca_path=str(emulator.ca_path),
+        clock=clock,
+    )
+    with closing(adapter):
+        yield adapter

@@ -1,0 +1,99 @@
+"""What we write is what azure-ai-ml writes for the same thing, but for what we say on purpose.
+
+In a module of its own, because importing azure-ai-ml takes two seconds.
+"""
+
+import warnings
+from typing import Any
+
+import pytest
+from marshmallow.warnings import Marshmallow4Warning
+
+from shared.adapters.arm import API_VERSION
+from shared.adapters.documents import new_deployment, new_endpoint, with_traffic
+from shared.ports import DeploymentSpec
+
+MODEL = (
+    "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w"
+    "/models/churn/versions/7"
+)
+with warnings.catch_warnings():
+    # The SDK builds its schemas, in a way that its marshmallow deprecates, when imported.
+    warnings.simplefilter("ignore", Marshmallow4Warning)
+    from azure.ai.ml._restclient.arm_ml_service import models
+    from azure.ai.ml._restclient.arm_ml_service._configuration import (
+        MachineLearningServicesMgmtClientConfiguration as SdkConfiguration,
+    )
+    from azure.ai.ml.entities import ManagedOnlineDeployment, ManagedOnlineEndpoint
+
+pytestmark = pytest.mark.filterwarnings("ignore::marshmallow.warnings.Marshmallow4Warning")
+
+TAGS = {"by": "signalbox"}
+
+
+def plain(body: Any) -> Any:
+    """Return the SDK's body without the empty maps that it adds."""
+    if not isinstance(body, dict):
+        return body
+    kept = {name: plain(value) for name, value in body.items()}
+    return {name: value for name, value in kept.items() if value not in ({}, None)}
+
+
+def test_a_new_deployment_is_written_as_the_sdk_writes_it() -> None:
+    entity = ManagedOnlineDeployment(
+        name="blue",
+        endpoint_name="ep-1",
+        model=MODEL,
+        instance_type="Standard_DS3_v2",
+        instance_count=2,
+        tags=TAGS,
+    )
+    theirs = plain(entity._to_rest_object(location="westeurope").as_dict())
+    # The service's default, said aloud: without it older clients can't read what we made.
+    theirs["properties"]["scaleSettings"] = {"scaleType": "Default"}
+    spec = DeploymentSpec(
+        model_id=MODEL, instance_type="Standard_DS3_v2", instance_count=2, tags=TAGS
+    )
+    assert new_deployment("westeurope", spec) == theirs
+
+
+def test_a_new_endpoint_is_written_as_the_sdk_writes_it() -> None:
+    for auth_mode in ("key", "aad_token"):
+        entity = ManagedOnlineEndpoint(name="ep-1", auth_mode=auth_mode, tags=TAGS)
+        theirs = plain(entity._to_rest_online_endpoint(location="westeurope").as_dict())
+        assert new_endpoint("westeurope", auth_mode, TAGS) == theirs
+
+
+def test_an_endpoint_is_written_back_as_the_sdk_writes_it() -> None:
+    document = {
+        "id": f"{MODEL}/../onlineEndpoints/ep-1",
+        "name": "ep-1",
+        "type": "Microsoft.MachineLearningServices/workspaces/onlineEndpoints",
+        "location": "westeurope",
+        "kind": "Managed",
+        "tags": {"team": "growth"},
+        "identity": {"type": "SystemAssigned", "principalId": "p", "tenantId": "t"},
+        "properties": {
+            "authMode": "Key",
+            "description": "who leaves",
+            "provisioningState": "Succeeded",
+            "publicNetworkAccess": "Disabled",
+            "scoringUri": "https://ep-1.westeurope.inference.ml.azure.com/score",
+            "traffic": {"blue": 100},
+            "mirrorTraffic": {"green": 10},
+            "properties": {"owner": "me"},
+        },
+    }
+    entity = ManagedOnlineEndpoint._from_rest_object(models.OnlineEndpoint(document))
+    entity.traffic = {"blue": 90, "green": 10}
+    entity.tags = {**entity.tags, "by": "signalbox"}
+    theirs = plain(entity._to_rest_online_endpoint(location="westeurope").as_dict())
+    ours = with_traffic(document, {"blue": 90, "green": 10}, TAGS)
+    assert ours.pop("kind") == "Managed"  # The SDK loses it.
+    assert ours["identity"] == {"type": theirs["identity"]["type"]}
+    assert ours | {"identity": None} == theirs | {"identity": None}
+
+
+def test_the_version_that_we_speak_is_the_one_that_the_sdks_client_was_made_for() -> None:
+    configuration = SdkConfiguration(credential=object(), subscription_id="s")
+    assert configuration.api_version == API_VERSION

@@ -1,0 +1,167 @@
+"""What the workspace's refusals mean."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from shared.adapters.arm_errors import parse_complaint, parse_retry_after, refusal
+from shared.errors import (
+    QuotaExceeded,
+    SignalboxError,
+    WorkspaceBusy,
+    WorkspaceDenied,
+    WorkspaceRefused,
+    WorkspaceThrottled,
+    WorkspaceUnreachable,
+)
+
+
+def error(code: str, message: str, **more: Any) -> dict[str, Any]:
+    return {"error": {"code": code, "message": message} | more}
+
+
+def wrapped(problem: dict[str, Any]) -> dict[str, Any]:
+    """As the inferencing service's refusals arrive: JSON in the text of a detail."""
+    message = f"InferencingClient HttpRequest error, error detail: {json.dumps(problem)}"
+    detail = {"code": "InferencingClientCreateDeploymentFailed", "message": message}
+    return error("BadRequest", "The request is invalid.", details=[detail])
+
+
+NO_CORES = wrapped(
+    {
+        "errors": {
+            "VmSize": [
+                "Not enough quota available for Standard_F4s_v2 in SubscriptionId x. Current "
+                "usage/limit: 0/6. Additional needed: 8 Please see troubleshooting guide, "
+                "available here: https://aka.ms/oe-tsg#error-outofquota"
+            ]
+        },
+        "title": "One or more validation errors occurred.",
+        "status": 400,
+    }
+)
+UPDATING = error(
+    "BadRequest",
+    "Cannot create a deployment in endpoint e because it is in Updating provisioning state.",
+)
+FAILED = error(
+    "Conflict",
+    "Cannot create a deployment in endpoint e because it is in Failed provisioning state.",
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "document", "expected"),
+    [
+        (400, error("BadArgument", "no"), WorkspaceRefused),
+        (400, NO_CORES, QuotaExceeded),
+        (400, error("OutOfQuota", "no"), QuotaExceeded),
+        (400, error("BadRequest", "x", details=[{"code": "OutOfQuota"}]), QuotaExceeded),
+        (409, error("QuotaExceeded", "exceeding approved DSv2 cores quota"), QuotaExceeded),
+        (422, NO_CORES, QuotaExceeded),
+        (400, UPDATING, WorkspaceBusy),
+        (400, error("OperationCanceled", "by another of higher priority"), WorkspaceBusy),
+        (409, error("Conflict", "another operation"), WorkspaceBusy),
+        (409, error("ResourceExists", "x"), WorkspaceBusy),
+        (409, {}, WorkspaceBusy),
+        (409, FAILED, WorkspaceRefused),
+        (412, {}, WorkspaceBusy),
+        (401, error("ExpiredAuthenticationToken", "x"), WorkspaceDenied),
+        (403, error("AuthorizationFailed", "x"), WorkspaceDenied),
+        (404, error("ResourceNotFound", "x"), WorkspaceRefused),
+        (307, {}, WorkspaceRefused),
+        (408, {}, WorkspaceUnreachable),
+        (429, error("TooManyRequests", "quota exceeded"), WorkspaceThrottled),
+        (500, {}, WorkspaceUnreachable),
+        (503, error("ServerBusy", "not enough quota"), WorkspaceUnreachable),
+    ],
+)
+def test_each_refusal_has_its_error(
+    status: int, document: Any, expected: type[SignalboxError]
+) -> None:
+    found = refusal("creating x", status, document)
+    assert type(found) is expected
+    assert found.message.startswith("creating x: ")
+
+
+@pytest.mark.parametrize("status", [409, 429, 503])
+def test_the_services_word_on_when_to_come_back_is_kept(status: int) -> None:
+    wait = timedelta(seconds=7)
+    assert refusal("x", status, {}, retry_after=wait).retry_after == wait
+
+
+def test_the_message_is_the_innermost_one() -> None:
+    found = refusal("creating x", 400, NO_CORES)
+    assert found.message.startswith("creating x: OutOfQuota: VmSize: Not enough quota available")
+    assert "InferencingClient" not in found.message
+    deep = error(
+        "Outer", "said nothing", details=[{"code": "Mid"}, {"code": "Inner", "message": "this"}]
+    )
+    assert (parse_complaint(deep).code, parse_complaint(deep).message) == ("Inner", "this")
+    inner = error("Outer", "said nothing", innererror={"message": "that"})
+    assert (parse_complaint(inner).code, parse_complaint(inner).message) == ("Outer", "that")
+
+
+def test_a_message_is_short_printable_and_without_secrets() -> None:
+    key = "eyJhbGciOiJub25lIn0.eyJhdWQiOiJ4In0.c2ln"
+    found = refusal("x", 400, error("Bad\x1b[31m", f"Bearer {key} " + "long " * 1000))
+    assert key not in found.message
+    assert "\x1b" not in found.message
+    assert len(found.message) < 1_150
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        None,
+        [],
+        "text",
+        {"error": None},
+        {"error": "text"},
+        {"error": {"code": None, "message": None, "details": None}},
+        {"error": {"code": 5, "message": {"a": 1}, "details": {"x": 1}}},
+        {"error": {"message": "broken { json"}},
+        {"error": {"message": 'odd {"errors": {"a": 5}}'}},
+        {"error": {"message": 'odd {"errors": 5}'}},
+        {"error": {"message": "odd {}"}},
+    ],
+)
+def test_an_odd_document_is_still_told(document: Any) -> None:
+    assert type(refusal("x", 400, document)) is WorkspaceRefused
+
+
+def test_a_document_that_never_ends_is_read_to_some_depth() -> None:
+    document: dict[str, Any] = {"code": "Deepest", "message": "deepest"}
+    for _ in range(200):
+        document = {"code": "C", "message": "m", "details": [document]}
+    assert parse_complaint({"error": document}).code == "C"
+
+
+class Noon:
+    def now(self) -> datetime:
+        return datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("0", 0),
+        ("17", 17),
+        (" 17 ", 17),
+        ("Sun, 01 Mar 2026 12:01:00 GMT", 60),
+        ("Sun, 01 Mar 2026 11:00:00 GMT", 0),
+        ("", None),
+        ("-1", None),
+        ("soon", None),
+        ("9" * 40, None),
+    ],
+)
+def test_a_wait_is_read_in_both_forms(value: str, seconds: int | None) -> None:
+    expected = None if seconds is None else timedelta(seconds=seconds)
+    assert parse_retry_after({"retry-after": value}, Noon()) == expected
+
+
+def test_no_word_is_no_wait() -> None:
+    assert parse_retry_after({}, Noon()) is None

@@ -1,0 +1,140 @@
+"""Telling people, with the real Apprise against a server of our own."""
+
+import json
+import logging
+import traceback
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from shared.adapters.channels import AppriseChannels, setting_name
+from shared.errors import ChannelDown, ChannelUnknown
+
+SECRET = "T0KEN-in-the-path"
+
+
+class Service(ThreadingHTTPServer):
+    """A web hook that keeps what it was sent."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.status = 200
+        self.bodies: list[Any] = []
+
+    @property
+    def url(self) -> str:
+        return f"json://127.0.0.1:{self.server_port}/hooks/{SECRET}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Service
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.bodies.append(json.loads(body))
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    server = Service()
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join(5)
+    server.server_close()
+
+
+def tell(url: str, *, good: bool = True) -> None:
+    channels = AppriseChannels({"SIGNALBOX_CHANNEL_ML_TEAM": url})
+    channels.send("ml-team", title="Rollout *churn*", text="90 % → 100 %\n<done>", good=good)
+
+
+@pytest.mark.parametrize(("good", "kind"), [(True, "success"), (False, "failure")])
+def test_a_message_arrives_as_it_was_written(service: Service, good: bool, kind: str) -> None:
+    tell(service.url, good=good)
+    (body,) = service.bodies
+    assert body["title"] == "Rollout *churn*"
+    assert body["message"] == "90 % → 100 %\n<done>"
+    assert body["type"] == kind
+
+
+def test_messages_do_not_wait_for_each_other(service: Service) -> None:
+    for _ in range(3):
+        tell(service.url)
+    assert len(service.bodies) == 3
+
+
+def test_all_urls_of_a_setting_are_told(service: Service) -> None:
+    tell(f"{service.url}/a, {service.url}/b")
+    assert len(service.bodies) == 2
+
+
+def test_a_service_that_fails_is_down(service: Service) -> None:
+    service.status = 500
+    with pytest.raises(ChannelDown, match="channel 'ml-team' did not take the message"):
+        tell(service.url)
+
+
+def test_one_of_two_that_fails_is_a_failure(service: Service) -> None:
+    with pytest.raises(ChannelDown):
+        tell(f"{service.url}, json://127.0.0.1:1/")
+    assert len(service.bodies) == 1
+
+
+def test_a_service_that_is_not_there_is_down(service: Service) -> None:
+    service.shutdown()
+    service.server_close()
+    with pytest.raises(ChannelDown):
+        tell(service.url)
+
+
+@pytest.mark.parametrize("channel", ["ops", "", "ML TEAM"])
+def test_a_channel_without_a_setting_is_unknown(channel: str) -> None:
+    with pytest.raises(ChannelUnknown, match="is not set"):
+        AppriseChannels({}).send(channel, title="t", text="x", good=True)
+
+
+@pytest.mark.parametrize(
+    "url", [f"nothing://{SECRET}", SECRET, f"slack://{SECRET}", f"json://:{SECRET}"]
+)
+def test_a_setting_that_is_no_url_is_unknown(url: str) -> None:
+    with pytest.raises(ChannelUnknown, match="can't read SIGNALBOX_CHANNEL_ML_TEAM"):
+        tell(url)
+
+
+def test_a_channels_name_leads_to_its_setting() -> None:
+    assert setting_name("ml-team") == "SIGNALBOX_CHANNEL_ML_TEAM"
+
+
+@pytest.mark.parametrize("case", ["taken", "failed", "gone", "unreadable"])
+def test_a_channels_url_is_in_no_error_and_no_log(
+    service: Service, caplog: pytest.LogCaptureFixture, case: str
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    told = ""
+    url = service.url
+    if case == "failed":
+        service.status = 500
+    elif case == "gone":
+        url = f"json://user:{SECRET}@127.0.0.1:1/{SECRET}"
+    elif case == "unreadable":
+        url = f"slack://{SECRET}"
+    try:
+        tell(url)
+    except (ChannelDown, ChannelUnknown) as error:
+        told = "".join(traceback.format_exception(error)) + error.hint
+    assert SECRET not in told
+    assert SECRET not in caplog.text
+    assert bool(told) == (case != "taken")
