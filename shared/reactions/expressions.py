@@ -1,0 +1,240 @@
+"""JMESPath as reactions use it: with a few functions of ours, and errors that say where."""
+
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any, ClassVar
+
+from jmespath import exceptions, functions, lexer, parser, visitor
+
+from shared.errors import ExpressionFailed
+from shared.reactions.wording import cut, told
+
+#: A node of the library's syntax tree: `type`, `children`, `value`, and our `start`.
+Node = dict[str, Any]
+
+LONGEST_EXPRESSION = 2_000
+DEEPEST_EXPRESSION = 50
+
+_TRUE_WORDS = frozenset({"true", "yes", "y", "on", "1"})
+
+
+class ExpressionSyntax(Exception):
+    """A text is no expression. `offset` is where it stops being one, from 0."""
+
+    def __init__(self, message: str, offset: int, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.offset = offset
+        self.hint = hint
+
+
+class _Functions(functions.Functions):
+    """The standard functions and ours."""
+
+    @functions.signature({"types": ["string", "null"]})
+    def _func_lower(self, text: str | None) -> str | None:
+        return None if text is None else text.lower()
+
+    @functions.signature({"types": []})
+    def _func_is_true(self, value: Any) -> bool:
+        return is_true(value)
+
+    @functions.signature({"types": ["string", "null"]}, {"types": ["string"]})
+    def _func_matches(self, text: str | None, glob: str) -> bool:
+        return text is not None and fnmatchcase(text.lower(), glob.lower())
+
+
+def is_true(value: Any) -> bool:
+    """Say whether a tag means yes, in whatever spelling: true, "True", "yes", "on", 1, "1"."""
+    if isinstance(value, str):
+        return value.strip().lower() in _TRUE_WORDS
+    return isinstance(value, bool | int | float) and value == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Arity:
+    """How many arguments a function takes: exactly `count`, or at least that."""
+
+    count: int
+    or_more: bool
+
+
+#: Every function that an expression can call.
+FUNCTIONS: Mapping[str, Arity] = {
+    name: Arity(
+        count=len(spec["signature"]),
+        or_more=bool(spec["signature"]) and bool(spec["signature"][-1].get("variadic")),
+    )
+    for name, spec in _Functions.FUNCTION_TABLE.items()
+}
+
+
+class _Parser(parser.Parser):
+    """Notes in each identifier where it begins, which the library forgets.
+
+    Should a later version of the library rename these methods, findings lose their columns and
+    nothing else.
+    """
+
+    _CACHE: ClassVar[dict[str, Any]] = {}  # not the library's: its trees have no positions
+
+    def _token_nud_unquoted_identifier(self, token: Any) -> Node:
+        return super()._token_nud_unquoted_identifier(token) | {"start": token["start"]}  # type: ignore[misc, no-any-return]
+
+    def _token_nud_quoted_identifier(self, token: Any) -> Node:
+        node = super()._token_nud_quoted_identifier(token)  # type: ignore[misc]
+        return node | {"start": token["start"], "quoted": True}  # type: ignore[no-any-return]
+
+    def _token_led_lparen(self, left: Node) -> Node:
+        return super()._token_led_lparen(left) | {"start": left.get("start")}  # type: ignore[misc, no-any-return]
+
+
+_INTERPRETER = visitor.TreeInterpreter(visitor.Options(custom_functions=_Functions()))
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """A compiled expression. Expressions are equal if they are written the same.
+
+    `conditions` are the parts of a `… && …` on the top level, () if there is none.
+    """
+
+    text: str
+    tree: Node = field(repr=False, compare=False)
+    conditions: "tuple[Expression, ...]" = field(default=(), repr=False, compare=False)
+
+    def evaluate(self, data: Mapping[str, Any]) -> Any:
+        """Return what the expression gives for the event's data.
+
+        Raises: ExpressionFailed.
+        """
+        try:
+            return _INTERPRETER.visit(self.tree, data)  # type: ignore[arg-type]
+        except exceptions.JMESPathTypeError as error:
+            raise ExpressionFailed(
+                f"`{cut(self.text)}`: {error.function_name}() can't take"
+                f" {told(error.current_value)}"
+            ) from error
+        # The library lets through whatever its functions meet: overflow, text compared with
+        # numbers, a slice step of 0.
+        except Exception as error:
+            raise ExpressionFailed(f"`{cut(self.text)}`: {cut(str(error))}") from error
+
+    def holds(self, data: Mapping[str, Any]) -> bool:
+        """Say whether the condition holds; null is false.
+
+        Raises: ExpressionFailed, also for a value that is no condition.
+        """
+        value = self.evaluate(data)
+        if value is None or isinstance(value, bool):
+            return value is True
+        raise ExpressionFailed(
+            f"`{cut(self.text)}` gave {told(value)}, expected true or false",
+            hint=f"Compare it: {cut(self.text)} == 'true', or is_true({cut(self.text)}).",
+        )
+
+    def explain(self, data: Mapping[str, Any]) -> str:
+        """Say which part of a condition that does not hold is the first that does not.
+
+        Raises: ExpressionFailed.
+        """
+        for part in self.conditions or (self,):
+            value = part.evaluate(data)
+            if value is None or value is False:
+                return f"`{cut(part.text)}` is {'null' if value is None else 'false'}"
+        return f"`{cut(self.text)}` does not hold"
+
+
+def compile_expression(text: str) -> Expression:
+    """Compile an expression.
+
+    Raises: ExpressionSyntax.
+    """
+    if len(text) > LONGEST_EXPRESSION:
+        raise ExpressionSyntax(
+            f"the expression has {len(text)} characters, at most {LONGEST_EXPRESSION} are allowed",
+            0,
+        )
+    tree = _parse(text)
+    conditions = tuple(Expression(part, _parse(part)) for part in _conjuncts(text))
+    return Expression(text, tree, conditions)
+
+
+def _parse(text: str) -> Node:
+    too_deep = ExpressionSyntax("the expression is nested too deeply", 0)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", PendingDeprecationWarning)
+            tree: Node = _Parser().parse(text).parsed  # type: ignore[assignment]
+    except PendingDeprecationWarning:
+        raise ExpressionSyntax(
+            "what is between backticks is no JSON",
+            text.find("`"),
+            "Text goes in single quotes, numbers and true or false in backticks.",
+        ) from None
+    except exceptions.JMESPathError as error:
+        raise _syntax(text, error) from error
+    except RecursionError:
+        raise too_deep from None
+    if _depth(tree) > DEEPEST_EXPRESSION:
+        raise too_deep
+    return tree
+
+
+def _depth(tree: Node) -> int:
+    deepest, todo = 0, [(tree, 1)]
+    while todo:
+        node, depth = todo.pop()
+        deepest = max(deepest, depth)
+        todo += [(child, depth + 1) for child in node["children"] if isinstance(child, dict)]
+    return deepest
+
+
+_WORD_HINTS = {
+    "and": "Write `&&`.",
+    "or": "Write `||`.",
+    "not": "Write `!` before what is not to hold.",
+    "=": "Write `==` to compare.",
+    "-": 'A name with a dash goes in double quotes: model.tags."deploy-to".',
+}
+
+
+def _syntax(text: str, error: exceptions.JMESPathError) -> ExpressionSyntax:
+    if isinstance(error, exceptions.EmptyExpressionError) or not text.strip():
+        return ExpressionSyntax("the expression is empty", 0)
+    if isinstance(error, exceptions.IncompleteExpressionError):
+        return ExpressionSyntax("the expression ends too early", len(text))
+    if not isinstance(error, exceptions.ParseError):
+        return ExpressionSyntax(cut(str(error)), 0)
+    offset = min(error.lex_position, len(text))
+    token = str(error.token_value)
+    if isinstance(error, exceptions.LexerError) and "nclosed" in error.message:
+        return ExpressionSyntax("a quote is not closed", offset, f"It begins at {cut(token)}")
+    hint = _WORD_HINTS.get(token, "")
+    if error.token_type == "NUMBER":
+        hint = "Numbers go in backticks: drift.coefficient > `0.3`."
+    if not token:
+        return ExpressionSyntax("the expression ends too early", len(text))
+    return ExpressionSyntax(f"unexpected `{cut(token)}`", offset, hint)
+
+
+def _conjuncts(text: str) -> Iterator[str]:
+    """Yield the sides of the top level's `&&`, if nothing that binds weaker is there."""
+    cuts: list[tuple[int, int]] = []
+    depth = 0
+    for token in lexer.Lexer().tokenize(text):
+        kind = token["type"]
+        if kind in ("lparen", "lbracket", "lbrace", "filter"):
+            depth += 1
+        elif kind in ("rparen", "rbracket", "rbrace"):
+            depth -= 1
+        elif depth == 0 and kind in ("or", "pipe"):
+            return
+        elif depth == 0 and kind == "and":
+            cuts.append((token["start"], token["start"] + len("&&")))
+    if cuts:
+        starts = [0, *(end for _, end in cuts)]
+        ends = [*(start for start, _ in cuts), len(text)]
+        yield from (text[start:end].strip() for start, end in zip(starts, ends, strict=True))

@@ -1,0 +1,178 @@
+"""Load a reactions file: every mistake in it is found at once, with its place and what is right."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from shared.events import Workspace
+from shared.reactions.document import Path, read_document
+from shared.reactions.model import (
+    ChannelCheck,
+    Finding,
+    Params,
+    Reaction,
+    Reactions,
+    ReactionsInvalid,
+    Severity,
+)
+from shared.reactions.reaction import ReactionReader
+from shared.reactions.render import OPEN
+from shared.reactions.report import Report, finding_at
+from shared.reactions.wording import cut, found, kind_of
+
+VERSION = 1
+
+_CHANNEL = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+_SETTING = re.compile(r"%([^%]+)%")
+_WORKSPACE_ID = re.compile(
+    r"/subscriptions/([^/\s]+)/resourceGroups/([^/\s]+)"
+    r"/providers/Microsoft\.MachineLearningServices/workspaces/([^/\s]+)/?",
+    re.IGNORECASE,
+)
+_ID_FORM = (
+    "/subscriptions/…/resourceGroups/…/providers/Microsoft.MachineLearningServices/workspaces/…"
+)
+_FORM_HINT = f"Write {_ID_FORM}, or %NAME% for an app setting that holds it."
+
+
+def load_reactions(
+    text: str,
+    *,
+    source: str = "reactions.yaml",
+    actions: Mapping[str, type[Params]],
+    settings: Mapping[str, str],
+    strict_settings: bool = True,
+) -> Reactions:
+    """Load the text of a reactions file; `source` is what messages call it.
+
+    `settings` is what `%NAME%` stands for. Without `strict_settings` one that is not set is a
+    warning and its workspace is left out, which is for checking where the settings are not.
+
+    Raises: ReactionsInvalid, with every finding.
+    """
+    document, faults = read_document(text)
+    if document is None:
+        syntax = (finding_at(fault.mark, fault.message, fault.hint) for fault in faults)
+        raise ReactionsInvalid(source, _in_order(syntax))
+    report = Report(document)
+    loaded = _Loader(report, actions, settings, strict_settings).load(document.value)
+    findings = _in_order(report.findings)
+    if loaded is None or any(item.severity is Severity.ERROR for item in findings):
+        raise ReactionsInvalid(source, findings)
+    return Reactions(
+        workspaces=loaded.workspaces,
+        channels=loaded.channels,
+        reactions=loaded.reactions,
+        warnings=findings,
+    )
+
+
+def _in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    return tuple(sorted(findings, key=lambda item: (item.line, item.column or 0)))
+
+
+class _Loader:
+    """Reads the data of one document, layer by layer; what is wrong goes to the report."""
+
+    def __init__(
+        self,
+        report: Report,
+        actions: Mapping[str, type[Params]],
+        settings: Mapping[str, str],
+        strict_settings: bool,
+    ) -> None:
+        self._report = report
+        self._actions = actions
+        self._settings = settings
+        self._strict_settings = strict_settings
+
+    def load(self, data: Any) -> Reactions | None:
+        """Return what the file holds, as far as it can be read."""
+        if not isinstance(data, dict):
+            message = f"the file should be a mapping, found {kind_of(data)}"
+            self._report.error((), message, "Begin with `version: 1`.")
+            return None
+        self._report.check_keys(
+            data, (), {"version", "workspaces", "channels", "reactions"}, "the file"
+        )
+        self._check_version(data)
+        workspaces = self._workspaces(self._list(data, "workspaces", required=True))
+        channels = self._channels(self._list(data, "channels", required=False))
+        use = ChannelCheck(frozenset(channels))
+        reactions = self._reactions(self._list(data, "reactions", required=True), use)
+        self._warn_of_unused(channels, use.named)
+        return Reactions(workspaces=workspaces, channels=channels, reactions=reactions)
+
+    def _check_version(self, data: dict[str, Any]) -> None:
+        if "version" not in data:
+            self._report.error((), "`version:` is missing", f"Begin with `version: {VERSION}`.")
+        elif data["version"] != VERSION or isinstance(data["version"], bool):
+            message = f"`version:` should be {VERSION}, found {found(data['version'])}"
+            self._report.error(("version",), message, "This app reads no other version.")
+
+    def _list(self, data: dict[str, Any], key: str, *, required: bool) -> list[Any]:
+        if key not in data:
+            if required:
+                self._report.error((), f"`{key}:` is missing", f"Add `{key}:` with a list.")
+            return []
+        value = data[key]
+        if isinstance(value, list):
+            return value
+        hint = "Begin each item on a line of its own with `- `."
+        message = f"`{key}:` should be a list, found {kind_of(value)}"
+        self._report.error((key,), message, hint, key=True)
+        return []
+
+    def _workspaces(self, items: list[Any]) -> tuple[Workspace, ...]:
+        known: dict[str, Workspace] = {}
+        for index, item in enumerate(items):
+            workspace = self._workspace(item, ("workspaces", index))
+            if workspace is not None:
+                known.setdefault(workspace.key, workspace)
+        return tuple(known.values())
+
+    def _workspace(self, item: Any, path: Path) -> Workspace | None:
+        if not isinstance(item, str):
+            self._report.error(path, f"a workspace should be text, found {found(item)}", _FORM_HINT)
+            return None
+        setting = _SETTING.fullmatch(item)
+        value = item if setting is None else self._settings.get(setting[1], "").strip()
+        if setting is not None and not value:
+            add = self._report.error if self._strict_settings else self._report.warn
+            message = f"the app setting `{cut(setting[1])}` is not set"
+            add(path, message, "Set it to the ARM id of the workspace.")
+            return None
+        match = _WORKSPACE_ID.fullmatch(value)
+        if match is None:
+            # A setting may hold a secret by mistake, so that its value is not told.
+            told = f"'{cut(item)}' is" if setting is None else f"`{item}` holds"
+            self._report.error(path, f"{told} no ARM id of a workspace", _FORM_HINT)
+            return None
+        return Workspace(subscription=match[1], resource_group=match[2], name=match[3])
+
+    def _channels(self, items: list[Any]) -> tuple[str, ...]:
+        names: list[str] = []
+        for index, item in enumerate(items):
+            path = ("channels", index)
+            if not isinstance(item, str) or not _CHANNEL.fullmatch(item):
+                message = f"a channel can't be called {found(item)}"
+                hint = "Lower-case letters, digits, - and _, a letter first."
+                self._report.error(path, message, hint)
+            elif item in names:
+                self._report.error(path, f"channel '{item}' is here twice", "Remove one.")
+            else:
+                names.append(item)
+        return tuple(names)
+
+    def _warn_of_unused(self, channels: tuple[str, ...], used: set[str]) -> None:
+        if any(OPEN in name for name in used):
+            return  # which channels an expression names, only the events know
+        for index, name in enumerate(channels):
+            if name not in used:
+                hint = "Remove it, or name it in a reaction."
+                self._report.warn(("channels", index), f"no reaction uses channel '{name}'", hint)
+
+    def _reactions(self, items: list[Any], channels: ChannelCheck) -> tuple[Reaction, ...]:
+        reader = ReactionReader(self._report, self._actions, channels)
+        read = (reader.read(item, index) for index, item in enumerate(items))
+        return tuple(reaction for reaction in read if reaction is not None)

@@ -1,0 +1,205 @@
+"""The values of actions: checked while the file is loaded, and made for one event later."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from shared.errors import ParamsInvalid
+from shared.reactions.document import Path
+from shared.reactions.model import ChannelCheck, Params, Step
+from shared.reactions.render import OPEN, Template, render
+from shared.reactions.wording import dotted, found, suggest
+
+
+@dataclass(frozen=True, slots=True)
+class ParamFault:
+    """A value that the action does not take, or a key. `path` leads there from the action."""
+
+    path: Path
+    message: str
+    hint: str = ""
+    is_of_key: bool = False
+
+
+def find_param_faults(
+    action: str, raw: Mapping[str, Any], params: type[Params], channels: ChannelCheck
+) -> tuple[ParamFault, ...]:
+    """Return what is wrong with values as written; what an expression decides is left open."""
+    try:
+        params.model_validate(raw, context=channels)
+    except ValidationError as error:
+        open_paths = tuple(_templated(raw, ()))
+        return tuple(
+            fault
+            for fault in _explain(error, action, raw, params, channels.declared)
+            if fault.is_of_key or not any(_overlap(fault.path, path) for path in open_paths)
+        )
+    return ()
+
+
+def prepare[P: Params](step: Step, data: Mapping[str, Any], params: type[P]) -> P:
+    """Return the step's values for one event, as its action takes them.
+
+    Raises: ExpressionFailed, ParamsInvalid.
+    """
+    raw = render(step, data)
+    try:
+        return params.model_validate(raw)
+    except ValidationError as error:
+        faults = _explain(error, step.action, raw, params, ())
+        told = "; ".join(fault.message + _origin(step, fault.path) for fault in faults)
+        raise ParamsInvalid(told) from error
+
+
+def _origin(step: Step, path: Path) -> str:
+    value: Any = step.params
+    for part in path:
+        if isinstance(value, Template):
+            break
+        try:
+            value = value[part]
+        except (LookupError, TypeError):
+            return ""
+    return f" (from {value.text})" if isinstance(value, Template) else ""
+
+
+def _templated(value: Any, path: Path) -> Iterator[Path]:
+    if isinstance(value, str) and OPEN in value:
+        yield path
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _templated(item, (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _templated(item, (*path, index))
+
+
+def _overlap(one: Path, two: Path) -> bool:
+    shorter = min(len(one), len(two))
+    return one[:shorter] == two[:shorter]
+
+
+_KINDS = {
+    "string": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "decimal": "a number",
+    "bool": "true or false",
+    "list": "a list",
+    "tuple": "a list",
+    "set": "a list",
+    "frozen_set": "a list",
+    "dict": "a mapping",
+    "mapping": "a mapping",
+    "model": "a mapping",
+    "none": "nothing",
+}
+_KIND_ERROR = re.compile(
+    rf"({'|'.join(_KINDS)})_(?:type|parsing|from_float|required|attributes_type)"
+)
+
+
+def _explain(
+    error: ValidationError,
+    action: str,
+    raw: Mapping[str, Any],
+    params: type[Params],
+    channels: Iterable[str],
+) -> tuple[ParamFault, ...]:
+    """Say in people's words what pydantic found, one fault for each place."""
+    by_path: dict[Path, list[ErrorDetails]] = {}
+    for details in error.errors(include_url=False):
+        by_path.setdefault(_real_path(details, raw), []).append(details)
+    return tuple(
+        _explain_one(path, details, action, params, tuple(channels))
+        for path, details in by_path.items()
+    )
+
+
+def _real_path(details: ErrorDetails, raw: Any) -> Path:
+    """Leave out what pydantic adds to a path, such as which member of a union it tried."""
+    path: Path = ()
+    *upper, last = details["loc"] or ("",)
+    for part in upper:
+        child = _child(raw, part)
+        if child is not _NOWHERE:
+            raw, path = child, (*path, part)
+    if details["loc"] and (details["type"] == "missing" or _child(raw, last) is not _NOWHERE):
+        path = (*path, last)
+    return path
+
+
+_NOWHERE = object()
+
+
+def _child(value: Any, part: str | int) -> Any:
+    if isinstance(value, Mapping) and part in value:
+        return value[part]
+    if isinstance(value, list) and isinstance(part, int) and part < len(value):
+        return value[part]
+    return _NOWHERE
+
+
+def _explain_one(
+    path: Path,
+    errors: list[ErrorDetails],
+    action: str,
+    params: type[Params],
+    channels: tuple[str, ...],
+) -> ParamFault:
+    name = f"`{dotted(path)}`" if path else f"`{action}`"
+    first = errors[0]
+    value = first["input"]
+    kinds = [match[1] for item in errors if (match := _KIND_ERROR.fullmatch(item["type"]))]
+    if kinds and len(kinds) == len(errors):
+        words = " or ".join(dict.fromkeys(_KINDS[kind] for kind in kinds))
+        quote = kinds == ["string"] and isinstance(value, bool | int | float)
+        hint = f'Put quotes around it: "{found(value)}".' if quote else ""
+        return ParamFault(path, f"{name} should be {words}, found {found(value)}", hint)
+    match first["type"]:
+        case "missing":
+            return ParamFault(path, f"`{action}` needs {name}", is_of_key=True)
+        case "extra_forbidden":
+            hint = suggest(str(path[-1]), _fields_at(params, path[:-1])) if path else ""
+            return ParamFault(path, f"`{action}` has no {name}", hint, is_of_key=True)
+        case "channel_undeclared":
+            hint = suggest(str(value), channels) or "Declare it under `channels:`."
+            return ParamFault(path, f"there is no channel {found(value)}", hint)
+        case "literal_error" | "enum":
+            expected = first.get("ctx", {}).get("expected", "")
+            hint = suggest(str(value), re.findall(r"'([^']*)'", expected))
+            return ParamFault(path, f"{name} can't be {found(value)}", hint)
+        case "value_error" | "assertion_error":
+            return ParamFault(path, f"{name}: {first.get('ctx', {}).get('error', first['msg'])}")
+    return ParamFault(path, f"{name} {_plainly(first['msg'])}, found {found(value)}")
+
+
+def _plainly(message: str) -> str:
+    """Turn pydantic's "Input should be …" into the end of a sentence about the value."""
+    message = re.sub(r"^(?:Input|String|Value|List|Dictionary|Tuple) ", "", message)
+    return message[:1].lower() + message[1:]
+
+
+def _fields_at(params: type[BaseModel], path: Path) -> set[str]:
+    """Return the fields that a model, or one nested in it, takes at the path."""
+    models = {params}
+    for part in path:
+        if isinstance(part, str):
+            models = {
+                nested
+                for model in models
+                if part in model.model_fields
+                for nested in _models_in(model.model_fields[part].annotation)
+            } or models
+    return {name for model in models for name in model.model_fields}
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)

@@ -1,0 +1,227 @@
+"""Reads one reaction of the file, layer by layer: its keys, its condition, its actions."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from shared.events import EventType
+from shared.reactions.document import Path
+from shared.reactions.expressions import Expression, ExpressionSyntax, compile_expression
+from shared.reactions.model import ChannelCheck, Params, Reaction, Step
+from shared.reactions.params import find_param_faults
+from shared.reactions.render import OPEN, compile_template
+from shared.reactions.report import Place, Report
+from shared.reactions.shapes import ExpressionFault, find_condition_faults, find_faults
+from shared.reactions.wording import cut, found, kind_of, suggest
+
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+
+
+class ReactionReader:
+    """Reads reactions, one after the other; what is wrong with them goes to the report."""
+
+    def __init__(
+        self, report: Report, actions: Mapping[str, type[Params]], channels: ChannelCheck
+    ) -> None:
+        self._report = report
+        self._actions = actions
+        self._channels = channels
+        self._lines: dict[str, int] = {}
+
+    def read(self, item: Any, index: int) -> Reaction | None:
+        """Return the reaction, as far as it can be read."""
+        path: Path = ("reactions", index)
+        if not isinstance(item, dict):
+            message = f"a reaction should be a mapping, found {found(item)}"
+            hint = "It begins with `- name: …`."
+            self._report.error(path, message, hint, reaction=f"#{index + 1}")
+            return None
+        named = item.get("name")
+        who = cut(named) if isinstance(named, str) and named else f"#{index + 1}"
+        name = self._name(item, Place(who, path))
+        return self._reaction(name or who, item, Place(who, path))
+
+    def _name(self, data: dict[str, Any], place: Place) -> str | None:
+        name = data.get("name")
+        path = (*place.path, "name")
+        if "name" not in data:
+            hint = "Give it a name that is not used yet."
+            self._report.error(path, "`name:` is missing", hint, reaction=place.reaction)
+            return None
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            message = f"a reaction can't be called {found(name)}"
+            hint = "Lower-case letters, digits and -, a letter first, at most 63 characters."
+            self._report.error(path, message, hint, reaction=place.reaction)
+            return None
+        if name in self._lines:
+            message = f"the name is taken by the reaction on line {self._lines[name]}"
+            self._report.error(path, message, "Names are unique.", reaction=place.reaction)
+        self._lines.setdefault(name, self._report.line(path))
+        return name
+
+    def _reaction(self, name: str, data: dict[str, Any], place: Place) -> Reaction | None:
+        known = {"name", "description", "enabled", "on", "when", "do"}
+        self._report.check_keys(data, place.path, known, "a reaction", place.reaction)
+        enabled = self._optional(data, "enabled", bool, True, place)
+        description = self._optional(data, "description", str, "", place)
+        on = self._event_type(data, place)
+        place = Place(place.reaction, place.path, on)
+        when = self._when(data, place)
+        do = self._steps(data, place)
+        if on is None:
+            return None
+        return Reaction(
+            name=name,
+            description=description,
+            enabled=enabled,
+            on=on,
+            when=when,
+            do=do,
+            line=self._report.line(place.path),
+        )
+
+    def _optional[T: (str, bool)](
+        self, data: dict[str, Any], key: str, kind: type[T], default: T, place: Place
+    ) -> T:
+        value = data.get(key, default)
+        if isinstance(value, kind):
+            return value
+        expected = "true or false" if kind is bool else "text"
+        message = f"`{key}:` should be {expected}, found {found(value)}"
+        self._report.error((*place.path, key), message, reaction=place.reaction)
+        return default
+
+    def _event_type(self, data: dict[str, Any], place: Place) -> EventType | None:
+        path = (*place.path, "on")
+        names = [str(item) for item in EventType]
+        value = data.get("on")
+        if isinstance(value, str) and value in names:
+            return EventType(value)
+        if "on" not in data:
+            hint = suggest("", names)
+            self._report.error(path, "`on:` is missing", hint, reaction=place.reaction)
+        elif isinstance(value, str):
+            hint = suggest(value.rpartition(".")[2], names)
+            message = f"there is no event type {found(value)}"
+            self._report.error(path, message, hint, reaction=place.reaction)
+        else:
+            message = f"`on:` should be one event type, found {found(value)}"
+            self._report.error(path, message, suggest("", names), reaction=place.reaction)
+        return None
+
+    def _when(self, data: dict[str, Any], place: Place) -> Expression | None:
+        if "when" not in data:
+            return None
+        value, path = data["when"], (*place.path, "when")
+        if not isinstance(value, str):
+            message = f"`when:` should be an expression, found {found(value)}"
+            hint = "Leave `when:` out to react always."
+            self._report.error(path, message, hint, reaction=place.reaction)
+            return None
+        if OPEN in value:
+            message = f"`when:` is an expression as it is, without `{OPEN} }}}}`"
+            hint = "Write the bare expression."
+            self._report.error(path, message, hint, reaction=place.reaction)
+            return None
+        try:
+            expression = compile_expression(value)
+        except ExpressionSyntax as error:
+            self._expression_error(path, place, error, 0)
+            return None
+        if place.on is not None:
+            for fault in find_condition_faults(expression, place.on):
+                self._expression_error(path, place, fault, 0)
+        return expression
+
+    def _expression_error(
+        self, path: Path, place: Place, fault: ExpressionSyntax | ExpressionFault, start: int
+    ) -> None:
+        offset = None if fault.offset is None else start + fault.offset
+        self._report.error(path, fault.message, fault.hint, reaction=place.reaction, offset=offset)
+
+    def _steps(self, data: dict[str, Any], place: Place) -> tuple[Step, ...]:
+        path = (*place.path, "do")
+        items = data.get("do")
+        if not isinstance(items, list) or not items:
+            told = "is missing" if "do" not in data else "should be a list of actions"
+            if "do" in data:
+                told += ", found an empty list" if items == [] else f", found {kind_of(items)}"
+            hint = "Begin each action on a line of its own: `- notify:`."
+            self._report.error(path, f"`do:` {told}", hint, reaction=place.reaction, key=True)
+            return ()
+        steps: list[Step] = []
+        for index, item in enumerate(items):
+            here = Place(place.reaction, (*path, index), place.on)
+            step = self._step(item, here, [earlier.action for earlier in steps])
+            steps += [step] if step is not None else []
+        return tuple(steps)
+
+    def _step(self, item: Any, place: Place, earlier: list[str]) -> Step | None:
+        if not isinstance(item, dict) or len(item) != 1:
+            self._report.error(place.path, *_not_one_action(item), reaction=place.reaction)
+            return None
+        ((action, raw),) = item.items()
+        path = (*place.path, action)
+        if action not in self._actions:
+            hint = suggest(action, self._actions)
+            message = f"there is no action `{cut(action)}`"
+            self._report.error(path, message, hint, reaction=place.reaction, key=True)
+            return None
+        self._check_event_type(action, place)
+        raw = {} if raw is None else raw
+        if not isinstance(raw, dict):
+            message = f"`{action}` should hold a mapping, found {found(raw)}"
+            hint = "Write its values below it, indented: `key: value`."
+            self._report.error(path, message, hint, reaction=place.reaction)
+            return None
+        for fault in find_param_faults(action, raw, self._actions[action], self._channels):
+            where = (*path, *fault.path)
+            self._report.error(
+                where, fault.message, fault.hint, reaction=place.reaction, key=fault.is_of_key
+            )
+        count = earlier.count(action) + 1
+        return Step(
+            id=action if count == 1 else f"{action}-{count}",
+            action=action,
+            params=self._compiled(raw, Place(place.reaction, path, place.on)),
+            line=self._report.line(place.path),
+        )
+
+    def _check_event_type(self, action: str, place: Place) -> None:
+        possible = self._actions[action].events
+        if place.on is None or not possible or place.on in possible:
+            return
+        message = f"`{action}` can't be done for a {place.on} event"
+        hint = f"Use it in a reaction `on: {' or '.join(sorted(possible))}`."
+        self._report.error((*place.path, action), message, hint, reaction=place.reaction, key=True)
+
+    def _compiled(self, value: Any, place: Place) -> Any:
+        """Return the value with Templates for the texts that hold expressions, each checked."""
+        if isinstance(value, dict | list):
+            pairs = value.items() if isinstance(value, dict) else enumerate(value)
+            items = {
+                key: self._compiled(item, Place(place.reaction, (*place.path, key), place.on))
+                for key, item in pairs
+            }
+            return items if isinstance(value, dict) else list(items.values())
+        if not isinstance(value, str):
+            return value
+        try:
+            template = compile_template(value)
+        except ExpressionSyntax as error:
+            self._expression_error(place.path, place, error, 0)
+            return value
+        if template is not None and place.on is not None:
+            for hole in template.holes:
+                for fault in find_faults(hole.expression, place.on):
+                    self._expression_error(place.path, place, fault, hole.offset)
+        return template or value
+
+
+def _not_one_action(item: Any) -> tuple[str, str]:
+    if isinstance(item, dict):
+        names = ", ".join(f"`{cut(key)}`" for key in list(item)[:4]) or "none"
+        return f"each item of `do:` is one action, found {names}", "Begin each action with `- `."
+    if isinstance(item, str):
+        return f"an action should be a mapping, found '{cut(item)}'", "End its name with `:`."
+    return f"an action should be a mapping, found {kind_of(item)}", "Write `- notify:`."

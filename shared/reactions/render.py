@@ -1,0 +1,142 @@
+"""Values of actions that are made from the event: text with `${{ expressions }}` in it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.errors import ExpressionFailed
+from shared.reactions.expressions import Expression, ExpressionSyntax, compile_expression
+from shared.reactions.model import Step
+from shared.reactions.wording import cut
+
+OPEN = "${{"
+CLOSE = "}}"
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """One `${{ expression }}`. `offset` is where the expression begins in the text."""
+
+    expression: Expression
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A text that is completed from the event."""
+
+    text: str
+    parts: tuple[str | Hole, ...] = field(repr=False, compare=False)
+
+    @property
+    def holes(self) -> tuple[Hole, ...]:
+        """The expressions in the text."""
+        return tuple(part for part in self.parts if isinstance(part, Hole))
+
+    def render(self, data: Mapping[str, Any]) -> Any:
+        """Return the completed text, or the bare value if the text is one expression only.
+
+        Raises: ExpressionFailed, also where a value within longer text is missing.
+        """
+        if len(self.parts) == 1 and isinstance(self.parts[0], Hole):
+            return self.parts[0].expression.evaluate(data)
+        return "".join(
+            part if isinstance(part, str) else _as_text(part.expression, data)
+            for part in self.parts
+        )
+
+
+def _as_text(expression: Expression, data: Mapping[str, Any]) -> str:
+    value = expression.evaluate(data)
+    if value is None:
+        text = cut(expression.text)
+        raise ExpressionFailed(
+            f"`{text}` gave nothing, and text can't be made of that",
+            hint=f"Give it a default: {text} || 'none'.",
+        )
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ExpressionFailed(f"`{cut(expression.text)}` gave no plain value") from error
+
+
+def compile_template(text: str) -> Template | None:
+    """Compile a text with expressions in it; None if it has none.
+
+    Raises: ExpressionSyntax, with the offset in the whole text.
+    """
+    parts: list[str | Hole] = []
+    done = 0
+    while (start := text.find(OPEN, done)) >= 0:
+        if start > done:
+            parts.append(text[done:start])
+        end = _end_of_hole(text, start + len(OPEN))
+        parts.append(_hole(text, start + len(OPEN), end))
+        done = end + len(CLOSE)
+    if not parts:
+        return None
+    if done < len(text):
+        parts.append(text[done:])
+    return Template(text, tuple(parts))
+
+
+def _hole(text: str, start: int, end: int) -> Hole:
+    inner = text[start:end]
+    start += len(inner) - len(inner.lstrip())
+    try:
+        return Hole(compile_expression(inner.strip()), start)
+    except ExpressionSyntax as error:
+        raise ExpressionSyntax(error.message, start + error.offset, error.hint) from error
+
+
+def _end_of_hole(text: str, start: int) -> int:
+    """Find the `}}` that closes, which is not one within quotes or of a `{a: {b: c}}`."""
+    quote, depth, at = "", 0, start
+    while at < len(text):
+        char = text[at]
+        if quote:
+            if char == "\\":
+                at += 1
+            elif char == quote:
+                quote = ""
+        elif char in "'\"`":
+            quote = char
+        elif char == "{":
+            depth += 1
+        elif char == "}" and depth:
+            depth -= 1
+        elif text.startswith(CLOSE, at):
+            return at
+        at += 1
+    # Something inside is not closed. Up to the first `}}` the compiler can say what.
+    end = text.find(CLOSE, start)
+    if end < 0:
+        raise ExpressionSyntax(
+            f"`{OPEN}` is not closed", start - len(OPEN), f"End it with `{CLOSE}`."
+        )
+    return end
+
+
+def render_value(value: Any, data: Mapping[str, Any]) -> Any:
+    """Return the value with each Template in it rendered.
+
+    Raises: ExpressionFailed.
+    """
+    if isinstance(value, Template):
+        return value.render(data)
+    if isinstance(value, Mapping):
+        return {key: render_value(item, data) for key, item in value.items()}
+    if isinstance(value, list):
+        return [render_value(item, data) for item in value]
+    return value
+
+
+def render(step: Step, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the step's values, completed from the event's data, not yet validated.
+
+    Raises: ExpressionFailed.
+    """
+    return {key: render_value(value, data) for key, value in step.params.items()}

@@ -1,0 +1,82 @@
+"""Collects what is found wrong with a document, each finding with its place."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.events import EventType
+from shared.reactions.document import Document, Mark, Path
+from shared.reactions.model import Finding, Severity
+from shared.reactions.wording import cut, printable, suggest
+
+
+def finding_at(
+    mark: Mark,
+    message: str,
+    hint: str = "",
+    *,
+    reaction: str | None = None,
+    severity: Severity = Severity.ERROR,
+) -> Finding:
+    """Return a finding at a place in the text."""
+    return Finding(
+        line=mark.line,
+        column=mark.column,
+        reaction=reaction,
+        message=printable(message),
+        hint=printable(hint),
+        severity=severity,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Collects findings. `error` and `warn` take a place in the document."""
+
+    document: Document
+    findings: list[Finding] = field(default_factory=list)
+
+    def error(
+        self,
+        path: Path,
+        message: str,
+        hint: str = "",
+        *,
+        reaction: str | None = None,
+        key: bool = False,
+        offset: int | None = None,
+    ) -> None:
+        """Add an error at a value, at its key, or at one character in it."""
+        mark = self.document.mark(path) if key else self.document.value_mark(path, offset)
+        self.findings.append(finding_at(mark, message, hint, reaction=reaction))
+
+    def warn(self, path: Path, message: str, hint: str) -> None:
+        """Add a warning at a value."""
+        mark = self.document.value_mark(path)
+        self.findings.append(finding_at(mark, message, hint, severity=Severity.WARNING))
+
+    def line(self, path: Path) -> int:
+        """Return the line of the value at the path."""
+        return self.document.value_mark(path).line
+
+    def check_keys(
+        self, data: dict[str, Any], path: Path, known: set[str], owner: str, who: str | None = None
+    ) -> None:
+        """Add an error for each key that is not among `known`."""
+        unused = known - data.keys() or known
+        for key in data.keys() - known:
+            self.error(
+                (*path, key),
+                f"{owner} has no `{cut(key)}`",
+                suggest(key, unused),
+                reaction=who,
+                key=True,
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the loader is: in which reaction, at which path, for which event type."""
+
+    reaction: str
+    path: Path
+    on: EventType | None = None

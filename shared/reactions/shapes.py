@@ -1,0 +1,329 @@
+"""What an expression can see of an event, so that a misspelt field is found before any event."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import datetime
+from enum import StrEnum
+from functools import cache
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from shared.events import EVENT_CLASSES, EventType, Workspace
+from shared.reactions.expressions import FUNCTIONS, Expression, Node
+from shared.reactions.wording import cut, nearest, suggest
+
+
+class Kind(StrEnum):
+    """The kind of a plain value."""
+
+    TEXT = "text"
+    NUMBER = "a number"
+    BOOLEAN = "true or false"
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """A plain value. `named` is how the file calls it, "" if it has no name.
+
+    `is_free` marks tags and properties, about whose inside nothing is said.
+    """
+
+    kind: Kind
+    named: str = ""
+    is_free: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A value with known fields."""
+
+    named: str
+    fields: "Mapping[str, Shape]"
+
+
+@dataclass(frozen=True, slots=True)
+class FreeMap:
+    """Text under names that nobody knows in advance: tags and properties."""
+
+    named: str
+
+
+@dataclass(frozen=True, slots=True)
+class Many:
+    """A list."""
+
+    named: str
+    item: "Shape"
+
+
+@dataclass(frozen=True, slots=True)
+class Anything:
+    """A value of which nothing is known, so that everything about it is accepted."""
+
+
+Shape = Plain | Record | FreeMap | Many | Anything
+ANYTHING = Anything()
+
+
+@dataclass(frozen=True, slots=True)
+class ExpressionFault:
+    """A part of an expression that can't be right. `offset` is from 0, None if not known."""
+
+    message: str
+    hint: str
+    offset: int | None
+
+
+@cache
+def shape_of(event_type: EventType) -> Record:
+    """Return the shape of the data of such events, as `shared.events.as_data` gives them."""
+    cls = EVENT_CLASSES[event_type]
+    known = {"type": Plain(Kind.TEXT, "type"), **_fields_of(cls, "")}
+    return Record("", known)
+
+
+def _fields_of(cls: type, named: str) -> dict[str, Shape]:
+    hints = get_type_hints(cls)
+    prefix = f"{named}." if named else ""
+    known = {item.name: _shape(hints[item.name], prefix + item.name) for item in fields(cls)}
+    if cls is Workspace:
+        known["id"] = Plain(Kind.TEXT, f"{prefix}id")
+    return known
+
+
+def _shape(hint: Any, named: str) -> Shape:
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        options = [arg for arg in args if arg is not type(None)]
+        return _shape(options[0], named) if len(options) == 1 else ANYTHING
+    if origin is tuple:
+        return Many(named, _shape(args[0], f"{named}[]"))
+    if origin is not None and issubclass(origin, Mapping):
+        return FreeMap(named)
+    if isinstance(hint, type):
+        if is_dataclass(hint):
+            return Record(named, _fields_of(hint, named))
+        if issubclass(hint, str | datetime):
+            return Plain(Kind.TEXT, named)
+        if issubclass(hint, int | float) and hint is not bool:
+            return Plain(Kind.NUMBER, named)
+    return ANYTHING
+
+
+def find_faults(expression: Expression, event_type: EventType) -> tuple[ExpressionFault, ...]:
+    """Return what can't be right about the expression for any event of this type."""
+    walk = _Walk(event_type)
+    walk.shape(expression.tree, shape_of(event_type))
+    return tuple(walk.faults)
+
+
+def find_condition_faults(
+    expression: Expression, event_type: EventType
+) -> tuple[ExpressionFault, ...]:
+    """Return as `find_faults` does, and also what can't be a condition."""
+    walk = _Walk(event_type)
+    result = walk.shape(expression.tree, shape_of(event_type))
+    if walk.faults or isinstance(result, Anything) or result == Plain(Kind.BOOLEAN):
+        return tuple(walk.faults)
+    text = cut(expression.text)
+    kind = {Record: "a mapping", FreeMap: "a mapping", Many: "a list"}.get(type(result))
+    if isinstance(result, Plain):
+        kind = str(result.kind)
+    message = f"`{text}` gives {kind}, a condition has to give true or false"
+    return (ExpressionFault(message, f"Compare it: {text} == '…', or is_true({text}).", None),)
+
+
+_BOOLEAN_FUNCTIONS = frozenset({"contains", "ends_with", "starts_with", "is_true", "matches"})
+_TEXT_FUNCTIONS = frozenset({"join", "lower", "to_string", "type"})
+_NUMBER_FUNCTIONS = frozenset({"abs", "ceil", "floor", "length"})
+
+
+class _Walk:
+    """Follows an expression through the shapes; where a shape is not known, all is accepted."""
+
+    def __init__(self, event_type: EventType) -> None:
+        self.faults: list[ExpressionFault] = []
+        self._event_type = event_type
+
+    def shape(self, node: Node, current: Shape) -> Shape:
+        """Return the shape of what the node gives when applied to `current`."""
+        handler = getattr(self, f"_{node['type']}", None)
+        if handler is None:
+            return ANYTHING
+        result: Shape = handler(node, current)
+        return result
+
+    def _fault(self, node: Node, message: str, hint: str) -> Shape:
+        self.faults.append(ExpressionFault(message, hint, node.get("start")))
+        return ANYTHING
+
+    def _field(self, node: Node, current: Shape) -> Shape:
+        word = node["value"]
+        if isinstance(current, Record):
+            if word in current.fields:
+                return current.fields[word]
+            return self._fault(node, *self._unknown_field(node, current))
+        if isinstance(current, FreeMap):
+            return Plain(Kind.TEXT, cut(f"{current.named}.{word}"), is_free=True)
+        if isinstance(current, Many):
+            return self._fault(
+                node,
+                f"`{current.named}` is a list and has no `{cut(word)}`",
+                f"Take one or all: {current.named}[0], {current.named}[*].",
+            )
+        if isinstance(current, Plain) and current.named and not current.is_free:
+            return self._fault(
+                node,
+                f"`{current.named}` is {current.kind} and has no `{cut(word)}`",
+                f"It ends at `{current.named}`.",
+            )
+        return ANYTHING
+
+    def _unknown_field(self, node: Node, record: Record) -> tuple[str, str]:
+        word = node["value"]
+        owner = f"`{record.named}`" if record.named else f"a {self._event_type} event"
+        message = f"{owner} has no `{cut(word)}`"
+        if nearest(word, record.fields) is None and not record.named:
+            if word.lower() in ("true", "false", "null"):
+                return message, f"The value {word.lower()} goes in backticks: `{word.lower()}`."
+            if node.get("quoted"):
+                return message, f"Text goes in single quotes: '{cut(word)}'."
+        return message, suggest(word, record.fields)
+
+    def _subexpression(self, node: Node, current: Shape) -> Shape:
+        for child in node["children"]:
+            current = self.shape(child, current)
+        return current
+
+    _index_expression = _subexpression
+    _pipe = _subexpression
+
+    def _index(self, node: Node, current: Shape) -> Shape:
+        return current.item if isinstance(current, Many) else ANYTHING
+
+    def _same(self, node: Node, current: Shape) -> Shape:
+        return current
+
+    _current = _identity = _slice = _same
+
+    def _projection(self, node: Node, current: Shape) -> Shape:
+        left = self.shape(node["children"][0], current)
+        return self._each(node["children"][1], left)
+
+    def _filter_projection(self, node: Node, current: Shape) -> Shape:
+        left, right, condition = node["children"]
+        items = self.shape(left, current)
+        self._each(condition, items)
+        return self._each(right, items)
+
+    def _each(self, node: Node, items: Shape) -> Shape:
+        if isinstance(items, Many):
+            return Many(items.named, self.shape(node, items.item))
+        self.shape(node, ANYTHING)
+        return ANYTHING
+
+    def _value_projection(self, node: Node, current: Shape) -> Shape:
+        self.shape(node["children"][0], current)
+        self.shape(node["children"][1], ANYTHING)
+        return ANYTHING
+
+    def _flatten(self, node: Node, current: Shape) -> Shape:
+        items = self.shape(node["children"][0], current)
+        if isinstance(items, Many):
+            return items.item if isinstance(items.item, Many) else items
+        return ANYTHING
+
+    def _multi_select_list(self, node: Node, current: Shape) -> Shape:
+        for child in node["children"]:
+            self.shape(child, current)
+        return ANYTHING
+
+    _multi_select_dict = _multi_select_list
+
+    def _key_val_pair(self, node: Node, current: Shape) -> Shape:
+        return self.shape(node["children"][0], current)
+
+    _expref = _key_val_pair
+
+    def _literal(self, node: Node, current: Shape) -> Shape:
+        value = node["value"]
+        if isinstance(value, bool):
+            return Plain(Kind.BOOLEAN)
+        if isinstance(value, str):
+            return Plain(Kind.TEXT)
+        return Plain(Kind.NUMBER) if isinstance(value, int | float) else ANYTHING
+
+    def _or_expression(self, node: Node, current: Shape) -> Shape:
+        left, right = (_anonymous(self.shape(child, current)) for child in node["children"])
+        return left if left == right else ANYTHING
+
+    _and_expression = _or_expression
+
+    def _not_expression(self, node: Node, current: Shape) -> Shape:
+        self.shape(node["children"][0], current)
+        return Plain(Kind.BOOLEAN)
+
+    def _comparator(self, node: Node, current: Shape) -> Shape:
+        left, right = (self.shape(child, current) for child in node["children"])
+        if isinstance(left, Plain) and isinstance(right, Plain) and left.kind != right.kind:
+            self._mismatch(node, left, right)
+        return Plain(Kind.BOOLEAN)
+
+    def _mismatch(self, node: Node, left: Plain, right: Plain) -> None:
+        one, two = (
+            f"`{side.named}` ({side.kind})" if side.named else str(side.kind)
+            for side in (left, right)
+        )
+        is_written = any(side == Plain(Kind.TEXT) for side in (left, right))
+        if Kind.BOOLEAN in (left.kind, right.kind):
+            hint = "Compare text with 'true', or use is_true(…)."
+        elif is_written:
+            hint = "Numbers go in backticks: drift.coefficient > `0.3`."
+        elif node["value"] in ("eq", "ne"):
+            hint = "Text goes in single quotes: '3'."
+        else:
+            hint = "Make a number of the text: to_number(…)."
+        self._fault(_first_field(node) or node, f"{one} is compared with {two}", hint)
+
+    def _function_expression(self, node: Node, current: Shape) -> Shape:
+        name, arguments = node["value"], node["children"]
+        for child in arguments:
+            # What `&expression` is applied to, only the function knows.
+            self.shape(child, ANYTHING if child["type"] == "expref" else current)
+        arity = FUNCTIONS.get(name)
+        if arity is None:
+            hint = suggest(name, FUNCTIONS)
+            return self._fault(node, f"there is no function `{cut(name)}()`", hint)
+        fits = len(arguments) == arity.count or (arity.or_more and len(arguments) > arity.count)
+        if not fits:
+            least = "at least " if arity.or_more else ""
+            return self._fault(
+                node,
+                f"{name}() takes {least}{arity.count} argument{'s' * (arity.count != 1)}, "
+                f"found {len(arguments)}",
+                "",
+            )
+        return _result_of(name)
+
+
+def _result_of(name: str) -> Shape:
+    if name in _BOOLEAN_FUNCTIONS:
+        return Plain(Kind.BOOLEAN)
+    if name in _TEXT_FUNCTIONS:
+        return Plain(Kind.TEXT)
+    return Plain(Kind.NUMBER) if name in _NUMBER_FUNCTIONS else ANYTHING
+
+
+def _anonymous(shape: Shape) -> Shape:
+    return Plain(shape.kind) if isinstance(shape, Plain) else shape
+
+
+def _first_field(node: Node) -> Node | None:
+    """Return the first identifier in the node, to have a place to point at."""
+    if "start" in node:
+        return node
+    for child in node["children"]:
+        place = _first_field(child) if isinstance(child, dict) else None
+        if place is not None:
+            return place
+    return None

@@ -1,0 +1,84 @@
+"""How findings speak: the nearest valid word, and what was found where something else belongs."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+#: Longer values are cut in messages, and longer words are near to nothing.
+LONGEST = 60
+
+
+def nearest(word: str, choices: Iterable[str]) -> str | None:
+    """Return the choice that was probably meant, or None."""
+    by_lower = {choice.lower(): choice for choice in choices}
+    close = get_close_matches(word[:LONGEST].lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[close[0]] if close else None
+
+
+def suggest(word: str, choices: Iterable[str]) -> str:
+    """Return a hint that names what was probably meant, else every choice."""
+    known = sorted(set(choices))
+    meant = [choice for choice in known if len(word) > 2 and choice.startswith(word.lower())]
+    meant = meant or [choice for choice in (nearest(word, known),) if choice is not None]
+    if meant:
+        return f"Did you mean {' or '.join(f'`{choice}`' for choice in meant)}?"
+    if not known:
+        return ""
+    return "Valid here: " + ", ".join(f"`{choice}`" for choice in known) + "."
+
+
+def printable(text: str) -> str:
+    """Return the text without characters that could steer a terminal or spoil a log."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def cut(text: str) -> str:
+    """Return the text, shortened to what a message can hold, on one line."""
+    flat = printable(" ".join(text[: 10 * LONGEST].split()))
+    return flat if len(flat) <= LONGEST else flat[: LONGEST - 1] + "…"
+
+
+def kind_of(value: Any) -> str:
+    """Return the kind of a value in the words of the reference page."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, int | float):
+        return "a number"
+    if isinstance(value, str):
+        return "text"
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list | tuple):
+        return "a list"
+    return "something else"
+
+
+def found(value: Any) -> str:
+    """Return what a message shows of a value: scalars themselves, else their kind."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return cut(str(value)) if abs(value) < 1e300 else "a huge number"
+    if isinstance(value, str):
+        return f"'{cut(value)}'"
+    return kind_of(value)
+
+
+def told(value: Any) -> str:
+    """Return a value and its kind, as a message tells what an expression gave."""
+    if isinstance(value, bool | int | float | str):
+        return f"{found(value)} ({kind_of(value)})"
+    return kind_of(value)
+
+
+def dotted(path: Iterable[str | int]) -> str:
+    """Return a path as people write it: `gates.latency[0].max`."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{part}" if text else part
+    return cut(text)

@@ -1,0 +1,340 @@
+"""Expressions: what they give, how they fail, and what is wrong with them before any event."""
+
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import ExpressionFailed
+from shared.events import (
+    DatasetDriftDetected,
+    Drift,
+    Event,
+    EventType,
+    Model,
+    ModelDeployed,
+    ModelRegistered,
+    Run,
+    RunCompleted,
+    RunStatusChanged,
+    Service,
+    Workspace,
+    as_data,
+)
+from shared.reactions.expressions import FUNCTIONS, ExpressionSyntax, compile_expression
+from shared.reactions.shapes import (
+    FreeMap,
+    Many,
+    Record,
+    find_condition_faults,
+    find_faults,
+    shape_of,
+)
+
+_COMMON: dict[str, Any] = {
+    "id": "e1",
+    "time": datetime(2026, 1, 2, tzinfo=UTC),
+    "workspace": Workspace(subscription="s", resource_group="g", name="w"),
+}
+MODEL = Model(name="Churn", version="7", tags={"deploy": "True", "stage": "prod", "my-tag": "x"})
+EVENTS: tuple[Event, ...] = (
+    ModelRegistered(**_COMMON, model=MODEL),
+    ModelDeployed(**_COMMON, service=Service(name="s", compute_type="ACI", models=("a:1", "b:2"))),
+    RunCompleted(**_COMMON, run=Run(id="r")),
+    RunStatusChanged(**_COMMON, run=Run(id="r", status="Failed")),
+    DatasetDriftDetected(
+        **_COMMON,
+        drift=Drift(
+            monitor_id="m",
+            monitor_name="mon",
+            run_id="r",
+            base_dataset_id="b",
+            target_dataset_id="t",
+            coefficient=0.4,
+        ),
+    ),
+)
+DATA = as_data(EVENTS[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("model.name", "Churn"),
+        ("lower(model.name)", "churn"),
+        ("lower(model.tags.absent)", None),
+        ('model.tags."my-tag"', "x"),
+        ("workspace.id", EVENTS[0].workspace.id),
+        ("type", "ModelRegistered"),
+        ("matches(model.name, 'ch*')", True),
+        ("matches(model.name, 'CH?RN')", True),
+        ("matches(model.name, 'ch')", False),
+        ("matches(model.tags.absent, '*')", False),
+        ("model.tags.absent || 'none'", "none"),
+        ("length(model.tags) > `2` && model.tags.stage == 'prod'", True),
+    ],
+)
+def test_an_expression_gives_what_the_event_holds(text: str, value: Any) -> None:
+    assert compile_expression(text).evaluate(DATA) == value
+
+
+@pytest.mark.parametrize("value", [True, "true", "True", "TRUE", " yes ", "Y", "on", "1", 1])
+def test_every_spelling_of_yes_is_true(value: Any) -> None:
+    assert compile_expression("is_true(tag)").evaluate({"tag": value}) is True
+
+
+@pytest.mark.parametrize("value", [None, False, "false", "no", "", "0", 0, 2, "maybe", [], {}, [1]])
+def test_everything_else_is_not_true(value: Any) -> None:
+    assert compile_expression("is_true(tag)").evaluate({"tag": value}) is False
+
+
+def test_a_condition_that_gives_null_does_not_hold() -> None:
+    assert compile_expression("model.tags.absent").holds(DATA) is False
+
+
+def test_a_condition_that_gives_text_fails_and_says_how_to_mend_it() -> None:
+    with pytest.raises(ExpressionFailed) as caught:
+        compile_expression("model.tags.stage").holds(DATA)
+    assert caught.value.message == ("`model.tags.stage` gave 'prod' (text), expected true or false")
+    assert "model.tags.stage == 'true', or is_true(model.tags.stage)" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("abs(model.name)", "abs() can't take 'Churn' (text)"),
+        ("starts_with(model.tags.absent, 'a')", "starts_with() can't take nothing"),
+        ("length(`true`)", "length() can't take true (a boolean)"),
+        ("model.name > `3`", "not supported between"),
+        ("values(model.tags)[::0]", "slice step cannot be zero"),
+        ("ceil(to_number('1e999'))", "infinity"),
+    ],
+)
+def test_what_the_library_trips_over_is_an_expression_that_failed(text: str, part: str) -> None:
+    with pytest.raises(ExpressionFailed) as caught:
+        compile_expression(text).evaluate(DATA)
+    assert caught.value.message.startswith(f"`{text}`: ")
+    assert part in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("is_true(model.tags.absent)", "`is_true(model.tags.absent)` is false"),
+        ("model.tags.absent", "`model.tags.absent` is null"),
+        ("model.name == 'Churn' && model.version == '8'", "`model.version == '8'` is false"),
+        (
+            "(model.name == 'x' && type == 'y') && id == 'e1'",
+            "`(model.name == 'x' && type == 'y')`",
+        ),
+        ("id == 'x' && id == 'e1' || id == 'z'", "`id == 'x' && id == 'e1' || id == 'z'` is false"),
+        ("model.name == 'a && b' && id == 'e1'", "`model.name == 'a && b'` is false"),
+    ],
+)
+def test_a_condition_says_which_part_does_not_hold(text: str, why: str) -> None:
+    assert compile_expression(text).explain(DATA).startswith(why)
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "offset", "hint"),
+    [
+        ("", "the expression is empty", 0, ""),
+        ("  ", "the expression is empty", 0, ""),
+        ("model.", "the expression ends too early", 6, ""),
+        ("a ==", "the expression ends too early", 4, ""),
+        ("a = 'b'", "unexpected `=`", 2, "Write `==`"),
+        ("a and b", "unexpected `and`", 2, "Write `&&`"),
+        ("a or b", "unexpected `or`", 2, "Write `||`"),
+        ("a > 0.3", "unexpected `0`", 4, "Numbers go in backticks"),
+        ("tags.deploy-to", "unexpected `-`", 11, "double quotes"),
+        ("a == 'b", "a quote is not closed", 5, "'b"),
+        ("a == `b`", "what is between backticks is no JSON", 5, "single quotes"),
+        ("f(a", "the expression ends too early", 3, ""),
+        ("a b", "unexpected `b`", 2, ""),
+        ("(" * 900 + "a" + ")" * 900, "the expression is nested too deeply", 0, ""),
+        ("||".join("a" * 200), "the expression is nested too deeply", 0, ""),
+        ("a" * 2_001, "the expression has 2001 characters, at most 2000 are allowed", 0, ""),
+    ],
+)
+def test_a_text_that_is_no_expression_says_where_and_why(
+    text: str, message: str, offset: int, hint: str
+) -> None:
+    with pytest.raises(ExpressionSyntax) as caught:
+        compile_expression(text)
+    assert (caught.value.message, caught.value.offset) == (message, offset)
+    assert hint in caught.value.hint
+
+
+_REGISTERED = EventType.MODEL_REGISTERED
+_DEPLOYED = EventType.MODEL_DEPLOYED
+_DRIFTED = EventType.DATASET_DRIFT_DETECTED
+
+
+@pytest.mark.parametrize(
+    ("on", "text", "message", "hint", "offset"),
+    [
+        (_REGISTERED, "modle.name", "a ModelRegistered event has no `modle`", "`model`", 0),
+        (_REGISTERED, "id == model.verson", "`model` has no `verson`", "`version`", 12),
+        (_REGISTERED, "model.tgas.a", "`model` has no `tgas`", "`tags`", 6),
+        (_REGISTERED, "run.id", "a ModelRegistered event has no `run`", "`model`, `time`", 0),
+        (_REGISTERED, "workspace.nam", "`workspace` has no `nam`", "`name`", 10),
+        (_REGISTERED, "model.name.first", "`model.name` is text and has no `first`", "ends", 11),
+        (_DEPLOYED, "service.models.a", "`service.models` is a list", "service.models[0]", 15),
+        (_DEPLOYED, "service.models[0].a", "`service.models[]` is text", "ends", 18),
+        (_REGISTERED, 'model.name == "prod"', "has no `prod`", "single quotes: 'prod'", 14),
+        (_REGISTERED, "is_true(model.tags.a) == true", "has no `true`", "`true`", 25),
+        (_REGISTERED, "lowr(model.name)", "there is no function `lowr()`", "`lower`", 0),
+        (_REGISTERED, "id == lower()", "lower() takes 1 argument, found 0", "", 6),
+        (_REGISTERED, "matches(id)", "matches() takes 2 arguments, found 1", "", 0),
+        (_REGISTERED, "not_null()", "not_null() takes at least 1 argument, found 0", "", 0),
+        (_DEPLOYED, "service.models[?nam == 'x']", "`service.models[]` is text", "ends", 16),
+        (_REGISTERED, "{a: modle}", "has no `modle`", "`model`", 4),
+        (_REGISTERED, "[id, modle]", "has no `modle`", "`model`", 5),
+        (_REGISTERED, "!modle", "has no `modle`", "`model`", 1),
+        (_REGISTERED, "id == 'a' || modle == 'b'", "has no `modle`", "`model`", 13),
+        (_REGISTERED, "model | nam", "`model` has no `nam`", "`name`", 8),
+        (_REGISTERED, "contains(model.nam, 'x')", "`model` has no `nam`", "`name`", 15),
+        (_DRIFTED, "drift.coefficient > '0.3'", "is compared with text", "backticks", 0),
+        (_REGISTERED, "model.version > `3`", "is compared with a number", "to_number", 0),
+        (_REGISTERED, "model.version == `3`", "is compared with a number", "single quotes", 0),
+        (_REGISTERED, "model.tags.a == `true`", "compared with true or false", "is_true", 0),
+    ],
+)
+def test_a_part_that_can_not_be_right_is_found_before_any_event(
+    on: EventType, text: str, message: str, hint: str, offset: int
+) -> None:
+    (fault,) = find_faults(compile_expression(text), on)
+    assert message in fault.message
+    assert hint in fault.hint
+    assert fault.offset == offset
+
+
+@pytest.mark.parametrize(
+    ("on", "text"),
+    [
+        (_REGISTERED, "model.tags.anything.below"),
+        (_REGISTERED, "model.properties.*"),
+        (_REGISTERED, "model.*.x"),
+        (_REGISTERED, "*.name"),
+        (_REGISTERED, "@.model.name"),
+        (_REGISTERED, "model | name"),
+        (_REGISTERED, "model.{a: name, b: tags.x}.a.b.c"),
+        (_REGISTERED, "[model.name, 'x'][0].y"),
+        (_REGISTERED, "keys(model.tags)[?@ == 'x'] | [0]"),
+        (_REGISTERED, "to_number(model.tags.share) > `3`"),
+        (_REGISTERED, "model.version == '3'"),
+        (_REGISTERED, "model.tags.a == `null`"),
+        (_REGISTERED, "(model.tags || model.properties).x"),
+        (_REGISTERED, "not_null(model.tags.a, model.tags.b, 'c')"),
+        (_DEPLOYED, "service.models[*]"),
+        (_DEPLOYED, "service.models[0]"),
+        (_DEPLOYED, "service.models[-1:]"),
+        (_DEPLOYED, "service.models[]"),
+        (_DEPLOYED, "service.models[?starts_with(@, 'churn')] | [0]"),
+        (_DEPLOYED, "sort_by(service.models, &foo)"),
+        (_DEPLOYED, "map(&name, service.models)"),
+        (_DRIFTED, "drift.coefficient > `0.3` && drift.window_start != `null`"),
+    ],
+)
+def test_what_can_be_right_is_not_blamed(on: EventType, text: str) -> None:
+    assert find_faults(compile_expression(text), on) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("model.tags.deploy", "text"),
+        ("model.name", "text"),
+        ("model", "a mapping"),
+        ("model.tags", "a mapping"),
+        ("length(model.tags)", "a number"),
+        ("model.tags.a || 'x'", "text"),
+    ],
+)
+def test_what_never_gives_true_or_false_is_no_condition(text: str, kind: str) -> None:
+    (fault,) = find_condition_faults(compile_expression(text), _REGISTERED)
+    assert fault.message == f"`{text}` gives {kind}, a condition has to give true or false"
+    assert "is_true(" in fault.hint
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["is_true(model.tags.a)", "!model.tags.a", "id == 'x'", "model.tags.a && id == 'x'", "`true`"],
+)
+def test_what_may_give_true_or_false_is_a_condition(text: str) -> None:
+    assert find_condition_faults(compile_expression(text), _REGISTERED) == ()
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: str(event.type))
+def test_the_shape_of_each_event_type_is_the_shape_of_its_data(event: Event) -> None:
+    def agree(shape: object, value: Any) -> None:
+        if isinstance(shape, Record):
+            assert set(shape.fields) == set(value)
+            for name, inner in shape.fields.items():
+                agree(inner, value[name])
+        elif isinstance(shape, FreeMap):
+            assert isinstance(value, dict)
+        elif isinstance(shape, Many):
+            assert isinstance(value, list)
+        else:
+            assert not isinstance(value, dict | list)
+
+    agree(shape_of(event.type), as_data(event))
+
+
+_TAGS = st.dictionaries(st.text(), st.text(), max_size=3)
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+_LEAVES = (
+    "a|@|*|&a|'x'|[0]|a[]|a[::2]|a[*].b|[?a > `1`]|`1`|`-0.5`|`null`|`[1]`|\"ä\"|model.tags.x"
+    "|service.models[*]|to_number(a)"
+)
+_LEAF = st.sampled_from(_LEAVES.split("|"))
+
+
+def _combined(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    operators = st.sampled_from(["==", "!=", "<", ">=", "&&", "||", "|", "."])
+    calls = st.builds(
+        lambda name, arguments: f"{name}({', '.join(arguments)})",
+        st.sampled_from(sorted(FUNCTIONS)),
+        st.lists(inner, min_size=1, max_size=3),
+    )
+    return calls | st.builds(lambda a, op, b: f"{a} {op} {b}", inner, operators, inner)
+
+
+@given(text=st.text(alphabet="abm.()[]{}'`\"&|!=<>-*@? 01", max_size=20))
+def test_any_text_is_an_expression_or_says_where_it_stops_being_one(text: str) -> None:
+    try:
+        compile_expression(text)
+    except ExpressionSyntax as error:
+        offset = error.offset
+    else:
+        offset = 0
+    assert 0 <= offset <= len(text)
+
+
+@given(text=st.recursive(_LEAF, _combined, max_leaves=5) | st.text(max_size=30), data=_JSON)
+def test_nothing_but_an_expression_failing_comes_of_any_expression_and_data(
+    text: str, data: Any
+) -> None:
+    try:
+        expression = compile_expression(text)
+    except ExpressionSyntax:
+        return
+    for on in EventType:
+        find_condition_faults(expression, on)
+    for ask in (expression.evaluate, expression.holds, expression.explain):
+        with suppress(ExpressionFailed):
+            ask(data)
+
+
+@given(tags=_TAGS)
+def test_whatever_the_tags_an_absent_one_is_null(tags: dict[str, str]) -> None:
+    data = as_data(ModelRegistered(**_COMMON, model=Model(name="m", version="1", tags=tags)))
+    assert compile_expression("model.tags.deploy").evaluate(data) == tags.get("deploy")

@@ -1,0 +1,69 @@
+"""The examples of docs/reactions.md are what the loader says they are."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+from textwrap import indent
+
+import pytest
+
+from shared.actions import ACTIONS
+from shared.events import EVENT_CLASSES, Event, EventType
+from shared.reactions.expressions import FUNCTIONS
+from shared.reactions.load import load_reactions
+from shared.reactions.model import ReactionsInvalid
+
+PAGE = (Path(__file__).parents[2] / "docs" / "reactions.md").read_text(encoding="utf-8")
+#: Each YAML example, with the findings that follow it, if any.
+EXAMPLES = re.findall(r"```yaml\n(.*?)```\n(?:```text\n(.*?)```\n)?", PAGE, re.DOTALL)
+ID = (
+    "/subscriptions/s/resourceGroups/rg/providers/Microsoft.MachineLearningServices/workspaces/main"
+)
+
+
+def findings_of(example: str) -> str:
+    """Load an example, which may be only the reactions of a file, and return its findings."""
+    if example.startswith("- "):
+        head = "version: 1\nworkspaces: ['%SIGNALBOX_WORKSPACE%']\nchannels: [team]\nreactions:\n"
+        example = head + indent(example, "  ")
+    try:
+        load_reactions(example, actions=ACTIONS, settings={"SIGNALBOX_WORKSPACE": ID})
+    except ReactionsInvalid as error:
+        told = (
+            f"{item.message}\n" + (f"  {item.hint}\n" if item.hint else "")
+            for item in error.findings
+            if item.severity == "error"
+        )
+        return "".join(told)
+    return ""
+
+
+def test_the_page_has_examples_that_load_and_examples_that_do_not() -> None:
+    assert sum(not findings for _, findings in EXAMPLES) >= 2
+    assert sum(bool(findings) for _, findings in EXAMPLES) >= 6
+
+
+@pytest.mark.parametrize(("example", "findings"), EXAMPLES)
+def test_each_example_has_the_findings_that_the_page_tells(example: str, findings: str) -> None:
+    assert findings_of(example) == findings
+
+
+@pytest.mark.parametrize("on", EventType)
+def test_the_page_names_every_field_of_every_event(on: EventType) -> None:
+    (row,) = (line for line in PAGE.splitlines() if line.startswith("|") and f"`{on}`" in line
+              and ".{" in line)  # fmt: skip
+    (subject,) = {item.name for item in fields(EVENT_CLASSES[on])} - {
+        item.name for item in fields(Event)
+    }
+    types = {item.name: item.type for item in fields(EVENT_CLASSES[on])}
+    kind = types[subject]
+    assert isinstance(kind, type)
+    names = ", ".join(item.name for item in fields(kind))
+    assert f"`{subject}.{{{names}}}`" in row
+
+
+def test_the_page_names_every_function_of_ours() -> None:
+    from jmespath.functions import Functions
+
+    ours = set(FUNCTIONS) - set(Functions.FUNCTION_TABLE)
+    assert ours == set(re.findall(r"^\| `(\w+)\(", PAGE, re.MULTILINE))

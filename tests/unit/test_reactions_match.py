@@ -1,0 +1,89 @@
+"""Which reactions an event sets off."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from shared.events import Model, ModelRegistered, Workspace
+from shared.reactions.load import load_reactions
+from shared.reactions.match import Failed, Matched, Unmatched, accepts, match
+from shared.reactions.model import ChannelName, Params, Reactions
+
+ID = (
+    "/subscriptions/s/resourceGroups/rg/providers/Microsoft.MachineLearningServices/workspaces/Main"
+)
+
+
+class Notify(Params):
+    """Sample values of an action."""
+
+    channel: ChannelName
+    title: str
+
+
+def load(*reactions: str) -> Reactions:
+    """Return the reactions whose further lines are given."""
+    text = f"version: 1\nworkspaces: ['{ID}']\nchannels: [team]\nreactions:\n"
+    for index, lines in enumerate(reactions):
+        text += f"  - name: r{index}\n    {lines}\n"
+        text += "    do: [notify: {channel: team, title: hello}]\n"
+    return load_reactions(text, actions={"notify": Notify}, settings={})
+
+
+def registered(**tags: str) -> ModelRegistered:
+    """Return an event of a model with these tags."""
+    return ModelRegistered(
+        id="e1",
+        time=datetime(2026, 1, 2, tzinfo=UTC),
+        workspace=Workspace(subscription="s", resource_group="rg", name="Main"),
+        model=Model(name="churn", version="7", tags=tags),
+    )
+
+
+def test_a_reaction_without_a_condition_is_set_off_by_every_event_of_its_type() -> None:
+    reactions = load("on: ModelRegistered")
+    assert match(reactions, registered()) == (Matched(reaction=reactions.reactions[0]),)
+
+
+def test_reactions_for_other_events_and_disabled_ones_are_not_asked() -> None:
+    reactions = load("on: RunCompleted", "on: ModelRegistered\n    enabled: false")
+    assert match(reactions, registered()) == ()
+
+
+def test_each_concerned_reaction_has_an_answer_in_the_order_of_the_file() -> None:
+    reactions = load(
+        "on: ModelRegistered\n    when: is_true(model.tags.deploy)",
+        "on: ModelRegistered\n    when: model.name == 'churn' && model.tags.stage == 'prod'",
+        "on: ModelRegistered\n    when: abs(to_number(model.version)) && model.version == '7'",
+        "on: ModelRegistered\n    when: starts_with(model.tags.owner, 'a')",
+    )
+    answers = match(reactions, registered(deploy="Yes", stage="test"))
+    assert [type(answer) for answer in answers] == [Matched, Unmatched, Matched, Failed]
+    assert [answer.reaction.name for answer in answers] == ["r0", "r1", "r2", "r3"]
+
+
+def test_an_unmatched_reaction_says_which_part_of_its_condition_does_not_hold() -> None:
+    reactions = load(
+        "on: ModelRegistered\n    when: model.name == 'churn' && model.tags.stage == 'prod'"
+    )
+    (answer,) = match(reactions, registered(stage="test"))
+    assert isinstance(answer, Unmatched)
+    assert answer.why == "`model.tags.stage == 'prod'` is false"
+
+
+def test_a_condition_that_gives_no_answer_is_a_failure_with_the_expression() -> None:
+    reactions = load("on: ModelRegistered\n    when: starts_with(model.tags.owner, 'a')")
+    (answer,) = match(reactions, registered())
+    assert isinstance(answer, Failed)
+    assert answer.error.message == (
+        "`starts_with(model.tags.owner, 'a')`: starts_with() can't take nothing"
+    )
+    assert answer.error.code == "reaction.expression"
+
+
+@pytest.mark.parametrize(
+    ("name", "accepted"), [("Main", True), ("main", True), ("MAIN", True), ("other", False)]
+)
+def test_a_workspace_is_known_by_its_id_in_whatever_casing(name: str, accepted: bool) -> None:
+    workspace = Workspace(subscription="S", resource_group="RG", name=name)
+    assert accepts(load("on: RunCompleted"), workspace) is accepted
