@@ -1,0 +1,206 @@
+"""The `deploy` action: put a registered model on an online endpoint, without code.
+
+The event only says that there is something to look at. What is deployed, and whether, is decided
+from the model as the workspace has it now. The action starts a rollout and returns.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from fnmatch import fnmatchcase
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from shared import telemetry
+from shared.actions.base import Work
+from shared.clock import Clock
+from shared.durations import Duration
+from shared.errors import ExpressionFailed, ModelUnfit, ParamsInvalid, Superseded, TagForbidden
+from shared.events import EventType, Model, ModelRegistered, as_data
+from shared.ids import deployment_name, slug
+from shared.outcomes import Outcome, OutcomeStatus
+from shared.ports import ModelKind, ModelVersion, Workspaces
+from shared.reactions.model import ChannelName, Params
+from shared.redact import redact
+from shared.rollouts.advance import Rollouts
+from shared.rollouts.model import ModelRef, Moment, Phase, Plan, Probe, Rollout
+
+#: A tag of this name and a field's chooses that field, where the reaction's `allow` lets it.
+TAG_PREFIX = "signalbox_"
+
+_REQUEST = re.compile(r"golden/[A-Za-z0-9_][A-Za-z0-9._-]*(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*\.json")
+_INSTANCE_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9_]{2,63}")
+
+
+def _check_request(path: str) -> str:
+    if path and (_REQUEST.fullmatch(path) is None or ".." in path):
+        raise ValueError("name a .json file below the app's golden/ folder: golden/churn.json")
+    return path
+
+
+def _check_instance_type(name: str) -> str:
+    if _INSTANCE_TYPE.fullmatch(name) is None:
+        raise ValueError("name a VM size as Azure writes it: Standard_DS3_v2")
+    return name
+
+
+RequestPath = Annotated[str, AfterValidator(_check_request)]
+InstanceType = Annotated[str, AfterValidator(_check_instance_type)]
+
+
+class ProbeParams(BaseModel):
+    """How a new deployment is proved before it gets traffic."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    request: RequestPath = ""
+    status: int = Field(default=200, ge=100, le=599)
+    timeout: Duration = timedelta(seconds=10)
+    tries: int = Field(default=3, ge=1, le=20)
+
+
+class AllowParams(BaseModel):
+    """What a model's own tags may choose: globs per field. A field without globs is not theirs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    endpoint: tuple[str, ...] = ()
+    instance_type: tuple[str, ...] = ()
+    instance_count: tuple[int, ...] = ()
+    probe_request: tuple[str, ...] = ()
+
+
+class DeployParams(Params):
+    """What `deploy` takes."""
+
+    events = frozenset({EventType.MODEL_REGISTERED})
+
+    endpoint: str = Field(min_length=1, max_length=255)
+    instance_type: InstanceType
+    instance_count: int = Field(default=1, ge=1, le=50)
+    auth_mode: Literal["aad_token", "key"] = "aad_token"
+    probe: ProbeParams = ProbeParams()
+    keep_old: Duration = timedelta(hours=1)
+    timeout: Duration = timedelta(hours=1)
+    adopt: bool = False
+    notify: tuple[ChannelName, ...] = ()
+    allow: AllowParams = AllowParams()
+
+
+class Deploy:
+    """Starts the rollout of a registered model."""
+
+    params = DeployParams
+    may_fail = False
+
+    def __init__(self, *, workspaces: Workspaces, rollouts: Rollouts, clock: Clock) -> None:
+        self._workspaces = workspaces
+        self._rollouts = rollouts
+        self._clock = clock
+
+    def act(self, work: Work, params: DeployParams) -> Outcome:
+        """Start a rollout, or find the one that was started before a crash.
+
+        Raises: Superseded, ModelUnfit, TagForbidden, ParamsInvalid, and what Workspaces raises.
+        """
+        event = work.event
+        assert isinstance(event, ModelRegistered)  # the loader lets no other type through
+        model = self._workspaces.get_model(event.workspace, event.model.name, event.model.version)
+        current = _require_current(work, event, model)
+        chosen = choose(params, current.tags)
+        if chosen.probe.request:
+            self._rollouts.read_request(chosen.probe.request)  # that it is there is known now
+        rollout = self._rollouts.start(self._plan(work, current, chosen))
+        detail = f"rollout of {current.name} {current.version} to {rollout.endpoint}"
+        return Outcome(status=OutcomeStatus.WAITING, detail=detail, rollout=rollout.id)
+
+    def _plan(self, work: Work, model: ModelVersion, params: DeployParams) -> Rollout:
+        now = self._clock.now()
+        key = work.key.digest
+        return Rollout(
+            id=key[:32],
+            ref=work.ref,
+            step=f"{work.reaction.name}/{work.key.step}",
+            workspace=work.event.workspace,
+            endpoint=slug(params.endpoint),
+            deployment=deployment_name(model.name, model.version, key),
+            model=ModelRef(id=model.id, name=model.name, version=model.version),
+            plan=Plan(
+                instance_type=params.instance_type,
+                instance_count=params.instance_count,
+                auth_mode=params.auth_mode,
+                keep_old=params.keep_old,
+                timeout=params.timeout,
+                probe=Probe(**params.probe.model_dump()),
+                adopt=params.adopt,
+                channels=params.notify,
+            ),
+            phase=Phase.QUEUED,
+            since=now,
+            created_at=now,
+            due_at=now,
+            history=(Moment(at=now, phase=Phase.QUEUED),),
+            traceparent=telemetry.traceparent(),
+        )
+
+
+def _require_current(
+    work: Work, event: ModelRegistered, model: ModelVersion | None
+) -> ModelVersion:
+    """Return the model if what the event said of it still holds.
+
+    Raises: Superseded, ModelUnfit.
+    """
+    name = f"{event.model.name} {event.model.version}"
+    if model is None:
+        raise Superseded(f"model {name} is no longer in the workspace")
+    if model.archived:
+        raise Superseded(f"model {name} is archived")
+    now = Model(
+        name=model.name, version=model.version, tags=model.tags, properties=model.properties
+    )
+    when = work.reaction.when
+    if when is not None and not _holds(work, replace(event, model=now)):
+        raise Superseded(f"model {name} has other tags now, and `when` no longer holds")
+    if model.kind not in (ModelKind.MLFLOW, ModelKind.TRITON):
+        raise ModelUnfit(
+            f"model {name} is a {redact(model.kind, most=50)}, which needs a scoring script"
+        )
+    return model
+
+
+def _holds(work: Work, event: ModelRegistered) -> bool:
+    when = work.reaction.when
+    try:
+        return when is None or when.holds(as_data(event))
+    except ExpressionFailed:
+        return False
+
+
+def choose(params: DeployParams, tags: Mapping[str, str]) -> DeployParams:
+    """Return the values with what the model's tags choose, as far as `allow` lets them.
+
+    Raises: TagForbidden for a choice that is not allowed, ParamsInvalid for one that is no value.
+    """
+    values = params.model_dump()
+    for tag, text in tags.items():
+        field = tag.lower().removeprefix(TAG_PREFIX)
+        if not tag.lower().startswith(TAG_PREFIX) or field not in AllowParams.model_fields:
+            continue
+        if field == "endpoint":
+            text = slug(text)
+        allowed = [str(item) for item in getattr(params.allow, field)]
+        if not any(fnmatchcase(text.lower(), pattern.lower()) for pattern in allowed):
+            shown = redact(text, most=100)
+            listed = ", ".join(allowed) or "nothing"
+            raise TagForbidden(f"tag {tag} asks for {shown!r}; the reaction allows {listed}")
+        if field == "probe_request":
+            values["probe"]["request"] = text
+        else:
+            values[field] = text
+    try:
+        return DeployParams.model_validate(values)
+    except ValueError as error:
+        raise ParamsInvalid("a tag's value can't be used", hint=redact(str(error))) from error

@@ -1,0 +1,278 @@
+"""Letters: reactions that could not be finished, with everything needed to replay them.
+
+A letter is a row; its body is the event as it arrived, in the row or, when it is long, in a blob.
+A message on queue `dead-letter` only says which letter is due, and for which attempt, so that a
+lost or doubled message does no harm: the sweep sends lost ones again, and stale ones are ignored.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+from shared import telemetry
+from shared.clock import Clock
+from shared.errors import BudgetSpent, ClaimHeld, Disposition, Failure
+from shared.ids import digest
+from shared.outcomes import EventRef
+from shared.ports import Blobs, Queues, Row, RowChanged, RowExists, Tables, Value
+from shared.retry import backoff
+
+TABLE = "SignalboxLetters"
+QUEUE = "dead-letter"
+CONTAINER = "letters"
+
+#: A row's string holds 32,000 UTF-16 units, which are never more than its UTF-8 bytes; a longer
+#: body goes to a blob.
+_INLINE_MAX = 30_000
+#: Replays before a letter is parked. The later ones are half an hour to an hour apart, so that this
+#: is more than a day.
+ATTEMPTS_MAX = 60
+#: The same for failures that nobody foresaw: a bug does not heal by waiting a day.
+UNEXPECTED_ATTEMPTS_MAX = 8
+#: These wait for something known to end; they don't count as attempts that failed.
+_NOT_FAILURES = frozenset({ClaimHeld.code, BudgetSpent.code})
+#: A message may be late by this much before the sweep takes it for lost.
+GRACE = timedelta(minutes=2)
+
+
+class LetterStatus(StrEnum):
+    """Where a letter stands."""
+
+    WAITING = "waiting"  #: It is replayed when it is due.
+    PARKED = "parked"  #: It waits for a person.
+    CLOSED = "closed"  #: It was replayed, or a person closed it.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """A dead letter. `reaction` is "" for a whole event; `body` is the event as it arrived."""
+
+    id: str
+    status: LetterStatus
+    reaction: str
+    code: str
+    reason: str
+    hint: str
+    attempt: int  #: Failed attempts so far: what backoff grows with and parking counts.
+    turn: int  #: Which wake-up it waits for; a message for another turn is stale.
+    due_at: datetime
+    created_at: datetime
+    about: str
+    body: str
+    traceparent: str
+    etag: str = ""
+
+
+class DeadLetters:
+    """Buries, keeps and closes letters."""
+
+    def __init__(
+        self,
+        *,
+        tables: Tables,
+        queues: Queues,
+        blobs: Blobs,
+        clock: Clock,
+        retry_base: timedelta,
+    ) -> None:
+        self._tables = tables
+        self._queues = queues
+        self._blobs = blobs
+        self._clock = clock
+        self._retry_base = retry_base
+
+    def bury(
+        self, body: str, failure: Failure, *, reaction: str = "", ref: EventRef | None = None
+    ) -> Letter:
+        """Keep what failed, for a replay or for a person: two or three requests.
+
+        One event and reaction have one letter, however often they fail.
+
+        Raises: whatever the storage raises; then nothing is promised and the event must stay.
+        """
+        letter_id = digest(ref.key if ref else body, reaction)[:32]
+        while True:
+            known = self.get(letter_id)
+            letter = self._next(letter_id, known, body, failure, reaction, ref)
+            try:
+                self._save(letter, known)
+            except (RowExists, RowChanged):
+                continue
+            break
+        if letter.status is LetterStatus.WAITING:
+            self.wake(letter)
+        telemetry.count(telemetry.METRIC_LETTERS, status=letter.status, code=letter.code)
+        return letter
+
+    def _next(
+        self,
+        letter_id: str,
+        known: Letter | None,
+        body: str,
+        failure: Failure,
+        reaction: str,
+        ref: EventRef | None,
+    ) -> Letter:
+        now = self._clock.now()
+        is_open = known is not None and known.status is not LetterStatus.CLOSED
+        before = known.attempt if known is not None and is_open else 0
+        attempt = before if failure.code in _NOT_FAILURES else before + 1
+        most = UNEXPECTED_ATTEMPTS_MAX if failure.code == "unexpected" else ATTEMPTS_MAX
+        retries = failure.disposition is Disposition.RETRY and attempt < most
+        return Letter(
+            id=letter_id,
+            status=LetterStatus.WAITING if retries else LetterStatus.PARKED,
+            reaction=reaction,
+            code=failure.code,
+            reason=failure.reason,
+            hint=failure.hint,
+            attempt=attempt,
+            turn=known.turn + 1 if known is not None else 1,
+            due_at=now + self._wait(attempt, failure),
+            created_at=known.created_at if known is not None else now,
+            about=f"{ref.type} {ref.about}".strip() if ref else "",
+            body=body,
+            traceparent=telemetry.traceparent(),
+        )
+
+    def _wait(self, attempt: int, failure: Failure) -> timedelta:
+        if failure.code == BudgetSpent.code:
+            return timedelta(0)
+        if failure.code == ClaimHeld.code:
+            return failure.retry_after or timedelta(0)
+        return backoff(attempt, retry_after=failure.retry_after, base=self._retry_base)
+
+    def wake(self, letter: Letter) -> None:
+        """Send the message that replays the letter when it is due."""
+        message = {
+            "v": 1,
+            "letter": letter.id,
+            "turn": letter.turn,
+            "traceparent": letter.traceparent,
+        }
+        delay = max(letter.due_at - self._clock.now(), timedelta(0))
+        self._queues.send(QUEUE, json.dumps(message), delay=delay)
+
+    def due(self, message: str, *, redelivered: bool = False) -> Letter | None:
+        """Return the letter that a message of the queue names, if it is that letter's turn.
+
+        `redelivered` says that the queue handed it out before: whoever had it may have died
+        between saving the row and sending the next message, so that one is sent again.
+        """
+        content = json.loads(message)
+        letter = self.get(str(content["letter"]))
+        if letter is None or letter.status is not LetterStatus.WAITING:
+            return None
+        if letter.turn == content["turn"]:
+            return letter
+        if redelivered and letter.turn == content["turn"] + 1:
+            self.wake(letter)
+        return None
+
+    def get(self, letter_id: str) -> Letter | None:
+        """Return the letter with its body, or None."""
+        row = self._tables.get(TABLE, _partition(letter_id), letter_id)
+        return None if row is None else self._letter_from(row)
+
+    def all(self, status: LetterStatus | None = None) -> Iterator[Letter]:
+        """Yield the letters, of one status or of any."""
+        equals: dict[str, Value] = {} if status is None else {"status": str(status)}
+        for row in self._tables.query(TABLE, equals=equals):
+            yield self._letter_from(row)
+
+    def overdue(self) -> Iterator[Letter]:
+        """Yield the letters whose message must have been lost."""
+        rows = self._tables.query(
+            TABLE,
+            equals={"status": str(LetterStatus.WAITING)},
+            before=("due_at", self._clock.now() - GRACE),
+        )
+        for row in rows:
+            yield self._letter_from(row)
+
+    def close(self, letter: Letter, reason: str = "") -> bool:
+        """Close the letter; say False, and leave it, if it has changed since it was read."""
+        closed = replace(letter, status=LetterStatus.CLOSED, reason=reason or letter.reason)
+        return self._change(letter, closed)
+
+    def reopen(self, letter: Letter) -> bool:
+        """Make a letter due now, its attempts counted anew; False as in `close`."""
+        again = replace(
+            letter,
+            status=LetterStatus.WAITING,
+            attempt=0,
+            turn=letter.turn + 1,
+            due_at=self._clock.now(),
+        )
+        if not self._change(letter, again):
+            return False
+        self.wake(again)
+        return True
+
+    def remove(self, letter: Letter) -> None:
+        """Delete a letter and its body."""
+        self._blobs.delete(CONTAINER, letter.id)
+        self._tables.delete(TABLE, _partition(letter.id), letter.id)
+
+    def _change(self, known: Letter, letter: Letter) -> bool:
+        try:
+            self._save(letter, known)
+        except RowChanged:
+            return False
+        telemetry.count(telemetry.METRIC_LETTERS, status=letter.status, code=letter.code)
+        return True
+
+    def _save(self, letter: Letter, known: Letter | None) -> None:
+        """Write the letter: the body's blob first, so that no row ever points at nothing."""
+        body = letter.body.encode()
+        in_blob = len(body) > _INLINE_MAX
+        if in_blob and (known is None or known.body != letter.body):
+            self._blobs.put(CONTAINER, letter.id, body)
+        values = _values(letter, in_blob=in_blob)
+        if known is None:
+            self._tables.insert(TABLE, _partition(letter.id), letter.id, values)
+        else:
+            self._tables.replace(TABLE, _partition(letter.id), letter.id, values, etag=known.etag)
+
+    def _letter_from(self, row: Row) -> Letter:
+        values = row.values
+        due_at, created_at = values["due_at"], values["created_at"]
+        assert isinstance(due_at, datetime)
+        assert isinstance(created_at, datetime)
+        body = str(values["body"])
+        if values["in_blob"]:
+            body = (self._blobs.get(CONTAINER, row.key) or b"").decode()
+        texts = {name: str(values[name]) for name in _TEXTS}
+        return Letter(
+            id=row.key,
+            status=LetterStatus(str(values["status"])),
+            attempt=int(str(values["attempt"])),
+            turn=int(str(values["turn"])),
+            due_at=due_at.astimezone(UTC),
+            created_at=created_at.astimezone(UTC),
+            body=body,
+            etag=row.etag,
+            **texts,
+        )
+
+
+_TEXTS = ("reaction", "code", "reason", "hint", "about", "traceparent")
+
+
+def _partition(letter_id: str) -> str:
+    return letter_id[:2]
+
+
+def _values(letter: Letter, *, in_blob: bool) -> dict[str, Value]:
+    return {
+        **{name: getattr(letter, name)[:4000] for name in _TEXTS},
+        "status": str(letter.status),
+        "attempt": letter.attempt,
+        "turn": letter.turn,
+        "due_at": letter.due_at,
+        "created_at": letter.created_at,
+        "in_blob": in_blob,
+        "body": "" if in_blob else letter.body,
+    }

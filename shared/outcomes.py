@@ -1,0 +1,87 @@
+"""What came of one step of a reaction for one event, and where an event's outcomes are kept."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from shared.errors import ClaimHeld
+from shared.events import Event, UnknownEvent
+from shared.ids import digest
+
+#: Under this step is recorded what holds for the event as a whole.
+WHOLE = "*"
+
+
+class OutcomeStatus(StrEnum):
+    """How a step ended, so far."""
+
+    DONE = "done"
+    SKIPPED = "skipped"
+    WAITING = "waiting"  #: For a rollout to end, or for a letter to be replayed.
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of one step of a reaction; `code` is an error's, `rollout` what it started."""
+
+    status: OutcomeStatus
+    detail: str = ""
+    code: str = ""
+    rollout: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRef:
+    """Where an event's record is: what a rollout or a letter keeps in order to update it."""
+
+    key: str
+    id: str
+    type: str
+    time: datetime
+    source: str
+    about: str = ""
+
+
+def ref_of(event: Event | UnknownEvent) -> EventRef:
+    """Return where the event's record is."""
+    if isinstance(event, UnknownEvent):
+        key = digest(event.source.lower(), event.type, event.id)
+        return EventRef(key=key, id=event.id, type=event.type, time=event.time, source=event.source)
+    return EventRef(
+        key=event.key,
+        id=event.id,
+        type=str(event.type),
+        time=event.time,
+        source=event.workspace.id,
+        about=event.about,
+    )
+
+
+def outcome_to(outcome: Outcome) -> str:
+    """Write an outcome as JSON."""
+    return json.dumps({name: value for name, value in asdict(outcome).items() if value})
+
+
+def outcome_from(text: str) -> Outcome:
+    """Read what `outcome_to` wrote."""
+    values = json.loads(text)
+    return Outcome(**{**values, "status": OutcomeStatus(values["status"])})
+
+
+def merge_hearsay(known: Mapping[str, Outcome], heard: Mapping[str, Outcome]) -> dict[str, Outcome]:
+    """Return what is known, with hearsay where nothing is known or the known was waiting for it."""
+    merged = dict(known)
+    for name, outcome in heard.items():
+        before = known.get(name)
+        was_waiting = (
+            before is not None
+            and before.status is OutcomeStatus.WAITING
+            and not before.rollout
+            and outcome.code != ClaimHeld.code
+        )
+        if before is None or was_waiting:
+            merged[name] = outcome
+    return merged

@@ -1,0 +1,174 @@
+"""React to an event: parse, match, run each matched reaction, bury what fails, record it all."""
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from shared import telemetry
+from shared.clock import Clock
+from shared.dead_letters import DeadLetters, Letter, LetterStatus
+from shared.envelopes import MAX_BODY, parse_envelope, parse_event, read_body
+from shared.errors import EventMalformed, Failure, ReactionGone, WorkspaceForeign, failure_of
+from shared.events import Event, UnknownEvent
+from shared.outcomes import WHOLE, EventRef, Outcome, OutcomeStatus, ref_of
+from shared.reactions.match import Failed, Matched, accepts, match
+from shared.reactions.model import Reactions
+from shared.records import Records
+from shared.steps import Run, Steps, outcome_of
+
+log = logging.getLogger(__name__)
+
+#: Bytes of a body that was kept, by us or by Event Grid: an event of the greatest size, escaped, or
+#: an array of them, each with what its delivery came to.
+MAX_KEPT = 16 * MAX_BODY
+
+
+class React:
+    """Runs the reactions of events, each within a time budget."""
+
+    def __init__(
+        self,
+        *,
+        reactions: Reactions,
+        steps: Steps,
+        records: Records,
+        dead_letters: DeadLetters,
+        clock: Clock,
+        budget: timedelta,
+    ) -> None:
+        self._reactions = reactions
+        self._steps = steps
+        self._records = records
+        self._dead_letters = dead_letters
+        self._clock = clock
+        self._budget = budget
+
+    def react_to_body(self, body: str | bytes, *, limit: int = MAX_BODY) -> None:
+        """React to a message's body: one event or an array, in base64 or not.
+
+        What is no event, or longer than `limit` bytes, becomes a parked letter.
+
+        Raises: whatever the storage raises, so that the message stays in its queue.
+        """
+        try:
+            raws = read_body(body, limit=limit)
+        except EventMalformed as error:
+            text = body if isinstance(body, str) else body.decode(errors="replace")
+            self._dead_letters.bury(text, failure_of(error))
+            return
+        for raw in raws:
+            self.react(raw)
+
+    def react(self, raw: Mapping[str, Any]) -> None:
+        """React to one envelope. When this returns, the event's fate is on record.
+
+        Raises: whatever the storage raises, so that the event stays where it came from.
+        """
+        deadline = self._clock.now() + self._budget
+        with telemetry.span(telemetry.SPAN_REACT) as span:
+            try:
+                envelope = parse_envelope(raw)
+                event = parse_event(envelope)
+            except EventMalformed as error:
+                self._dead_letters.bury(json.dumps(raw), failure_of(error))
+                return
+            ref = ref_of(event)
+            span.set_attribute(telemetry.ATTR_EVENT_TYPE, ref.type)
+            span.set_attribute(telemetry.ATTR_EVENT_KEY, ref.key)
+            if isinstance(event, UnknownEvent):
+                skipped = _skipped("no reaction can be written for this type", "event.unknown")
+                self._record(ref, Run(news={WHOLE: skipped}))
+                return
+            if not accepts(self._reactions, event.workspace):
+                skipped = _skipped("reactions.yaml does not list it", WorkspaceForeign.code)
+                self._record(ref, Run(news={WHOLE: skipped}))
+                return
+            total = Run()
+            for result in match(self._reactions, event):
+                if isinstance(result, Matched):
+                    run = self._steps.run(result.reaction, event, ref, deadline)
+                elif isinstance(result, Failed):
+                    run = Run(failure=failure_of(result.error))
+                else:
+                    continue
+                if run.failure is not None:
+                    body = json.dumps(envelope.raw, ensure_ascii=False)
+                    self._bury(run, run.failure, body, result.reaction.name, ref)
+                total.news |= run.news
+                total.hearsay |= run.hearsay
+            if not total.news and not total.hearsay:
+                total.news[WHOLE] = _skipped("no reaction matched")
+            self._record(ref, total)
+
+    def replay(self, letter: Letter) -> None:
+        """Run a letter's reaction again, that one only; then close the letter or bury it again.
+
+        A letter without a reaction is of a whole event, which is reacted to as if it had just
+        arrived.
+
+        Raises: whatever the storage raises; the letter is then still waiting.
+        """
+        with telemetry.span(
+            telemetry.SPAN_REPLAY, parent=letter.traceparent, reaction=letter.reaction
+        ):
+            if letter.reaction:
+                self._replay_reaction(letter)
+            else:
+                self._replay_whole(letter)
+
+    def _replay_reaction(self, letter: Letter) -> None:
+        event = parse_event(parse_envelope(read_body(letter.body, limit=MAX_KEPT)[0]))
+        assert isinstance(event, Event)  # no other kind ever matched a reaction
+        ref = ref_of(event)
+        reaction = self._reactions.get(letter.reaction)
+        if reaction is None or not accepts(self._reactions, event.workspace):
+            gone = ReactionGone(f"reactions.yaml has no {letter.reaction!r} for this workspace now")
+            run = Run(failure=failure_of(gone))
+        else:
+            run = self._steps.run(reaction, event, ref, self._clock.now() + self._budget)
+        if run.failure is None:
+            self._dead_letters.close(letter)
+        else:
+            self._bury(run, run.failure, letter.body, letter.reaction, ref)
+        self._record(ref, run, delivery=False)
+
+    def _replay_whole(self, letter: Letter) -> None:
+        try:
+            for raw in read_body(letter.body, limit=MAX_KEPT):
+                parse_event(parse_envelope(raw))
+        except EventMalformed as error:
+            self._dead_letters.bury(letter.body, failure_of(error))
+            return
+        self.react_to_body(letter.body, limit=MAX_KEPT)
+        self._dead_letters.close(letter)
+
+    def _bury(self, run: Run, failure: Failure, body: str, reaction: str, ref: EventRef) -> None:
+        letter = self._dead_letters.bury(body, failure, reaction=reaction, ref=ref)
+        if not run.news and not run.hearsay:
+            run.news[f"{reaction}/{WHOLE}"] = outcome_of(failure)
+        log.warning(
+            "letter %s",
+            letter.status,
+            extra={"letter": letter.id, "reaction": reaction, "code": letter.code},
+        )
+        if letter.status is LetterStatus.PARKED:
+            for name, outcome in run.news.items():
+                if outcome.status is OutcomeStatus.WAITING and not outcome.rollout:
+                    run.news[name] = replace(outcome, status=OutcomeStatus.FAILED)
+
+    def _record(self, ref: EventRef, run: Run, *, delivery: bool = True) -> None:
+        self._records.add(ref, run.news, hearsay=run.hearsay, delivery=delivery)
+        for name, outcome in run.news.items():
+            telemetry.count(
+                telemetry.METRIC_OUTCOMES,
+                reaction=name,
+                status=outcome.status,
+                code=outcome.code,
+            )
+
+
+def _skipped(detail: str, code: str = "") -> Outcome:
+    return Outcome(status=OutcomeStatus.SKIPPED, detail=detail, code=code)

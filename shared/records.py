@@ -1,0 +1,142 @@
+"""The record of events: one row per event, with what came of each step of each reaction."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from shared.outcomes import EventRef, Outcome, merge_hearsay, outcome_from, outcome_to
+from shared.ports import Row, RowChanged, RowExists, Tables, Value
+
+TABLE = "SignalboxEvents"
+
+_TEXT_MAX = 2000
+#: Of the longest far-fetched case (every reaction of a large file fails), what a row still holds.
+_OUTCOMES_MAX = 30_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """Everything that came of one event. Outcomes are by "reaction/step"."""
+
+    key: str
+    id: str
+    type: str
+    time: datetime
+    source: str
+    about: str
+    deliveries: int
+    outcomes: Mapping[str, Outcome]
+
+
+class Records:
+    """The record of events, kept in a table, a partition a day of the event's own time."""
+
+    def __init__(self, *, tables: Tables) -> None:
+        self._tables = tables
+
+    def add(
+        self,
+        ref: EventRef,
+        news: Mapping[str, Outcome],
+        *,
+        hearsay: Mapping[str, Outcome] | None = None,
+        delivery: bool,
+    ) -> None:
+        """Record what came of an event: one request the first time, three when there is a row.
+
+        `hearsay` is what another worker did or is doing: it fills gaps, and never hides what that
+        worker, or a rollout that it started, has recorded. `delivery` says whether the event
+        arrived (again); else the news is of an earlier arrival.
+        """
+        partition, row_key = _address(ref)
+        heard = hearsay or {}
+        try:
+            values = _values(ref, int(delivery), {**heard, **news})
+            self._tables.insert(TABLE, partition, row_key, values)
+        except RowExists:
+            self._merge(ref, news, heard, delivery)
+
+    def _merge(
+        self,
+        ref: EventRef,
+        news: Mapping[str, Outcome],
+        heard: Mapping[str, Outcome],
+        delivery: bool,
+    ) -> None:
+        partition, row_key = _address(ref)
+        while (row := self._tables.get(TABLE, partition, row_key)) is not None:
+            known = _record_from(row)
+            merged = {**merge_hearsay(known.outcomes, heard), **news}
+            values = _values(ref, known.deliveries + int(delivery), merged)
+            try:
+                self._tables.replace(TABLE, partition, row_key, values, etag=row.etag)
+            except RowChanged:
+                continue
+            return
+        # Retention took the row meanwhile: what is left of so old an event is this news.
+        self.add(ref, news, hearsay=heard, delivery=delivery)
+
+    def get(self, ref: EventRef) -> Record | None:
+        """Return the record of an event, or None."""
+        row = self._tables.get(TABLE, *_address(ref))
+        return None if row is None else _record_from(row)
+
+    def on(self, day: datetime) -> tuple[Record, ...]:
+        """Return the records of a day, the newest first."""
+        rows = self._tables.query(TABLE, partition=_day(day))
+        return tuple(_record_from(row) for row in rows)
+
+
+def _day(time: datetime) -> str:
+    return time.astimezone(UTC).strftime("%Y-%m-%d")
+
+
+def _address(ref: EventRef) -> tuple[str, str]:
+    """Return partition and row key; rows of a day sort with the newest first."""
+    left = 86_400_000 - int((ref.time.astimezone(UTC).timestamp() % 86_400) * 1000)
+    return _day(ref.time), f"{left:08d}-{ref.key}"
+
+
+def _values(ref: EventRef, deliveries: int, outcomes: Mapping[str, Outcome]) -> dict[str, Value]:
+    return {
+        "event": ref.key,
+        "id": ref.id[:_TEXT_MAX],
+        "type": ref.type[:_TEXT_MAX],
+        "time": ref.time,
+        "source": ref.source[:_TEXT_MAX],
+        "about": ref.about[:_TEXT_MAX],
+        "deliveries": deliveries,
+        "outcomes": _outcomes_to(outcomes),
+    }
+
+
+def _outcomes_to(outcomes: Mapping[str, Outcome]) -> str:
+    """Write the outcomes as JSON; where they are too long for a row, with shorter details."""
+    for most in (_TEXT_MAX, 200, 0):
+        text = json.dumps(
+            {
+                name: json.loads(outcome_to(outcome)) | {"detail": outcome.detail[:most]}
+                for name, outcome in outcomes.items()
+            }
+        )
+        if len(text) <= _OUTCOMES_MAX:
+            break
+    return text
+
+
+def _record_from(row: Row) -> Record:
+    values = row.values
+    time = values["time"]
+    assert isinstance(time, datetime)
+    outcomes = json.loads(str(values["outcomes"]))
+    return Record(
+        key=str(values["event"]),
+        id=str(values["id"]),
+        type=str(values["type"]),
+        time=time,
+        source=str(values["source"]),
+        about=str(values["about"]),
+        deliveries=int(str(values["deliveries"])),
+        outcomes={name: outcome_from(json.dumps(item)) for name, item in outcomes.items()},
+    )

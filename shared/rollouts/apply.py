@@ -1,0 +1,104 @@
+"""Apply what was decided: the requests that a rollout's commands stand for."""
+
+from dataclasses import replace
+
+from shared.errors import SignalboxError
+from shared.ports import Deployment, DeploymentSpec, Endpoint, Operation, Workspaces
+from shared.redact import redact
+from shared.rollouts.decide import (
+    TAG_DEPLOYMENT,
+    TAG_MODEL,
+    TAG_ROLLOUT,
+    TAG_VERSION,
+    CreateDeployment,
+    CreateEndpoint,
+    DeleteDeployment,
+    Observation,
+    SetTraffic,
+)
+from shared.rollouts.model import Rollout
+
+#: Of the log of a container that failed, this much is kept and told.
+LOG_LINES = 20
+_LOG_MAX = 3000
+_NO_LOG = "(the container wrote no log)"
+
+Write = CreateEndpoint | CreateDeployment | SetTraffic | DeleteDeployment
+
+
+def apply(command: Write, rollout: Rollout, seen: Observation, workspaces: Workspaces) -> Rollout:
+    """Start the operation that the command stands for and return the rollout that waits for it.
+
+    Raises: what Workspaces raises.
+    """
+    match command:
+        case CreateEndpoint():
+            operation = workspaces.create_endpoint(
+                rollout.workspace,
+                rollout.endpoint,
+                auth_mode=rollout.plan.auth_mode,
+                tags={TAG_MODEL: rollout.model.name},
+            )
+        case CreateDeployment():
+            operation = workspaces.create_deployment(
+                rollout.workspace, rollout.endpoint, rollout.deployment, _spec(rollout)
+            )
+        case SetTraffic():
+            operation = _set_traffic(command, rollout, seen, workspaces)
+        case DeleteDeployment():
+            if command.read_logs:
+                rollout = replace(rollout, logs=_read_logs(rollout, workspaces))
+            operation = workspaces.delete_deployment(
+                rollout.workspace, rollout.endpoint, command.name
+            )
+    return replace(rollout, operation=operation, submitted=True, tries=rollout.tries + 1)
+
+
+def _spec(rollout: Rollout) -> DeploymentSpec:
+    return DeploymentSpec(
+        model_id=rollout.model.id,
+        instance_type=rollout.plan.instance_type,
+        instance_count=rollout.plan.instance_count,
+        tags={
+            TAG_MODEL: rollout.model.name,
+            TAG_VERSION: rollout.model.version,
+            TAG_ROLLOUT: rollout.id,
+        },
+    )
+
+
+def _set_traffic(
+    command: SetTraffic, rollout: Rollout, seen: Observation, workspaces: Workspaces
+) -> Operation:
+    assert isinstance(seen.endpoint, Endpoint)  # decided from it
+    serving = seen.deployments.get(command.serving)
+    model, version = model_of(serving) if serving else (rollout.model.name, "")
+    tags = {
+        TAG_MODEL: model,
+        TAG_VERSION: version,
+        TAG_DEPLOYMENT: command.serving,
+        TAG_ROLLOUT: serving.tags.get(TAG_ROLLOUT, "") if serving else "",
+    }
+    return workspaces.set_traffic(rollout.workspace, seen.endpoint, command.traffic, tags)
+
+
+def model_of(deployment: Deployment) -> tuple[str, str]:
+    """Return name and version of a deployment's model, from its tags or else its ARM id."""
+    if TAG_MODEL in deployment.tags:
+        return deployment.tags[TAG_MODEL], deployment.tags.get(TAG_VERSION, "")
+    parts = deployment.model.split("/")
+    if len(parts) >= 4 and parts[-4].lower() == "models" and parts[-2].lower() == "versions":
+        return parts[-3], parts[-1]
+    return "", ""
+
+
+def _read_logs(rollout: Rollout, workspaces: Workspaces) -> str:
+    """Return the last log lines; that they can't be read must not keep a failure in place."""
+    try:
+        text = workspaces.get_logs(
+            rollout.workspace, rollout.endpoint, rollout.deployment, lines=LOG_LINES
+        )
+    except SignalboxError as error:
+        return f"(the log could not be read: {redact(error.message, most=200)})"
+    lines = text.strip().splitlines()[-LOG_LINES:]
+    return redact("\n".join(lines), most=_LOG_MAX) or _NO_LOG

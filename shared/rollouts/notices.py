@@ -1,0 +1,69 @@
+"""What people are told of a rollout: when, and in which words."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from shared.rollouts.model import Notice, NoticeKind, Phase, Rollout
+
+#: Entering one of these phases is told.
+_TOLD: Mapping[tuple[Phase, Phase], NoticeKind] = {
+    (Phase.CHECKING, Phase.ENDPOINT): NoticeKind.STARTED,
+    (Phase.CHECKING, Phase.DEPLOYMENT): NoticeKind.STARTED,
+    (Phase.CHECKING, Phase.REFUSED): NoticeKind.FAILED,
+    (Phase.SHIFTING, Phase.LIVE): NoticeKind.LIVE,
+    (Phase.REMOVING, Phase.ROLLED_BACK): NoticeKind.ROLLED_BACK,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text:
+    """A message as a channel takes it; `good` says whether it is good news."""
+
+    title: str
+    body: str
+    good: bool
+
+
+def notices_of(rollout: Rollout, phase: Phase, reason: str) -> tuple[Notice, ...]:
+    """Return the messages that are due when the rollout enters a phase."""
+    kind = _TOLD.get((rollout.phase, phase))
+    if phase is Phase.ROLLING_BACK:
+        kind = NoticeKind.FAILED
+    if kind is None:
+        return ()
+    return tuple(
+        Notice(kind=kind, channel=channel, reason=reason or rollout.reason)
+        for channel in rollout.plan.channels
+    )
+
+
+def text_of(rollout: Rollout, notice: Notice, *, studio: str) -> Text:
+    """Write a message: model, version, endpoint, the reason and the log lines, and a link."""
+    model = f"{rollout.model.name} {rollout.model.version}"
+    titles = {
+        NoticeKind.STARTED: f"{model}: rollout started on {rollout.endpoint}",
+        NoticeKind.LIVE: f"{model} is live on {rollout.endpoint}",
+        NoticeKind.FAILED: f"{model} failed on {rollout.endpoint}",
+        NoticeKind.ROLLED_BACK: f"{model} was rolled back on {rollout.endpoint}",
+    }
+    lines = [
+        f"Model: {rollout.model.name}",
+        f"Version: {rollout.model.version}",
+        f"Endpoint: {rollout.endpoint}",
+        f"Deployment: {rollout.deployment}",
+        f"Workspace: {rollout.workspace.name}",
+    ]
+    if notice.reason:
+        lines.append(f"Reason: {notice.reason}")
+    if notice.kind is NoticeKind.ROLLED_BACK:
+        lines.append(f"Serving now: {rollout.stable or 'nothing; there was no version before'}")
+        if rollout.logs:
+            lines += ["Last lines of the container's log:", rollout.logs]
+    lines.append(studio_link(rollout, studio))
+    good = notice.kind in (NoticeKind.STARTED, NoticeKind.LIVE)
+    return Text(title=titles[notice.kind], body="\n".join(lines), good=good)
+
+
+def studio_link(rollout: Rollout, studio: str) -> str:
+    """Return the address of the endpoint's page in AML studio."""
+    return f"{studio}/endpoints/realtime/{rollout.endpoint}/detail?wsid={rollout.workspace.id}"

@@ -1,0 +1,133 @@
+"""Where rollouts are kept: a row each, and a lock row for each endpoint, in its partition."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import TypeAdapter
+
+from shared.ports import Row, RowChanged, RowExists, Tables, Value
+from shared.rollouts.model import EXCLUSIVE, Rollout
+
+TABLE = "SignalboxRollouts"
+_LOCK = "lock"
+_DOCUMENT = TypeAdapter(Rollout)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A rollout as it was read, with the ETag that a conditional write must present."""
+
+    rollout: Rollout
+    etag: str
+
+
+class RolloutStore:
+    """Rollouts and endpoint locks, kept in a table."""
+
+    def __init__(self, *, tables: Tables) -> None:
+        self._tables = tables
+
+    def add(self, rollout: Rollout) -> Kept:
+        """Add a rollout, or return the one that has its id already."""
+        try:
+            etag = self._tables.insert(TABLE, rollout.partition, rollout.id, _values(rollout))
+        except RowExists:
+            kept = self.get(rollout.partition, rollout.id)
+            if kept is not None:
+                return kept
+            raise
+        return Kept(rollout=rollout, etag=etag)
+
+    def get(self, partition: str, rollout_id: str) -> Kept | None:
+        """Return the rollout, or None."""
+        row = self._tables.get(TABLE, partition, rollout_id)
+        return None if row is None else _kept_from(row)
+
+    def save(self, rollout: Rollout, *, etag: str) -> Kept:
+        """Write the rollout if nobody has since it was read.
+
+        Raises: RowChanged.
+        """
+        new = self._tables.replace(
+            TABLE, rollout.partition, rollout.id, _values(rollout), etag=etag
+        )
+        return Kept(rollout=rollout, etag=new)
+
+    def all(self) -> Iterator[Kept]:
+        """Yield every rollout."""
+        for row in self._tables.query(TABLE, equals={"kind": "rollout"}):
+            yield _kept_from(row)
+
+    def overdue(self, before: datetime) -> Iterator[Kept]:
+        """Yield the rollouts whose tick was due before then and that have not ended."""
+        rows = self._tables.query(
+            TABLE, equals={"kind": "rollout", "open": True}, before=("due_at", before)
+        )
+        for row in rows:
+            yield _kept_from(row)
+
+    def ended(self, before: datetime) -> Iterator[Kept]:
+        """Yield the rollouts that ended before then."""
+        rows = self._tables.query(
+            TABLE, equals={"kind": "rollout", "open": False}, before=("due_at", before)
+        )
+        for row in rows:
+            yield _kept_from(row)
+
+    def remove(self, kept: Kept) -> None:
+        """Delete a rollout's row."""
+        self._tables.delete(TABLE, kept.rollout.partition, kept.rollout.id)
+
+    def lock(self, rollout: Rollout) -> bool:
+        """Take the endpoint for this rollout; say whether it has it.
+
+        The lock has no lease: it is its holder's until the holder has ended or let go, so that no
+        crash and no long operation can let two rollouts at one endpoint.
+        """
+        values: dict[str, Value] = {"kind": "lock", "holder": rollout.id}
+        try:
+            self._tables.insert(TABLE, rollout.partition, _LOCK, values)
+        except RowExists:
+            return self._take_over(rollout, values)
+        return True
+
+    def _take_over(self, rollout: Rollout, values: dict[str, Value]) -> bool:
+        row = self._tables.get(TABLE, rollout.partition, _LOCK)
+        if row is None:
+            return False
+        holder_id = str(row.values["holder"])
+        if holder_id == rollout.id:
+            return True
+        holder = self.get(rollout.partition, holder_id)
+        if holder is not None and holder.rollout.phase in EXCLUSIVE:
+            return False
+        try:
+            self._tables.replace(TABLE, rollout.partition, _LOCK, values, etag=row.etag)
+        except RowChanged:
+            return False
+        return True
+
+    def unlock(self, rollout: Rollout) -> None:
+        """Let go of the endpoint, if this rollout has it."""
+        row = self._tables.get(TABLE, rollout.partition, _LOCK)
+        if row is None or row.values["holder"] != rollout.id:
+            return
+        try:
+            self._tables.delete(TABLE, rollout.partition, _LOCK, etag=row.etag)
+        except RowChanged:
+            return
+
+
+def _values(rollout: Rollout) -> dict[str, Value]:
+    return {
+        "kind": "rollout",
+        "open": not rollout.phase.is_terminal or bool(rollout.notices),
+        "due_at": rollout.due_at,
+        "document": _DOCUMENT.dump_json(rollout, exclude_defaults=True).decode(),
+    }
+
+
+def _kept_from(row: Row) -> Kept:
+    rollout = _DOCUMENT.validate_json(str(row.values["document"]))
+    return Kept(rollout=rollout, etag=row.etag)

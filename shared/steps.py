@@ -1,0 +1,128 @@
+"""The steps of a reaction: claim, act, complete, one after the other."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from shared import telemetry
+from shared.actions.base import Action, Work
+from shared.clock import Clock
+from shared.errors import BudgetSpent, ClaimHeld, Disposition, Failure, failure_of
+from shared.events import Event, as_data
+from shared.ledger import AlreadyDone, Claimed, ClaimKey, ClaimLost, HeldElsewhere, Ledger
+from shared.outcomes import EventRef, Outcome, OutcomeStatus
+from shared.reactions.model import Reaction, Step
+from shared.reactions.params import prepare
+
+log = logging.getLogger(__name__)
+
+_NO_TIME = timedelta(0)
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """What came of one reaction: outcomes by step, ours and hearsay, and what needs a letter."""
+
+    news: dict[str, Outcome] = field(default_factory=dict)
+    hearsay: dict[str, Outcome] = field(default_factory=dict)
+    failure: Failure | None = None
+
+
+class Steps:
+    """Does the steps of reactions, each at most once for an event."""
+
+    def __init__(self, *, actions: Mapping[str, Action], ledger: Ledger, clock: Clock) -> None:
+        self._actions = actions
+        self._ledger = ledger
+        self._clock = clock
+
+    def run(self, reaction: Reaction, event: Event, ref: EventRef, deadline: datetime) -> Run:
+        """Do the steps in order, up to the first failure that stops the rest.
+
+        Raises: what the ledger's storage raises. A step's own failure is in the result.
+        """
+        run = Run()
+        for step in reaction.do:
+            name = f"{reaction.name}/{step.id}"
+            key = ClaimKey(event=event.key, reaction=reaction.name, step=step.id)
+            if self._clock.now() >= deadline:
+                self._fail(run, name, failure_of(BudgetSpent("no time was left for this step")))
+                break
+            held = self._ledger.claim(key)
+            if isinstance(held, AlreadyDone):
+                run.hearsay[name] = held.outcome
+            elif isinstance(held, HeldElsewhere):
+                self._hear(run, name, held)
+                break
+            elif not self._do(
+                run, name, held, Work(event=event, ref=ref, reaction=reaction, key=key), step
+            ):
+                break
+        return run
+
+    def _do(self, run: Run, name: str, claim: Claimed, work: Work, step: Step) -> bool:
+        """Act under a claim and settle it; say whether the steps after this one are to be done."""
+        action = self._actions[step.action]
+        try:
+            with telemetry.span(telemetry.SPAN_ACTION, reaction=name, action=step.action):
+                params = prepare(step, as_data(work.event), action.params)
+                outcome = action.act(work, params)
+        except Exception as error:  # noqa: BLE001 - here, and only here, a step's fate is decided
+            failure = failure_of(error)
+            _log(failure, error, name, work.ref)
+            if failure.disposition is not Disposition.IGNORE:
+                self._settle(run, name, claim, failure)
+                return action.may_fail
+            outcome = Outcome(
+                status=OutcomeStatus.SKIPPED, detail=failure.reason, code=failure.code
+            )
+        try:
+            self._ledger.complete(claim, outcome)
+        except ClaimLost:
+            # We took longer than the lease, and another worker is at it now. What we created is
+            # named from the key, so that it finds our work; the letter sees that it did.
+            self._hear(run, name, HeldElsewhere(until=self._clock.now()))
+            return False
+        run.news[name] = outcome
+        return True
+
+    def _settle(self, run: Run, name: str, claim: Claimed, failure: Failure) -> None:
+        try:
+            self._ledger.release(claim, f"{failure.code}: {failure.reason}"[:1000])
+        except ClaimLost:
+            self._hear(run, name, HeldElsewhere(until=self._clock.now()))
+        else:
+            self._fail(run, name, failure)
+
+    def _hear(self, run: Run, name: str, held: HeldElsewhere) -> None:
+        wait = max(held.until - self._clock.now(), _NO_TIME)
+        failure = failure_of(
+            ClaimHeld("another worker is at it; it is looked at again then", retry_after=wait)
+        )
+        run.failure = run.failure or failure
+        run.hearsay[name] = outcome_of(failure)
+
+    def _fail(self, run: Run, name: str, failure: Failure) -> None:
+        # The first failure decides the letter, but one that waiting can't help is never hidden
+        # behind one that it can: the letter comes back, and meets the other then.
+        run.failure = run.failure or failure
+        run.news[name] = outcome_of(failure)
+
+
+def _log(failure: Failure, error: Exception, name: str, ref: EventRef) -> None:
+    facts = {"step": name, "event": ref.key, "code": failure.code}
+    if failure.code == "unexpected":
+        log.error("step failed unexpectedly", extra=facts, exc_info=error)
+    else:
+        log.warning("step failed: %s", failure.reason, extra=facts)
+
+
+def outcome_of(failure: Failure) -> Outcome:
+    """Return the outcome of a step that failed and has a letter."""
+    waits = failure.disposition is Disposition.RETRY
+    return Outcome(
+        status=OutcomeStatus.WAITING if waits else OutcomeStatus.FAILED,
+        detail=failure.reason,
+        code=failure.code,
+    )

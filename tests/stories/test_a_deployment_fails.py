@@ -1,0 +1,135 @@
+"""A new version that fails, wherever it fails, leaves the old one serving everything."""
+
+from datetime import timedelta
+
+import pytest
+
+from shared.adapters.memory_workspaces import Behaviour
+from shared.errors import QuotaExceeded, WorkspaceDenied, WorkspaceRefused
+from shared.outcomes import OutcomeStatus
+from shared.ports import Score
+from shared.rollouts.model import Phase
+from tests.stories.world import World
+
+
+@pytest.fixture
+def serving(world: World) -> World:
+    """A world in which version 1 serves."""
+    world.react.react(world.register("churn", "1"))
+    world.settle()
+    world.workspaces.behaviour.takes = timedelta(minutes=7)
+    return world
+
+
+def _break_container(behaviour: Behaviour) -> None:
+    class Always(dict[str, tuple[str, str]]):
+        def get(self, key: str, default: object = None) -> tuple[str, str]:  # type: ignore[override]
+            return ("ResourceNotReady", "User container has crashed")
+
+    behaviour.broken = Always()
+    behaviour.logs = "Traceback\nModuleNotFoundError: No module named 'xgboost'"
+
+
+def _break_probe(behaviour: Behaviour) -> None:
+    behaviour.score = Score(status=424, model_status=500, body=b"boom")
+
+
+def _break_shift(behaviour: Behaviour) -> None:
+    behaviour.stuck_traffic = ("InternalServerError", "traffic was not updated")
+
+
+@pytest.mark.parametrize(
+    ("break_", "reason"),
+    [
+        (_break_container, "ResourceNotReady: User container has crashed"),
+        (_break_probe, "expected 200, got 424 (the container answered 500)"),
+        (_break_shift, "InternalServerError: traffic was not updated"),
+    ],
+    ids=["container", "probe", "shift"],
+)
+def test_the_old_version_keeps_all_traffic_and_the_reason_is_told(
+    serving: World, break_: object, reason: str
+) -> None:
+    assert callable(break_)
+    break_(serving.workspaces.behaviour)
+    serving.react.react(serving.register("churn", "2"))
+    serving.settle()
+    assert serving.serving() == "1"
+    assert list(serving.deployments().values()) == ["1"], "the new deployment is gone"
+    assert serving.told()[-2:] == ["churn 2 failed on churn", "churn 2 was rolled back on churn"]
+    assert reason in serving.channels.sent[-1].text
+    outcome = [r for r in serving.all_rollouts() if r.model.version == "2"]
+    assert outcome[0].phase is Phase.ROLLED_BACK
+    (endpoint,) = serving.workspaces.endpoints.values()
+    assert endpoint.tags["signalbox_version"] == "1"
+
+
+def test_the_last_lines_of_the_container_s_log_are_told_without_secrets(serving: World) -> None:
+    _break_container(serving.workspaces.behaviour)
+    serving.workspaces.behaviour.logs += "\nconnecting with AccountKey=abc123secret=="
+    serving.react.react(serving.register("churn", "2"))
+    serving.settle()
+    text = serving.channels.sent[-1].text
+    assert "No module named 'xgboost'" in text
+    assert "abc123secret" not in text
+
+
+def test_a_first_version_that_fails_leaves_an_endpoint_that_the_next_one_can_use(
+    world: World,
+) -> None:
+    _break_container(world.workspaces.behaviour)
+    world.react.react(world.register("churn", "1"))
+    world.settle()
+    assert world.serving() == ""
+    world.workspaces.behaviour = Behaviour()
+    world.react.react(world.register("churn", "2"))
+    world.settle()
+    assert world.serving() == "2"
+
+
+@pytest.mark.parametrize("error", [QuotaExceeded, WorkspaceDenied, WorkspaceRefused])
+def test_a_deployment_that_the_service_refuses_ends_the_rollout_with_the_reason(
+    serving: World, error: type[QuotaExceeded]
+) -> None:
+    def refuse(request: str) -> None:
+        if request == "create_deployment":
+            raise error("not enough cores, or rights")
+
+    serving.workspaces.before = refuse
+    serving.react.react(serving.register("churn", "2"))
+    serving.settle()
+    assert serving.serving() == "1"
+    assert "not enough cores, or rights" in serving.channels.sent[-1].text
+
+
+def test_a_deployment_that_takes_too_long_is_given_up(serving: World) -> None:
+    serving.workspaces.behaviour.takes = timedelta(hours=3)
+    serving.react.react(serving.register("churn", "2"))
+    serving.settle()
+    assert serving.serving() == "1"
+    assert "took longer than 60 minutes" in serving.channels.sent[-1].text
+
+
+def test_a_channel_that_is_down_never_fails_the_deployment(serving: World) -> None:
+    serving.channels.make_down("team")
+    serving.react.react(serving.register("churn", "2"))
+    serving.settle()
+    assert serving.serving() == "2"
+    rollout = serving.all_rollouts()[-1]
+    assert rollout.phase is Phase.DONE
+    assert "team was not told" in rollout.untold
+    assert serving.told() == ["churn 1: rollout started on churn", "churn 1 is live on churn"]
+    assert rollout.notices == ()
+
+
+def test_an_endpoint_that_somebody_else_made_is_not_touched(world: World) -> None:
+    from shared.ports import Endpoint, State
+    from tests.stories.world import WORKSPACE
+
+    theirs = Endpoint(name="churn", state=State.SUCCEEDED, traffic={"blue": 100})
+    world.workspaces.endpoints[WORKSPACE.key, "churn"] = theirs
+    world.react.react(world.register("churn", "1"))
+    world.settle()
+    assert world.workspaces.endpoints[WORKSPACE.key, "churn"] == theirs
+    assert world.outcome().status is OutcomeStatus.FAILED
+    assert "adopt: true" in world.outcome().detail

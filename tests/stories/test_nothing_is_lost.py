@@ -1,0 +1,312 @@
+"""Whatever fails, and wherever the app is killed: nothing is lost, and nothing is done twice."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from shared.dead_letters import LetterStatus
+from shared.errors import WorkspaceThrottled, WorkspaceUnreachable
+from shared.events import Workspace
+from shared.outcomes import OutcomeStatus
+from shared.rollouts import advance
+from tests.stories.world import LEASE, World, model_registered, run_status_changed
+
+
+class Killed(BaseException):
+    """The process is killed: no handler of ours sees it."""
+
+
+class Ports:
+    """Counts the calls of every port and kills the process at one of them, before or after it."""
+
+    def __init__(self, world: World) -> None:
+        self.calls: list[str] = []
+        self.kill_at: tuple[int, str] | None = None
+        for port, names in (
+            (world.tables, ("insert", "replace", "delete")),
+            (world.queues, ("send",)),
+            (world.blobs, ("put",)),
+            (
+                world.workspaces,
+                ("create_endpoint", "create_deployment", "set_traffic", "delete_deployment"),
+            ),
+            (world.channels, ("send",)),
+        ):
+            for name in names:
+                label = f"{type(port).__name__}.{name}"
+                setattr(port, name, self._watched(label, getattr(port, name)))
+
+    def _watched(self, label: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            self.calls.append(label)
+            number = len(self.calls)
+            if self.kill_at == (number, "before"):
+                raise Killed(label)
+            result = call(*args, **kwargs)
+            if self.kill_at == (number, "after"):
+                raise Killed(label)
+            return result
+
+        return watched
+
+
+def _live_through(world: World, event: dict[str, Any]) -> None:
+    """Deliver the event as Event Grid and the queues do: again, for as long as it is not taken."""
+    pending: list[Callable[[], None]] = [lambda: world.react.react(event)]
+    for _ in range(400):
+        while pending:
+            task = pending.pop(0)
+            try:
+                task()
+            except Killed:
+                world.start_app()
+                world.clock.pass_time(timedelta(seconds=1))
+                pending.append(task)  # the delivery was not acknowledged
+        for text in world.queues.take(advance.QUEUE):
+            pending.append(lambda text=text: world.rollouts.advance(text, redelivered=True))
+        for text in world.queues.take("dead-letter"):
+            pending.append(lambda text=text: _replay(world, text))
+        if pending:
+            continue
+        waiting = [*world.queues.waiting(advance.QUEUE), *world.queues.waiting("dead-letter")]
+        if not waiting:
+            return
+        world.clock.time = max(world.clock.time, min(waiting)[0])
+    raise AssertionError("it does not settle")
+
+
+def _replay(world: World, text: str) -> None:
+    letter = world.letters.due(text, redelivered=True)
+    if letter is not None:
+        world.react.replay(letter)
+
+
+def _switch(kill_at: tuple[int, str] | None) -> tuple[World, Ports]:
+    """Roll out version 2 beside version 1, with the process killed at one call of a port."""
+    world = World()
+    world.react.react(world.register("churn", "1"))
+    world.settle()
+    world.workspaces.behaviour.takes = timedelta(seconds=8)
+    ports = Ports(world)
+    ports.kill_at = kill_at
+    _live_through(world, world.register("churn", "2"))
+    return world, ports
+
+
+_CALLS = len(_switch(None)[1].calls)
+
+
+def test_a_switch_takes_a_known_number_of_writes() -> None:
+    _, ports = _switch(None)
+    writes = Counter(call for call in ports.calls if call.startswith("MemoryWorkspaces"))
+    assert writes == {
+        "MemoryWorkspaces.create_deployment": 1,
+        "MemoryWorkspaces.set_traffic": 1,
+        "MemoryWorkspaces.delete_deployment": 1,
+    }
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("number", range(1, _CALLS + 1))
+def test_killed_at_any_call_the_new_version_still_goes_live_once(number: int, when: str) -> None:
+    world, _ = _switch((number, when))
+    assert world.serving() == "2"
+    assert list(world.deployments().values()) == ["2"], "and the old one is gone"
+    assert len(world.all_rollouts()) == 2
+    assert world.told().count("churn 2 is live on churn") in (1, 2), "told at least once"
+    letters = [letter for letter in world.all_letters() if letter.status is not LetterStatus.CLOSED]
+    assert letters == []
+    (record,) = [row for row in world.rows("SignalboxEvents") if row.values["about"] == "churn:2"]
+    outcome = json.loads(str(record.values["outcomes"]))["deploy-tagged-models/deploy"]
+    assert outcome["status"] == OutcomeStatus.DONE
+
+
+def test_of_two_simultaneous_deliveries_one_acts_and_the_other_looks_again_later(
+    world: World,
+) -> None:
+    event = world.register("churn", "1")
+    second_delivery = [lambda: world.react.react(event)]
+
+    def deliver_again(request: str) -> None:
+        if second_delivery:
+            second_delivery.pop()()
+
+    world.workspaces.before = deliver_again
+    world.react.react(event)
+    (letter,) = world.all_letters()
+    assert letter.code == "claim.held"
+    assert letter.due_at == world.clock.now() + LEASE
+    world.settle()
+    assert len(world.all_rollouts()) == 1
+    assert world.all_letters()[0].status is LetterStatus.CLOSED
+    assert world.outcome().status is OutcomeStatus.DONE
+
+
+def test_an_unreachable_workspace_is_tried_again_until_it_is_back(world: World) -> None:
+    back_at = world.clock.now() + timedelta(hours=5)
+
+    def be_down(_: str) -> None:
+        if world.clock.now() < back_at:
+            raise WorkspaceUnreachable("connection refused")
+
+    world.workspaces.before = be_down
+    world.react.react(world.register("churn", "1"))
+    assert world.outcome().status is OutcomeStatus.WAITING
+    (letter,) = world.all_letters()
+    assert (letter.status, letter.code) == (LetterStatus.WAITING, "workspace.unreachable")
+    world.settle()
+    assert world.serving() == "1"
+    assert world.all_letters()[0].status is LetterStatus.CLOSED
+    assert world.outcome().status is OutcomeStatus.DONE
+
+
+def test_a_throttled_letter_waits_as_long_as_the_service_asks(world: World) -> None:
+    def throttle(_: str) -> None:
+        raise WorkspaceThrottled("slow down", retry_after=timedelta(minutes=25))
+
+    world.workspaces.before = throttle
+    world.react.react(world.register("churn", "1"))
+    assert world.all_letters()[0].due_at == world.clock.now() + timedelta(minutes=25)
+
+
+def test_a_letter_that_never_succeeds_is_parked_with_its_reason(world: World) -> None:
+    def be_down(_: str) -> None:
+        raise WorkspaceUnreachable("connection refused")
+
+    world.workspaces.before = be_down
+    began = world.clock.now()
+    world.react.react(world.register("churn", "1"))
+    world.settle()
+    (letter,) = world.all_letters()
+    assert letter.status is LetterStatus.PARKED
+    assert letter.reason == "connection refused"
+    assert world.clock.now() - began > timedelta(days=1)
+    assert world.outcome().status is OutcomeStatus.FAILED
+
+
+def test_a_parked_letter_can_be_replayed_by_a_person(world: World) -> None:
+    event = world.register("churn", "1", kind="custom_model")
+    world.react.react(event)
+    (letter,) = world.all_letters()
+    assert letter.status is LetterStatus.PARKED
+    assert "needs a scoring script" in letter.reason
+    world.register("churn", "1", kind="mlflow_model")
+    world.letters.reopen(letter)
+    world.settle()
+    assert world.serving() == "1"
+    assert world.all_letters()[0].status is LetterStatus.CLOSED
+
+
+def test_a_megabyte_of_properties_is_kept_to_the_last_character(world: World) -> None:
+    event = world.register("churn", "1", kind="custom_model")
+    event["data"]["modelProperties"] = {"spec": "é" * 450_000}
+    world.react.react(event)
+    (letter,) = world.all_letters()
+    assert json.loads(letter.body) == event
+    world.register("churn", "1")
+    world.letters.reopen(letter)
+    ((_, message),) = world.queues.waiting("dead-letter")
+    assert len(message) < 1000
+    world.settle()
+    assert world.serving() == "1"
+    assert all(
+        len(str(value)) <= 32_000
+        for row in world.rows("SignalboxLetters")
+        for value in row.values.values()
+    )
+
+
+def test_what_is_no_event_becomes_a_parked_letter_with_a_clear_reason(world: World) -> None:
+    world.react.react_to_body("this is no event")
+    world.react.react({"id": "1", "eventType": "x"})
+    letters = world.all_letters()
+    assert {letter.status for letter in letters} == {LetterStatus.PARKED}
+    assert {letter.code for letter in letters} == {"event.malformed"}
+    assert all(letter.reason for letter in letters)
+
+
+def test_an_event_of_a_foreign_workspace_is_refused_and_recorded(world: World) -> None:
+    foreign = Workspace(subscription="x", resource_group="y", name="z")
+    world.react.react(model_registered("e", world.clock.now(), workspace=foreign))
+    assert world.outcome("*").status is OutcomeStatus.SKIPPED
+    assert world.outcome("*").code == "event.foreign_workspace"
+    assert not world.workspaces.endpoints
+
+
+def test_an_event_type_that_nobody_knows_is_recorded_and_skipped(world: World) -> None:
+    event = model_registered("e", world.clock.now())
+    world.react.react({**event, "eventType": "Microsoft.Storage.BlobCreated"})
+    assert world.outcome("*").status is OutcomeStatus.SKIPPED
+
+
+def test_if_not_even_the_letter_can_be_written_the_trigger_fails(world: World) -> None:
+    event = world.register("churn", "1", kind="custom_model")
+
+    def be_down(*args: object, **kwargs: object) -> str:
+        raise ConnectionError("no storage")
+
+    world.tables.insert = be_down  # type: ignore[method-assign]
+    with pytest.raises(ConnectionError):
+        world.react.react(event)
+
+
+def test_a_channel_that_was_down_gets_its_message_when_it_is_back(world: World) -> None:
+    world.channels.make_down("team")
+    world.react.react(run_status_changed("e1", world.clock.now()))
+    assert world.outcome("tell-failed-runs/notify").status is OutcomeStatus.WAITING
+    world.channels.make_well("team")
+    world.settle()
+    assert world.told() == ["run-1 failed"]
+    assert world.outcome("tell-failed-runs/notify").status is OutcomeStatus.DONE
+
+
+def test_a_lost_tick_and_a_lost_letter_are_found_by_the_sweep(world: World) -> None:
+    world.react.react(world.register("churn", "1"))
+    assert world.queues.take(advance.QUEUE)  # lost
+    world.channels.make_down("team")
+    world.react.react(run_status_changed("e1", world.clock.now()))
+    world.clock.pass_time(timedelta(minutes=1))
+    assert world.queues.take("dead-letter")  # lost
+    world.channels.make_well("team")
+    world.clock.pass_time(timedelta(minutes=5))
+    world.sweep.run()
+    world.settle()
+    assert world.serving() == "1"
+    assert "run-1 failed" in world.told()
+
+
+def test_what_event_grid_could_not_deliver_is_found_in_its_blobs_by_the_sweep(
+    world: World,
+) -> None:
+    undelivered = [{**world.register("churn", "1"), "deadLetterReason": "MaxDeliveryAttempts"}]
+    body = json.dumps(undelivered).encode()
+    world.blobs.put("event-grid-dead-letters", "SUB/2026/3/2/9/a.json", body)
+    world.sweep.run()
+    world.settle()
+    assert world.serving() == "1"
+    assert world.blobs.names("event-grid-dead-letters") == ()
+
+
+def test_what_the_host_gave_up_on_is_found_in_the_poison_queue_by_the_sweep(
+    world: World,
+) -> None:
+    world.queues.send("workspace-events-poison", json.dumps(world.register("churn", "1")))
+    world.sweep.run()
+    world.settle()
+    assert world.serving() == "1"
+    assert world.queues.receive("workspace-events-poison") == ()
+
+
+def test_what_is_older_than_the_retention_is_forgotten(world: World) -> None:
+    world.react.react(world.register("churn", "1"))
+    world.react.react_to_body("no event")
+    world.settle()
+    world.clock.time = (world.clock.time + timedelta(days=31)).replace(hour=3)
+    world.sweep.run()
+    for table in ("SignalboxEvents", "SignalboxLedger", "SignalboxRollouts"):
+        assert world.rows(table) == [], table
+    assert len(world.all_letters()) == 1, "a parked letter waits for a person, however long"

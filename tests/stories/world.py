@@ -1,0 +1,263 @@
+"""The whole app on in-memory ports and a clock that only moves when there is nothing to do."""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from shared import dead_letters, records
+from shared.actions import ACTIONS
+from shared.actions.deploy import Deploy
+from shared.actions.notify import Notify
+from shared.adapters.memory import MemoryBlobs, MemoryChannels, MemoryQueues, MemoryTables
+from shared.adapters.memory_workspaces import MemoryWorkspaces
+from shared.dead_letters import DeadLetters, Letter
+from shared.events import Workspace
+from shared.ledger import Ledger
+from shared.outcomes import Outcome, outcome_from
+from shared.ports import Row
+from shared.react import React
+from shared.reactions.load import load_reactions
+from shared.records import Records
+from shared.rollouts import advance
+from shared.rollouts.advance import Rollouts
+from shared.rollouts.model import Rollout
+from shared.rollouts.store import RolloutStore
+from shared.rollouts.tell import Tell
+from shared.services import read_request
+from shared.steps import Steps
+from shared.sweep import Sweep
+
+WORKSPACE = Workspace(subscription="5a2c-sub", resource_group="rg", name="ws")
+LEASE = timedelta(seconds=60)
+
+REACTIONS = f"""
+version: 1
+workspaces: ["{WORKSPACE.id}"]
+channels: [team]
+reactions:
+  - name: deploy-tagged-models
+    on: ModelRegistered
+    when: is_true(model.tags.deploy)
+    do:
+      - deploy:
+          endpoint: ${{{{ model.name }}}}
+          instance_type: Standard_DS3_v2
+          keep_old: 30m
+          timeout: 1h
+          notify: [team]
+          allow:
+            endpoint: [churn-*]
+            instance_type: [Standard_DS2_v2, Standard_DS3_v2]
+            instance_count: [1, 2]
+            probe_request: [golden/*.json]
+  - name: tell-failed-runs
+    on: RunStatusChanged
+    when: run.status == 'Failed'
+    do:
+      - notify: {{channel: team, title: "${{{{ run.id }}}} failed"}}
+"""
+
+
+class GivenClock:
+    """A clock that tests move."""
+
+    def __init__(self) -> None:
+        self.time = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        """Return the time that was set."""
+        return self.time
+
+    def pass_time(self, span: timedelta) -> None:
+        """Let time pass."""
+        self.time += span
+
+
+class World:
+    """The app, its storage and the workspace, with verbs for what happens to them."""
+
+    def __init__(self, reactions: str = REACTIONS) -> None:
+        self.clock = GivenClock()
+        self.tables = MemoryTables()
+        self.queues = MemoryQueues(self.clock)
+        self.blobs = MemoryBlobs()
+        self.channels = MemoryChannels()
+        self.workspaces = MemoryWorkspaces(self.clock)
+        self._reactions = reactions
+        self._events = 0
+        self.start_app()
+
+    def start_app(self) -> None:
+        """Build the app anew on the same storage, as a restarted worker does."""
+        retry_base = timedelta(seconds=10)
+        self.records = Records(tables=self.tables)
+        self.letters = DeadLetters(
+            tables=self.tables,
+            queues=self.queues,
+            blobs=self.blobs,
+            clock=self.clock,
+            retry_base=retry_base,
+        )
+        tell = Tell(
+            channels=self.channels,
+            clock=self.clock,
+            retry_base=retry_base,
+            studio="https://ml.azure.com",
+        )
+        self.rollouts = Rollouts(
+            store=RolloutStore(tables=self.tables),
+            queues=self.queues,
+            workspaces=self.workspaces,
+            tell=tell,
+            records=self.records,
+            clock=self.clock,
+            lease=LEASE,
+            budget=timedelta(seconds=20),
+            retry_base=retry_base,
+            read_request=read_request,
+        )
+        actions = {
+            "deploy": Deploy(workspaces=self.workspaces, rollouts=self.rollouts, clock=self.clock),
+            "notify": Notify(channels=self.channels),
+        }
+        ledger = Ledger(tables=self.tables, clock=self.clock, lease=LEASE)
+        self.react = React(
+            reactions=load_reactions(self._reactions, actions=ACTIONS, settings={}),
+            steps=Steps(actions=actions, ledger=ledger, clock=self.clock),
+            records=self.records,
+            dead_letters=self.letters,
+            clock=self.clock,
+            budget=timedelta(seconds=20),
+        )
+        self.sweep = Sweep(
+            tables=self.tables,
+            queues=self.queues,
+            blobs=self.blobs,
+            dead_letters=self.letters,
+            rollouts=self.rollouts,
+            react=self.react,
+            clock=self.clock,
+            retention=timedelta(days=30),
+        )
+
+    def register(
+        self, name: str = "churn", version: str = "1", *, kind: str = "mlflow_model", **tags: str
+    ) -> dict[str, Any]:
+        """Register a model in the workspace and return the event that tells of it."""
+        tags = tags or {"deploy": "true"}
+        self.workspaces.register(WORKSPACE, name, version, tags=tags, kind=kind)
+        self._events += 1
+        return model_registered(f"event-{self._events}", self.clock.now(), name, version, tags)
+
+    def settle(self, *, until: Callable[[], bool] = lambda: False, most: int = 400) -> None:
+        """Hand out due messages, and let time pass to the next one, until there is none left."""
+        for _ in range(most):
+            if until():
+                return
+            for message in self.queues.take(advance.QUEUE):
+                self.rollouts.advance(message)
+            for message in self.queues.take(dead_letters.QUEUE):
+                letter = self.letters.due(message)
+                if letter is not None:
+                    self.react.replay(letter)
+            waiting = [
+                *self.queues.waiting(advance.QUEUE),
+                *self.queues.waiting(dead_letters.QUEUE),
+            ]
+            if not waiting:
+                return
+            self.clock.time = max(self.clock.time, min(waiting)[0])
+        raise AssertionError("it does not settle")
+
+    def endpoint(self, name: str = "churn") -> Mapping[str, int]:
+        """Return the live traffic of an endpoint."""
+        return self.workspaces.endpoints[WORKSPACE.key, name].traffic
+
+    def deployments(self, name: str = "churn") -> dict[str, str]:
+        """Return the model version of each deployment of an endpoint."""
+        found = self.workspaces.deployments.get((WORKSPACE.key, name), {})
+        return {item.name: item.model.rsplit("/", 1)[-1] for item in found.values()}
+
+    def serving(self, name: str = "churn") -> str:
+        """Return the model version that gets all traffic; "" where nothing does."""
+        shares = {name: share for name, share in self.endpoint(name).items() if share}
+        if not shares:
+            return ""
+        assert list(shares.values()) == [100]
+        return self.deployments(name)[next(iter(shares))]
+
+    def told(self) -> list[str]:
+        """Return the titles of the messages that were sent."""
+        return [message.title for message in self.channels.sent]
+
+    def all_rollouts(self) -> list[Rollout]:
+        """Return every rollout, the oldest first."""
+        found = [kept.rollout for kept in self.rollouts.store.all()]
+        return sorted(found, key=lambda rollout: rollout.created_at)
+
+    def all_letters(self) -> list[Letter]:
+        """Return every letter."""
+        return list(self.letters.all())
+
+    def rows(self, table: str) -> list[Row]:
+        """Return every row of a table."""
+        return list(self.tables.query(table))
+
+    def outcome(self, step: str = "deploy-tagged-models/deploy") -> Outcome:
+        """Return the outcome of a step, of the only event that has it."""
+        found = [
+            outcome_from(json.dumps(item[step]))
+            for row in self.rows(records.TABLE)
+            if step in (item := json.loads(str(row.values["outcomes"])))
+        ]
+        assert len(found) == 1
+        return found[0]
+
+
+def model_registered(
+    event_id: str,
+    time: datetime,
+    name: str = "churn",
+    version: str = "1",
+    tags: Mapping[str, Any] | None = None,
+    workspace: Workspace = WORKSPACE,
+) -> dict[str, Any]:
+    """Return the Event Grid envelope of a model that was registered."""
+    return {
+        "id": event_id,
+        "topic": workspace.id,
+        "subject": f"models/{name}:{version}",
+        "eventType": "Microsoft.MachineLearningServices.ModelRegistered",
+        "eventTime": time.isoformat(),
+        "dataVersion": "2",
+        "metadataVersion": "1",
+        "data": {
+            "modelName": name,
+            "modelVersion": version,
+            "modelTags": dict(tags if tags is not None else {"deploy": "true"}),
+            "modelProperties": {},
+        },
+    }
+
+
+def run_status_changed(event_id: str, time: datetime, status: str = "Failed") -> dict[str, Any]:
+    """Return the Event Grid envelope of a run whose status changed."""
+    return {
+        "id": event_id,
+        "topic": WORKSPACE.id,
+        "subject": "experiments/e1/runs/run-1",
+        "eventType": "Microsoft.MachineLearningServices.RunStatusChanged",
+        "eventTime": time.isoformat(),
+        "dataVersion": "2",
+        "metadataVersion": "1",
+        "data": {
+            "experimentId": "e1",
+            "experimentName": "exp",
+            "runId": "run-1",
+            "runType": "azureml.pipeline",
+            "runStatus": status,
+            "runTags": {},
+            "runProperties": {},
+        },
+    }

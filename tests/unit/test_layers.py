@@ -1,0 +1,95 @@
+"""Each layer imports only what docs/design.md allows it to."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+SHARED = ROOT / "shared"
+
+#: From the top down; a module may import from its own row and from those above.
+LAYERS = [
+    {"errors", "settings", "clock", "retry", "ids", "durations", "redact", "telemetry"},
+    {"events", "envelopes", "ports", "outcomes", "reactions"}
+    | {"rollouts.model", "rollouts.decide", "rollouts.notices"},
+    {"ledger", "records", "dead_letters", "steps", "react", "sweep", "actions"}
+    | {f"rollouts.{name}" for name in ("store", "probe", "apply", "tell", "advance")},
+    {"services"},
+]
+SDKS = {"azure", "httpx", "apprise", "requests"}
+
+
+MODULES = sorted(path for path in SHARED.rglob("*.py") if path.name != "__init__.py")
+
+
+def name_of(path: Path) -> str:
+    """Return a module's name below shared/."""
+    return ".".join(path.relative_to(SHARED).with_suffix("").parts)
+
+
+def layer_of(name: str) -> int | None:
+    """Return the row of a module, or of something in it, by the module's or its package's name."""
+    for number, names in enumerate(LAYERS):
+        if any(name == known or name.startswith(f"{known}.") for known in names):
+            return number
+    return None
+
+
+def imports(path: Path) -> set[str]:
+    """Return every module that a file imports, wherever in it, but for type checking only."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_module_imports_only_from_its_layer_and_those_above(path: Path) -> None:
+    name = name_of(path)
+    ours = {module.removeprefix("shared.") for module in imports(path) if "shared." in module}
+    if name.startswith("adapters."):
+        allowed = 1
+    else:
+        found = layer_of(name)
+        assert found is not None, f"docs/design.md has no layer for {name}"
+        allowed = found
+    for module in ours:
+        if module.startswith("adapters"):
+            assert name == "services" or name.startswith("adapters."), module
+        else:
+            layer = layer_of(module)
+            assert layer is not None, module
+            assert layer <= allowed, f"{name} imports {module}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_only_adapters_import_an_sdk(path: Path) -> None:
+    roots = {module.split(".")[0] for module in imports(path)}
+    if name_of(path) == "services":
+        assert roots & SDKS <= {"azure"}, "the identity, where the adapters are built"
+    elif not name_of(path).startswith("adapters."):
+        assert not roots & SDKS
+
+
+@pytest.mark.parametrize("folder", ["shared", "handlers", "commands"])
+def test_the_app_knows_nothing_of_the_sandbox(folder: str) -> None:
+    for path in (ROOT / folder).rglob("*.py"):
+        roots = {module.split(".")[0] for module in imports(path)}
+        assert not roots & {"sandbox", "demo", "bench", "tests"}, path
+
+
+def test_the_sandbox_knows_nothing_of_the_app() -> None:
+    for path in (ROOT / "sandbox").rglob("*.py"):
+        if "node_modules" in path.parts:
+            continue
+        roots = {module.split(".")[0] for module in imports(path)}
+        assert not roots & {"shared", "handlers", "commands", "demo", "bench"}, path
+        assert "signalbox" not in path.read_text().lower(), path
