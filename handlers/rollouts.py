@@ -1,0 +1,14 @@
+"""Storage-queue trigger: a tick of a rollout is due."""
+
+import azure.functions as func
+
+from shared.services import services
+
+bp = func.Blueprint()
+
+
+@bp.queue_trigger(arg_name="message", queue_name="rollouts", connection="AzureWebJobsStorage")
+def rollouts(message: func.QueueMessage) -> None:
+    """Advance the rollout that the message names by one tick."""
+    is_again = (message.dequeue_count or 0) > 1
+    services().rollouts.advance(message.get_body().decode(), redelivered=is_again)

@@ -1,0 +1,13 @@
+"""Event Grid trigger: a run went from one status to another."""
+
+import azure.functions as func
+
+from handlers._binding import react
+
+bp = func.Blueprint()
+
+
+@bp.event_grid_trigger(arg_name="event")
+def run_status_changed(event: func.EventGridEvent) -> None:
+    """React to a RunStatusChanged event, of either schema; the binding hands over both."""
+    react(event)
