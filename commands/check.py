@@ -1,0 +1,119 @@
+"""`manage.py check`: what is wrong with a reactions file, and where."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from commands.common import EXIT_ERRORS, EXIT_UNREADABLE, AsJson, settings_beside, visible
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+    from shared.reactions.model import Finding, Params
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What checking a reactions file found. `reactions` is None where they can't be counted."""
+
+    source: str
+    reactions: int | None
+    findings: "tuple[Finding, ...]"
+
+    def count(self, severity: str) -> int:
+        """Return how many findings are of this severity."""
+        return sum(finding.severity == severity for finding in self.findings)
+
+    @property
+    def summary(self) -> str:
+        """The result in one line."""
+        errors, warnings = self.count("error"), self.count("warning")
+        parts = [] if self.reactions is None else [_number(self.reactions, "reaction")]
+        parts.append(_number(errors, "error") if errors else "no errors")
+        parts += [_number(warnings, "warning")] if warnings else []
+        return f"{self.source}: {', '.join(parts)}"
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def check_text(
+    text: str,
+    actions: "Mapping[str, type[Params]]",
+    settings: Mapping[str, str],
+    source: str = "reactions.yaml",
+) -> Checked:
+    """Check the text of a reactions file. A setting that is not set here is but a warning."""
+    from shared.reactions.load import load_reactions
+    from shared.reactions.model import ReactionsInvalid
+
+    try:
+        loaded = load_reactions(
+            text, source=source, actions=actions, settings=settings, strict_settings=False
+        )
+    except ReactionsInvalid as error:
+        return Checked(source=source, reactions=None, findings=error.findings)
+    return Checked(source=source, reactions=len(loaded.reactions), findings=loaded.warnings)
+
+
+def check(
+    path: Annotated[Path, typer.Argument(help="The reactions file.")] = Path("reactions.yaml"),
+    as_json: AsJson = False,
+) -> None:
+    """Say everything that is wrong with a reactions file, and where.
+
+    The exit status is 0 without errors, 1 with errors, and 2 if the file can't be read.
+    """
+    from rich.console import Console
+
+    from shared.actions import ACTIONS
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        typer.echo(f"{path} can't be read: {reason}", err=True)
+        raise typer.Exit(EXIT_UNREADABLE) from None
+    settings = settings_beside(path.parent)
+    checked = check_text(text, ACTIONS, settings, source=str(path))
+    if as_json:
+        typer.echo(json.dumps(asdict(checked), ensure_ascii=False, indent=2))
+    else:
+        _print(checked, text, Console(highlight=False, soft_wrap=True))
+    if checked.count("error"):
+        raise typer.Exit(EXIT_ERRORS)
+
+
+def _print(checked: Checked, text: str, console: "Console") -> None:
+    lines = text.split("\n")
+    for finding in checked.findings:
+        console.print(_told(finding, checked.source, lines))
+    style = "bold red" if checked.count("error") else "bold green"
+    console.print(checked.summary, style=style, markup=False)
+
+
+def _told(finding: "Finding", source: str, lines: list[str]) -> "Text":
+    """Return the finding with the line that it is about."""
+    from rich.text import Text
+
+    style = "red" if finding.severity == "error" else "yellow"
+    column = f":{finding.column}" if finding.column else ""
+    told = Text.assemble((f"{source}:{finding.line}{column}", "bold"), " ")
+    told.append(str(finding.severity), style)
+    if finding.reaction:
+        told.append(f" in reaction '{finding.reaction}'")
+    told.append(f"\n  {finding.message}\n")
+    if finding.line <= len(lines) and lines[finding.line - 1].strip():
+        number = f"{finding.line:>6} | "
+        told.append(f"{number}{visible(lines[finding.line - 1])}\n", "dim")
+        if finding.column:
+            told.append(" " * (len(number) + finding.column - 1) + "^\n", style)
+    if finding.hint:
+        told.append(f"  {finding.hint}\n", "cyan")
+    return told

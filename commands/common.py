@@ -1,0 +1,96 @@
+"""What the commands share: the app's services, errors on one line, and JSON for programs."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from shared.services import Services
+
+EXIT_ERRORS = 1
+EXIT_UNREADABLE = 2
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+def local_settings(path: Path) -> dict[str, str]:
+    """Return the values of a local.settings.json, none if it is absent, encrypted or damaged."""
+    try:
+        document: Any = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(document, dict) or document.get("IsEncrypted"):
+        return {}
+    values = document.get("Values")
+    if not isinstance(values, dict):
+        return {}
+    return {name: value for name, value in values.items() if isinstance(value, str)}
+
+
+def settings_beside(folder: Path) -> Mapping[str, str]:
+    """Return the app settings of a laptop: local.settings.json, and over it the environment."""
+    return {**local_settings(folder / "local.settings.json"), **os.environ}
+
+
+@contextmanager
+def app_services() -> "Iterator[Services]":
+    """Give the services of the app beside manage.py; say an error on one line, and exit with 1."""
+    from shared.errors import SignalboxError
+    from shared.services import Services
+    from shared.settings import APP_ROOT
+
+    try:
+        yield Services(settings_beside(APP_ROOT))
+    except SignalboxError as error:
+        typer.echo(f"{error.code}: {error.message}", err=True)
+        if error.hint:
+            typer.echo(error.hint, err=True)
+        raise typer.Exit(EXIT_ERRORS) from None
+
+
+def fail(message: str) -> typer.Exit:
+    """Say what is wrong; the caller raises what this returns."""
+    typer.echo(message, err=True)
+    return typer.Exit(EXIT_ERRORS)
+
+
+def print_json(value: Any) -> None:
+    """Print a dataclass, or a list of them, as JSON."""
+    typer.echo(json.dumps(value, default=_plain, ensure_ascii=False, indent=2))
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def pick[T](found: Mapping[str, T], prefix: str, noun: str) -> T:
+    """Return the one thing whose id begins so; exit with 1 where there is none, or more."""
+    matches = [item for item_id, item in found.items() if item_id.startswith(prefix)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise fail(f"{len(matches)} {noun}s begin with {prefix}: write more of the id")
+    raise fail(f"there is no {noun} {prefix}")
+
+
+def visible(text: str) -> str:
+    """Return the text with each control character as one space: it goes to a terminal."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def when(time: datetime) -> str:
+    """Write a time for people, to the second, in UTC."""
+    return time.strftime("%Y-%m-%d %H:%M:%SZ")

@@ -1,0 +1,106 @@
+"""`manage.py letters`: see the dead letters, replay them, close them."""
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from commands.common import AsJson, app_services, pick, print_json, visible, when
+
+if TYPE_CHECKING:
+    from shared.dead_letters import DeadLetters, Letter
+
+app = typer.Typer(help="Dead letters: what could not be finished.", no_args_is_help=True)
+
+LetterId = Annotated[str, typer.Argument(help="The letter's id, or how it begins.")]
+
+
+@app.command("list")
+def list_letters(
+    every: Annotated[bool, typer.Option("--all", help="Closed ones too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the letters that wait or are parked, the oldest first."""
+    from shared.dead_letters import LetterStatus
+
+    with app_services() as services:
+        letters = sorted(services.dead_letters.all(), key=lambda letter: letter.created_at)
+    shown = [letter for letter in letters if every or letter.status is not LetterStatus.CLOSED]
+    if as_json:
+        print_json(shown)
+    elif shown:
+        _print_table(shown)
+    else:
+        typer.echo("no letters")
+
+
+@app.command()
+def show(letter_id: LetterId, as_json: AsJson = False) -> None:
+    """Show one letter, with the event as it arrived."""
+    with app_services() as services:
+        letter = _pick(services.dead_letters, letter_id)
+    if as_json:
+        print_json(letter)
+        return
+    for name in ("id", "status", "reaction", "about", "code", "reason", "hint", "attempt"):
+        typer.echo(f"{name + ':':10} {visible(str(getattr(letter, name)))}")
+    typer.echo(f"{'created:':10} {when(letter.created_at)}")
+    typer.echo(f"{'due:':10} {when(letter.due_at)}")
+    typer.echo(_body(letter))
+
+
+@app.command()
+def replay(
+    letter_ids: Annotated[list[str], typer.Argument(help="Ids, or how they begin.")],
+) -> None:
+    """Make letters due now, their attempts counted anew; the app replays them."""
+    with app_services() as services:
+        for letter_id in letter_ids:
+            letter = _pick(services.dead_letters, letter_id)
+            done = services.dead_letters.reopen(letter)
+            typer.echo(f"{letter.id}: {'due now' if done else 'changed meanwhile; look again'}")
+
+
+@app.command()
+def close(
+    letter_id: LetterId,
+    why: Annotated[str, typer.Option(help="The reason, kept with the letter.")],
+) -> None:
+    """Close a letter: nothing more is done about it."""
+    with app_services() as services:
+        letter = _pick(services.dead_letters, letter_id)
+        done = services.dead_letters.close(letter, f"closed by hand: {why}")
+        typer.echo(f"{letter.id}: {'closed' if done else 'changed meanwhile; look again'}")
+
+
+def _pick(dead_letters: "DeadLetters", prefix: str) -> "Letter":
+    return pick({letter.id: letter for letter in dead_letters.all()}, prefix, "letter")
+
+
+def _body(letter: "Letter") -> str:
+    try:
+        return json.dumps(json.loads(letter.body), ensure_ascii=True, indent=2)
+    except ValueError:
+        return visible(letter.body)
+
+
+def _print_table(letters: "list[Letter]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("id", "status", "due", "tries", "reaction", "about", "why"):
+        table.add_column(column, overflow="fold")
+    for letter in letters:
+        cells = (
+            letter.id[:8],
+            str(letter.status),
+            when(letter.due_at),
+            str(letter.attempt),
+            letter.reaction or "(whole event)",
+            letter.about,
+            f"{letter.code}: {letter.reason}",
+        )
+        table.add_row(*(Text(visible(cell)) for cell in cells))
+    Console().print(table)

@@ -1,0 +1,19 @@
+"""The operator's command line: `python manage.py --help`."""
+
+import typer
+
+from commands import letters, rollouts
+from commands.check import check
+
+app = typer.Typer(
+    help="Work on the reactions of this app, and see what came of them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+)
+app.command()(check)
+app.add_typer(letters.app, name="letters")
+app.add_typer(rollouts.app, name="rollouts")
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,166 @@
+"""`manage.py check`: what it prints, and with which status it ends."""
+
+import json
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from typer.testing import CliRunner
+
+from commands.check import check_text
+from commands.common import local_settings
+from manage import app
+from shared.reactions.model import ChannelName, Params
+
+ID = (
+    "/subscriptions/s/resourceGroups/rg/providers/Microsoft.MachineLearningServices/workspaces/main"
+)
+GOOD = """\
+version: 1
+workspaces: ["%CHECK_TEST_WORKSPACE%"]
+channels: [team]
+reactions:
+  - name: tell
+    on: ModelRegistered
+    do:
+      - notify:
+          channel: team
+          title: "${{ model.name }} registered"
+"""
+BAD = GOOD.replace("model.name", "model.nam").replace("channel: team", "channel: taem")
+
+
+class Notify(Params):
+    """Sample values of an action."""
+
+    channel: ChannelName
+    title: str
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A good file, with the settings beside it."""
+    path = tmp_path / "reactions.yaml"
+    path.write_text(GOOD, encoding="utf-8")
+    settings = {"IsEncrypted": False, "Values": {"CHECK_TEST_WORKSPACE": ID}}
+    (tmp_path / "local.settings.json").write_text(json.dumps(settings), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "summary"),
+    [
+        (GOOD, {"CHECK_TEST_WORKSPACE": ID}, "reactions.yaml: 1 reaction, no errors"),
+        (GOOD, {}, "reactions.yaml: 1 reaction, no errors, 1 warning"),
+        (BAD, {}, "reactions.yaml: 2 errors, 2 warnings"),
+        ("a: [", {}, "reactions.yaml: 1 error"),
+    ],
+)
+def test_a_file_is_summed_up_in_one_line(text: str, settings: dict[str, str], summary: str) -> None:
+    assert check_text(text, {"notify": Notify}, settings).summary == summary
+
+
+def test_a_good_file_ends_with_0(file: Path) -> None:
+    result = CliRunner().invoke(app, ["check", str(file)])
+    assert (result.exit_code, result.output) == (0, f"{file}: 1 reaction, no errors\n")
+
+
+def test_the_environment_goes_before_the_local_settings(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHECK_TEST_WORKSPACE", "nothing of the kind")
+    result = CliRunner().invoke(app, ["check", str(file)])
+    assert result.exit_code == 1
+    assert "`%CHECK_TEST_WORKSPACE%` holds no ARM id of a workspace" in result.output
+
+
+def test_each_finding_is_shown_with_its_place_its_line_and_what_would_be_right(file: Path) -> None:
+    file.write_text(BAD, encoding="utf-8")
+    result = CliRunner().invoke(app, ["check", str(file)])
+    assert result.exit_code == 1
+    assert result.output.replace(str(file), "FILE") == dedent(
+        """\
+        FILE:3:12 warning
+          no reaction uses channel 'team'
+             3 | channels: [team]
+                            ^
+          Remove it, or name it in a reaction.
+
+        FILE:9:20 error in reaction 'tell'
+          there is no channel 'taem'
+             9 |           channel: taem
+                                    ^
+          Did you mean `team`?
+
+        FILE:10:29 error in reaction 'tell'
+          `model` has no `nam`
+            10 |           title: "${{ model.nam }} registered"
+                                             ^
+          Did you mean `name`?
+
+        FILE: 2 errors, 1 warning
+        """
+    )
+
+
+def test_what_looks_like_markup_is_printed_as_it_is(file: Path) -> None:
+    file.write_text(GOOD.replace("name: tell", "name: '[bold]tell[/]'"), encoding="utf-8")
+    result = CliRunner().invoke(app, ["check", str(file)])
+    assert "a reaction can't be called '[bold]tell[/]'" in result.output
+
+
+def test_nothing_of_a_file_can_steer_the_terminal(file: Path) -> None:
+    file.write_text(GOOD.replace("name: tell", 'name: "\\e]0;x\\a"'), encoding="utf-8")
+    result = CliRunner().invoke(app, ["check", str(file)])
+    assert result.exit_code == 1
+    assert "\x1b" not in result.output
+    assert "\x07" not in result.output
+
+
+def test_programs_read_json(file: Path) -> None:
+    file.write_text(BAD, encoding="utf-8")
+    result = CliRunner().invoke(app, ["check", "--json", str(file)])
+    assert result.exit_code == 1
+    document = json.loads(result.output)
+    assert (document["source"], document["reactions"]) == (str(file), None)
+    assert document["findings"][1] == {
+        "line": 9,
+        "column": 20,
+        "reaction": "tell",
+        "message": "there is no channel 'taem'",
+        "hint": "Did you mean `team`?",
+        "severity": "error",
+    }
+
+
+@pytest.mark.parametrize("body", [None, b"\xff\xfe\x00"])
+def test_a_file_that_can_not_be_read_ends_with_2(tmp_path: Path, body: bytes | None) -> None:
+    path = tmp_path / "reactions.yaml"
+    if body is not None:
+        path.write_bytes(body)
+    result = CliRunner().invoke(app, ["check", str(path)])
+    assert result.exit_code == 2
+    assert f"{path} can't be read: " in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ('{"Values": {"A": "1", "B": 2}}', {"A": "1"}),
+        ('\ufeff{"Values": {"A": "1"}}', {"A": "1"}),
+        ('{"IsEncrypted": true, "Values": {"A": "1"}}', {}),
+        ('{"Values": []}', {}),
+        ("[]", {}),
+        ("{", {}),
+    ],
+)
+def test_local_settings_that_can_not_be_used_are_none(
+    tmp_path: Path, text: str, values: dict[str, str]
+) -> None:
+    path = tmp_path / "local.settings.json"
+    path.write_text(text, encoding="utf-8")
+    assert local_settings(path) == values
+
+
+def test_local_settings_that_are_absent_are_none(tmp_path: Path) -> None:
+    assert local_settings(tmp_path / "local.settings.json") == {}
