@@ -52,6 +52,8 @@ class FunctionsHost:
         )
         self._thread: threading.Thread | None = None
         self._running: AppHost | None = None
+        #: Set by stop(), which may be called while start() still waits.
+        self._stopping: Future[None] = Future()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -69,6 +71,7 @@ class FunctionsHost:
         if self._thread is not None:
             raise HostError("the host is already started")
         started: Future[None] = Future()
+        self._stopping = Future()
         self._thread = threading.Thread(
             target=lambda: asyncio.run(self._serve(started)), name="functions-host", daemon=True
         )
@@ -82,9 +85,9 @@ class FunctionsHost:
 
     def stop(self) -> None:
         """End the worker and the server; harmless when stopped. Running functions are failed."""
-        if self._running is not None:
-            self._loop.call_soon_threadsafe(self._stopping.set)
         if self._thread is not None:
+            if not self._stopping.done():
+                self._stopping.set_result(None)
             self._thread.join()
         self._thread = None
 
@@ -170,11 +173,10 @@ class FunctionsHost:
 
     async def _serve(self, started: Future[None]) -> None:
         self._loop = asyncio.get_running_loop()
-        self._stopping = asyncio.Event()
         try:
             async with serve_app(self._options) as self._running:
                 started.set_result(None)
-                await self._stopping.wait()
+                await asyncio.wrap_future(self._stopping)
         except BaseException as error:
             if started.done():
                 raise

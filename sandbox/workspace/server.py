@@ -58,6 +58,7 @@ class WorkspaceEmulator:
         self._sockets = (_listen(settings.port), _listen(settings.control_port))
         self._authority = trustme.CA()
         self._servers: tuple[uvicorn.Server, ...] = ()
+        self._is_stopping = False
         self._thread = threading.Thread(target=self._run, name="workspace-emulator", daemon=True)
 
     @property
@@ -89,8 +90,8 @@ class WorkspaceEmulator:
 
     def stop(self) -> None:
         """Stop serving and wait for the end of it."""
-        for server in self._servers:
-            server.should_exit = server.force_exit = True
+        self._is_stopping = True
+        self._end_servers()
         self._thread.join(_STOP_SECONDS)
 
     def __enter__(self) -> Self:
@@ -107,12 +108,18 @@ class WorkspaceEmulator:
     def _run(self) -> None:
         asyncio.run(self._serve())
 
+    def _end_servers(self) -> None:
+        for server in self._servers:
+            server.should_exit = server.force_exit = True
+
     async def _serve(self) -> None:
         cloud = Cloud(self.settings, self.url)
         self._servers = (
             _server(_service_app(cloud), self._ssl_context()),
             _server(_control_app(cloud), None),
         )
+        if self._is_stopping:  # stopped before there were any servers to end
+            self._end_servers()
         async with asyncio.TaskGroup() as group:
             background = [
                 group.create_task(cloud.operations.settle_forever()),

@@ -12,7 +12,8 @@ import httpx
 import psutil
 import pytest
 
-from sandbox.functions_host import FunctionsHost, HostError, InvocationFailed
+from sandbox.functions_host.errors import HostError, InvocationFailed
+from sandbox.functions_host.host import FunctionsHost
 
 APP = Path(__file__).parent / "apps" / "functions_host"
 NOTIFICATION = {"aeg-event-type": "Notification"}

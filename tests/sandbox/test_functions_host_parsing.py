@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from sandbox.functions_host import HostError, protocol
+from sandbox.functions_host import protocol
+from sandbox.functions_host.errors import HostError
 from sandbox.functions_host.functions import Function, parse_functions
 from sandbox.functions_host.host_json import QueueOptions, load_host_json, parse_host_json
 from sandbox.functions_host.http_routes import make_route

@@ -19,7 +19,7 @@ from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from azure.storage.queue import QueueClient, QueueMessage
 
 from sandbox.azurite import Azurite
-from sandbox.functions_host import FunctionsHost
+from sandbox.functions_host.host import FunctionsHost
 
 APP = Path(__file__).parent / "apps" / "functions_host"
 
