@@ -8,6 +8,6 @@ bp = func.Blueprint()
 
 
 @bp.event_grid_trigger(arg_name="event")
-def dataset_drift_detected(event: func.EventGridEvent) -> None:
+def dataset_drift_detected(event: func.EventGridEvent, context: func.Context) -> None:
     """React to a DatasetDriftDetected event, of either schema; the binding hands over both."""
-    react(event)
+    react(event, context)

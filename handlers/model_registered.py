@@ -8,6 +8,6 @@ bp = func.Blueprint()
 
 
 @bp.event_grid_trigger(arg_name="event")
-def model_registered(event: func.EventGridEvent) -> None:
+def model_registered(event: func.EventGridEvent, context: func.Context) -> None:
     """React to a ModelRegistered event, of either schema; the binding hands over both."""
-    react(event)
+    react(event, context)

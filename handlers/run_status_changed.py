@@ -8,6 +8,6 @@ bp = func.Blueprint()
 
 
 @bp.event_grid_trigger(arg_name="event")
-def run_status_changed(event: func.EventGridEvent) -> None:
+def run_status_changed(event: func.EventGridEvent, context: func.Context) -> None:
     """React to a RunStatusChanged event, of either schema; the binding hands over both."""
-    react(event)
+    react(event, context)

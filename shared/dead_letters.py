@@ -92,7 +92,7 @@ class DeadLetters:
 
         Raises: whatever the storage raises; then nothing is promised and the event must stay.
         """
-        letter_id = digest(ref.key if ref else body, reaction)[:32]
+        letter_id = _id_of(ref.key if ref else body, reaction)
         while True:
             known = self.get(letter_id)
             letter = self._next(letter_id, known, body, failure, reaction, ref)
@@ -176,6 +176,12 @@ class DeadLetters:
         row = self._tables.get(TABLE, _partition(letter_id), letter_id)
         return None if row is None else self._letter_from(row)
 
+    def is_open(self, event: str, reaction: str) -> bool:
+        """Say whether a reaction of an event may still be replayed; `event` is the event's key."""
+        letter_id = _id_of(event, reaction)
+        row = self._tables.get(TABLE, _partition(letter_id), letter_id)
+        return row is not None and row.values["status"] != LetterStatus.CLOSED
+
     def all(self, status: LetterStatus | None = None) -> Iterator[Letter]:
         """Yield the letters, of one status or of any."""
         equals: dict[str, Value] = {} if status is None else {"status": str(status)}
@@ -197,6 +203,17 @@ class DeadLetters:
         closed = replace(letter, status=LetterStatus.CLOSED, reason=reason or letter.reason)
         return self._change(letter, closed)
 
+    def park(self, letter: Letter, failure: Failure) -> bool:
+        """Keep the letter for a person, who is told why; False as in `close`."""
+        parked = replace(
+            letter,
+            status=LetterStatus.PARKED,
+            code=failure.code,
+            reason=failure.reason,
+            hint=failure.hint,
+        )
+        return self._change(letter, parked)
+
     def reopen(self, letter: Letter) -> bool:
         """Make a letter due now, its attempts counted anew; False as in `close`."""
         again = replace(
@@ -212,9 +229,12 @@ class DeadLetters:
         return True
 
     def remove(self, letter: Letter) -> None:
-        """Delete a letter and its body."""
+        """Delete a letter and its body, unless it has changed since it was read."""
+        try:
+            self._tables.delete(TABLE, _partition(letter.id), letter.id, etag=letter.etag)
+        except RowChanged:
+            return
         self._blobs.delete(CONTAINER, letter.id)
-        self._tables.delete(TABLE, _partition(letter.id), letter.id)
 
     def _change(self, known: Letter, letter: Letter) -> bool:
         try:
@@ -259,6 +279,10 @@ class DeadLetters:
 
 
 _TEXTS = ("reaction", "code", "reason", "hint", "about", "traceparent")
+
+
+def _id_of(event: str, reaction: str) -> str:
+    return digest(event, reaction)[:32]
 
 
 def _partition(letter_id: str) -> str:

@@ -39,6 +39,8 @@ MAX_BODY = 1024 * 1024
 #: Real events are four objects deep. What is much deeper is built to break whatever walks it.
 MAX_DEPTH = 64
 NAME_MAX = 255
+#: The earliest time that a table holds. What was never set is earlier, where .NET wrote it.
+TIME_MIN = datetime(1601, 1, 1, tzinfo=UTC)
 
 _STATUSES = {status.lower(): status for status in RUN_STATUSES}
 _KINDS = {f"Microsoft.MachineLearningServices.{kind}".lower(): kind for kind in EventType}
@@ -104,13 +106,16 @@ def parse_envelope(raw: Mapping[str, Any]) -> Envelope:
         schema = "CloudEventSchemaV1_0"
         type_, source, time = "type", "source", "time"
     top.require("id", type_, source, time)
+    happened = top.time(time)
+    if happened < TIME_MIN:
+        _refuse(time, f"is before {TIME_MIN.year}")
     return Envelope(
         schema=schema,
         id=top.label("id", limit=256),
         type=top.name(type_, limit=256),
         source=top.name(source, limit=1000),
         subject=top.name_or_empty("subject", limit=2000),
-        time=top.time(time),
+        time=happened,
         data=_object_of(top.get("data")),
         raw=ready,
     )

@@ -137,7 +137,7 @@ class QuotaExceeded(SignalboxError):
     """The subscription has no cores left for the deployment."""
 
     code = "workspace.quota"
-    default_hint = "Free or request cores (Azure keeps 20% in reserve), then replay."
+    default_hint = "Free or request cores (Azure keeps 20% in reserve), then register again."
 
 
 class StorageUnavailable(SignalboxError):

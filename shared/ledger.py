@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from shared.clock import Clock
 from shared.ids import digest
 from shared.outcomes import Outcome, outcome_from, outcome_to
-from shared.ports import RowChanged, RowExists, Tables, Value
+from shared.ports import Row, RowChanged, RowExists, Tables, Value
 
 TABLE = "SignalboxLedger"
 
@@ -115,6 +115,11 @@ class Ledger:
 
 def _row_key(key: ClaimKey) -> str:
     return f"{key.reaction}:{key.step}"
+
+
+def reaction_of(row: Row) -> str:
+    """Return the reaction of which a row of the ledger is a claim."""
+    return row.key.partition(":")[0]
 
 
 def _held(attempt: int, until: datetime) -> dict[str, Value]:

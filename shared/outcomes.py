@@ -71,6 +71,18 @@ def outcome_from(text: str) -> Outcome:
     return Outcome(**{**values, "status": OutcomeStatus(values["status"])})
 
 
+def merge_news(known: Mapping[str, Outcome], news: Mapping[str, Outcome]) -> dict[str, Outcome]:
+    """Return what is known with the news; that a rollout began never hides how it ended."""
+    merged = dict(known)
+    for name, outcome in news.items():
+        has_begun = outcome.rollout and outcome.status is OutcomeStatus.WAITING
+        before = known.get(name)
+        # A rollout can be quicker than the event that began it is recorded.
+        if not has_begun or before is None or before.rollout != outcome.rollout:
+            merged[name] = outcome
+    return merged
+
+
 def merge_hearsay(known: Mapping[str, Outcome], heard: Mapping[str, Outcome]) -> dict[str, Outcome]:
     """Return what is known, with hearsay where nothing is known or the known was waiting for it."""
     merged = dict(known)

@@ -4,7 +4,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from shared import telemetry
@@ -12,9 +12,9 @@ from shared.clock import Clock
 from shared.dead_letters import DeadLetters, Letter, LetterStatus
 from shared.envelopes import MAX_BODY, parse_envelope, parse_event, read_body
 from shared.errors import EventMalformed, Failure, ReactionGone, WorkspaceForeign, failure_of
-from shared.events import Event, UnknownEvent
+from shared.events import Event, UnknownEvent, as_data
 from shared.outcomes import WHOLE, EventRef, Outcome, OutcomeStatus, ref_of
-from shared.reactions.match import Failed, Matched, accepts, match
+from shared.reactions.match import Failed, Match, Matched, accepts, match, match_one
 from shared.reactions.model import Reactions
 from shared.records import Records
 from shared.steps import Run, Steps, outcome_of
@@ -88,20 +88,22 @@ class React:
                 return
             total = Run()
             for result in match(self._reactions, event):
-                if isinstance(result, Matched):
-                    run = self._steps.run(result.reaction, event, ref, deadline)
-                elif isinstance(result, Failed):
-                    run = Run(failure=failure_of(result.error))
-                else:
-                    continue
+                run = self._run(result, event, ref, deadline)
                 if run.failure is not None:
                     body = json.dumps(envelope.raw, ensure_ascii=False)
                     self._bury(run, run.failure, body, result.reaction.name, ref)
                 total.news |= run.news
                 total.hearsay |= run.hearsay
             if not total.news and not total.hearsay:
-                total.news[WHOLE] = _skipped("no reaction matched")
+                total.news[WHOLE] = _skipped("no reaction is for this type of event")
             self._record(ref, total)
+
+    def _run(self, result: Match, event: Event, ref: EventRef, deadline: datetime) -> Run:
+        if isinstance(result, Matched):
+            return self._steps.run(result.reaction, event, ref, deadline)
+        if isinstance(result, Failed):
+            return Run(failure=failure_of(result.error))
+        return Run(news={f"{result.reaction.name}/{WHOLE}": _skipped(result.why)})
 
     def replay(self, letter: Letter) -> None:
         """Run a letter's reaction again, that one only; then close the letter or bury it again.
@@ -120,17 +122,28 @@ class React:
                 self._replay_whole(letter)
 
     def _replay_reaction(self, letter: Letter) -> None:
-        event = parse_event(parse_envelope(read_body(letter.body, limit=MAX_KEPT)[0]))
+        try:
+            event = parse_event(parse_envelope(read_body(letter.body, limit=MAX_KEPT)[0]))
+        except EventMalformed as error:  # its blob is gone, or an older version was less strict
+            self._dead_letters.park(letter, failure_of(error))
+            return
         assert isinstance(event, Event)  # no other kind ever matched a reaction
         ref = ref_of(event)
         reaction = self._reactions.get(letter.reaction)
-        if reaction is None or not accepts(self._reactions, event.workspace):
-            gone = ReactionGone(f"reactions.yaml has no {letter.reaction!r} for this workspace now")
+        if (
+            reaction is None
+            or not reaction.enabled
+            or not accepts(self._reactions, event.workspace)
+        ):
+            gone = ReactionGone(f"{letter.reaction!r} is not, or no longer, for this workspace")
             run = Run(failure=failure_of(gone))
         else:
-            run = self._steps.run(reaction, event, ref, self._clock.now() + self._budget)
+            deadline = self._clock.now() + self._budget
+            run = self._run(match_one(reaction, as_data(event)), event, ref, deadline)
         if run.failure is None:
             self._dead_letters.close(letter)
+            replayed = Outcome(status=OutcomeStatus.DONE, detail="replayed")
+            run.news.setdefault(f"{letter.reaction}/{WHOLE}", replayed)
         else:
             self._bury(run, run.failure, letter.body, letter.reaction, ref)
         self._record(ref, run, delivery=False)

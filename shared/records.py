@@ -4,8 +4,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
-from shared.outcomes import EventRef, Outcome, merge_hearsay, outcome_from, outcome_to
+from shared.outcomes import (
+    EventRef,
+    Outcome,
+    OutcomeStatus,
+    merge_hearsay,
+    merge_news,
+    outcome_from,
+    outcome_to,
+)
 from shared.ports import Row, RowChanged, RowExists, Tables, Value
 
 TABLE = "SignalboxEvents"
@@ -67,7 +76,7 @@ class Records:
         partition, row_key = _address(ref)
         while (row := self._tables.get(TABLE, partition, row_key)) is not None:
             known = _record_from(row)
-            merged = {**merge_hearsay(known.outcomes, heard), **news}
+            merged = merge_news(merge_hearsay(known.outcomes, heard), news)
             values = _values(ref, known.deliveries + int(delivery), merged)
             try:
                 self._tables.replace(TABLE, partition, row_key, values, etag=row.etag)
@@ -112,17 +121,28 @@ def _values(ref: EventRef, deliveries: int, outcomes: Mapping[str, Outcome]) -> 
 
 
 def _outcomes_to(outcomes: Mapping[str, Outcome]) -> str:
-    """Write the outcomes as JSON; where they are too long for a row, with shorter details."""
+    """Write the outcomes as JSON; where they are too long for a row, with shorter details.
+
+    Where even that is too long, as many as fit, those of what was skipped last.
+    """
+    items: dict[str, Any] = {}
     for most in (_TEXT_MAX, 200, 0):
-        text = json.dumps(
-            {
-                name: json.loads(outcome_to(outcome)) | {"detail": outcome.detail[:most]}
-                for name, outcome in outcomes.items()
-            }
-        )
+        items = {name: _item(outcome, most) for name, outcome in outcomes.items()}
+        text = json.dumps(items)
         if len(text) <= _OUTCOMES_MAX:
+            return text
+    left, kept = _OUTCOMES_MAX, {}
+    for name in sorted(items, key=lambda name: outcomes[name].status is OutcomeStatus.SKIPPED):
+        left -= len(json.dumps({name: items[name]}))
+        if left < 0:
             break
-    return text
+        kept[name] = items[name]
+    return json.dumps(kept)
+
+
+def _item(outcome: Outcome, most: int) -> dict[str, Any]:
+    written: dict[str, Any] = json.loads(outcome_to(outcome))
+    return written | {"detail": outcome.detail[:most]}
 
 
 def _record_from(row: Row) -> Record:

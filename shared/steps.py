@@ -100,14 +100,23 @@ class Steps:
         failure = failure_of(
             ClaimHeld("another worker is at it; it is looked at again then", retry_after=wait)
         )
-        run.failure = run.failure or failure
+        run.failure = _more_urgent(run.failure, failure)
         run.hearsay[name] = outcome_of(failure)
 
     def _fail(self, run: Run, name: str, failure: Failure) -> None:
-        # The first failure decides the letter, but one that waiting can't help is never hidden
-        # behind one that it can: the letter comes back, and meets the other then.
-        run.failure = run.failure or failure
+        run.failure = _more_urgent(run.failure, failure)
         run.news[name] = outcome_of(failure)
+
+
+def _more_urgent(first: Failure | None, second: Failure) -> Failure:
+    """Return the failure that decides the letter: the first, but one that waiting can help before.
+
+    None is hidden for good: the letter comes back, and meets the other then.
+    """
+    if first is None:
+        return second
+    is_urgent = second.disposition is Disposition.RETRY is not first.disposition
+    return second if is_urgent else first
 
 
 def _log(failure: Failure, error: Exception, name: str, ref: EventRef) -> None:

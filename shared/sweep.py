@@ -1,13 +1,15 @@
 """The sweep: what a timer does so that nothing is lost for good, and nothing is kept for ever."""
 
 import logging
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
+from functools import partial
 
 from shared import dead_letters, ledger, records, telemetry
 from shared.clock import Clock
 from shared.dead_letters import GRACE, DeadLetters, LetterStatus
-from shared.ports import Blobs, Queues, Tables
+from shared.ports import Blobs, Message, Queues, Tables
 from shared.react import MAX_KEPT, React
 from shared.rollouts import advance
 from shared.rollouts.advance import Rollouts
@@ -39,50 +41,84 @@ class Sweep:
     retention: timedelta
 
     def run(self) -> None:
-        """Do one sweep.
+        """Do one sweep: what can't be done keeps nothing else from being done.
 
-        Raises: whatever the storage raises; the next sweep does the rest.
+        Raises: the first thing that was raised, at the end; the next sweep does the rest.
         """
         with telemetry.span(telemetry.SPAN_SWEEP):
-            self._wake_overdue()
-            self._take_poison()
-            self._take_undelivered()
-            now = self.clock.now()
-            if now.hour == _RETENTION_HOUR:
-                self._forget(now - self.retention)
+            parts = (
+                self._wake_rollouts,
+                self._wake_letters,
+                self._take_poison,
+                self._take_undelivered,
+                self._forget,
+            )
+            _do_all(parts)
 
-    def _wake_overdue(self) -> None:
-        """Send the messages of ticks and letters again that must have been lost."""
+    def _wake_rollouts(self) -> None:
+        """Send the messages of ticks again that must have been lost."""
         for kept in self.rollouts.store.overdue(self.clock.now() - GRACE):
             log.warning("tick was lost", extra={"rollout": kept.rollout.id})
             self.rollouts.wake(kept.rollout)
+
+    def _wake_letters(self) -> None:
+        """Send the messages of letters again that must have been lost."""
         for letter in self.dead_letters.overdue():
             log.warning("letter was lost", extra={"letter": letter.id})
             self.dead_letters.wake(letter)
 
     def _take_poison(self) -> None:
         """React to events whose messages the host gave up on; of ours the rows know all."""
-        for message in self.queues.receive(EVENTS_QUEUE + POISON):
-            self.react.react_to_body(message.text)
-            self.queues.delete(EVENTS_QUEUE + POISON, message)
+        messages = self.queues.receive(EVENTS_QUEUE + POISON)
+        _do_all(partial(self._take_message, message) for message in messages)
         for queue in (advance.QUEUE + POISON, dead_letters.QUEUE + POISON):
             for message in self.queues.receive(queue):
                 self.queues.delete(queue, message)
 
     def _take_undelivered(self) -> None:
         """React to the events that Event Grid dead-lettered; delete a blob when that is done."""
-        for name in self.blobs.names(EVENT_GRID_CONTAINER, most=_MOST):
-            body = self.blobs.get(EVENT_GRID_CONTAINER, name)
-            if body is not None:
-                self.react.react_to_body(body, limit=MAX_KEPT)
-            self.blobs.delete(EVENT_GRID_CONTAINER, name)
+        names = self.blobs.names(EVENT_GRID_CONTAINER, most=_MOST)
+        _do_all(partial(self._take_blob, name) for name in names)
 
-    def _forget(self, before: datetime) -> None:
-        for table, column in ((records.TABLE, "time"), (ledger.TABLE, "until")):
-            for row in self.tables.query(table, before=(column, before)):
-                self.tables.delete(table, row.partition, row.key)
+    def _take_message(self, message: Message) -> None:
+        self.react.react_to_body(message.text)
+        self.queues.delete(EVENTS_QUEUE + POISON, message)
+
+    def _take_blob(self, name: str) -> None:
+        body = self.blobs.get(EVENT_GRID_CONTAINER, name)
+        if body is not None:
+            self.react.react_to_body(body, limit=MAX_KEPT)
+        self.blobs.delete(EVENT_GRID_CONTAINER, name)
+
+    def _forget(self) -> None:
+        """Delete what is older than the retention; a claim not while a letter may be replayed."""
+        now = self.clock.now()
+        if now.hour != _RETENTION_HOUR:
+            return
+        before = now - self.retention
+        for row in self.tables.query(records.TABLE, before=("time", before)):
+            self.tables.delete(records.TABLE, row.partition, row.key)
+        for row in self.tables.query(ledger.TABLE, before=("until", before)):
+            if not self.dead_letters.is_open(row.partition, ledger.reaction_of(row)):
+                self.tables.delete(ledger.TABLE, row.partition, row.key)
         for letter in self.dead_letters.all(LetterStatus.CLOSED):
             if letter.created_at < before:
                 self.dead_letters.remove(letter)
         for kept in self.rollouts.store.ended(before):
             self.rollouts.store.remove(kept)
+
+
+def _do_all(parts: Iterable[Callable[[], None]]) -> None:
+    """Do each part, whatever becomes of the others.
+
+    Raises: the first thing that was raised, at the end.
+    """
+    failures: list[Exception] = []
+    for part in parts:
+        try:
+            part()
+        except Exception as error:
+            log.exception("the sweep could not do everything")
+            failures.append(error)
+    for failure in failures[:1]:
+        raise failure

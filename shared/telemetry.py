@@ -43,12 +43,31 @@ COUNTERS: Mapping[str, str] = {
 
 @contextmanager
 def span(name: str, *, parent: str = "", **attributes: str) -> Iterator[trace.Span]:
-    """Run the block in a span; `parent` is a traceparent that a message carried."""
+    """Run the block in a span; `parent` is a traceparent that a message carried.
+
+    Of what the block raises only the type is told: its text, and that of its causes, may hold
+    anything.
+    """
+    with (
+        caused_by(parent),
+        trace.get_tracer("signalbox").start_as_current_span(
+            name, record_exception=False, set_status_on_exception=False
+        ) as current,
+    ):
+        current.set_attributes({f"signalbox.{key}": value for key, value in attributes.items()})
+        try:
+            yield current
+        except BaseException as error:
+            current.set_status(trace.StatusCode.ERROR, type(error).__name__)
+            raise
+
+
+@contextmanager
+def caused_by(parent: str) -> Iterator[None]:
+    """Run the block in the trace of `parent`, a traceparent; "" leaves the trace as it is."""
     token = context.attach(propagate.extract({"traceparent": parent})) if parent else None
     try:
-        with trace.get_tracer("signalbox").start_as_current_span(name) as current:
-            current.set_attributes({f"signalbox.{key}": value for key, value in attributes.items()})
-            yield current
+        yield
     finally:
         if token is not None:
             context.detach(token)

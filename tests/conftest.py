@@ -4,6 +4,17 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How fast this machine is today is no property of the code. In CI every run is the same run;
+# elsewhere each looks somewhere new.
+settings.register_profile(
+    "tests",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize="CI" in os.environ,
+)
+settings.load_profile("tests")
 
 _OURS = ("SIGNALBOX_", "AzureWebJobs", "AZURE_", "IDENTITY_", "OTEL_", "PYTHON_APPLICATIONINSIGHTS")
 

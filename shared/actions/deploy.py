@@ -22,7 +22,7 @@ from shared.events import EventType, Model, ModelRegistered, as_data
 from shared.ids import deployment_name, slug
 from shared.outcomes import Outcome, OutcomeStatus
 from shared.ports import ModelKind, ModelVersion, Workspaces
-from shared.reactions.model import ChannelName, Params
+from shared.reactions.model import AppFile, ChannelName, Params
 from shared.redact import redact
 from shared.rollouts.advance import Rollouts
 from shared.rollouts.model import ModelRef, Moment, Phase, Plan, Probe, Rollout
@@ -30,6 +30,9 @@ from shared.rollouts.model import ModelRef, Moment, Phase, Plan, Probe, Rollout
 #: A tag of this name and a field's chooses that field, where the reaction's `allow` lets it.
 TAG_PREFIX = "signalbox_"
 
+_NO_TIME = timedelta(0)
+#: No longer than a tick has its rollout to itself.
+_PROBE_MAX = timedelta(minutes=1)
 _REQUEST = re.compile(r"golden/[A-Za-z0-9_][A-Za-z0-9._-]*(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*\.json")
 _INSTANCE_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9_]{2,63}")
 
@@ -46,7 +49,7 @@ def _check_instance_type(name: str) -> str:
     return name
 
 
-RequestPath = Annotated[str, AfterValidator(_check_request)]
+RequestPath = Annotated[AppFile, AfterValidator(_check_request)]
 InstanceType = Annotated[str, AfterValidator(_check_instance_type)]
 
 
@@ -57,7 +60,7 @@ class ProbeParams(BaseModel):
 
     request: RequestPath = ""
     status: int = Field(default=200, ge=100, le=599)
-    timeout: Duration = timedelta(seconds=10)
+    timeout: Duration = Field(default=timedelta(seconds=10), gt=_NO_TIME, le=_PROBE_MAX)
     tries: int = Field(default=3, ge=1, le=20)
 
 

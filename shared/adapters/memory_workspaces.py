@@ -110,6 +110,8 @@ class MemoryWorkspaces:
         self._enter("create_deployment")
         key = (workspace.key, endpoint)
         self._require_settled(key)
+        if self.endpoints[key].state is not State.SUCCEEDED:
+            raise WorkspaceRefused(f"endpoint {endpoint} is {self.endpoints[key].state}")
         made = Deployment(
             name=deployment,
             state=State.CREATING,
@@ -146,11 +148,12 @@ class MemoryWorkspaces:
                 raise WorkspaceRefused(f"no deployment {name} that could take traffic")
         before = self.endpoints[key]
         failure = self.behaviour.stuck_traffic
-        after = replace(before, traffic=dict(traffic), tags={**before.tags, **tags})
+        tags = {**before.tags, **tags}
+        after = replace(before, state=State.SUCCEEDED, traffic=dict(traffic), tags=tags)
         self.endpoints[key] = replace(before, state=State.UPDATING)
 
         def finish() -> None:
-            self.endpoints[key] = before if failure else after
+            self.endpoints[key] = replace(before, state=State.FAILED) if failure else after
 
         return self._start(finish, failure)
 

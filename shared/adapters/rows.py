@@ -11,6 +11,8 @@ from shared.ports import Value
 KEY_MAX = 512
 #: A string property holds at most 64 KiB of UTF-16.
 STRING_MAX = 64 * 1024
+#: No time is earlier.
+YEAR_MIN = 1601
 #: A queue message holds at most 64 KiB of UTF-8.
 MESSAGE_MAX = 64 * 1024
 #: No message can be hidden for longer.
@@ -85,5 +87,7 @@ def _plain_time(name: str, value: datetime) -> datetime:
     if value.tzinfo is None:
         raise ValueError(f"{name} has no time zone: {value.isoformat()}")
     moment = value.astimezone(UTC)
+    if moment.year < YEAR_MIN:
+        raise ValueError(f"{name} is before {YEAR_MIN}: {value.isoformat()}")
     # Built anew, because the tables SDK gives a subclass that carries more than the time.
     return datetime.combine(moment.date(), moment.timetz())

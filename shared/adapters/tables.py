@@ -35,6 +35,7 @@ class AzureTables:
     def __init__(self, connect: Callable[[], TableServiceClient]) -> None:
         """Connect on first use."""
         self._service: Final = Lazy(connect)
+        self._clients: Final[dict[str, TableClient]] = {}
 
     def insert(self, table: str, partition: str, key: str, values: Mapping[str, Value]) -> str:
         """Add a row and return its ETag; raise RowExists where there is one."""
@@ -135,7 +136,11 @@ class AzureTables:
             raise RowExists(f"{table}: {entity['PartitionKey']}/{entity['RowKey']}") from None
 
     def _client(self, table: str) -> TableClient:
-        return self._service().get_table_client(table)
+        # Making one costs a tenth of a request.
+        client = self._clients.get(table)
+        if client is None:
+            client = self._clients[table] = self._service().get_table_client(table)
+        return client
 
 
 class _Filter:

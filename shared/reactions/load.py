@@ -1,14 +1,14 @@
 """Load a reactions file: every mistake in it is found at once, with its place and what is right."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from shared.events import Workspace
 from shared.reactions.document import Path, read_document
 from shared.reactions.model import (
-    ChannelCheck,
     Finding,
+    LoadContext,
     Params,
     Reaction,
     Reactions,
@@ -42,11 +42,13 @@ def load_reactions(
     actions: Mapping[str, type[Params]],
     settings: Mapping[str, str],
     strict_settings: bool = True,
+    has_file: Callable[[str], bool] = lambda _: True,
 ) -> Reactions:
     """Load the text of a reactions file; `source` is what messages call it.
 
     `settings` is what `%NAME%` stands for. Without `strict_settings` one that is not set is a
     warning and its workspace is left out, which is for checking where the settings are not.
+    `has_file` says whether the app has a file that a value names.
 
     Raises: ReactionsInvalid, with every finding.
     """
@@ -55,7 +57,7 @@ def load_reactions(
         syntax = (finding_at(fault.mark, fault.message, fault.hint) for fault in faults)
         raise ReactionsInvalid(source, _in_order(syntax))
     report = Report(document)
-    loaded = _Loader(report, actions, settings, strict_settings).load(document.value)
+    loaded = _Loader(report, actions, settings, strict_settings, has_file).load(document.value)
     findings = _in_order(report.findings)
     if loaded is None or any(item.severity is Severity.ERROR for item in findings):
         raise ReactionsInvalid(source, findings)
@@ -80,11 +82,13 @@ class _Loader:
         actions: Mapping[str, type[Params]],
         settings: Mapping[str, str],
         strict_settings: bool,
+        has_file: Callable[[str], bool],
     ) -> None:
         self._report = report
         self._actions = actions
         self._settings = settings
         self._strict_settings = strict_settings
+        self._has_file = has_file
 
     def load(self, data: Any) -> Reactions | None:
         """Return what the file holds, as far as it can be read."""
@@ -98,9 +102,9 @@ class _Loader:
         self._check_version(data)
         workspaces = self._workspaces(self._list(data, "workspaces", required=True))
         channels = self._channels(self._list(data, "channels", required=False))
-        use = ChannelCheck(frozenset(channels))
-        reactions = self._reactions(self._list(data, "reactions", required=True), use)
-        self._warn_of_unused(channels, use.named)
+        context = LoadContext(frozenset(channels), self._has_file)
+        reactions = self._reactions(self._list(data, "reactions", required=True), context)
+        self._warn_of_unused(channels, context.named)
         return Reactions(workspaces=workspaces, channels=channels, reactions=reactions)
 
     def _check_version(self, data: dict[str, Any]) -> None:
@@ -172,7 +176,7 @@ class _Loader:
                 hint = "Remove it, or name it in a reaction."
                 self._report.warn(("channels", index), f"no reaction uses channel '{name}'", hint)
 
-    def _reactions(self, items: list[Any], channels: ChannelCheck) -> tuple[Reaction, ...]:
-        reader = ReactionReader(self._report, self._actions, channels)
+    def _reactions(self, items: list[Any], context: LoadContext) -> tuple[Reaction, ...]:
+        reader = ReactionReader(self._report, self._actions, context)
         read = (reader.read(item, index) for index, item in enumerate(items))
         return tuple(reaction for reaction in read if reaction is not None)

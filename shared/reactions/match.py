@@ -1,6 +1,8 @@
 """Which reactions an event sets off. Pure: nothing here reads or changes anything."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from shared.errors import ExpressionFailed
 from shared.events import Event, Workspace, as_data
@@ -39,16 +41,17 @@ def match(reactions: Reactions, event: Event) -> tuple[Match, ...]:
     if not concerned:
         return ()
     data = as_data(event)
-    results: list[Match] = []
-    for reaction in concerned:
-        try:
-            if reaction.when is None or reaction.when.holds(data):
-                results.append(Matched(reaction=reaction))
-            else:
-                results.append(Unmatched(reaction=reaction, why=reaction.when.explain(data)))
-        except ExpressionFailed as error:
-            results.append(Failed(reaction=reaction, error=error))
-    return tuple(results)
+    return tuple(match_one(reaction, data) for reaction in concerned)
+
+
+def match_one(reaction: Reaction, data: Mapping[str, Any]) -> Match:
+    """Say of one reaction whether the event, as data, sets it off."""
+    try:
+        if reaction.when is None or reaction.when.holds(data):
+            return Matched(reaction=reaction)
+        return Unmatched(reaction=reaction, why=reaction.when.explain(data))
+    except ExpressionFailed as error:
+        return Failed(reaction=reaction, error=error)
 
 
 def accepts(reactions: Reactions, workspace: Workspace) -> bool:

@@ -1,6 +1,6 @@
 """What a reactions file holds once it is loaded, and what is found wrong with one."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
@@ -66,27 +66,37 @@ class Params(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class ChannelCheck:
-    """The validation context with which a `ChannelName` has to be a declared one.
+class LoadContext:
+    """What values are held against while a file is loaded, through pydantic's context.
 
-    `named` collects the channels that the values name, so that unused ones can be told.
+    `channels` are those that it declares; `named` collects those that values name, so that unused
+    ones can be told. `has_file` says whether the app has a file of this path.
     """
 
-    declared: frozenset[str]
+    channels: frozenset[str]
+    has_file: Callable[[str], bool] = lambda _: True
     named: set[str] = field(default_factory=set)
 
 
 def _check_channel(name: str, info: ValidationInfo) -> str:
-    if isinstance(info.context, ChannelCheck):
+    if isinstance(info.context, LoadContext):
         info.context.named.add(name)
-        if name not in info.context.declared:
+        if name not in info.context.channels:
             raise PydanticCustomError("channel_undeclared", "no such channel")
     return name
+
+
+def _check_file(path: str, info: ValidationInfo) -> str:
+    if path and isinstance(info.context, LoadContext) and not info.context.has_file(path):
+        raise PydanticCustomError("file_missing", "the app has no such file")
+    return path
 
 
 #: The name of a channel. The loader checks, wherever it stands in a Params model, that the file
 #: declares it.
 ChannelName = Annotated[str, AfterValidator(_check_channel)]
+#: The path of a file of the app, or "". `manage.py check` looks whether it is there.
+AppFile = Annotated[str, AfterValidator(_check_file)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

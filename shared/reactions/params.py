@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from shared.errors import ParamsInvalid
 from shared.reactions.document import Path
-from shared.reactions.model import ChannelCheck, Params, Step
+from shared.reactions.model import LoadContext, Params, Step
 from shared.reactions.render import OPEN, Template, render
 from shared.reactions.wording import dotted, found, suggest
 
@@ -26,16 +26,16 @@ class ParamFault:
 
 
 def find_param_faults(
-    action: str, raw: Mapping[str, Any], params: type[Params], channels: ChannelCheck
+    action: str, raw: Mapping[str, Any], params: type[Params], context: LoadContext
 ) -> tuple[ParamFault, ...]:
     """Return what is wrong with values as written; what an expression decides is left open."""
     try:
-        params.model_validate(raw, context=channels)
+        params.model_validate(raw, context=context)
     except ValidationError as error:
         open_paths = tuple(_templated(raw, ()))
         return tuple(
             fault
-            for fault in _explain(error, action, raw, params, channels.declared)
+            for fault in _explain(error, action, raw, params, context.channels)
             if fault.is_of_key or not any(_overlap(fault.path, path) for path in open_paths)
         )
     return ()
@@ -166,9 +166,8 @@ def _explain_one(
         case "extra_forbidden":
             hint = suggest(str(path[-1]), _fields_at(params, path[:-1])) if path else ""
             return ParamFault(path, f"`{action}` has no {name}", hint, is_of_key=True)
-        case "channel_undeclared":
-            hint = suggest(str(value), channels) or "Declare it under `channels:`."
-            return ParamFault(path, f"there is no channel {found(value)}", hint)
+        case "channel_undeclared" | "file_missing" as kind:
+            return ParamFault(path, *_absent(kind, str(value), channels))
         case "literal_error" | "enum":
             expected = first.get("ctx", {}).get("expected", "")
             hint = suggest(str(value), re.findall(r"'([^']*)'", expected))
@@ -176,6 +175,13 @@ def _explain_one(
         case "value_error" | "assertion_error":
             return ParamFault(path, f"{name}: {first.get('ctx', {}).get('error', first['msg'])}")
     return ParamFault(path, f"{name} {_plainly(first['msg'])}, found {found(value)}")
+
+
+def _absent(kind: str, name: str, channels: tuple[str, ...]) -> tuple[str, str]:
+    if kind == "file_missing":
+        return f"the app has no file {found(name)}", "Add it, or name one that is there."
+    hint = suggest(name, channels) or "Declare it under `channels:`."
+    return f"there is no channel {found(name)}", hint
 
 
 def _plainly(message: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from shared.events import EventType
 from shared.reactions.document import Path
 from shared.reactions.expressions import Expression, ExpressionSyntax, compile_expression
-from shared.reactions.model import ChannelCheck, Params, Reaction, Step
+from shared.reactions.model import LoadContext, Params, Reaction, Step
 from shared.reactions.params import find_param_faults
 from shared.reactions.render import OPEN, compile_template
 from shared.reactions.report import Place, Report
@@ -21,11 +21,11 @@ class ReactionReader:
     """Reads reactions, one after the other; what is wrong with them goes to the report."""
 
     def __init__(
-        self, report: Report, actions: Mapping[str, type[Params]], channels: ChannelCheck
+        self, report: Report, actions: Mapping[str, type[Params]], context: LoadContext
     ) -> None:
         self._report = report
         self._actions = actions
-        self._channels = channels
+        self._context = context
         self._lines: dict[str, int] = {}
 
     def read(self, item: Any, index: int) -> Reaction | None:
@@ -174,7 +174,7 @@ class ReactionReader:
             hint = "Write its values below it, indented: `key: value`."
             self._report.error(path, message, hint, reaction=place.reaction)
             return None
-        for fault in find_param_faults(action, raw, self._actions[action], self._channels):
+        for fault in find_param_faults(action, raw, self._actions[action], self._context):
             where = (*path, *fault.path)
             self._report.error(
                 where, fault.message, fault.hint, reaction=place.reaction, key=fault.is_of_key

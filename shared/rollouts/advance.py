@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from shared import telemetry
 from shared.clock import Clock
-from shared.errors import Disposition, WorkspaceRefused, failure_of
+from shared.errors import Disposition, SignalboxError, WorkspaceRefused, failure_of
 from shared.outcomes import Outcome, OutcomeStatus
 from shared.ports import (
     Deployment,
@@ -29,7 +29,7 @@ from shared.records import Records
 from shared.redact import redact
 from shared.retry import backoff
 from shared.rollouts.apply import apply
-from shared.rollouts.decide import Go, Observation, SendProbe, Wait, decide
+from shared.rollouts.decide import Go, Observation, SendProbe, Wait, decide, leave
 from shared.rollouts.model import EXCLUSIVE, Moment, Notice, NoticeKind, Phase, Rollout
 from shared.rollouts.notices import notices_of
 from shared.rollouts.probe import probe
@@ -53,6 +53,8 @@ _REASON_MAX = 1000
 
 #: A write that is refused here means that the rollout has failed; elsewhere it is tried again.
 _FORWARD = frozenset({Phase.ENDPOINT, Phase.DEPLOYMENT, Phase.PROBING, Phase.SHIFTING})
+#: What is only to be deleted here harms nobody: it never keeps the next rollout out for good.
+_CLEANING = frozenset({Phase.RETIRING, Phase.REMOVING})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +162,10 @@ class Rollouts:
                 if isinstance(decision, Go):
                     rollout = enter(rollout, decision, now)
                     seen = _still_seen(seen)
+                    if rollout.phase is Phase.RETIRING:
+                        # The row has to say so before the lock is taken: a holder whose row
+                        # says `live` has no right to it.
+                        break
                 elif isinstance(decision, SendProbe):
                     rollout, seen = self._probe(rollout, seen)
                 else:
@@ -179,7 +185,7 @@ class Rollouts:
                 return Observation(has_lock=has_lock)
         operation = None
         if rollout.operation is not None and rollout.operation.url:
-            operation = self.workspaces.get_operation(rollout.operation)
+            operation = self._ask(rollout.operation)
             if operation.status is OperationStatus.RUNNING:
                 return Observation(has_lock=True, operation=operation)
         endpoint = self.workspaces.get_endpoint(rollout.workspace, rollout.endpoint)
@@ -207,10 +213,13 @@ class Rollouts:
         """
         if ours.state is not State.FAILED or not ours.operation:
             return None
+        return self._ask(Operation(url=ours.operation))
+
+    def _ask(self, operation: Operation) -> OperationResult:
         try:
-            return self.workspaces.get_operation(Operation(url=ours.operation))
-        except WorkspaceRefused:  # an address that is none: the reason stays unknown
-            return None
+            return self.workspaces.get_operation(operation)
+        except WorkspaceRefused:  # an address that is none of ARM's: the resource tells the rest
+            return OperationResult(status=OperationStatus.UNKNOWN)
 
     def _probe(self, rollout: Rollout, seen: Observation) -> tuple[Rollout, Observation]:
         assert seen.endpoint is not None  # decided from it
@@ -223,20 +232,26 @@ class Rollouts:
         """Wait longer each time; give up what goes forward when waiting can't help, or no more."""
         failure = failure_of(error)
         reason = redact(f"{failure.code}: {failure.reason}", most=_REASON_MAX)
-        log.warning("tick in trouble: %s", reason, extra={"rollout": rollout.id}, exc_info=error)
+        # What was foreseen says all in its reason; what caused it may hold a signed address.
+        unforeseen = error if failure.code == SignalboxError.code else None
+        log.warning(
+            "tick in trouble: %s", reason, extra={"rollout": rollout.id}, exc_info=unforeseen
+        )
         is_hopeless = is_write and failure.disposition is not Disposition.RETRY
         is_too_late = now - rollout.since > rollout.plan.timeout
         if rollout.phase in _FORWARD and (is_hopeless or is_too_late):
             back = Go(phase=Phase.ROLLING_BACK, reason=reason)
             return replace(enter(rollout, back, now), due_at=now)
         troubles = rollout.troubles + 1
+        if is_write and rollout.phase in _CLEANING and troubles >= _TROUBLES_TOLD:
+            return replace(enter(rollout, leave(rollout, reason), now), due_at=now)
         wait = backoff(troubles, retry_after=failure.retry_after, base=self.retry_base)
         troubled = replace(rollout, trouble=reason, troubles=troubles, due_at=now + wait)
         if troubles != _TROUBLES_TOLD:
             return troubled
         text = f"stuck in phase {rollout.phase}, and trying on: {reason}"
         stuck = tuple(
-            Notice(kind=NoticeKind.FAILED, channel=channel, reason=text)
+            Notice(kind=NoticeKind.ATTENTION, channel=channel, reason=text)
             for channel in rollout.plan.channels
         )
         return replace(troubled, notices=rollout.notices + stuck)

@@ -15,7 +15,7 @@ TAG_ROLLOUT = "signalbox_rollout"
 
 #: How often a write that succeeded without taking effect, or failed, is tried.
 WRITE_TRIES = 3
-#: Between probes that did not pass, and between looks at a lock that another rollout holds.
+#: Between probes that did not pass.
 SHORT_WAIT = timedelta(seconds=5)
 
 
@@ -30,16 +30,24 @@ class Observation:
     operation: OperationResult | None = None
     probe: ProbeResult | None = None
 
+    def live(self, name: str) -> int:
+        """Return the share of live traffic of a deployment, in percent."""
+        return 0 if self.endpoint is None else _share(self.endpoint.traffic, name)
+
     def serves(self, name: str) -> int:
         """Return the share of live or mirrored traffic of a deployment, in percent."""
-        if self.endpoint is None:
-            return 0
-        return self.endpoint.traffic.get(name, 0) + self.endpoint.mirror.get(name, 0)
+        mirrored = 0 if self.endpoint is None else _share(self.endpoint.mirror, name)
+        return self.live(name) + mirrored
 
     def is_healthy(self, name: str) -> bool:
         """Say whether a deployment may be given traffic."""
         found = self.deployments.get(name)
         return found is not None and found.state is State.SUCCEEDED
+
+
+def _share(shares: Mapping[str, int], name: str) -> int:
+    # The SDK writes the names in a split in lower case, whatever the deployments are called.
+    return sum(share for key, share in shares.items() if key.lower() == name.lower())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +115,7 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
 
 def _queued(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     if not seen.has_lock:
-        return Wait(reason="another rollout has the endpoint", delay=SHORT_WAIT)
+        return Wait(reason="another rollout has the endpoint")
     return Go(phase=Phase.CHECKING)
 
 
@@ -122,7 +130,8 @@ def _checking(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
         return Go(phase=Phase.REFUSED, reason=refusal)
     if newer := _newer(rollout, endpoint):
         return Go(phase=Phase.SUPERSEDED, reason=newer)
-    if not endpoint.state.is_settled:
+    is_settled = endpoint.state.is_settled
+    if not is_settled and now - rollout.since <= rollout.plan.timeout:
         return Wait(reason=f"the endpoint is {endpoint.state}")
     if endpoint.state is State.SUCCEEDED:
         return Go(phase=Phase.DEPLOYMENT, stable=_serving(seen, besides=rollout.deployment))
@@ -130,7 +139,7 @@ def _checking(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     # One that failed before it had a deployment serves nobody, and is made again.
     return (
         Go(phase=Phase.REFUSED, reason=reason)
-        if seen.deployments
+        if seen.deployments or not is_settled
         else Go(phase=Phase.ENDPOINT, stable="")
     )
 
@@ -149,7 +158,7 @@ def _newer(rollout: Rollout, endpoint: Endpoint) -> str:
     """Return why what serves must stay, or "". Versions that are no numbers are not compared."""
     if endpoint.tags.get(TAG_MODEL) != rollout.model.name:
         return ""
-    if not endpoint.traffic.get(endpoint.tags.get(TAG_DEPLOYMENT, ""), 0):
+    if not _share(endpoint.traffic, endpoint.tags.get(TAG_DEPLOYMENT, "")):
         return ""
     serving, ours = endpoint.tags.get(TAG_VERSION, ""), rollout.model.version
     if serving == ours:
@@ -162,7 +171,9 @@ def _newer(rollout: Rollout, endpoint: Endpoint) -> str:
 def _serving(seen: Observation, *, besides: str) -> str:
     """Return the deployment with the largest share of live traffic, or ""."""
     traffic = seen.endpoint.traffic if seen.endpoint else {}
-    shares = {name: share for name, share in traffic.items() if share and name != besides}
+    called = {name.lower(): name for name in seen.deployments}
+    shares = {called.get(name.lower(), name): share for name, share in traffic.items() if share}
+    shares.pop(besides, None)
     return max(shares, key=lambda name: (shares[name], name), default="")
 
 
@@ -250,7 +261,7 @@ def _live(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
 
 def _retiring(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     if not seen.has_lock:
-        return Wait(reason="another rollout has the endpoint", delay=SHORT_WAIT)
+        return Wait(reason="another rollout has the endpoint")
     old = seen.deployments.get(rollout.stable)
     if old is None:
         return Go(phase=Phase.DONE)
@@ -263,29 +274,33 @@ def _retiring(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
 
 def _rolling_back(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     endpoint = seen.endpoint
+    serving = _serving(seen, besides=rollout.deployment)
     if endpoint is None:
-        return Go(phase=Phase.REMOVING)
+        return Go(phase=Phase.REMOVING, stable=serving)
     if not endpoint.state.is_settled:
         return Wait(reason=f"the endpoint is {endpoint.state}")
-    if not seen.serves(rollout.deployment) and not _says(endpoint, rollout.deployment):
+    if not seen.live(rollout.deployment) and not _says(endpoint, rollout.deployment):
         # A write that failed may leave the endpoint Failed, which keeps every later one out;
         # writing what it has anyway is how it gets well.
         is_well = endpoint.state is State.SUCCEEDED or not seen.deployments
         if is_well or rollout.tries >= WRITE_TRIES:
-            return Go(phase=Phase.REMOVING)
+            return Go(phase=Phase.REMOVING, stable=serving)
     healthy = _healthy(rollout, seen)
     traffic = {healthy: 100} if healthy else {}
     return SetTraffic(traffic=traffic, serving=healthy)
 
 
 def _healthy(rollout: Rollout, seen: Observation) -> str:
-    """Return the deployment to roll back to: healthy now, the stable one if it is; "" if none."""
+    """Return the deployment to roll back to: healthy now, the stable one if it is; "" if none.
+
+    Where nothing served before, what has no traffic has none for somebody's reason.
+    """
     if rollout.stable and seen.is_healthy(rollout.stable):
         return rollout.stable
     others = (name for name in seen.deployments if name != rollout.deployment)
     return max(
-        (name for name in others if seen.is_healthy(name)),
-        key=lambda name: (seen.serves(name), name),
+        (n for n in others if seen.is_healthy(n) and (rollout.stable or seen.live(n))),
+        key=lambda name: (seen.live(name), name),
         default="",
     )
 
@@ -295,18 +310,25 @@ def _removing(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     if failed is None:
         return Go(phase=Phase.ROLLED_BACK)
     if seen.serves(failed.name):
-        return Wait(reason="it has traffic again")
+        return leave(rollout, "it has traffic again")
     return _delete(rollout, seen, failed, Phase.ROLLED_BACK)
 
 
 def _delete(rollout: Rollout, seen: Observation, deployment: Deployment, then: Phase) -> Decision:
     if not deployment.state.is_settled:
         return Wait(reason=f"{deployment.name} is {deployment.state}")
-    if then is Phase.DONE and rollout.tries >= WRITE_TRIES:
-        detail = _failure(seen) or "it is still there"
-        return Go(phase=then, reason=f"{deployment.name} could not be deleted: {detail}")
+    if rollout.tries >= WRITE_TRIES:
+        return leave(rollout, _failure(seen) or "it is still there")
     is_failed = then is Phase.ROLLED_BACK
     return DeleteDeployment(name=deployment.name, read_logs=is_failed and not rollout.logs)
+
+
+def leave(rollout: Rollout, why: str) -> Go:
+    """Return the end of a rollout that can't delete what it should: the endpoint is not kept."""
+    if rollout.phase is Phase.RETIRING:
+        return Go(phase=Phase.DONE, reason=f"{rollout.stable} could not be deleted: {why}")
+    reason = f"{rollout.deployment} could not be deleted: {why}; {rollout.reason}"
+    return Go(phase=Phase.ROLLED_BACK, reason=reason)
 
 
 def _too_long(rollout: Rollout) -> Go:
@@ -323,7 +345,7 @@ def _failure(seen: Observation) -> str:
 
 
 def _is_split(endpoint: Endpoint, split: Mapping[str, int]) -> bool:
-    return {name: share for name, share in endpoint.traffic.items() if share} == split
+    return {name.lower(): share for name, share in endpoint.traffic.items() if share} == split
 
 
 def _says(endpoint: Endpoint, deployment: str) -> bool:

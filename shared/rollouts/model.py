@@ -86,12 +86,11 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRef:
-    """The model version that is rolled out; `id` is its ARM id, `created_at` when it was made."""
+    """The model version that is rolled out; `id` is its ARM id."""
 
     id: str
     name: str
     version: str
-    created_at: datetime | None = None
 
 
 class NoticeKind(StrEnum):
@@ -101,6 +100,7 @@ class NoticeKind(StrEnum):
     LIVE = "live"
     FAILED = "failed"
     ROLLED_BACK = "rolled back"
+    ATTENTION = "needs a look"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

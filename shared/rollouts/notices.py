@@ -29,6 +29,8 @@ def notices_of(rollout: Rollout, phase: Phase, reason: str) -> tuple[Notice, ...
     kind = _TOLD.get((rollout.phase, phase))
     if phase is Phase.ROLLING_BACK:
         kind = NoticeKind.FAILED
+    if rollout.phase is Phase.RETIRING and reason:  # the old deployment stays, and costs money
+        kind = NoticeKind.ATTENTION
     if kind is None:
         return ()
     return tuple(
@@ -45,6 +47,7 @@ def text_of(rollout: Rollout, notice: Notice, *, studio: str) -> Text:
         NoticeKind.LIVE: f"{model} is live on {rollout.endpoint}",
         NoticeKind.FAILED: f"{model} failed on {rollout.endpoint}",
         NoticeKind.ROLLED_BACK: f"{model} was rolled back on {rollout.endpoint}",
+        NoticeKind.ATTENTION: f"{model} on {rollout.endpoint} needs a look",
     }
     lines = [
         f"Model: {rollout.model.name}",
@@ -56,7 +59,7 @@ def text_of(rollout: Rollout, notice: Notice, *, studio: str) -> Text:
     if notice.reason:
         lines.append(f"Reason: {notice.reason}")
     if notice.kind is NoticeKind.ROLLED_BACK:
-        lines.append(f"Serving now: {rollout.stable or 'nothing; there was no version before'}")
+        lines.append(f"Serving now: {rollout.stable or 'nothing'}")
         if rollout.logs:
             lines += ["Last lines of the container's log:", rollout.logs]
     lines.append(studio_link(rollout, studio))

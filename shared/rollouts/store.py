@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import count, takewhile
 
 from pydantic import TypeAdapter
 
@@ -11,6 +12,8 @@ from shared.rollouts.model import EXCLUSIVE, Rollout
 
 TABLE = "SignalboxRollouts"
 _LOCK = "lock"
+#: A property holds 32,000 UTF-16 units, and a character is two at the most.
+_PART_MAX = 16_000
 _DOCUMENT = TypeAdapter(Rollout)
 
 
@@ -97,12 +100,12 @@ class RolloutStore:
         if row is None:
             return False
         holder_id = str(row.values["holder"])
-        if holder_id == rollout.id:
-            return True
-        holder = self.get(rollout.partition, holder_id)
-        if holder is not None and holder.rollout.phase in EXCLUSIVE:
-            return False
+        if holder_id != rollout.id:
+            holder = self.get(rollout.partition, holder_id)
+            if holder is not None and holder.rollout.phase in EXCLUSIVE:
+                return False
         try:
+            # Its own as well: whoever read that it was over finds that it isn't.
             self._tables.replace(TABLE, rollout.partition, _LOCK, values, etag=row.etag)
         except RowChanged:
             return False
@@ -120,14 +123,21 @@ class RolloutStore:
 
 
 def _values(rollout: Rollout) -> dict[str, Value]:
+    document = _DOCUMENT.dump_json(rollout, exclude_defaults=True).decode()
+    parts = range(0, len(document), _PART_MAX)
     return {
         "kind": "rollout",
         "open": not rollout.phase.is_terminal or bool(rollout.notices),
         "due_at": rollout.due_at,
-        "document": _DOCUMENT.dump_json(rollout, exclude_defaults=True).decode(),
+        **{_part(n): document[start : start + _PART_MAX] for n, start in enumerate(parts)},
     }
 
 
 def _kept_from(row: Row) -> Kept:
-    rollout = _DOCUMENT.validate_json(str(row.values["document"]))
-    return Kept(rollout=rollout, etag=row.etag)
+    parts = takewhile(lambda name: name in row.values, map(_part, count()))
+    document = "".join(str(row.values[name]) for name in parts)
+    return Kept(rollout=_DOCUMENT.validate_json(document), etag=row.etag)
+
+
+def _part(number: int) -> str:
+    return f"document_{number}" if number else "document"

@@ -1,6 +1,5 @@
 """What the contract suites run on: each port in memory and for real, each built on its own."""
 
-import os
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 from azure.core.credentials import AccessToken
 
-from sandbox.azurite import Azurite, AzuriteMissing
+from sandbox.azurite import Azurite
 from sandbox.workspace.control import Control
 from sandbox.workspace.identity import issue_token
 from sandbox.workspace.server import WorkspaceEmulator
@@ -82,14 +81,8 @@ def name() -> str:
 
 @pytest.fixture(scope="session")
 def azurite() -> Iterator[Azurite]:
-    try:
-        running = Azurite().start()
-    except AzuriteMissing:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip("Azurite is not installed: run `make setup`")
-    yield running
-    running.stop()
+    with Azurite() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

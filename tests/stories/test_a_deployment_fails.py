@@ -1,15 +1,16 @@
 """A new version that fails, wherever it fails, leaves the old one serving everything."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from shared.adapters.memory_workspaces import Behaviour
-from shared.errors import QuotaExceeded, WorkspaceDenied, WorkspaceRefused
+from shared.errors import QuotaExceeded, WorkspaceBusy, WorkspaceDenied, WorkspaceRefused
 from shared.outcomes import OutcomeStatus
-from shared.ports import Score
+from shared.ports import Endpoint, Score, State
 from shared.rollouts.model import Phase
-from tests.stories.world import World
+from tests.stories.world import REACTIONS, WORKSPACE, World
 
 
 @pytest.fixture
@@ -62,6 +63,26 @@ def test_the_old_version_keeps_all_traffic_and_the_reason_is_told(
     assert outcome[0].phase is Phase.ROLLED_BACK
     (endpoint,) = serving.workspaces.endpoints.values()
     assert endpoint.tags["signalbox_version"] == "1"
+
+
+def test_an_endpoint_that_a_failed_shift_left_failed_takes_the_next_version(
+    serving: World,
+) -> None:
+    _break_shift(serving.workspaces.behaviour)
+    serving.react.react(serving.register("churn", "2"))
+    writes: list[str] = []
+
+    def heal_at_the_second_write(request: str) -> None:
+        writes.extend([request] if request == "set_traffic" else [])
+        if len(writes) == 2:
+            serving.workspaces.behaviour.stuck_traffic = None
+
+    serving.workspaces.before = heal_at_the_second_write
+    serving.settle()
+    assert serving.serving() == "1"
+    serving.react.react(serving.register("churn", "3"))
+    serving.settle()
+    assert serving.serving() == "3"
 
 
 def test_the_last_lines_of_the_container_s_log_are_told_without_secrets(serving: World) -> None:
@@ -123,9 +144,6 @@ def test_a_channel_that_is_down_never_fails_the_deployment(serving: World) -> No
 
 
 def test_an_endpoint_that_somebody_else_made_is_not_touched(world: World) -> None:
-    from shared.ports import Endpoint, State
-    from tests.stories.world import WORKSPACE
-
     theirs = Endpoint(name="churn", state=State.SUCCEEDED, traffic={"blue": 100})
     world.workspaces.endpoints[WORKSPACE.key, "churn"] = theirs
     world.react.react(world.register("churn", "1"))
@@ -133,3 +151,81 @@ def test_an_endpoint_that_somebody_else_made_is_not_touched(world: World) -> Non
     assert world.workspaces.endpoints[WORKSPACE.key, "churn"] == theirs
     assert world.outcome().status is OutcomeStatus.FAILED
     assert "adopt: true" in world.outcome().detail
+
+
+@pytest.mark.parametrize("error", [WorkspaceBusy, WorkspaceDenied])
+def test_an_old_deployment_that_cannot_be_deleted_keeps_no_version_out(
+    serving: World, error: type[WorkspaceBusy]
+) -> None:
+    def refuse(request: str) -> None:
+        if request == "delete_deployment":
+            raise error("a lock of the resource group forbids it")
+
+    serving.workspaces.before = refuse
+    serving.react.react(serving.register("churn", "2"))
+    serving.settle(until=lambda: Phase.RETIRING in {r.phase for r in serving.all_rollouts()})
+    serving.react.react(serving.register("churn", "3"))
+    serving.settle(most=3000)
+    assert serving.serving() == "3"
+    assert {r.phase for r in serving.all_rollouts()} == {Phase.DONE}
+    left = [m for m in serving.channels.sent if m.title == "churn 2 on churn needs a look"]
+    assert "could not be deleted: workspace." in left[-1].text
+
+
+def test_a_failed_deployment_that_cannot_be_deleted_keeps_no_version_out(serving: World) -> None:
+    _break_probe(serving.workspaces.behaviour)
+
+    def refuse(request: str) -> None:
+        if request == "delete_deployment":
+            raise WorkspaceDenied("no right to delete")
+
+    serving.workspaces.before = refuse
+    serving.react.react(serving.register("churn", "2"))
+    serving.settle(most=3000)
+    text = serving.channels.sent[-1].text
+    assert serving.channels.sent[-1].title == "churn 2 was rolled back on churn"
+    assert "could not be deleted: workspace.denied: no right to delete" in text
+    assert "expected 200, got 424" in text
+    serving.workspaces.behaviour = Behaviour()
+    serving.react.react(serving.register("churn", "3"))
+    serving.settle(until=lambda: serving.told()[-1] == "churn 3 is live on churn")
+    assert serving.serving() == "3"
+
+
+def test_an_endpoint_that_never_settles_is_given_up(serving: World) -> None:
+    key = (WORKSPACE.key, "churn")
+    before = serving.workspaces.endpoints[key]
+    serving.workspaces.endpoints[key] = replace(before, state=State.UPDATING)
+    serving.react.react(serving.register("churn", "2"))
+    serving.settle()
+    assert serving.all_rollouts()[-1].phase is Phase.REFUSED
+    assert "endpoint churn is Updating" in serving.channels.sent[-1].text
+
+
+def test_a_rollout_with_much_to_tell_to_many_is_kept_whole() -> None:
+    channels = [f"team-{number}" for number in range(20)]
+    named = ", ".join(channels)
+    world = World(
+        REACTIONS.replace("channels: [team]", f"channels: [team, {named}]").replace(
+            "notify: [team]", f"notify: [{named}]"
+        )
+    )
+    for channel in channels:
+        world.channels.make_down(channel)
+    _break_container(world.workspaces.behaviour)
+    world.workspaces.behaviour.score = Score(status=500, body=b"x")
+    world.workspaces.before = _refuse_at_length
+    world.react.react(world.register("churn", "1"))
+    world.settle(until=lambda: Phase.ROLLED_BACK in {r.phase for r in world.all_rollouts()})
+    (rollout,) = world.all_rollouts()
+    assert len(rollout.notices) == 3 * len(channels)
+    (row,) = [row for row in world.rows("SignalboxRollouts") if row.key == rollout.id]
+    assert "document_1" in row.values
+    assert all(len(str(value)) <= 32_000 for value in row.values.values())
+    world.settle(most=3000)
+    assert world.all_rollouts()[0].notices == ()
+
+
+def _refuse_at_length(request: str) -> None:
+    if request == "create_deployment":
+        raise WorkspaceRefused("é" * 3000)

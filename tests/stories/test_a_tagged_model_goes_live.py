@@ -1,10 +1,12 @@
 """The main job: a tagged model is registered, deployed, takes the traffic, everyone is told."""
 
 from datetime import timedelta
+from typing import Any
 
 from shared.outcomes import OutcomeStatus
+from shared.rollouts import advance
 from shared.rollouts.model import Phase
-from tests.stories.world import World, model_registered
+from tests.stories.world import REACTIONS, World, model_registered
 
 
 def test_the_first_version_makes_its_endpoint_and_takes_all_traffic(world: World) -> None:
@@ -89,4 +91,51 @@ def test_an_untagged_model_is_left_alone(world: World) -> None:
     world.react.react(world.register("churn", "1", deploy="false"))
     world.settle()
     assert not world.workspaces.endpoints
-    assert world.outcome("*").detail == "no reaction matched"
+    assert world.outcome("deploy-tagged-models/*").detail == "`is_true(model.tags.deploy)` is false"
+
+
+def test_a_rollout_that_begins_while_an_old_version_is_deleted_waits_for_its_turn(
+    world: World,
+) -> None:
+    for version in ("1", "2"):
+        world.react.react(world.register("churn", version))
+        world.settle(until=lambda: any(r.phase is Phase.LIVE for r in world.all_rollouts()))
+    found: list[Phase] = []
+
+    def roll_out_another(request: str) -> None:
+        if request != "delete_deployment" or found:
+            return
+        world.workspaces.before = lambda _: None
+        world.react.react(world.register("churn", "3"))
+        for message in world.queues.take(advance.QUEUE):
+            world.rollouts.advance(message)
+        found.extend(r.phase for r in world.all_rollouts() if r.model.version == "3")
+
+    world.workspaces.before = roll_out_another
+    world.settle()
+    assert found == [Phase.QUEUED]
+    assert world.serving() == "3"
+
+
+def test_a_rollout_that_ends_before_its_event_is_recorded_keeps_its_outcome() -> None:
+    world = World(
+        REACTIONS.replace(
+            "            probe_request: [golden/*.json]\n",
+            "            probe_request: [golden/*.json]\n"
+            "      - notify: {channel: team, title: it has begun}\n",
+        )
+    )
+    world.react.react(world.register("churn", "1"))
+    world.settle()
+    send = world.channels.send
+
+    def send_slowly(*args: Any, **kwargs: Any) -> None:
+        for message in world.queues.take(advance.QUEUE):
+            world.rollouts.advance(message)
+        send(*args, **kwargs)
+
+    world.channels.send = send_slowly  # type: ignore[method-assign]
+    world.react.react(world.register("churn", "0"))
+    (row,) = [row for row in world.rows("SignalboxEvents") if row.values["about"] == "churn:0"]
+    assert '"status": "skipped"' in str(row.values["outcomes"])
+    assert "waiting" not in str(row.values["outcomes"])

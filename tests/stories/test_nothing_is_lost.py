@@ -13,7 +13,13 @@ from shared.errors import WorkspaceThrottled, WorkspaceUnreachable
 from shared.events import Workspace
 from shared.outcomes import OutcomeStatus
 from shared.rollouts import advance
-from tests.stories.world import LEASE, World, model_registered, run_status_changed
+from tests.stories.world import (
+    LEASE,
+    REACTIONS,
+    World,
+    model_registered,
+    run_status_changed,
+)
 
 
 class Killed(BaseException):
@@ -201,6 +207,55 @@ def test_a_parked_letter_can_be_replayed_by_a_person(world: World) -> None:
     assert world.all_letters()[0].status is LetterStatus.CLOSED
 
 
+def test_a_letter_of_a_reaction_that_is_gone_is_parked_until_it_is_back(world: World) -> None:
+    def be_down(_: str) -> None:
+        raise WorkspaceUnreachable("connection refused")
+
+    world.workspaces.before = be_down
+    world.react.react(world.register("churn", "1"))
+    reactions = world.reactions
+    world.reactions = reactions.replace("deploy-tagged-models", "renamed")
+    world.start_app()
+    world.settle()
+    (letter,) = world.all_letters()
+    assert (letter.status, letter.code) == (LetterStatus.PARKED, "reaction.gone")
+    world.reactions = reactions
+    world.start_app()
+    world.workspaces.before = lambda _: None
+    world.letters.reopen(letter)
+    world.settle()
+    assert world.serving() == "1"
+
+
+def test_an_expression_that_gave_no_answer_is_mended_and_the_letter_replayed(
+    world: World,
+) -> None:
+    reactions = world.reactions
+    world.reactions = reactions.replace(
+        "is_true(model.tags.deploy)", "starts_with(model.tags.deploy, model.tags.absent)"
+    )
+    world.start_app()
+    world.react.react(world.register("churn", "1"))
+    (letter,) = world.all_letters()
+    assert (letter.status, letter.code) == (LetterStatus.PARKED, "reaction.expression")
+    world.reactions = reactions
+    world.start_app()
+    world.letters.reopen(letter)
+    world.settle()
+    assert world.serving() == "1"
+
+
+def test_a_replay_whose_condition_no_longer_holds_is_closed_and_says_so(world: World) -> None:
+    world.react.react(world.register("churn", "1", kind="custom_model"))
+    (letter,) = world.all_letters()
+    world.reactions = world.reactions.replace("is_true(model.tags.deploy)", "model.name == 'x'")
+    world.start_app()
+    world.letters.reopen(letter)
+    world.settle()
+    assert world.all_letters()[0].status is LetterStatus.CLOSED
+    assert world.outcome("deploy-tagged-models/*").status is OutcomeStatus.SKIPPED
+
+
 def test_a_megabyte_of_properties_is_kept_to_the_last_character(world: World) -> None:
     event = world.register("churn", "1", kind="custom_model")
     event["data"]["modelProperties"] = {"spec": "é" * 450_000}
@@ -310,3 +365,108 @@ def test_what_is_older_than_the_retention_is_forgotten(world: World) -> None:
     for table in ("SignalboxEvents", "SignalboxLedger", "SignalboxRollouts"):
         assert world.rows(table) == [], table
     assert len(world.all_letters()) == 1, "a parked letter waits for a person, however long"
+
+
+def test_a_step_that_waiting_can_help_is_not_parked_with_one_that_it_cannot() -> None:
+    world = World(
+        REACTIONS.replace(
+            "    do:\n      - deploy:",
+            "    do:\n      - notify: {channel: team, title: 'to ${{ model.tags.owner }}'}\n"
+            "      - deploy:",
+        )
+    )
+    back_at = world.clock.now() + timedelta(minutes=5)
+
+    def be_down(_: str) -> None:
+        if world.clock.now() < back_at:
+            raise WorkspaceUnreachable("connection refused")
+
+    world.workspaces.before = be_down
+    world.react.react(world.register("churn", "1"))
+    world.settle()
+    assert world.serving() == "1"
+    (letter,) = world.all_letters()
+    assert (letter.status, letter.code) == (LetterStatus.PARKED, "reaction.expression")
+
+
+def test_an_event_that_hundreds_of_reactions_are_for_is_recorded() -> None:
+    others = "".join(
+        f"""
+  - name: tell-{number:03d}-{"x" * 50}
+    on: RunStatusChanged
+    when: run.status == 'Paused'
+    do:
+      - notify: {{channel: team, title: paused}}
+"""
+        for number in range(500)
+    )
+    world = World(REACTIONS + others)
+    world.react.react(run_status_changed("e1", world.clock.now()))
+    assert world.outcome("tell-failed-runs/notify").status is OutcomeStatus.DONE
+    (row,) = world.rows("SignalboxEvents")
+    assert len(str(row.values["outcomes"])) <= 32_000
+
+
+def test_one_thing_that_the_sweep_cannot_do_keeps_nothing_else_from_being_done(
+    world: World,
+) -> None:
+    good, bad = world.register("churn", "1"), model_registered("bad", world.clock.now())
+    for name, event in (("a", bad), ("b", good)):
+        world.blobs.put("event-grid-dead-letters", name, json.dumps([event]).encode())
+    world.queues.send("workspace-events-poison", json.dumps(bad))
+    react = world.react.react
+
+    def fail(raw: Any) -> None:
+        if raw["id"] == "bad":
+            raise ValueError("nobody foresaw this")
+        react(raw)
+
+    world.react.react = fail  # type: ignore[method-assign]
+    with pytest.raises(ValueError, match="nobody foresaw this"):
+        world.sweep.run()
+    world.settle()
+    assert world.serving() == "1"
+    assert world.blobs.names("event-grid-dead-letters") == ("a",)
+
+
+def test_while_a_letter_waits_for_a_person_what_was_done_is_not_forgotten() -> None:
+    world = World(
+        REACTIONS.replace(
+            '      - notify: {channel: team, title: "${{ run.id }} failed"}',
+            "      - notify: {channel: team, title: told once}\n"
+            "      - notify: {channel: team, title: 'to ${{ run.tags.owner }}'}",
+        )
+    )
+    world.react.react(run_status_changed("e1", world.clock.now()))
+    world.clock.time = (world.clock.time + timedelta(days=40)).replace(hour=3)
+    world.sweep.run()
+    (letter,) = world.all_letters()
+    world.letters.reopen(letter)
+    world.settle()
+    assert world.told() == ["told once"]
+    world.letters.close(world.all_letters()[0], "by hand")
+    world.clock.time = (world.clock.time + timedelta(days=40)).replace(hour=3)
+    world.sweep.run()
+    assert world.rows("SignalboxLedger") == []
+
+
+def test_a_closed_letter_that_is_opened_while_it_is_forgotten_stays(world: World) -> None:
+    world.react.react(world.register("churn", "1", kind="custom_model"))
+    (letter,) = world.all_letters()
+    world.letters.close(letter)
+    (closed,) = world.all_letters()
+    world.letters.reopen(closed)
+    world.letters.remove(closed)
+    assert [letter.status for letter in world.all_letters()] == [LetterStatus.WAITING]
+
+
+def test_a_letter_whose_body_is_gone_is_parked(world: World) -> None:
+    event = world.register("churn", "1", kind="custom_model")
+    event["data"]["modelProperties"] = {"spec": "x" * 40_000}
+    world.react.react(event)
+    (letter,) = world.all_letters()
+    world.letters.reopen(letter)
+    world.blobs.delete("letters", letter.id)
+    world.settle()
+    (letter,) = world.all_letters()
+    assert (letter.status, letter.code) == (LetterStatus.PARKED, "event.malformed")

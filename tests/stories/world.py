@@ -84,7 +84,7 @@ class World:
         self.blobs = MemoryBlobs()
         self.channels = MemoryChannels()
         self.workspaces = MemoryWorkspaces(self.clock)
-        self._reactions = reactions
+        self.reactions = reactions
         self._events = 0
         self.start_app()
 
@@ -123,7 +123,7 @@ class World:
         }
         ledger = Ledger(tables=self.tables, clock=self.clock, lease=LEASE)
         self.react = React(
-            reactions=load_reactions(self._reactions, actions=ACTIONS, settings={}),
+            reactions=load_reactions(self.reactions, actions=ACTIONS, settings={}),
             steps=Steps(actions=actions, ledger=ledger, clock=self.clock),
             records=self.records,
             dead_letters=self.letters,

@@ -2,15 +2,18 @@
 
 import json
 import logging
+import subprocess
+import sys
 import traceback
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
+import apprise
 import pytest
 
-from shared.adapters.channels import AppriseChannels, setting_name
+from shared.adapters.channels import AppriseChannels, _service, setting_name
 from shared.errors import ChannelDown, ChannelUnknown
 
 SECRET = "T0KEN-in-the-path"
@@ -138,3 +141,28 @@ def test_a_channels_url_is_in_no_error_and_no_log(
     assert SECRET not in told
     assert SECRET not in caplog.text
     assert bool(told) == (case != "taken")
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("json://localhost/x", "NotifyJSON"),
+        ("jsons://localhost/x", "NotifyJSON"),
+        ("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#general", "NotifySlack"),
+        ("discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js", "NotifyDiscord"),
+        ("ntfy://topic", "NotifyNtfy"),
+    ],
+)
+def test_a_channel_loads_its_own_service_and_no_other(url: str, kind: str) -> None:
+    code = (
+        "import apprise, sys; from shared.adapters.channels import _service;"
+        f"print(type(_service({url!r}, apprise.AppriseAsset())).__name__,"
+        " sum(name.startswith('apprise.plugins.') for name in sys.modules) < 10)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == [kind, "True"]
+
+
+@pytest.mark.parametrize("url", ["mailto://user:pw@example.com", "msteams://a", "nonsense://x"])
+def test_what_is_not_found_by_its_name_is_left_to_apprise(url: str) -> None:
+    assert _service(url, apprise.AppriseAsset()) is None

@@ -103,7 +103,7 @@ TABLE: list[tuple[str, Rollout, Observation, Decision]] = [
         "without the lock it waits",
         make_rollout(Phase.QUEUED),
         Observation(),
-        Wait(reason="another rollout has the endpoint", delay=timedelta(seconds=5)),
+        Wait(reason="another rollout has the endpoint"),
     ),
     (
         "with the lock it looks",
@@ -287,6 +287,58 @@ TABLE: list[tuple[str, Rollout, Observation, Decision]] = [
         SetTraffic(traffic={OTHER: 100}, serving=OTHER),
     ),
     (
+        "what had no traffic before gets none where nothing served",
+        make_rollout(Phase.ROLLING_BACK, stable=""),
+        make_seen({NEW: 100}, states={NEW: State.SUCCEEDED, OTHER: State.SUCCEEDED}),
+        SetTraffic(traffic={}, serving=""),
+    ),
+    (
+        "mirrored traffic, which it never set, does not keep it from going on",
+        make_rollout(Phase.ROLLING_BACK),
+        make_seen(
+            endpoint=Endpoint(
+                name="churn", state=State.SUCCEEDED, traffic={OLD: 100}, mirror={NEW: 10}
+            ),
+            states=BOTH,
+        ),
+        Go(phase=Phase.REMOVING, stable=OLD),
+    ),
+    (
+        "what was given traffic by hand stays, and the endpoint is free",
+        make_rollout(Phase.REMOVING, reason="no pip"),
+        make_seen({NEW: 100}, states=BOTH),
+        Go(
+            phase=Phase.ROLLED_BACK,
+            reason=f"{NEW} could not be deleted: it has traffic again; no pip",
+        ),
+    ),
+    (
+        "a failed one that does not go is left",
+        make_rollout(Phase.REMOVING, reason="no pip", tries=3),
+        make_seen(states=BOTH, operation=FAILED),
+        Go(
+            phase=Phase.ROLLED_BACK,
+            reason=f"{NEW} could not be deleted: ImageBuildFailure: no pip; no pip",
+        ),
+    ),
+    (
+        "a deployment is known by its name in whatever casing the split has it",
+        make_rollout(),
+        make_seen({"blue": 90, OLD: 10}, states={"Blue": State.SUCCEEDED, OLD: State.SUCCEEDED}),
+        Go(phase=Phase.DEPLOYMENT, stable="Blue"),
+    ),
+    (
+        "an old one that serves under another casing stays",
+        make_rollout(Phase.RETIRING, stable="Blue"),
+        make_seen(
+            {NEW: 90, "blue": 10},
+            deployments={
+                "Blue": Deployment(name="Blue", state=State.SUCCEEDED, tags={TAG_ROLLOUT: "r"})
+            },
+        ),
+        Go(phase=Phase.DONE, reason="Blue stays: it has traffic again"),
+    ),
+    (
         "with nothing healthy nothing serves",
         make_rollout(Phase.ROLLING_BACK),
         make_seen({NEW: 100}, states={NEW: State.SUCCEEDED}),
@@ -296,7 +348,7 @@ TABLE: list[tuple[str, Rollout, Observation, Decision]] = [
         "with no traffic on it, it is removed",
         make_rollout(Phase.ROLLING_BACK),
         make_seen(states=BOTH),
-        Go(phase=Phase.REMOVING),
+        Go(phase=Phase.REMOVING, stable=OLD),
     ),
     (
         "the log is read before it is removed",

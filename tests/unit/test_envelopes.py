@@ -396,6 +396,7 @@ class TestEnvelopes:
             ({"eventTime": "2020-01-01T00:00:00+25:00"}, "eventTime is not a time"),
             ({"eventTime": "0001-01-01T00:00:00+10:00"}, "eventTime is not a time"),
             ({"eventTime": "9999-12-31T23:59:59-10:00"}, "eventTime is not a time"),
+            ({"eventTime": "0001-01-01T00:00:00Z"}, "eventTime is before 1601"),
             ({"data": float("nan")}, "holds what JSON can't"),
             ({"data": {1, 2}}, "holds what JSON can't"),
             ({"data": 10**5000}, "holds what JSON can't"),

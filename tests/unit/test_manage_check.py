@@ -164,3 +164,17 @@ def test_local_settings_that_can_not_be_used_are_none(
 
 def test_local_settings_that_are_absent_are_none(tmp_path: Path) -> None:
     assert local_settings(tmp_path / "local.settings.json") == {}
+
+
+def test_a_golden_request_that_the_app_does_not_have_is_found_before_it_is_needed(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "reactions.yaml"
+    path.write_text(
+        "version: 1\nworkspaces: ['%WS%']\nreactions:\n  - name: go\n    on: ModelRegistered\n"
+        "    do:\n      - deploy:\n          endpoint: e\n"
+        "          instance_type: Standard_DS3_v2\n          probe: {request: golden/gone.json}\n"
+    )
+    result = CliRunner().invoke(app, ["check", str(path)])
+    assert result.exit_code == 1
+    assert "the app has no file 'golden/gone.json'" in result.output

@@ -1,0 +1,47 @@
+"""Settings are read once, with clear errors for what they are not."""
+
+from datetime import timedelta
+
+import pytest
+
+from shared.durations import format_duration, parse_duration
+from shared.errors import SettingInvalid
+from shared.settings import read_settings
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SIGNALBOX_LEASE_SECONDS", "soon"),
+        ("SIGNALBOX_LEASE_SECONDS", "0"),
+        ("SIGNALBOX_BUDGET_SECONDS", "-1"),
+        ("SIGNALBOX_RETENTION_DAYS", "1.5"),
+        ("SIGNALBOX_ARM_ENDPOINT", "http://management.azure.com"),
+        ("SIGNALBOX_STUDIO_ENDPOINT", "ml.azure.com"),
+    ],
+)
+def test_a_setting_that_is_not_what_it_should_be_is_named(name: str, value: str) -> None:
+    with pytest.raises(SettingInvalid, match=name) as raised:
+        read_settings({name: value})
+    assert name in raised.value.hint
+
+
+def test_an_endpoint_has_no_slash_at_its_end() -> None:
+    settings = read_settings({"SIGNALBOX_ARM_ENDPOINT": "https://management.chinacloudapi.cn/"})
+    assert settings.arm_endpoint == "https://management.chinacloudapi.cn"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("45s", 45), ("15m", 900), ("2h", 7200), ("3d", 259_200), ("0s", 0)]
+)
+def test_a_duration_is_a_number_and_a_unit(text: str, seconds: int) -> None:
+    parsed = parse_duration(text)
+    assert parsed == timedelta(seconds=seconds)
+    assert isinstance(parsed, timedelta)
+    assert format_duration(parsed) == text
+
+
+@pytest.mark.parametrize("text", ["", "15", "m", "1.5h", "-1m", "1w", "1 h", 15, None, "9" * 20])
+def test_what_is_no_duration_is_answered_with_the_form(text: object) -> None:
+    with pytest.raises(ValueError, match="a number and a unit"):
+        parse_duration(text)
