@@ -1,7 +1,7 @@
 """`manage.py check`: what is wrong with a reactions file, and where."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -48,6 +48,7 @@ def check_text(
     actions: "Mapping[str, type[Params]]",
     settings: Mapping[str, str],
     source: str = "reactions.yaml",
+    has_file: Callable[[str], bool] = lambda _: True,
 ) -> Checked:
     """Check the text of a reactions file. A setting that is not set here is but a warning."""
     from shared.reactions.load import load_reactions
@@ -55,7 +56,12 @@ def check_text(
 
     try:
         loaded = load_reactions(
-            text, source=source, actions=actions, settings=settings, strict_settings=False
+            text,
+            source=source,
+            actions=actions,
+            settings=settings,
+            strict_settings=False,
+            has_file=has_file,
         )
     except ReactionsInvalid as error:
         return Checked(source=source, reactions=None, findings=error.findings)
@@ -63,7 +69,9 @@ def check_text(
 
 
 def check(
-    path: Annotated[Path, typer.Argument(help="The reactions file.")] = Path("reactions.yaml"),
+    path: Annotated[
+        Path | None, typer.Argument(help="The reactions file; by default the app's.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Say everything that is wrong with a reactions file, and where.
@@ -73,15 +81,20 @@ def check(
     from rich.console import Console
 
     from shared.actions import ACTIONS
+    from shared.settings import APP_ROOT
 
+    settings = settings_beside(path.parent if path else APP_ROOT)
+    if path is None:
+        path = Path(settings.get("SIGNALBOX_REACTIONS", "reactions.yaml"))
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         typer.echo(f"{path} can't be read: {reason}", err=True)
         raise typer.Exit(EXIT_UNREADABLE) from None
-    settings = settings_beside(path.parent)
-    checked = check_text(text, ACTIONS, settings, source=str(path))
+    checked = check_text(
+        text, ACTIONS, settings, str(path), lambda name: (APP_ROOT / name).is_file()
+    )
     if as_json:
         typer.echo(json.dumps(asdict(checked), ensure_ascii=False, indent=2))
     else:

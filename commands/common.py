@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import datetime, timedelta
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 EXIT_ERRORS = 1
 EXIT_UNREADABLE = 2
+
+_PIPE_WIDTH = 1_000
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
@@ -63,7 +65,7 @@ def fail(message: str) -> typer.Exit:
 
 def print_json(value: Any) -> None:
     """Print a dataclass, or a list of them, as JSON."""
-    typer.echo(json.dumps(value, default=_plain, ensure_ascii=False, indent=2))
+    typer.echo(json.dumps(value, default=_plain, indent=2))
 
 
 def _plain(value: Any) -> Any:
@@ -84,6 +86,21 @@ def pick[T](found: Mapping[str, T], prefix: str, noun: str) -> T:
     if matches:
         raise fail(f"{len(matches)} {noun}s begin with {prefix}: write more of the id")
     raise fail(f"there is no {noun} {prefix}")
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table: as wide as the terminal, or as wide as it needs to be in a pipe."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(visible(cell)) for cell in row))
+    console = Console()
+    console.print(table, width=None if console.is_terminal else _PIPE_WIDTH)
 
 
 def visible(text: str) -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.common import AsJson, app_services, pick, print_json, visible, when
+from commands.common import AsJson, app_services, pick, print_json, print_table, visible, when
 
 if TYPE_CHECKING:
     from shared.dead_letters import DeadLetters, Letter
@@ -85,15 +85,9 @@ def _body(letter: "Letter") -> str:
 
 
 def _print_table(letters: "list[Letter]") -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("id", "status", "due", "tries", "reaction", "about", "why"):
-        table.add_column(column, overflow="fold")
-    for letter in letters:
-        cells = (
+    columns = ("id", "status", "due", "tries", "reaction", "about", "why")
+    rows = (
+        (
             letter.id[:8],
             str(letter.status),
             when(letter.due_at),
@@ -102,5 +96,6 @@ def _print_table(letters: "list[Letter]") -> None:
             letter.about,
             f"{letter.code}: {letter.reason}",
         )
-        table.add_row(*(Text(visible(cell)) for cell in cells))
-    Console().print(table)
+        for letter in letters
+    )
+    print_table(columns, rows)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.common import AsJson, app_services, pick, print_json, visible, when
+from commands.common import AsJson, app_services, pick, print_json, print_table, visible, when
 
 if TYPE_CHECKING:
     from shared.rollouts.model import Rollout
@@ -68,15 +68,9 @@ def _all() -> "dict[str, Rollout]":
 
 
 def _print_table(rollouts: "list[Rollout]") -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("id", "endpoint", "model", "phase", "since", "next tick", "trouble"):
-        table.add_column(column, overflow="fold")
-    for rollout in rollouts:
-        cells = (
+    columns = ("id", "endpoint", "model", "phase", "since", "next tick", "trouble")
+    rows = (
+        (
             rollout.id[:8],
             rollout.endpoint,
             f"{rollout.model.name} {rollout.model.version}",
@@ -85,5 +79,6 @@ def _print_table(rollouts: "list[Rollout]") -> None:
             "" if rollout.phase.is_terminal else when(rollout.due_at),
             rollout.trouble or rollout.reason,
         )
-        table.add_row(*(Text(visible(cell)) for cell in cells))
-    Console().print(table)
+        for rollout in rollouts
+    )
+    print_table(columns, rows)

@@ -1,0 +1,172 @@
+"""The documentation says what the code does: names, values and diagrams are compared."""
+
+import json
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from shared import errors, telemetry
+from shared.actions import ACTIONS
+from shared.durations import format_duration
+from shared.reactions.load import load_reactions
+from shared.rollouts.model import TRANSITIONS, Phase
+
+WORKSPACE_ID = (
+    "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w"
+)
+ROOT = Path(__file__).parent.parent.parent
+DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def read(name: str) -> str:
+    """Return a page of docs/."""
+    return (ROOT / "docs" / name).read_text(encoding="utf-8")
+
+
+def rows(page: str) -> dict[str, list[str]]:
+    """Return the rows of a page's tables by the code in their first cell."""
+    found = {}
+    for line in page.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("| `") and (name := re.fullmatch(r"`([^`]+)`", cells[0])):
+            found[name[1]] = cells[1:]
+    return found
+
+
+def every_error() -> list[type[errors.SignalboxError]]:
+    """Return every error that has a code of its own."""
+    return [errors.SignalboxError, *errors.SignalboxError.__subclasses__()]
+
+
+@pytest.mark.parametrize("error", every_error(), ids=lambda error: error.code)
+def test_every_error_s_code_and_fate_are_documented(error: type[errors.SignalboxError]) -> None:
+    fate = errors.failure_of(error("x")).disposition
+    if error is errors.SignalboxError:
+        fate = errors.failure_of(ValueError()).disposition
+    told = rows(read("errors.md"))[error.code][0]
+    fates = {"retried": "retry", "parked": "park", "ignored": "ignore"}
+    assert fates.get(told, "park") == fate
+
+
+def test_no_error_is_documented_that_there_is_not() -> None:
+    assert set(rows(read("errors.md"))) == {error.code for error in every_error()}
+
+
+def test_every_setting_is_documented_once_and_has_a_safe_example() -> None:
+    sample = json.loads((ROOT / "local.settings.sample.json").read_text())["Values"]
+    documented = rows(read("settings.md"))
+    assert set(sample) == set(documented) - {"AZURE_CLIENT_ID"}
+    source = "".join(
+        path.read_text()
+        for folder in ("shared", "handlers")
+        for path in (ROOT / folder).rglob("*.py")
+    )
+    used = set(re.findall(r'"(SIGNALBOX_[A-Z_]+)"', source)) | {"SIGNALBOX_SWEEP_SCHEDULE"}
+    assert used - {"SIGNALBOX_CHANNEL_"} <= set(documented)
+
+
+def test_the_defaults_that_are_documented_are_the_defaults() -> None:
+    from shared.settings import read_settings
+
+    defaults = read_settings({})
+    documented = {name: cells[0].strip("`") for name, cells in rows(read("settings.md")).items()}
+    assert documented["SIGNALBOX_ARM_ENDPOINT"] == defaults.arm_endpoint
+    assert documented["SIGNALBOX_STUDIO_ENDPOINT"] == defaults.studio_endpoint
+    assert int(documented["SIGNALBOX_LEASE_SECONDS"]) == defaults.lease.total_seconds()
+    assert int(documented["SIGNALBOX_BUDGET_SECONDS"]) == defaults.budget.total_seconds()
+    assert int(documented["SIGNALBOX_RETRY_SECONDS"]) == defaults.retry_base.total_seconds()
+    assert int(documented["SIGNALBOX_RETENTION_DAYS"]) == defaults.retention.days
+    assert documented["SIGNALBOX_REACTIONS"] == defaults.reactions.name
+
+
+def test_every_option_of_host_json_is_explained_with_its_value() -> None:
+    host = json.loads((ROOT / "host.json").read_text())
+    documented = rows(read("hosting.md"))
+    options = {
+        "functionTimeout": host["functionTimeout"],
+        "telemetryMode": host["telemetryMode"],
+        "extensionBundle": host["extensionBundle"]["version"],
+        **{
+            f"extensions.queues.{name}": value
+            for name, value in host["extensions"]["queues"].items()
+        },
+    }
+    assert {name: documented[name][0] for name in options} == {
+        name: str(value) for name, value in options.items()
+    }
+
+
+def test_every_span_and_metric_is_documented() -> None:
+    names = {
+        value for name, value in vars(telemetry).items() if name.startswith(("SPAN_", "METRIC_"))
+    }
+    assert set(rows(read("telemetry.md"))) >= names
+
+
+def test_the_diagram_of_phases_is_the_table_of_transitions() -> None:
+    lines = ["[*] --> queued"]
+    lines += [f"{phase} --> {target}" for phase in Phase for target in sorted(TRANSITIONS[phase])]
+    lines += [f"{phase} --> [*]" for phase in Phase if phase.is_terminal]
+    drawn = re.search(r"stateDiagram-v2\n(.*?)```", read("rollouts.md"), re.DOTALL)
+    assert drawn is not None
+    assert [line.strip() for line in drawn[1].strip().splitlines()] == lines
+
+
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
+def test_every_file_that_a_page_names_is_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
+    named = re.findall(
+        r"\b((?:docs|shared|handlers|sandbox|bench|demo|tests)/[\w/.-]*\w\.\w+)", text
+    )
+    for link in links:
+        assert (page.parent / link).exists(), link
+    for name in named:
+        assert (ROOT / name).exists(), name
+
+
+def fields_of(params: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Return the values that an action takes, with dots for those within others."""
+    found: dict[str, FieldInfo] = {}
+    for name, info in params.model_fields.items():
+        inner = info.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            found |= {f"{name}.{key}": value for key, value in fields_of(inner).items()}
+        else:
+            found[name] = info
+    return found
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_every_value_of_an_action_is_documented_with_its_default(action: str) -> None:
+    section = re.search(rf"^## {action}$(.*?)(?=^## |\Z)", read("actions.md"), re.S | re.M)
+    assert section is not None
+    documented = {name: cells[0] for name, cells in rows(section[1]).items()}
+    fields = fields_of(ACTIONS[action])
+    assert documented.keys() == fields.keys()
+    for name, info in fields.items():
+        default = "" if info.is_required() else info.get_default(call_default_factory=True)
+        if isinstance(default, timedelta):
+            default = format_duration(default)
+        told = {"": "", (): "[]", False: "false"}.get(default, str(default))
+        assert documented[name] == told, name
+
+
+def test_the_examples_of_actions_are_what_the_loader_takes() -> None:
+    examples = re.findall(r"```yaml\n(.*?)```", read("actions.md"), re.S)
+    events = {"deploy": "ModelRegistered", "notify": "RunStatusChanged"}
+    for example in examples:
+        action = example.split(":")[0].strip("- ")
+        steps = "".join(f"      {line}\n" for line in example.splitlines())
+        text = (
+            "version: 1\nworkspaces: ['%WS%']\nchannels: [team]\nreactions:\n"
+            f"  - name: example\n    on: {events[action]}\n    do:\n{steps}"
+        )
+        settings = {"WS": WORKSPACE_ID}
+        load_reactions(
+            text, actions=ACTIONS, settings=settings, has_file=lambda name: (ROOT / name).is_file()
+        )
