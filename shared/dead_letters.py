@@ -84,17 +84,26 @@ class DeadLetters:
         self._retry_base = retry_base
 
     def bury(
-        self, body: str, failure: Failure, *, reaction: str = "", ref: EventRef | None = None
+        self,
+        body: str,
+        failure: Failure,
+        *,
+        reaction: str = "",
+        ref: EventRef | None = None,
+        replayed: bool = False,
     ) -> Letter:
         """Keep what failed, for a replay or for a person: two or three requests.
 
-        One event and reaction have one letter, however often they fail.
+        One event and reaction have one letter, however often they fail. With `replayed` the
+        failure is of a replay: a letter that a person has closed meanwhile stays closed.
 
         Raises: whatever the storage raises; then nothing is promised and the event must stay.
         """
         letter_id = _id_of(ref.key if ref else body, reaction)
         while True:
             known = self.get(letter_id)
+            if replayed and known is not None and known.status is LetterStatus.CLOSED:
+                return known
             letter = self._next(letter_id, known, body, failure, reaction, ref)
             try:
                 self._save(letter, known)

@@ -92,6 +92,13 @@ class ModelUnfit(SignalboxError):
     default_hint = "Register it as `mlflow_model` or `triton_model`."
 
 
+class ModelAbsent(SignalboxError):
+    """The event tells of a model that can't be read yet."""
+
+    code = "deploy.model_absent"
+    disposition = Disposition.RETRY
+
+
 class Superseded(SignalboxError):
     """The workspace has moved on since the event; acting now would be wrong."""
 

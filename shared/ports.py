@@ -305,6 +305,6 @@ class Workspaces(Protocol):
 class Channels(Protocol):
     """Where people are told things, by name."""
 
-    def send(self, channel: str, *, title: str, text: str, good: bool) -> None:
-        """Send one message; raise ChannelDown or ChannelUnknown."""
+    def send(self, channel: str, *, title: str, text: str, good: bool | None) -> None:
+        """Send one message, good news or bad or neither; raise ChannelDown or ChannelUnknown."""
         ...

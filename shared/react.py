@@ -145,7 +145,7 @@ class React:
             replayed = Outcome(status=OutcomeStatus.DONE, detail="replayed")
             run.news.setdefault(f"{letter.reaction}/{WHOLE}", replayed)
         else:
-            self._bury(run, run.failure, letter.body, letter.reaction, ref)
+            self._bury(run, run.failure, letter.body, letter.reaction, ref, replayed=True)
         self._record(ref, run, delivery=False)
 
     def _replay_whole(self, letter: Letter) -> None:
@@ -153,13 +153,24 @@ class React:
             for raw in read_body(letter.body, limit=MAX_KEPT):
                 parse_event(parse_envelope(raw))
         except EventMalformed as error:
-            self._dead_letters.bury(letter.body, failure_of(error))
+            self._dead_letters.bury(letter.body, failure_of(error), replayed=True)
             return
         self.react_to_body(letter.body, limit=MAX_KEPT)
         self._dead_letters.close(letter)
 
-    def _bury(self, run: Run, failure: Failure, body: str, reaction: str, ref: EventRef) -> None:
-        letter = self._dead_letters.bury(body, failure, reaction=reaction, ref=ref)
+    def _bury(
+        self,
+        run: Run,
+        failure: Failure,
+        body: str,
+        reaction: str,
+        ref: EventRef,
+        *,
+        replayed: bool = False,
+    ) -> None:
+        letter = self._dead_letters.bury(
+            body, failure, reaction=reaction, ref=ref, replayed=replayed
+        )
         if not run.news and not run.hearsay:
             run.news[f"{reaction}/{WHOLE}"] = outcome_of(failure)
         log.warning(
@@ -167,7 +178,7 @@ class React:
             letter.status,
             extra={"letter": letter.id, "reaction": reaction, "code": letter.code},
         )
-        if letter.status is LetterStatus.PARKED:
+        if letter.status is not LetterStatus.WAITING:
             for name, outcome in run.news.items():
                 if outcome.status is OutcomeStatus.WAITING and not outcome.rollout:
                     run.news[name] = replace(outcome, status=OutcomeStatus.FAILED)

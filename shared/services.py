@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, overload
 
 from shared.actions import ACTIONS
 from shared.actions.base import Action
-from shared.actions.deploy import Deploy
-from shared.actions.notify import Notify
 from shared.clock import Clock, SystemClock
 from shared.dead_letters import DeadLetters
 from shared.errors import ParamsInvalid, ReactionsInvalid
@@ -20,17 +18,15 @@ from shared.react import React
 from shared.reactions.load import load_reactions
 from shared.reactions.model import Reactions
 from shared.records import Records
-from shared.rollouts.advance import Rollouts
-from shared.rollouts.store import RolloutStore
-from shared.rollouts.tell import Tell
 from shared.settings import APP_ROOT, Settings, read_settings
 from shared.steps import Steps
-from shared.sweep import Sweep
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
     from shared.adapters.storage import StorageAccount
+    from shared.rollouts.advance import Rollouts
+    from shared.sweep import Sweep
 
 #: Libraries that log every request at the level at which we log what happened.
 _TALKATIVE = ("azure", "httpx")
@@ -65,8 +61,8 @@ class once[T]:
 class Services:
     """The app's parts.
 
-    Adapters are imported where they are built: an event that needs only a table does not pay for
-    the clients of queues, workspaces and channels.
+    Adapters, and what only some triggers need, are imported where they are built: an event that
+    needs only a table does not pay for rollouts, or for the clients of queues and workspaces.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -153,8 +149,12 @@ class Services:
         )
 
     @once
-    def rollouts(self) -> Rollouts:
+    def rollouts(self) -> "Rollouts":
         """The rollouts."""
+        from shared.rollouts.advance import Rollouts
+        from shared.rollouts.store import RolloutStore
+        from shared.rollouts.tell import Tell
+
         settings = self.settings
         return Rollouts(
             store=RolloutStore(tables=self.tables),
@@ -175,12 +175,21 @@ class Services:
         )
 
     @once
-    def actions(self) -> Mapping[str, Action]:
-        """The actions by name."""
-        return {
-            "deploy": Deploy(workspaces=self.workspaces, rollouts=self.rollouts, clock=self.clock),
-            "notify": Notify(channels=self.channels),
-        }
+    def _deploy(self) -> Action:
+        from shared.actions.deploy import Deploy
+
+        return Deploy(workspaces=self.workspaces, rollouts=self.rollouts, clock=self.clock)
+
+    @once
+    def _notify(self) -> Action:
+        from shared.actions.notify import Notify
+
+        return Notify(channels=self.channels)
+
+    def action(self, name: str) -> Action:
+        """Return the action of this name, which is one of ACTIONS."""
+        built: Action = getattr(self, f"_{name}")
+        return built
 
     @once
     def react(self) -> React:
@@ -188,7 +197,7 @@ class Services:
         ledger = Ledger(tables=self.tables, clock=self.clock, lease=self.settings.lease)
         return React(
             reactions=self.reactions,
-            steps=Steps(actions=self.actions, ledger=ledger, clock=self.clock),
+            steps=Steps(action=self.action, ledger=ledger, clock=self.clock),
             records=self.records,
             dead_letters=self.dead_letters,
             clock=self.clock,
@@ -196,8 +205,10 @@ class Services:
         )
 
     @once
-    def sweep(self) -> Sweep:
+    def sweep(self) -> "Sweep":
         """What the timer runs."""
+        from shared.sweep import Sweep
+
         return Sweep(
             tables=self.tables,
             queues=self.queues,

@@ -1,7 +1,7 @@
 """The steps of a reaction: claim, act, complete, one after the other."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -9,11 +9,10 @@ from shared import telemetry
 from shared.actions.base import Action, Work
 from shared.clock import Clock
 from shared.errors import BudgetSpent, ClaimHeld, Disposition, Failure, failure_of
-from shared.events import Event, as_data
+from shared.events import Event
 from shared.ledger import AlreadyDone, Claimed, ClaimKey, ClaimLost, HeldElsewhere, Ledger
 from shared.outcomes import EventRef, Outcome, OutcomeStatus
-from shared.reactions.model import Reaction, Step
-from shared.reactions.params import prepare
+from shared.reactions.model import Reaction
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +31,9 @@ class Run:
 class Steps:
     """Does the steps of reactions, each at most once for an event."""
 
-    def __init__(self, *, actions: Mapping[str, Action], ledger: Ledger, clock: Clock) -> None:
-        self._actions = actions
+    def __init__(self, *, action: Callable[[str], Action], ledger: Ledger, clock: Clock) -> None:
+        """Do steps by the actions that `action` returns by name, built when they are needed."""
+        self._action = action
         self._ledger = ledger
         self._clock = clock
 
@@ -55,19 +55,18 @@ class Steps:
             elif isinstance(held, HeldElsewhere):
                 self._hear(run, name, held)
                 break
-            elif not self._do(
-                run, name, held, Work(event=event, ref=ref, reaction=reaction, key=key), step
-            ):
-                break
+            else:
+                work = Work(event=event, ref=ref, reaction=reaction, step=step, key=key)
+                if not self._do(run, name, held, work):
+                    break
         return run
 
-    def _do(self, run: Run, name: str, claim: Claimed, work: Work, step: Step) -> bool:
+    def _do(self, run: Run, name: str, claim: Claimed, work: Work) -> bool:
         """Act under a claim and settle it; say whether the steps after this one are to be done."""
-        action = self._actions[step.action]
+        action = self._action(work.step.action)
         try:
-            with telemetry.span(telemetry.SPAN_ACTION, reaction=name, action=step.action):
-                params = prepare(step, as_data(work.event), action.params)
-                outcome = action.act(work, params)
+            with telemetry.span(telemetry.SPAN_ACTION, reaction=name, action=work.step.action):
+                outcome = action.act(work)
         except Exception as error:  # noqa: BLE001 - here, and only here, a step's fate is decided
             failure = failure_of(error)
             _log(failure, error, name, work.ref)

@@ -1,12 +1,13 @@
 """What an action is: values that it takes, and one method that does it."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-from shared.events import Event
+from shared.events import Event, as_data
 from shared.ledger import ClaimKey
 from shared.outcomes import EventRef, Outcome
-from shared.reactions.model import Params, Reaction
+from shared.reactions.model import Params, Reaction, Step
+from shared.reactions.params import prepare
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,23 +17,26 @@ class Work:
     event: Event
     ref: EventRef
     reaction: Reaction
+    step: Step
     key: ClaimKey
+
+    def params[P: Params](self, kind: type[P], event: Event | None = None) -> P:
+        """Return the step's values for the event, or for what an action knows of it now.
+
+        Raises: ExpressionFailed, ParamsInvalid.
+        """
+        return prepare(self.step, as_data(event or self.event), kind)
 
 
 class Action(Protocol):
     """One thing that a reaction can do, under its name in reactions.yaml."""
 
     @property
-    def params(self) -> type[Params]:
-        """The values that it takes."""
-        ...
-
-    @property
     def may_fail(self) -> bool:
         """Whether the steps after it are to be done although it failed."""
         ...
 
-    def act(self, work: Work, params: Any) -> Outcome:
+    def act(self, work: Work) -> Outcome:
         """Do it, or start it; say what came of it. Safe to be done again after a crash.
 
         Raises: any SignalboxError.

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from fnmatch import fnmatchcase
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -17,16 +17,27 @@ from shared import telemetry
 from shared.actions.base import Work
 from shared.clock import Clock
 from shared.durations import Duration
-from shared.errors import ExpressionFailed, ModelUnfit, ParamsInvalid, Superseded, TagForbidden
+from shared.errors import (
+    ExpressionFailed,
+    ModelAbsent,
+    ModelUnfit,
+    ParamsInvalid,
+    Superseded,
+    TagForbidden,
+)
 from shared.events import EventType, Model, ModelRegistered, as_data
 from shared.ids import deployment_name, slug
 from shared.outcomes import Outcome, OutcomeStatus
 from shared.ports import ModelKind, ModelVersion, Workspaces
 from shared.reactions.model import AppFile, ChannelName, Params
 from shared.redact import redact
-from shared.rollouts.advance import Rollouts
-from shared.rollouts.model import ModelRef, Moment, Phase, Plan, Probe, Rollout
 
+if TYPE_CHECKING:
+    from shared.rollouts.advance import Rollouts
+    from shared.rollouts.model import Rollout
+
+#: So long after its event a model that isn't there may still be on its way.
+_YOUNG = timedelta(minutes=10)
 #: A tag of this name and a field's chooses that field, where the reaction's `allow` lets it.
 TAG_PREFIX = "signalbox_"
 
@@ -95,31 +106,53 @@ class DeployParams(Params):
 class Deploy:
     """Starts the rollout of a registered model."""
 
-    params = DeployParams
     may_fail = False
 
-    def __init__(self, *, workspaces: Workspaces, rollouts: Rollouts, clock: Clock) -> None:
+    def __init__(self, *, workspaces: Workspaces, rollouts: "Rollouts", clock: Clock) -> None:
         self._workspaces = workspaces
         self._rollouts = rollouts
         self._clock = clock
 
-    def act(self, work: Work, params: DeployParams) -> Outcome:
+    def act(self, work: Work) -> Outcome:
         """Start a rollout, or find the one that was started before a crash.
 
-        Raises: Superseded, ModelUnfit, TagForbidden, ParamsInvalid, and what Workspaces raises.
+        Its values are made from the model as the workspace has it, not as the event told it.
+
+        Raises: Superseded, ModelAbsent, ModelUnfit, TagForbidden, ExpressionFailed, ParamsInvalid,
+        and what Workspaces raises.
         """
         event = work.event
         assert isinstance(event, ModelRegistered)  # the loader lets no other type through
-        model = self._workspaces.get_model(event.workspace, event.model.name, event.model.version)
-        current = _require_current(work, event, model)
-        chosen = choose(params, current.tags)
-        if chosen.probe.request:
-            self._rollouts.read_request(chosen.probe.request)  # that it is there is known now
-        rollout = self._rollouts.start(self._plan(work, current, chosen))
-        detail = f"rollout of {current.name} {current.version} to {rollout.endpoint}"
+        found = self._workspaces.get_model(event.workspace, event.model.name, event.model.version)
+        if found is None:
+            raise self._absence(event)
+        now = replace(
+            event,
+            model=Model(
+                name=found.name,
+                version=found.version,
+                tags=found.tags,
+                properties=found.properties,
+            ),
+        )
+        _require_current(work, now, found)
+        params = choose(work.params(DeployParams, now), found.tags)
+        if params.probe.request:
+            self._rollouts.read_request(params.probe.request)  # that it is there is known now
+        rollout = self._rollouts.start(self._plan(work, found, params))
+        detail = f"rollout of {found.name} {found.version} to {rollout.endpoint}"
         return Outcome(status=OutcomeStatus.WAITING, detail=detail, rollout=rollout.id)
 
-    def _plan(self, work: Work, model: ModelVersion, params: DeployParams) -> Rollout:
+    def _absence(self, event: ModelRegistered) -> Superseded | ModelAbsent:
+        """Return what it means that the model isn't there: not yet, or no longer."""
+        name = f"model {event.model.name} {event.model.version}"
+        if self._clock.now() - event.time < _YOUNG:
+            return ModelAbsent(f"{name} was registered just now, and can't be read yet")
+        return Superseded(f"{name} is no longer in the workspace")
+
+    def _plan(self, work: Work, model: ModelVersion, params: DeployParams) -> "Rollout":
+        from shared.rollouts.model import ModelRef, Moment, Phase, Plan, Probe, Rollout
+
         now = self._clock.now()
         key = work.key.digest
         return Rollout(
@@ -149,29 +182,20 @@ class Deploy:
         )
 
 
-def _require_current(
-    work: Work, event: ModelRegistered, model: ModelVersion | None
-) -> ModelVersion:
-    """Return the model if what the event said of it still holds.
+def _require_current(work: Work, event: ModelRegistered, model: ModelVersion) -> None:
+    """Let pass only a model of which the event, told anew, would set off the same reaction.
 
     Raises: Superseded, ModelUnfit.
     """
-    name = f"{event.model.name} {event.model.version}"
-    if model is None:
-        raise Superseded(f"model {name} is no longer in the workspace")
+    name = f"{model.name} {model.version}"
     if model.archived:
         raise Superseded(f"model {name} is archived")
-    now = Model(
-        name=model.name, version=model.version, tags=model.tags, properties=model.properties
-    )
-    when = work.reaction.when
-    if when is not None and not _holds(work, replace(event, model=now)):
+    if not _holds(work, event):
         raise Superseded(f"model {name} has other tags now, and `when` no longer holds")
     if model.kind not in (ModelKind.MLFLOW, ModelKind.TRITON):
         raise ModelUnfit(
             f"model {name} is a {redact(model.kind, most=50)}, which needs a scoring script"
         )
-    return model
 
 
 def _holds(work: Work, event: ModelRegistered) -> bool:

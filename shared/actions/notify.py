@@ -22,23 +22,23 @@ class NotifyParams(Params):
 class Notify:
     """Sends one message to one channel."""
 
-    params = NotifyParams
     #: A channel that is down keeps nothing else from being done; its own letter tries again.
     may_fail = True
 
     def __init__(self, *, channels: Channels) -> None:
         self._channels = channels
 
-    def act(self, work: Work, params: NotifyParams) -> Outcome:
+    def act(self, work: Work) -> Outcome:
         """Send the message.
 
-        Raises: ChannelDown, ChannelUnknown.
+        Raises: ExpressionFailed, ParamsInvalid, ChannelDown, ChannelUnknown.
         """
+        params = work.params(NotifyParams)
         self._channels.send(
             params.channel,
             title=redact(params.title, most=_TITLE_MAX),
             text=redact(params.text, most=_TEXT_MAX),
-            good=True,
+            good=None,
         )
         telemetry.count(telemetry.METRIC_MESSAGES, channel=params.channel, status="sent")
         return Outcome(status=OutcomeStatus.DONE, detail=f"told {params.channel}")

@@ -26,7 +26,7 @@ class AppriseChannels:
         """Look channels up in these app settings, when they are used."""
         self._environ: Final = environ
 
-    def send(self, channel: str, *, title: str, text: str, good: bool) -> None:
+    def send(self, channel: str, *, title: str, text: str, good: bool | None) -> None:
         """Send one message; raise ChannelDown or ChannelUnknown.
 
         Nothing takes longer than 10 s; the URL's own `cto` and `rto` can only shorten that. Where
@@ -43,7 +43,8 @@ class AppriseChannels:
         notifier = _make_notifier()
         if not notifier.add(_service(url, notifier.asset) or url):
             raise ChannelUnknown(f"no channel {channel!r}: Apprise can't read {setting}")
-        kind = apprise.NotifyType.SUCCESS if good else apprise.NotifyType.FAILURE
+        kinds = apprise.NotifyType
+        kind = {True: kinds.SUCCESS, False: kinds.FAILURE, None: kinds.INFO}[good]
         is_told = notifier.notify(
             body=text if text.strip() else title,  # Apprise sends nothing that has no body
             title=title,

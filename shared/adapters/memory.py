@@ -195,7 +195,7 @@ class Sent:
     channel: str
     title: str
     text: str
-    good: bool
+    good: bool | None
 
 
 class MemoryChannels:
@@ -224,7 +224,7 @@ class MemoryChannels:
         with self._lock:
             self._down.discard(channel)
 
-    def send(self, channel: str, *, title: str, text: str, good: bool) -> None:
+    def send(self, channel: str, *, title: str, text: str, good: bool | None) -> None:
         """Send one message; raise ChannelDown or ChannelUnknown."""
         with self._lock:
             if self._known and channel not in self._known:

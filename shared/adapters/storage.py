@@ -113,15 +113,18 @@ class StorageAccount:
 
 @contextmanager
 def storage_errors(doing: str) -> Iterator[None]:
-    """Turn the failures that pass by themselves into StorageUnavailable; let the others through."""
+    """Turn the failures that pass by themselves into StorageUnavailable; let the others through.
+
+    What caused them is not told: the address in it may be signed.
+    """
     try:
         yield
     except (ServiceRequestError, ServiceResponseError, IncompleteReadError) as error:
-        raise StorageUnavailable(f"{doing}: no answer ({type(error).__name__})") from error
+        raise StorageUnavailable(f"{doing}: no answer ({type(error).__name__})") from None
     except HttpResponseError as error:
         status = error.status_code or 0
         if status in (408, 429) or status >= 500:
-            raise StorageUnavailable(f"{doing}: HTTP {status}") from error
+            raise StorageUnavailable(f"{doing}: HTTP {status}") from None
         raise
 
 

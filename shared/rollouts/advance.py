@@ -40,13 +40,15 @@ log = logging.getLogger(__name__)
 
 QUEUE = "rollouts"
 
-#: Between looks at an operation of which the service doesn't say when to look: a fifth of the
-#: time that it has taken so far, so that the number of looks grows with its logarithm.
+#: Between looks at an operation: a fifth of the time that it has taken so far, so that the number
+#: of looks grows with its logarithm, and not less than the service asks.
 _PACE = 5
 _PACE_MIN = timedelta(seconds=5)
 _PACE_MAX = timedelta(seconds=60)
 #: More decisions than a tick can need; one that takes more has gone in a circle.
 _DECISIONS_MAX = 8
+#: After so many writes that did not set traffic back, people are told, once.
+_WRITES_TOLD = 3
 #: After so many ticks in a row that could do nothing, people are told, once.
 _TROUBLES_TOLD = 10
 _REASON_MAX = 1000
@@ -250,11 +252,7 @@ class Rollouts:
         if troubles != _TROUBLES_TOLD:
             return troubled
         text = f"stuck in phase {rollout.phase}, and trying on: {reason}"
-        stuck = tuple(
-            Notice(kind=NoticeKind.ATTENTION, channel=channel, reason=text)
-            for channel in rollout.plan.channels
-        )
-        return replace(troubled, notices=rollout.notices + stuck)
+        return _call_for_help(troubled, text)
 
 
 def enter(rollout: Rollout, go: Go, now: datetime) -> Rollout:
@@ -278,18 +276,31 @@ def enter(rollout: Rollout, go: Go, now: datetime) -> Rollout:
 
 
 def _waiting(rollout: Rollout, wait: Wait, now: datetime) -> Rollout:
-    delay = wait.delay or _pace(rollout, now)
+    delay = wait.delay or _pace(rollout, now, wait.asked)
     return replace(rollout, due_at=now + delay, trouble="", troubles=0)
 
 
 def _submitted(rollout: Rollout, now: datetime) -> Rollout:
-    operation = rollout.operation
-    delay = (operation.retry_after if operation else None) or _pace(rollout, now)
-    return replace(rollout, due_at=now + delay, trouble="", troubles=0)
+    asked = rollout.operation.retry_after if rollout.operation else None
+    waiting = replace(rollout, due_at=now + _pace(rollout, now, asked), trouble="", troubles=0)
+    if rollout.phase is Phase.ROLLING_BACK and rollout.tries == _WRITES_TOLD:
+        return _call_for_help(
+            waiting, f"the endpoint did not take {_WRITES_TOLD} writes that set its traffic back"
+        )
+    return waiting
 
 
-def _pace(rollout: Rollout, now: datetime) -> timedelta:
-    return min(max((now - rollout.since) / _PACE, _PACE_MIN), _PACE_MAX)
+def _call_for_help(rollout: Rollout, reason: str) -> Rollout:
+    notices = tuple(
+        Notice(kind=NoticeKind.ATTENTION, channel=channel, reason=reason)
+        for channel in rollout.plan.channels
+    )
+    return replace(rollout, notices=rollout.notices + notices)
+
+
+def _pace(rollout: Rollout, now: datetime, asked: timedelta | None) -> timedelta:
+    least = _PACE_MIN if asked is None else asked
+    return max(least, min((now - rollout.since) / _PACE, _PACE_MAX))
 
 
 def _still_seen(seen: Observation) -> Observation | None:

@@ -52,10 +52,14 @@ def _share(shares: Mapping[str, int], name: str) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait:
-    """Nothing to do now; look again after `delay`, or when the tick's own pace says so."""
+    """Nothing to do now; look again after `delay`, or when the tick's own pace says so.
+
+    `asked` is how long the service asks to wait at the least.
+    """
 
     reason: str
     delay: timedelta | None = None
+    asked: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +113,7 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     if seen.operation is not None and seen.operation.status is OperationStatus.RUNNING:
         if rollout.phase in _TIMED and now - rollout.since > rollout.plan.timeout:
             return _too_long(rollout)
-        return Wait(reason="the operation is under way", delay=seen.operation.retry_after)
+        return Wait(reason="the operation is under way", asked=seen.operation.retry_after)
     return _DECIDERS[rollout.phase](rollout, seen, now)
 
 

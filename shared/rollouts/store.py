@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from itertools import count, takewhile
 
 from pydantic import TypeAdapter
@@ -14,7 +15,6 @@ TABLE = "SignalboxRollouts"
 _LOCK = "lock"
 #: A property holds 32,000 UTF-16 units, and a character is two at the most.
 _PART_MAX = 16_000
-_DOCUMENT = TypeAdapter(Rollout)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,8 +122,13 @@ class RolloutStore:
             return
 
 
+@cache
+def _document() -> TypeAdapter[Rollout]:
+    return TypeAdapter(Rollout)
+
+
 def _values(rollout: Rollout) -> dict[str, Value]:
-    document = _DOCUMENT.dump_json(rollout, exclude_defaults=True).decode()
+    document = _document().dump_json(rollout, exclude_defaults=True).decode()
     parts = range(0, len(document), _PART_MAX)
     return {
         "kind": "rollout",
@@ -136,7 +141,7 @@ def _values(rollout: Rollout) -> dict[str, Value]:
 def _kept_from(row: Row) -> Kept:
     parts = takewhile(lambda name: name in row.values, map(_part, count()))
     document = "".join(str(row.values[name]) for name in parts)
-    return Kept(rollout=_DOCUMENT.validate_json(document), etag=row.etag)
+    return Kept(rollout=_document().validate_json(document), etag=row.etag)
 
 
 def _part(number: int) -> str:

@@ -57,7 +57,8 @@ def test_the_old_version_keeps_all_traffic_and_the_reason_is_told(
     serving.settle()
     assert serving.serving() == "1"
     assert list(serving.deployments().values()) == ["1"], "the new deployment is gone"
-    assert serving.told()[-2:] == ["churn 2 failed on churn", "churn 2 was rolled back on churn"]
+    assert "churn 2 failed on churn" in serving.told()
+    assert serving.told()[-1] == "churn 2 was rolled back on churn"
     assert reason in serving.channels.sent[-1].text
     outcome = [r for r in serving.all_rollouts() if r.model.version == "2"]
     assert outcome[0].phase is Phase.ROLLED_BACK

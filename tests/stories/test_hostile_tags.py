@@ -3,7 +3,7 @@
 import pytest
 
 from shared.dead_letters import LetterStatus
-from tests.stories.world import World
+from tests.stories.world import REACTIONS, World
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,16 @@ def test_tags_are_read_from_the_workspace_and_not_from_the_event(world: World) -
     world.settle()
     assert not world.workspaces.endpoints
     assert world.outcome().code == "superseded"
+
+
+def test_values_are_made_from_the_model_in_the_workspace_and_not_from_the_event() -> None:
+    endpoint = "${{ model.tags.target }}"
+    world = World(REACTIONS.replace("${{ model.name }}", endpoint, 1))
+    event = world.register("churn", "1", deploy="true", target="churn-eu")
+    event["data"]["modelTags"]["target"] = "payments"
+    world.react.react(event)
+    world.settle()
+    assert [name for _, name in world.workspaces.endpoints] == ["churn-eu"]
 
 
 @pytest.mark.parametrize("name", ["Ünï_cödé", "9lives", "a" * 200, "UPPER", "x"])

@@ -26,6 +26,10 @@ class Killed(BaseException):
     """The process is killed: no handler of ours sees it."""
 
 
+def _be_down(_: str) -> None:
+    raise WorkspaceUnreachable("connection refused")
+
+
 class Ports:
     """Counts the calls of every port and kills the process at one of them, before or after it."""
 
@@ -254,6 +258,42 @@ def test_a_replay_whose_condition_no_longer_holds_is_closed_and_says_so(world: W
     world.settle()
     assert world.all_letters()[0].status is LetterStatus.CLOSED
     assert world.outcome("deploy-tagged-models/*").status is OutcomeStatus.SKIPPED
+
+
+def test_a_letter_that_a_person_closed_stays_closed_when_a_replay_under_way_fails(
+    world: World,
+) -> None:
+    def close_and_fail(_: str) -> None:
+        (letter,) = world.all_letters()
+        world.letters.close(letter, "closed by hand")
+        raise WorkspaceUnreachable("connection refused")
+
+    world.workspaces.before = _be_down
+    world.react.react(world.register("churn", "1"))
+    world.workspaces.before = close_and_fail
+    world.settle()
+    (letter,) = world.all_letters()
+    assert (letter.status, letter.reason) == (LetterStatus.CLOSED, "closed by hand")
+
+
+def test_a_model_that_cannot_be_read_just_yet_is_waited_for(world: World) -> None:
+    event = world.register("churn", "1")
+    (key,) = world.workspaces.models
+    model = world.workspaces.models.pop(key)
+    world.react.react(event)
+    assert world.outcome().code == "deploy.model_absent"
+    world.workspaces.models[key] = model
+    world.settle()
+    assert world.serving() == "1"
+
+
+def test_a_model_that_is_gone_for_long_is_superseded(world: World) -> None:
+    event = world.register("churn", "1")
+    world.workspaces.models.clear()
+    world.clock.pass_time(timedelta(minutes=11))
+    world.react.react(event)
+    assert world.outcome().status is OutcomeStatus.SKIPPED
+    assert world.all_letters() == []
 
 
 def test_a_megabyte_of_properties_is_kept_to_the_last_character(world: World) -> None:

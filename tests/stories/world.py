@@ -124,7 +124,7 @@ class World:
         ledger = Ledger(tables=self.tables, clock=self.clock, lease=LEASE)
         self.react = React(
             reactions=load_reactions(self.reactions, actions=ACTIONS, settings={}),
-            steps=Steps(actions=actions, ledger=ledger, clock=self.clock),
+            steps=Steps(action=actions.__getitem__, ledger=ledger, clock=self.clock),
             records=self.records,
             dead_letters=self.letters,
             clock=self.clock,

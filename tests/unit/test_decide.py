@@ -163,7 +163,7 @@ TABLE: list[tuple[str, Rollout, Observation, Decision]] = [
         "the service's pace is kept",
         make_rollout(Phase.DEPLOYMENT),
         Observation(operation=RUNNING),
-        Wait(reason="the operation is under way", delay=timedelta(seconds=3)),
+        Wait(reason="the operation is under way", asked=timedelta(seconds=3)),
     ),
     (
         "the endpoint is asked for once",
