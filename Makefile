@@ -25,10 +25,10 @@ lint: setup ## Check style, format and types
 	@$(BIN)/mypy
 
 demo: setup ## Run the app in the sandbox; ONCE=1 plays it through and ends
-	@$(BIN)/python -m sandbox.demo $(if $(ONCE),--once)
+	@$(BIN)/python -m demo $(if $(ONCE),--once)
 
-bench: setup ## Measure
-	@$(BIN)/python -m bench
+bench: setup ## Measure; ARGS may name figures
+	@$(BIN)/python -m bench $(ARGS)
 
 constraints: setup ## Pin again what requirements*.txt bring with them
 	@: > constraints.txt

@@ -1,0 +1,1 @@
+"""The app in the sandbox: what `make demo` plays."""

@@ -1,0 +1,30 @@
+"""`python -m demo.register NAME VERSION`: register a model in the workspace of a running demo."""
+
+from typing import Annotated
+
+import typer
+
+from demo.addresses import written_settings
+from demo.workspace import Workspace
+
+
+def main(
+    name: Annotated[str, typer.Argument(help="The model, for example churn.")],
+    version: Annotated[str, typer.Argument(help="Its version, a new one.")],
+    tag: Annotated[list[str] | None, typer.Option(help="name=value; again for more.")] = None,
+    deploy: Annotated[bool, typer.Option(help="Tag it with deploy=true.")] = True,
+) -> None:
+    """Register an MLflow model, as a data scientist does; see what the demo makes of it."""
+    tags = {"deploy": "true"} if deploy else {}
+    tags |= dict(text.split("=", 1) for text in tag or [] if "=" in text)
+    try:
+        settings = written_settings()
+    except FileNotFoundError:
+        typer.echo("No demo is running: start one with `make demo`.", err=True)
+        raise typer.Exit(1) from None
+    Workspace(settings).register(name, version, tags)
+    typer.echo(f"{name} {version} is registered, tagged {tags}.")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,206 @@
+"""Shows what happens as it happens: deliveries, rollouts, letters, messages, and who answers."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from queue import Empty
+from typing import Final
+
+from demo.customer import Customer
+from demo.screen import Screen
+from demo.stage import Channel, Told
+from sandbox.event_grid.log import Delivery
+from sandbox.stack import Stack
+from shared.dead_letters import Letter, LetterStatus
+from shared.envelopes import parse_envelope, parse_event
+from shared.outcomes import ref_of
+from shared.records import Record
+from shared.rollouts.model import Moment, Phase, Rollout
+from shared.rollouts.store import RolloutStore
+from shared.services import Services
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """Something that happened; `quote` is what somebody said of it."""
+
+    at: datetime
+    label: str
+    text: str
+    quote: str = ""
+
+
+class Records:
+    """What the app has on record, read from its tables."""
+
+    def __init__(self, settings: Mapping[str, str]) -> None:
+        self._services: Final = Services(settings)
+        self._rollouts: Final = RolloutStore(tables=self._services.tables)
+
+    def rollouts(self) -> list[Rollout]:
+        """Return every rollout, the oldest first."""
+        found = [kept.rollout for kept in self._rollouts.all()]
+        return sorted(found, key=lambda rollout: rollout.created_at)
+
+    def letters(self) -> list[Letter]:
+        """Return every letter, the oldest first."""
+        return sorted(self._services.dead_letters.all(), key=lambda letter: letter.created_at)
+
+    def of_event(self, raw: Mapping[str, object]) -> Record | None:
+        """Return what came of an event, or None."""
+        return self._services.records.get(ref_of(parse_event(parse_envelope(raw))))
+
+
+class Watch:
+    """Looks around, and puts on the screen what is new since the last look."""
+
+    def __init__(
+        self, stack: Stack, channel: Channel, customer: Customer, records: Records, screen: Screen
+    ) -> None:
+        self._stack: Final = stack
+        self._channel: Final = channel
+        self._customer: Final = customer
+        self._records: Final = records
+        self._screen: Final = screen
+        self._seen: dict[str, int] = {}
+        self._seen_letters: dict[str, tuple[LetterStatus, int]] = {}
+        self._troubles: dict[str, str] = {}
+        self.rollouts: list[Rollout] = []
+        self.letters: list[Letter] = []
+
+    def look(self) -> None:
+        """Show what is new, in the order in which it happened."""
+        self.rollouts = self._records.rollouts()
+        self.letters = self._records.letters()
+        sources = (self._delivered, self._moved, self._buried, self._told, self._switched)
+        news = [item for source in sources for item in source()]
+        for item in sorted(news, key=lambda item: item.at):
+            self._screen.line(item.label, item.text, at=item.at)
+            self._screen.quote(item.quote)
+
+    def _new[T](self, key: str, items: list[T] | tuple[T, ...]) -> list[T]:
+        """Return the items of a list that only grows which the last call did not see."""
+        seen = self._seen.get(key, 0)
+        self._seen[key] = len(items)
+        return list(items[seen:])
+
+    def _delivered(self) -> Iterator[News]:
+        fresh = self._new("deliveries", self._stack.event_grid.deliveries)
+        if not fresh:
+            return
+        events = {item["event"]["id"]: item["event"] for item in self._stack.control.events()}
+        for delivery in fresh:
+            yield _delivery_news(delivery, events.get(delivery.event_id, {}))
+
+    def _moved(self) -> Iterator[News]:
+        for rollout in self.rollouts:
+            for moment in self._new(rollout.id, rollout.history):
+                text = _PHASES[moment.phase](rollout, moment)
+                yield News(at=moment.at, label=moment.phase, text=text)
+            trouble = rollout.trouble
+            if trouble and trouble != self._troubles.get(rollout.id):
+                yield News(at=datetime.now(UTC), label="trouble", text=f"trying on: {trouble}")
+            self._troubles[rollout.id] = trouble
+
+    def _buried(self) -> Iterator[News]:
+        for letter in self.letters:
+            state = (letter.status, letter.turn)
+            if self._seen_letters.get(letter.id) != state:
+                yield _letter_news(letter)
+            self._seen_letters[letter.id] = state
+
+    def _told(self) -> Iterator[News]:
+        while True:
+            try:
+                told = self._channel.news.get_nowait()
+            except Empty:
+                return
+            yield News(at=told.at, label="team", text=told.title, quote=_bad_news(told))
+
+    def _switched(self) -> Iterator[News]:
+        for switch in self._new("switches", list(self._customer.switches)):
+            failed = len(self._customer.failures)
+            text = f"are answered by {switch.deployment} from here on"
+            if switch.before:
+                text += f" ({switch.before} before, {failed} failed)"
+            yield News(at=switch.at, label="requests", text=text)
+
+
+def _delivery_news(delivery: Delivery, event: Mapping[str, object]) -> News:
+    kind = str(event.get("eventType", "an event")).rpartition(".")[2]
+    again = f", attempt {delivery.attempt}" if delivery.attempt > 1 else ""
+    answer = delivery.status or delivery.outcome
+    text = f"{kind} {event.get('subject', '?')} is delivered{again}: {answer}"
+    return News(at=delivery.time, label="event", text=text)
+
+
+def _letter_news(letter: Letter) -> News:
+    now = datetime.now(UTC)
+    reason = f"{letter.code}: {letter.reason}"
+    if letter.status is LetterStatus.CLOSED:
+        text, reason = "was replayed, and is closed", ""
+    elif letter.status is LetterStatus.PARKED:
+        text = "is parked, for a person to decide"
+    else:
+        tries = "once" if letter.attempt == 1 else f"{letter.attempt} times"
+        wait = max((letter.due_at - now).total_seconds(), 0)
+        text = f"waits: it failed {tries}, and is due again in {wait:.1f} s"
+    return News(at=now, label="letter", text=f"{letter.about} {text}", quote=reason)
+
+
+def _bad_news(told: Told) -> str:
+    """Return what a message of bad news adds to its title: the reason, then the log lines."""
+    if told.good:
+        return ""
+    for begin in ("Serving now: ", "Reason: "):
+        _, found, rest = told.text.partition(begin)
+        if found:
+            *lines, _link = (found + rest).splitlines()
+            return "\n".join(lines)
+    return ""
+
+
+def _live(rollout: Rollout, moment: Moment) -> str:
+    text = f"{rollout.deployment} serves all traffic"
+    if not rollout.stable:
+        return text
+    seconds = rollout.plan.keep_old.total_seconds()
+    return f"{text}; {rollout.stable} is kept for {seconds:g} s"
+
+
+def _probing(rollout: Rollout, moment: Moment) -> str:
+    request = rollout.plan.probe.request or "an empty request"
+    return f"{rollout.deployment} is sent {request} directly"
+
+
+def _queued(rollout: Rollout, moment: Moment) -> str:
+    model = rollout.model
+    return f"rollout of {model.name} {model.version} to endpoint {rollout.endpoint}"
+
+
+def _done(rollout: Rollout, moment: Moment) -> str:
+    return moment.text or f"the rollout of {rollout.model.name} {rollout.model.version} has ended"
+
+
+_PHASES: Mapping[Phase, Callable[[Rollout, Moment], str]] = {
+    Phase.QUEUED: _queued,
+    Phase.CHECKING: lambda rollout, moment: f"what is there on endpoint {rollout.endpoint}?",
+    Phase.ENDPOINT: lambda rollout, moment: f"endpoint {rollout.endpoint} is being created",
+    Phase.DEPLOYMENT: lambda rollout, moment: (
+        f"{rollout.deployment} is being created, with no traffic"
+    ),
+    Phase.PROBING: _probing,
+    Phase.SHIFTING: lambda rollout, moment: f"all traffic is being moved to {rollout.deployment}",
+    Phase.LIVE: _live,
+    Phase.RETIRING: lambda rollout, moment: f"{rollout.stable} is being deleted",
+    Phase.ROLLING_BACK: lambda rollout, moment: (
+        f"{rollout.deployment} failed; it gets no traffic"
+    ),
+    Phase.REMOVING: lambda rollout, moment: (
+        f"{rollout.deployment} is being deleted, once its log is read"
+    ),
+    Phase.DONE: _done,
+    Phase.ROLLED_BACK: _done,
+    Phase.REFUSED: _done,
+    Phase.SUPERSEDED: _done,
+}

@@ -1,0 +1,109 @@
+"""The workspace as its people meet it: through azure-ai-ml, the client that data scientists use."""
+
+import importlib
+import logging
+import os
+from collections.abc import Mapping
+from threading import Thread
+from typing import TYPE_CHECKING, Any, Final
+
+from shared.envelopes import parse_workspace
+
+if TYPE_CHECKING:
+    from azure.ai.ml import MLClient
+
+_SCORING = "https://ml.azure.com/.default"
+#: The client takes seconds to import.
+_CLIENT = ("azure.ai.ml", "azure.ai.ml.entities", "azure.identity")
+
+
+def import_early() -> None:
+    """Begin to import the client in the background; whoever needs it then waits for the rest."""
+    Thread(target=_import, name="import", daemon=True).start()
+
+
+def _import() -> None:
+    for module in _CLIENT:
+        importlib.import_module(module)
+
+
+class Workspace:
+    """One workspace, in the hands of somebody who signs in as the sandbox's managed identity."""
+
+    def __init__(self, settings: Mapping[str, str]) -> None:
+        """Take the app's settings: they say where the workspace is, and how to sign in there."""
+        self._settings: Final = settings
+        self._made: MLClient | None = None
+
+    def connect(self) -> None:
+        """Make the client ready, so that the first call is as fast as the others."""
+        self._client.workspaces.get(self._client.workspace_name)
+
+    def register(self, name: str, version: str, tags: Mapping[str, str]) -> None:
+        """Register a version of an MLflow model whose files are in the workspace's datastore."""
+        from azure.ai.ml.entities import Model
+
+        model = Model(
+            name=name,
+            version=version,
+            type="mlflow_model",
+            path=f"azureml://datastores/workspaceblobstore/paths/{name}/{version}",
+            tags=dict(tags),
+        )
+        self._client.models.create_or_update(model)
+
+    def traffic(self, endpoint: str) -> dict[str, int]:
+        """Return the shares of the endpoint's deployments that have any, in percent."""
+        shares = self._client.online_endpoints.get(endpoint).traffic
+        return {name: share for name, share in shares.items() if share}
+
+    def deployments(self, endpoint: str) -> dict[str, str]:
+        """Return the model version of each deployment of the endpoint."""
+        found: Any = self._client.online_deployments.list(endpoint)
+        return {each.name: each.model.rsplit("/", 1)[-1] for each in found}
+
+    def scoring_url(self, endpoint: str) -> str:
+        """Return the address that scoring requests are sent to."""
+        return str(self._client.online_endpoints.get(endpoint).scoring_uri)
+
+    def scoring_token(self) -> str:
+        """Return a token that opens the endpoints."""
+        from azure.identity import ManagedIdentityCredential
+
+        with ManagedIdentityCredential() as credential:
+            return str(credential.get_token(_SCORING).token)
+
+    @property
+    def _client(self) -> "MLClient":
+        if self._made is None:
+            self._made = self._connect()
+        return self._made
+
+    def _connect(self) -> "MLClient":
+        _import()
+        from azure.ai.ml import MLClient
+        from azure.identity import ManagedIdentityCredential
+
+        logging.getLogger("azure.ai.ml").setLevel(logging.ERROR)
+        for name in ("IDENTITY_ENDPOINT", "IDENTITY_HEADER"):
+            os.environ[name] = self._settings[name]
+        url = self._settings["SIGNALBOX_ARM_ENDPOINT"]
+        workspace = parse_workspace(self._settings["SIGNALBOX_WORKSPACE"])
+        return MLClient(
+            ManagedIdentityCredential(),
+            workspace.subscription,
+            workspace.resource_group,
+            workspace.name,
+            cloud="Sandbox",
+            cloud_metadata={
+                "azure_portal": url,
+                "resource_manager": url,
+                "active_directory": url,
+                "aml_resource_id": "https://ml.azure.com",
+                "storage_endpoint": "core.windows.net",
+                "registry_discovery_endpoint": url,
+            },
+            connection_verify=self._settings["SSL_CERT_FILE"],
+            show_progress=False,
+            enable_telemetry=False,
+        )
