@@ -1,0 +1,66 @@
+"""The workspace as its users see it: over ARM and the scoring addresses, without the app's code."""
+
+import ssl
+from typing import Any, Self
+
+import httpx
+
+from sandbox.stack import Stack
+from sandbox.workspace.identity import MACHINE_LEARNING_AUDIENCE, issue_token
+
+type Json = dict[str, Any]
+
+
+class Arm:
+    """An ARM client of one workspace; a context manager."""
+
+    def __init__(self, stack: Stack) -> None:
+        url = stack.workspace.url
+        trusted = ssl.create_default_context(cafile=str(stack.workspace.ca_path))
+        self._arm = httpx.Client(
+            base_url=f"{url}{stack.workspace_id}",
+            headers={"Authorization": f"Bearer {issue_token(url, 'tenant', 'tests')}"},
+            params={"api-version": "2025-12-01"},
+            verify=trusted,
+        )
+        token = issue_token(MACHINE_LEARNING_AUDIENCE, "tenant", "tests")
+        self._scoring = httpx.Client(headers={"Authorization": f"Bearer {token}"}, verify=trusted)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._arm.close()
+        self._scoring.close()
+
+    def put_model(self, name: str, version: str, properties: Json) -> None:
+        """Register a model version."""
+        usual = {"modelType": "mlflow_model", "modelUri": f"azureml://models/{name}"}
+        body = {"properties": usual | properties}
+        self._arm.put(f"/models/{name}/versions/{version}", json=body).raise_for_status()
+
+    def endpoint(self, name: str) -> Json | None:
+        """Return the endpoint's document, or None."""
+        return self._get(f"/onlineEndpoints/{name}")
+
+    def deployments(self, endpoint: str) -> dict[str, Json]:
+        """Return the documents of an endpoint's deployments by name; {} without an endpoint."""
+        found = self._get(f"/onlineEndpoints/{endpoint}/deployments") or {"value": []}
+        return {item["name"]: item for item in found["value"]}
+
+    def keys(self, endpoint: str) -> dict[str, str]:
+        """Return both keys of an endpoint with key authentication."""
+        answer = self._arm.post(f"/onlineEndpoints/{endpoint}/listKeys")
+        keys: dict[str, str] = answer.raise_for_status().json()
+        return keys
+
+    def score(self, scoring_uri: str) -> httpx.Response:
+        """Send a scoring request as a caller of the endpoint does, who knows no deployments."""
+        return self._scoring.post(scoring_uri, json={"input_data": [[1, 2]]})
+
+    def _get(self, path: str) -> Json | None:
+        response = self._arm.get(path)
+        if response.status_code == 404:
+            return None
+        document: Json = response.raise_for_status().json()
+        return document

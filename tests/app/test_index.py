@@ -1,0 +1,85 @@
+"""What the real worker finds in the app, and what the app costs before anything happens."""
+
+import importlib
+import json
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+from azure.functions import Blueprint
+
+import handlers
+from function_app import app
+from tests.app.stage import REPOSITORY, Stage
+
+#: Each function's trigger, as the host is told.
+EVENT_GRID = {"type": "eventGridTrigger", "direction": "IN", "name": "event"}
+QUEUE = {
+    "type": "queueTrigger",
+    "direction": "IN",
+    "name": "message",
+    "connection": "AzureWebJobsStorage",
+}
+TRIGGERS = {
+    "model_registered": EVENT_GRID,
+    "model_deployed": EVENT_GRID,
+    "run_completed": EVENT_GRID,
+    "run_status_changed": EVENT_GRID,
+    "dataset_drift_detected": EVENT_GRID,
+    "workspace_events": QUEUE | {"queueName": "workspace-events"},
+    "dead_letter": QUEUE | {"queueName": "dead-letter"},
+    "rollouts": QUEUE | {"queueName": "rollouts"},
+    "sweep": {
+        "type": "timerTrigger",
+        "direction": "IN",
+        "name": "timer",
+        "schedule": "%SIGNALBOX_SWEEP_SCHEDULE%",
+    },
+}
+#: What costs a cold start most, and is imported only by the path that needs it.
+HEAVY = ("azure.ai.ml", "azure.identity", "azure.storage", "azure.data", "apprise", "httpx")
+
+
+def test_the_worker_finds_exactly_these_functions(stage: Stage) -> None:
+    assert sorted(stage.stack.host.functions()) == sorted(TRIGGERS)
+
+
+@pytest.mark.parametrize("function", TRIGGERS)
+def test_a_function_has_one_trigger_and_no_other_binding(stage: Stage, function: str) -> None:
+    (binding,) = stage.stack.host.functions()[function]
+    expected = TRIGGERS[function]
+    assert {name: binding.get(name) for name in expected} == expected
+
+
+def test_every_blueprint_of_the_handlers_is_registered() -> None:
+    modules = [
+        importlib.import_module(f"handlers.{found.name}")
+        for found in pkgutil.iter_modules(handlers.__path__)
+    ]
+    declared = sum(len(module.bp._function_builders) for module in modules if hasattr(module, "bp"))
+    assert all(isinstance(module.bp, Blueprint) for module in modules if hasattr(module, "bp"))
+    assert declared == len(app.get_functions()) == len(TRIGGERS)
+
+
+def test_a_message_is_tried_again_after_a_minute_and_read_as_it_is() -> None:
+    host = json.loads((REPOSITORY / "host.json").read_text())
+    assert host["extensions"]["queues"] == {
+        "messageEncoding": "none",
+        "maxPollingInterval": "00:00:05",
+        "visibilityTimeout": "00:01:00",
+        "maxDequeueCount": 5,
+        "batchSize": 16,
+        "newBatchThreshold": 8,
+    }
+
+
+def test_importing_the_app_imports_none_of_what_is_heavy() -> None:
+    code = f"""
+import sys, function_app
+print([name for name in {HEAVY!r} if name in sys.modules])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
