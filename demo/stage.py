@@ -37,6 +37,7 @@ def app_settings(stack: Stack, **changes: str) -> dict[str, str]:
         "SIGNALBOX_SWEEP_SCHEDULE": "*/10 * * * * *",
         "SIGNALBOX_LEASE_SECONDS": "4",
         "SIGNALBOX_RETRY_SECONDS": "1",
+        "PYDANTIC_DISABLE_PLUGINS": "__all__",
         **changes,
     }
 

@@ -193,9 +193,7 @@ _PHASES: Mapping[Phase, Callable[[Rollout, Moment], str]] = {
     Phase.SHIFTING: lambda rollout, moment: f"all traffic is being moved to {rollout.deployment}",
     Phase.LIVE: _live,
     Phase.RETIRING: lambda rollout, moment: f"{rollout.stable} is being deleted",
-    Phase.ROLLING_BACK: lambda rollout, moment: (
-        f"{rollout.deployment} failed; it gets no traffic"
-    ),
+    Phase.ROLLING_BACK: lambda rollout, moment: f"{rollout.deployment} failed; it gets no traffic",
     Phase.REMOVING: lambda rollout, moment: (
         f"{rollout.deployment} is being deleted, once its log is read"
     ),

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-from opentelemetry import context, metrics, propagate, trace
+from opentelemetry import context, metrics, trace
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 SPAN_REACT = "signalbox.react"
 SPAN_ACTION = "signalbox.action"
@@ -31,6 +32,9 @@ ATTR_CODE = "signalbox.code"
 ATTR_ROLLOUT = "signalbox.rollout"
 ATTR_PHASE = "signalbox.phase"
 ATTR_CHANNEL = "signalbox.channel"
+
+#: Named here, since `opentelemetry.propagate` looks through every installed package for others.
+_W3C = TraceContextTextMapPropagator()
 
 #: What each counter counts.
 COUNTERS: Mapping[str, str] = {
@@ -65,7 +69,7 @@ def span(name: str, *, parent: str = "", **attributes: str) -> Iterator[trace.Sp
 @contextmanager
 def caused_by(parent: str) -> Iterator[None]:
     """Run the block in the trace of `parent`, a traceparent; "" leaves the trace as it is."""
-    token = context.attach(propagate.extract({"traceparent": parent})) if parent else None
+    token = context.attach(_W3C.extract({"traceparent": parent})) if parent else None
     try:
         yield
     finally:
@@ -76,7 +80,7 @@ def caused_by(parent: str) -> Iterator[None]:
 def traceparent() -> str:
     """Return the current trace context in W3C form; "" where there is none."""
     carrier: dict[str, str] = {}
-    propagate.inject(carrier)
+    _W3C.inject(carrier)
     return carrier.get("traceparent", "")
 
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from shared import telemetry
 from shared.actions.base import Work
@@ -29,7 +29,7 @@ from shared.events import EventType, Model, ModelRegistered, as_data
 from shared.ids import deployment_name, slug
 from shared.outcomes import Outcome, OutcomeStatus
 from shared.ports import ModelKind, ModelVersion, Workspaces
-from shared.reactions.model import AppFile, ChannelName, Params
+from shared.reactions.model import AppFile, ChannelName, Params, Values
 from shared.redact import redact
 
 if TYPE_CHECKING:
@@ -64,10 +64,8 @@ RequestPath = Annotated[AppFile, AfterValidator(_check_request)]
 InstanceType = Annotated[str, AfterValidator(_check_instance_type)]
 
 
-class ProbeParams(BaseModel):
+class ProbeParams(Values):
     """How a new deployment is proved before it gets traffic."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     request: RequestPath = ""
     status: int = Field(default=200, ge=100, le=599)
@@ -75,10 +73,8 @@ class ProbeParams(BaseModel):
     tries: int = Field(default=3, ge=1, le=20)
 
 
-class AllowParams(BaseModel):
+class AllowParams(Values):
     """What a model's own tags may choose: globs per field. A field without globs is not theirs."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     endpoint: tuple[str, ...] = ()
     instance_type: tuple[str, ...] = ()
@@ -95,12 +91,12 @@ class DeployParams(Params):
     instance_type: InstanceType
     instance_count: int = Field(default=1, ge=1, le=50)
     auth_mode: Literal["aad_token", "key"] = "aad_token"
-    probe: ProbeParams = ProbeParams()
+    probe: ProbeParams = Field(default_factory=ProbeParams)
     keep_old: Duration = timedelta(hours=1)
     timeout: Duration = timedelta(hours=1)
     adopt: bool = False
     notify: tuple[ChannelName, ...] = ()
-    allow: AllowParams = AllowParams()
+    allow: AllowParams = Field(default_factory=AllowParams)
 
 
 class Deploy:

@@ -54,13 +54,18 @@ class ReactionsInvalid(errors.ReactionsInvalid):
         self.findings = findings
 
 
-class Params(BaseModel):
+class Values(BaseModel):
+    """Values that stand together in a reaction."""
+
+    # Built when a file first uses the action: most files don't use most actions.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+
+class Params(Values):
     """The base of every action's values, as they stand under the action in a reaction.
 
     `events` are the types of event that the action can be done for; empty means every type.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     events: ClassVar[frozenset[EventType]] = frozenset()
 
