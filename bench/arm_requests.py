@@ -25,9 +25,9 @@ from sandbox.stack import Pace
 from shared.adapters.memory import MemoryBlobs, MemoryChannels, MemoryQueues, MemoryTables
 from shared.adapters.memory_workspaces import MemoryWorkspaces
 from shared.envelopes import parse_workspace
-from shared.ports import Operation, OperationResult, OperationStatus
 from shared.rollouts.advance import QUEUE
 from shared.services import Services
+from shared.workspaces import Operation, OperationResult, OperationStatus
 
 FLOOR = 12
 FIGURES = (

@@ -13,7 +13,7 @@ from shared.clock import Clock, SystemClock
 from shared.dead_letters import DeadLetters
 from shared.errors import ParamsInvalid, ReactionsInvalid
 from shared.ledger import Ledger
-from shared.ports import Blobs, Channels, Queues, Tables, Workspaces
+from shared.ports import Blobs, Channels, Queues, Tables
 from shared.react import React
 from shared.reactions.load import load_reactions
 from shared.reactions.model import Reactions
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from shared.adapters.storage import StorageAccount
     from shared.rollouts.advance import Rollouts
     from shared.sweep import Sweep
+    from shared.workspaces import Workspaces
 
 #: Libraries that log every request at the level at which we log what happened.
 _TALKATIVE = ("azure", "httpx")
@@ -119,7 +120,7 @@ class Services:
         return AzureBlobs(self._account.blob_client)
 
     @once
-    def workspaces(self) -> Workspaces:
+    def workspaces(self) -> "Workspaces":
         """The AML workspaces, as the app's identity."""
         from shared.adapters.workspaces import ArmWorkspaces
 

@@ -28,13 +28,13 @@ from shared.errors import (
 from shared.events import EventType, Model, ModelRegistered, as_data
 from shared.ids import deployment_name, slug
 from shared.outcomes import Outcome, OutcomeStatus
-from shared.ports import ModelKind, ModelVersion, Workspaces
 from shared.reactions.model import AppFile, ChannelName, Params, Values
 from shared.redact import redact
 
 if TYPE_CHECKING:
     from shared.rollouts.advance import Rollouts
     from shared.rollouts.model import Rollout
+    from shared.workspaces import ModelVersion, Workspaces
 
 #: So long after its event a model that isn't there may still be on its way.
 _YOUNG = timedelta(minutes=10)
@@ -104,7 +104,7 @@ class Deploy:
 
     may_fail = False
 
-    def __init__(self, *, workspaces: Workspaces, rollouts: "Rollouts", clock: Clock) -> None:
+    def __init__(self, *, workspaces: "Workspaces", rollouts: "Rollouts", clock: Clock) -> None:
         self._workspaces = workspaces
         self._rollouts = rollouts
         self._clock = clock
@@ -146,7 +146,7 @@ class Deploy:
             return ModelAbsent(f"{name} was registered just now, and can't be read yet")
         return Superseded(f"{name} is no longer in the workspace")
 
-    def _plan(self, work: Work, model: ModelVersion, params: DeployParams) -> "Rollout":
+    def _plan(self, work: Work, model: "ModelVersion", params: DeployParams) -> "Rollout":
         from shared.rollouts.model import ModelRef, Moment, Phase, Plan, Probe, Rollout
 
         now = self._clock.now()
@@ -178,11 +178,13 @@ class Deploy:
         )
 
 
-def _require_current(work: Work, event: ModelRegistered, model: ModelVersion) -> None:
+def _require_current(work: Work, event: ModelRegistered, model: "ModelVersion") -> None:
     """Let pass only a model of which the event, told anew, would set off the same reaction.
 
     Raises: Superseded, ModelUnfit.
     """
+    from shared.workspaces import ModelKind
+
     name = f"{model.name} {model.version}"
     if model.archived:
         raise Superseded(f"model {name} is archived")

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final
 
-from shared.ports import Deployment, DeploymentSpec, Endpoint, ModelKind, ModelVersion, State
+from shared.workspaces import Deployment, DeploymentSpec, Endpoint, ModelKind, ModelVersion, State
 
 type Json = Mapping[str, Any]
 

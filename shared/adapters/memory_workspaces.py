@@ -12,7 +12,7 @@ from datetime import timedelta
 from shared.clock import Clock
 from shared.errors import WorkspaceBusy, WorkspaceRefused
 from shared.events import Workspace
-from shared.ports import (
+from shared.workspaces import (
     Deployment,
     DeploymentSpec,
     Endpoint,

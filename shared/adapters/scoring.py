@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from shared.adapters.arm import CONNECT_TIMEOUT
 from shared.adapters.lazy import Lazy
 from shared.errors import WorkspaceRefused, WorkspaceUnreachable
-from shared.ports import Score
+from shared.workspaces import Score
 
 if TYPE_CHECKING:
     import httpx

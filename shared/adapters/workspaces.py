@@ -17,7 +17,7 @@ from shared.adapters.scoring import ScoringClient
 from shared.clock import Clock, SystemClock
 from shared.errors import WorkspaceRefused
 from shared.events import Workspace
-from shared.ports import (
+from shared.workspaces import (
     Deployment,
     DeploymentSpec,
     Endpoint,

@@ -15,16 +15,7 @@ from shared import telemetry
 from shared.clock import Clock
 from shared.errors import Disposition, SignalboxError, WorkspaceRefused, failure_of
 from shared.outcomes import Outcome, OutcomeStatus
-from shared.ports import (
-    Deployment,
-    Operation,
-    OperationResult,
-    OperationStatus,
-    Queues,
-    RowChanged,
-    State,
-    Workspaces,
-)
+from shared.ports import Queues, RowChanged
 from shared.records import Records
 from shared.redact import redact
 from shared.retry import backoff
@@ -35,6 +26,14 @@ from shared.rollouts.notices import notices_of
 from shared.rollouts.probe import probe
 from shared.rollouts.store import RolloutStore
 from shared.rollouts.tell import Tell
+from shared.workspaces import (
+    Deployment,
+    Operation,
+    OperationResult,
+    OperationStatus,
+    State,
+    Workspaces,
+)
 
 log = logging.getLogger(__name__)
 

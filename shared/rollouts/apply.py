@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 from shared.errors import SignalboxError
-from shared.ports import Deployment, DeploymentSpec, Endpoint, Operation, Workspaces
 from shared.redact import redact
 from shared.rollouts.decide import (
     TAG_DEPLOYMENT,
@@ -17,6 +16,7 @@ from shared.rollouts.decide import (
     SetTraffic,
 )
 from shared.rollouts.model import Rollout
+from shared.workspaces import Deployment, DeploymentSpec, Endpoint, Operation, Workspaces
 
 #: Of the log of a container that failed, this much is kept and told.
 LOG_LINES = 20

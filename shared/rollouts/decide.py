@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from shared.ports import Deployment, Endpoint, OperationResult, OperationStatus, State
 from shared.rollouts.model import Phase, ProbeResult, Rollout
+from shared.workspaces import Deployment, Endpoint, OperationResult, OperationStatus, State
 
 #: Tags of an endpoint that say what serves; also on deployments, to tell ours from others'.
 TAG_MODEL = "signalbox_model"

@@ -8,7 +8,7 @@ from enum import StrEnum
 from shared.events import Workspace
 from shared.ids import digest
 from shared.outcomes import EventRef
-from shared.ports import Operation
+from shared.workspaces import Operation
 
 
 class Phase(StrEnum):

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from shared.ports import Endpoint, Score, Workspaces
 from shared.redact import redact
 from shared.rollouts.model import ProbeResult, Rollout
+from shared.workspaces import Endpoint, Score, Workspaces
 
 #: What is sent where the reaction names no golden request. A model can't know what to make of it,
 #: so that an answer of 4xx from the container itself proves no more than that it is up.

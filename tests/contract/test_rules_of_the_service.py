@@ -10,7 +10,7 @@ from sandbox.workspace.control import Control
 from shared.adapters.memory_workspaces import MemoryWorkspaces
 from shared.errors import WorkspaceBusy, WorkspaceRefused
 from shared.events import Workspace
-from shared.ports import (
+from shared.workspaces import (
     Deployment,
     DeploymentSpec,
     Endpoint,

@@ -11,7 +11,7 @@ from marshmallow.warnings import Marshmallow4Warning
 
 from shared.adapters.arm import API_VERSION
 from shared.adapters.documents import new_deployment, new_endpoint, with_traffic
-from shared.ports import DeploymentSpec
+from shared.workspaces import DeploymentSpec
 
 MODEL = (
     "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w"

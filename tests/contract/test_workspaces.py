@@ -21,7 +21,7 @@ from shared.errors import (
     WorkspaceUnreachable,
 )
 from shared.events import Workspace
-from shared.ports import (
+from shared.workspaces import (
     DeploymentSpec,
     Endpoint,
     ModelKind,

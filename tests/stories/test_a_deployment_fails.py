@@ -8,8 +8,8 @@ import pytest
 from shared.adapters.memory_workspaces import Behaviour
 from shared.errors import QuotaExceeded, WorkspaceBusy, WorkspaceDenied, WorkspaceRefused
 from shared.outcomes import OutcomeStatus
-from shared.ports import Endpoint, Score, State
 from shared.rollouts.model import Phase
+from shared.workspaces import Endpoint, Score, State
 from tests.stories.world import REACTIONS, WORKSPACE, World
 
 

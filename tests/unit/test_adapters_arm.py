@@ -24,7 +24,7 @@ from shared.errors import (
     WorkspaceUnreachable,
 )
 from shared.events import Workspace
-from shared.ports import Operation, OperationResult, OperationStatus
+from shared.workspaces import Operation, OperationResult, OperationStatus
 
 WORKSPACE = Workspace(subscription="s", resource_group="g", name="w")
 OPERATION = "https://management.azure.com/subscriptions/s/providers/p/operations/1?t=1&s=a%2Bb"

@@ -13,7 +13,7 @@ from shared.adapters.documents import (
     parse_model,
     with_traffic,
 )
-from shared.ports import DeploymentSpec, ModelKind, State
+from shared.workspaces import DeploymentSpec, ModelKind, State
 
 #: As the service answers it, with everything that it may hold.
 ENDPOINT: dict[str, Any] = {

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from shared.events import Workspace
 from shared.outcomes import EventRef
-from shared.ports import Deployment, Endpoint, Operation, OperationResult, OperationStatus, State
 from shared.rollouts.decide import (
     TAG_DEPLOYMENT,
     TAG_MODEL,
@@ -34,6 +33,14 @@ from shared.rollouts.model import (
     Probe,
     ProbeResult,
     Rollout,
+)
+from shared.workspaces import (
+    Deployment,
+    Endpoint,
+    Operation,
+    OperationResult,
+    OperationStatus,
+    State,
 )
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)

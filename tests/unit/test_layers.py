@@ -11,7 +11,7 @@ SHARED = ROOT / "shared"
 #: From the top down; a module may import from its own row and from those above.
 LAYERS = [
     {"errors", "settings", "clock", "retry", "ids", "durations", "redact", "telemetry"},
-    {"events", "envelopes", "ports", "outcomes", "reactions"}
+    {"events", "envelopes", "ports", "workspaces", "outcomes", "reactions"}
     | {"rollouts.model", "rollouts.decide", "rollouts.notices"},
     {"ledger", "records", "dead_letters", "steps", "react", "sweep", "actions"}
     | {f"rollouts.{name}" for name in ("store", "probe", "apply", "tell", "advance")},

@@ -1,0 +1,203 @@
+"""What the app needs of AML workspaces: the resources as it sees them, and a protocol for them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Protocol
+
+from shared.events import Workspace
+
+
+class State(StrEnum):
+    """The provisioning state of an endpoint or a deployment."""
+
+    CREATING = "Creating"
+    UPDATING = "Updating"
+    SCALING = "Scaling"
+    DELETING = "Deleting"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    CANCELED = "Canceled"
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no operation is under way."""
+        return self in (State.SUCCEEDED, State.FAILED, State.CANCELED)
+
+
+class ModelKind(StrEnum):
+    """What a registered model is, as far as deploying it goes."""
+
+    MLFLOW = "mlflow_model"
+    TRITON = "triton_model"
+    CUSTOM = "custom_model"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelVersion:
+    """A model version as the workspace has it now. `id` is its ARM id."""
+
+    id: str
+    name: str
+    version: str
+    kind: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    properties: Mapping[str, str] = field(default_factory=dict)
+    archived: bool = False
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """An online endpoint as the workspace has it now. Traffic is in percent by deployment name.
+
+    `document` is the whole ARM resource, so that a write changes what it means to and keeps the
+    rest.
+    """
+
+    name: str
+    state: State
+    traffic: Mapping[str, int] = field(default_factory=dict)
+    mirror: Mapping[str, int] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    scoring_uri: str = ""
+    auth_mode: str = ""
+    document: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """An online deployment as the workspace has it now.
+
+    `model` is the ARM id of its model, `operation` the address of what was done to it last.
+    """
+
+    name: str
+    state: State
+    model: str = ""
+    operation: str = ""
+    instance_type: str = ""
+    instance_count: int = 0
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentSpec:
+    """What a new deployment is to be: no code, no environment, so MLflow or Triton."""
+
+    model_id: str
+    instance_type: str
+    instance_count: int
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """A long-running operation that the workspace accepted.
+
+    `url` tells of its status; "" where the service named none. `retry_after` is the service's
+    word on when to ask.
+    """
+
+    url: str = ""
+    retry_after: timedelta | None = None
+
+
+class OperationStatus(StrEnum):
+    """Where a long-running operation stands."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    UNKNOWN = "unknown"  #: The service has forgotten it, or never named it: read the resource.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationResult:
+    """What the operation's status document says. Only it has the reason of a failure."""
+
+    status: OperationStatus
+    code: str = ""
+    message: str = ""
+    retry_after: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """The answer to one scoring request.
+
+    `model_status` is the container's own status where the platform wrapped it in a 424, else 0.
+    `seconds` is the time from request to answer.
+    """
+
+    status: int
+    model_status: int = 0
+    body: bytes = b""
+    seconds: float = 0.0
+
+
+class Workspaces(Protocol):
+    """The AML workspaces. Reads see the present; writes only start work.
+
+    Raises: WorkspaceUnreachable, WorkspaceThrottled, WorkspaceBusy, WorkspaceDenied,
+    WorkspaceRefused, QuotaExceeded.
+    """
+
+    def get_model(self, workspace: Workspace, name: str, version: str) -> ModelVersion | None:
+        """Return the model version, or None."""
+        ...
+
+    def get_endpoint(self, workspace: Workspace, endpoint: str) -> Endpoint | None:
+        """Return the online endpoint, or None."""
+        ...
+
+    def list_deployments(self, workspace: Workspace, endpoint: str) -> tuple[Deployment, ...]:
+        """Return the endpoint's deployments; () where there is no endpoint."""
+        ...
+
+    def create_endpoint(
+        self, workspace: Workspace, endpoint: str, *, auth_mode: str, tags: Mapping[str, str]
+    ) -> Operation:
+        """Start creating a managed online endpoint."""
+        ...
+
+    def create_deployment(
+        self, workspace: Workspace, endpoint: str, deployment: str, spec: DeploymentSpec
+    ) -> Operation:
+        """Start creating a managed online deployment; it gets no traffic."""
+        ...
+
+    def set_traffic(
+        self,
+        workspace: Workspace,
+        endpoint: Endpoint,
+        traffic: Mapping[str, int],
+        tags: Mapping[str, str],
+    ) -> Operation:
+        """Start setting the whole split and merging `tags`; keep all else of the endpoint."""
+        ...
+
+    def delete_deployment(self, workspace: Workspace, endpoint: str, deployment: str) -> Operation:
+        """Start deleting the deployment, absent or not."""
+        ...
+
+    def get_operation(self, operation: Operation) -> OperationResult:
+        """Return where the operation stands."""
+        ...
+
+    def get_logs(self, workspace: Workspace, endpoint: str, deployment: str, *, lines: int) -> str:
+        """Return the last lines of the container's log; "" where there is none."""
+        ...
+
+    def score(
+        self,
+        workspace: Workspace,
+        endpoint: Endpoint,
+        deployment: str,
+        body: bytes,
+        *,
+        timeout: timedelta,
+    ) -> Score:
+        """Send one scoring request straight to the deployment and return the answer."""
+        ...
