@@ -1,7 +1,7 @@
 """What the app will not act on is kept or recorded, with the reason; nothing is touched."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zlib import crc32
 
@@ -129,7 +129,8 @@ def test_an_event_of_an_unknown_type_is_recorded(stage: Stage) -> None:
 
 
 def test_the_event_of_a_model_that_is_gone_is_recorded_as_superseded(stage: Stage) -> None:
-    event = model_registered(stage, "gone")
+    an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    event = model_registered(stage, "gone", eventTime=an_hour_ago.isoformat())
     stage.stack.event_grid.publish(SYSTEM_TOPIC, [event])
     record = stage.wait_recorded(event, OutcomeStatus.SKIPPED)
     assert record.outcomes["deploy-tagged-models/deploy"].code == "superseded"
