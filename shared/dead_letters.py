@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from shared import telemetry
 from shared.clock import Clock
-from shared.errors import BudgetSpent, ClaimHeld, Disposition, Failure
+from shared.errors import BudgetSpent, ClaimHeld, Disposition, Failure, SignalboxError
 from shared.ids import digest
 from shared.outcomes import EventRef
 from shared.ports import Blobs, Queues, Row, RowChanged, RowExists, Tables, Value
@@ -128,7 +128,7 @@ class DeadLetters:
         is_open = known is not None and known.status is not LetterStatus.CLOSED
         before = known.attempt if known is not None and is_open else 0
         attempt = before if failure.code in _NOT_FAILURES else before + 1
-        most = UNEXPECTED_ATTEMPTS_MAX if failure.code == "unexpected" else ATTEMPTS_MAX
+        most = UNEXPECTED_ATTEMPTS_MAX if failure.code == SignalboxError.code else ATTEMPTS_MAX
         retries = failure.disposition is Disposition.RETRY and attempt < most
         return Letter(
             id=letter_id,

@@ -4,6 +4,7 @@ Every write is conditional, so that of two workers one wins. A claim ends done, 
 its lease running out; only "done" is for good.
 """
 
+import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -79,7 +80,7 @@ class Ledger:
         if row is None:  # retention took it between our two requests
             return HeldElsewhere(until=self._clock.now())
         if row.values["status"] == "done":
-            return AlreadyDone(outcome=outcome_from(str(row.values["outcome"])))
+            return AlreadyDone(outcome=outcome_from(json.loads(str(row.values["outcome"]))))
         held_until = row.values["until"]
         assert isinstance(held_until, datetime)
         if row.values["status"] == "held" and held_until > self._clock.now():
@@ -98,7 +99,7 @@ class Ledger:
 
         Raises: ClaimLost if another worker has taken the claim meanwhile.
         """
-        self._settle(claim, {"status": "done", "outcome": outcome_to(outcome)})
+        self._settle(claim, {"status": "done", "outcome": json.dumps(outcome_to(outcome))})
 
     def release(self, claim: Claimed, reason: str) -> None:
         """Give the claim back, with the reason; whoever comes next may take it at once."""

@@ -1,10 +1,10 @@
 """What came of one step of a reaction for one event, and where an event's outcomes are kept."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from shared.errors import ClaimHeld
 from shared.events import Event, UnknownEvent
@@ -60,14 +60,13 @@ def ref_of(event: Event | UnknownEvent) -> EventRef:
     )
 
 
-def outcome_to(outcome: Outcome) -> str:
-    """Write an outcome as JSON."""
-    return json.dumps({name: value for name, value in asdict(outcome).items() if value})
+def outcome_to(outcome: Outcome) -> dict[str, str]:
+    """Return an outcome as what JSON holds, without what is empty."""
+    return {name: str(value) for name, value in asdict(outcome).items() if value}
 
 
-def outcome_from(text: str) -> Outcome:
-    """Read what `outcome_to` wrote."""
-    values = json.loads(text)
+def outcome_from(values: Mapping[str, Any]) -> Outcome:
+    """Read what `outcome_to` returned."""
     return Outcome(**{**values, "status": OutcomeStatus(values["status"])})
 
 

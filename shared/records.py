@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from shared.outcomes import (
     EventRef,
@@ -91,11 +90,6 @@ class Records:
         row = self._tables.get(TABLE, *_address(ref))
         return None if row is None else _record_from(row)
 
-    def on(self, day: datetime) -> tuple[Record, ...]:
-        """Return the records of a day, the newest first."""
-        rows = self._tables.query(TABLE, partition=_day(day))
-        return tuple(_record_from(row) for row in rows)
-
 
 def _day(time: datetime) -> str:
     return time.astimezone(UTC).strftime("%Y-%m-%d")
@@ -125,9 +119,12 @@ def _outcomes_to(outcomes: Mapping[str, Outcome]) -> str:
 
     Where even that is too long, as many as fit, those of what was skipped last.
     """
-    items: dict[str, Any] = {}
+    items: dict[str, dict[str, str]] = {}
     for most in (_TEXT_MAX, 200, 0):
-        items = {name: _item(outcome, most) for name, outcome in outcomes.items()}
+        items = {
+            name: outcome_to(outcome) | {"detail": outcome.detail[:most]}
+            for name, outcome in outcomes.items()
+        }
         text = json.dumps(items)
         if len(text) <= _OUTCOMES_MAX:
             return text
@@ -138,11 +135,6 @@ def _outcomes_to(outcomes: Mapping[str, Outcome]) -> str:
             break
         kept[name] = items[name]
     return json.dumps(kept)
-
-
-def _item(outcome: Outcome, most: int) -> dict[str, Any]:
-    written: dict[str, Any] = json.loads(outcome_to(outcome))
-    return written | {"detail": outcome.detail[:most]}
 
 
 def _record_from(row: Row) -> Record:
@@ -158,5 +150,5 @@ def _record_from(row: Row) -> Record:
         source=str(values["source"]),
         about=str(values["about"]),
         deliveries=int(str(values["deliveries"])),
-        outcomes={name: outcome_from(json.dumps(item)) for name, item in outcomes.items()},
+        outcomes={name: outcome_from(item) for name, item in outcomes.items()},
     )

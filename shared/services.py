@@ -36,7 +36,7 @@ _TALKATIVE = ("azure", "httpx")
 class once[T]:
     """A part that is built when it is first asked for, and by one thread only.
 
-    `functools.cached_property` lets two threads build two, and the worker runs sixteen.
+    `functools.cached_property` lets two threads build two, and the worker has several.
     """
 
     def __init__(self, build: Callable[[Any], T]) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from shared import telemetry
 from shared.actions.base import Action, Work
 from shared.clock import Clock
-from shared.errors import BudgetSpent, ClaimHeld, Disposition, Failure, failure_of
+from shared.errors import BudgetSpent, ClaimHeld, Disposition, Failure, SignalboxError, failure_of
 from shared.events import Event
 from shared.ledger import AlreadyDone, Claimed, ClaimKey, ClaimLost, HeldElsewhere, Ledger
 from shared.outcomes import EventRef, Outcome, OutcomeStatus
@@ -120,7 +120,7 @@ def _more_urgent(first: Failure | None, second: Failure) -> Failure:
 
 def _log(failure: Failure, error: Exception, name: str, ref: EventRef) -> None:
     facts = {"step": name, "event": ref.key, "code": failure.code}
-    if failure.code == "unexpected":
+    if failure.code == SignalboxError.code:
         log.error("step failed unexpectedly", extra=facts, exc_info=error)
     else:
         log.warning("step failed: %s", failure.reason, extra=facts)

@@ -38,7 +38,7 @@ _W3C = TraceContextTextMapPropagator()
 
 #: What each counter counts.
 COUNTERS: Mapping[str, str] = {
-    METRIC_OUTCOMES: "Outcomes of reactions, by event type, reaction, status and code",
+    METRIC_OUTCOMES: "Outcomes of steps, by reaction, status and code",
     METRIC_LETTERS: "Letters, by status and code",
     METRIC_ROLLOUTS: "Rollouts that entered a phase, by phase",
     METRIC_MESSAGES: "Messages to channels, by channel and status",

@@ -207,7 +207,7 @@ class World:
     def outcome(self, step: str = "deploy-tagged-models/deploy") -> Outcome:
         """Return the outcome of a step, of the only event that has it."""
         found = [
-            outcome_from(json.dumps(item[step]))
+            outcome_from(item[step])
             for row in self.rows(records.TABLE)
             if step in (item := json.loads(str(row.values["outcomes"])))
         ]
