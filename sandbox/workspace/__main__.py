@@ -13,6 +13,8 @@ def main() -> None:
     """Parse the command line, serve, and end on SIGINT or SIGTERM."""
     arguments = vars(_parser().parse_args())
     arguments["workspaces"] = tuple(arguments["workspaces"]) or ("workspace",)
+    if "computes" in arguments:
+        arguments["computes"] = tuple(arguments["computes"])
     arguments["quotas"] = {family: int(cores) for family, cores in arguments["quotas"]}
     endings = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, endings)
@@ -38,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--control-port", type=int, help="http port of identity and control; 0 picks one")
     add("--ca-folder", type=Path, required=True, help="where the CA's PEM is written")
     add("--workspace", dest="workspaces", action="append", default=[], help="repeatable")
+    add("--compute", dest="computes", action="append", help="a cluster to have; repeatable")
     add("--subscription")
     add("--resource-group")
     add("--location")

@@ -52,6 +52,11 @@ def bad_argument(message: str, target: str | None = None) -> ArmError:
     return ArmError(400, "BadArgument", message, target=target)
 
 
+def user_error(message: str, target: str | None = None) -> ArmError:
+    """Build the refusal of a job that is wrong, as the service labels it."""
+    return ArmError(400, "UserError", message, target=target)
+
+
 def not_found(kind: str, name: str) -> ArmError:
     """Build the answer to a look-up of something that is not there."""
     return ArmError(404, "ResourceNotFound", f"{kind} '{name}' was not found.", target=name)

@@ -1,4 +1,4 @@
-"""Batch endpoints and deployments: their life and their default; their jobs are not emulated."""
+"""Batch endpoints and deployments: their life and their default; `batch_jobs.py` has their jobs."""
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -13,8 +13,11 @@ from sandbox.workspace.arm import (
     page,
     tags_in,
 )
+from sandbox.workspace.assets import find
 from sandbox.workspace.batch_entities import BatchDeployment, BatchEndpoint
 from sandbox.workspace.cloud import Cloud, cloud_of
+from sandbox.workspace.components import COMPONENTS
+from sandbox.workspace.entities import Workspace
 from sandbox.workspace.models import resolve_model
 from sandbox.workspace.online_endpoints import check_name
 from sandbox.workspace.operations import Operation
@@ -115,10 +118,7 @@ async def put_deployment(request: Request) -> Response:
     endpoint = _endpoint(request)
     name = request.path_params["deployment"]
     properties = object_in(body, "properties")
-    reference = object_in(properties, "model").get("assetId")
-    if not reference:
-        raise bad_argument("'model.assetId' is required.", "model")
-    model = resolve_model(cloud.workspace(request), str(reference))
+    what_it_runs = _what_it_runs(cloud.workspace(request), properties)
     existing = endpoint.deployments.get(name.lower())
     now = cloud.clock.now()
     if existing is None:
@@ -129,13 +129,13 @@ async def put_deployment(request: Request) -> Response:
         name=existing.name if existing else name,
         location=endpoint.location,
         settings=properties,
-        model=model.name,
-        version=model.version,
         created_at=existing.created_at if existing else now,
         modified_at=now,
         created_by=request.state.caller,
         state="Updating" if existing else "Creating",
         tags=tags_in(body),
+        jobs=existing.jobs if existing else [],
+        **what_it_runs,
     )
     cloud.operations.refuse_if_busy(endpoint.workspace, endpoint.entity, deployment.entity)
     endpoint.deployments[name.lower()] = deployment
@@ -168,6 +168,31 @@ async def delete_deployment(request: Request) -> Response:
     deployment.state = "Deleting"
     headers = cloud.begin(request, "batch_deployment_delete", deployment, finish, lambda: None)
     return Response(status_code=202, headers=headers)
+
+
+def _what_it_runs(workspace: Workspace, properties: Json) -> dict[str, str]:
+    """Return the model or the component of a deployment; raises ARM's refusal without either."""
+    configuration = object_in(properties, "deploymentConfiguration")
+    if str(configuration.get("deploymentConfigurationType")).lower() == "pipelinecomponent":
+        component = object_in(configuration, "componentId").get("assetId")
+        if not component:
+            raise bad_argument("'componentId.assetId' is required.", "deploymentConfiguration")
+        return {"component": _resolve_component(workspace, str(component))}
+    reference = object_in(properties, "model").get("assetId")
+    if not reference:
+        raise bad_argument("'model.assetId' is required.", "model")
+    model = resolve_model(workspace, str(reference))
+    return {"model": model.name, "version": model.version}
+
+
+def _resolve_component(workspace: Workspace, reference: str) -> str:
+    component = find(workspace, COMPONENTS, reference)
+    if component is None:
+        raise not_found("Component version", reference)
+    if component.content["componentSpec"]["type"] != "pipeline":
+        message = f"'{reference}' is not a pipeline component."
+        raise bad_argument(message, "deploymentConfiguration")
+    return f"{workspace.arm_id}/components/{component.name}/versions/{component.version}"
 
 
 def _default(endpoint: BatchEndpoint | None, properties: Json) -> str | None:

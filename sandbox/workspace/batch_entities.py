@@ -17,11 +17,15 @@ class BatchDeployment:
     name: str
     location: str
     settings: Json
-    model: str
-    version: str
     created_at: datetime
     modified_at: datetime
     created_by: str
+    #: What it runs: a version of a model, or else a pipeline component by its ARM id.
+    model: str = ""
+    version: str = ""
+    component: str = ""
+    #: The names of the jobs that it was invoked for, oldest first.
+    jobs: list[str] = field(default_factory=list)
     state: str = "Creating"
     tags: dict[str, str] = field(default_factory=dict)
     operation_url: str = ""
@@ -71,11 +75,20 @@ class BatchEndpoint:
     properties: dict[str, str] = field(default_factory=dict)
     deployments: dict[str, BatchDeployment] = field(default_factory=dict)
     operation_url: str = ""
+    #: The names of the jobs that it was invoked for, oldest first.
+    jobs: list[str] = field(default_factory=list)
+    #: The job that each Repeatability-Request-ID stands for.
+    requests: dict[str, str] = field(default_factory=dict)
 
     @property
     def entity(self) -> str:
         """The name under which operations lock this endpoint."""
         return f"batch/{self.name}".lower()
+
+    @property
+    def host(self) -> str:
+        """The part of the invocation address that is this endpoint's own."""
+        return f"{self.name}.{self.location}".lower()
 
     def subject(self) -> Subject:
         """Return what rules match on."""
@@ -88,7 +101,7 @@ class BatchEndpoint:
             yield deployment.entity
 
     def document(self, endpoint_id: str, url: str) -> Json:
-        """Return the endpoint as a resource; `url` is where the data plane would listen."""
+        """Return the endpoint as a resource; `url` is where the data plane listens."""
         return {
             "id": endpoint_id,
             "name": self.name,
@@ -102,6 +115,6 @@ class BatchEndpoint:
                 "defaults": {"deploymentName": self.default},
                 "properties": dict(self.properties),
                 "provisioningState": self.state,
-                "scoringUri": f"{url}/batch/{self.name}.{self.location}/jobs",
+                "scoringUri": f"{url}/batch/{self.host}/jobs",
             },
         }

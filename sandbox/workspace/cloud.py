@@ -6,6 +6,7 @@ from collections.abc import Coroutine, Iterator
 
 from starlette.requests import Request
 
+from sandbox.workspace.agenda import Agenda
 from sandbox.workspace.arm import PROVIDER, ArmError, Json, not_found
 from sandbox.workspace.clock import Clock
 from sandbox.workspace.entities import Deployment, Endpoint, Workspace
@@ -38,6 +39,9 @@ USUAL_SECONDS = {
     "batch_deployment_create": 30.0,
     "batch_deployment_update": 30.0,
     "batch_deployment_delete": 30.0,
+    "schedule_create": 10.0,
+    "schedule_update": 10.0,
+    "schedule_delete": 10.0,
 }
 
 
@@ -51,6 +55,7 @@ class Cloud:
         self.clock = Clock(settings.speed)
         self.rules = Rules(self.clock.now)
         self.operations = Operations(self.clock)
+        self.agenda = Agenda(self.clock)
         self.quotas = Quotas(settings.quotas, self.rules)
         self.events = Publisher(settings.topic_url, settings.topic_key)
         self.measurements = Measurements()
@@ -63,10 +68,21 @@ class Cloud:
         self.random = random.Random(self.settings.seed)
         self.rules.clear()
         self.operations.clear()
+        self.agenda.clear()
         self.events.clear()
         self.measurements.clear()
         self.requests.clear()
         self._workspaces = {name.lower(): self._new(name) for name in self.settings.workspaces}
+
+    def settle(self) -> None:
+        """Let everything happen whose time has come."""
+        self.operations.settle()
+        self.agenda.settle()
+
+    def wake(self) -> None:
+        """Look at the clock again: it was changed."""
+        self.operations.wake()
+        self.agenda.wake()
 
     @property
     def location_path(self) -> str:
@@ -177,7 +193,7 @@ class Cloud:
             error={"code": failure.code, "message": failure.message} if failure else None,
             logs=tuple(failure.logs) if failure else (),
         )
-        headers = self._headers(request, operation)
+        headers = self.headers_of(request, operation)
         entity.operation_url = headers["Azure-AsyncOperation"]
         return headers
 
@@ -187,7 +203,8 @@ class Cloud:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _headers(self, request: Request, operation: Operation) -> dict[str, str]:
+    def headers_of(self, request: Request, operation: Operation) -> dict[str, str]:
+        """Return the headers to follow an operation with."""
         place = f"{self.url}{self.location_path}"
         which = f"{operation.id}?api-version={request.query_params['api-version']}"
         return {

@@ -1,11 +1,13 @@
 """A client of the control surface: what tests and demonstrations program the emulator with."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
+
+from sandbox.workspace.control_monitors import MonitorControl
 
 type Json = dict[str, Any]
 
@@ -19,7 +21,7 @@ _CRASH_LOG = (
 _TROUBLESHOOTING = "Please see troubleshooting guide, available here: https://aka.ms/oe-tsg#error-"
 
 
-class Control:
+class Control(MonitorControl):
     """Programs one emulator.
 
     Names of workspaces, endpoints, deployments, models and versions are globs and default to all.
@@ -197,6 +199,64 @@ class Control:
             output=output,
         )
 
+    # Jobs
+
+    def training(
+        self,
+        *,
+        experiment: str = "*",
+        component: str = "",
+        seconds: float = 60.0,
+        queued: float = 1.0,
+        outcome: str = "Completed",
+        error: Json | None = None,
+        metrics: Mapping[str, float | str] | None = None,
+        tags: Mapping[str, str] | None = None,
+        times: int | None = None,
+        workspace: str = "*",
+    ) -> str:
+        """Say what jobs do that are submitted from now on; names are globs.
+
+        With `component`, what the steps do that run it; else what whole jobs do, of a pipeline
+        its last step. A run is `queued` and then Running for so many emulated seconds, logs
+        `metrics` ("NaN" too), sets `tags` on itself and ends as `outcome`: Completed, Failed with
+        `error` (`{"code", "message"}`), or Canceled.
+        """
+        return self.rule(
+            "training",
+            {"workspace": workspace},
+            times=times,
+            experiment=experiment,
+            component=component,
+            seconds=seconds,
+            queued=queued,
+            outcome=outcome,
+            error=error,
+            metrics=dict(metrics or {}),
+            tags=dict(tags or {}),
+        )
+
+    def refuse_jobs(
+        self,
+        message: str = "The limit of active jobs of the workspace is reached.",
+        *,
+        experiment: str = "*",
+        status: int = 400,
+        code: str = "UserError",
+        times: int | None = None,
+        workspace: str = "*",
+    ) -> str:
+        """Refuse jobs of an experiment (glob) when they are submitted, for want of quota say."""
+        return self.rule(
+            "refuse_job",
+            {"workspace": workspace},
+            times=times,
+            message=message,
+            experiment=experiment,
+            status=status,
+            code=code,
+        )
+
     # Rules as such
 
     def rule(
@@ -231,7 +291,7 @@ class Control:
     # What happened
 
     def requests(self) -> list[Json]:
-        """Return the ARM requests so far, polls and refused ones too; status 0 was dropped."""
+        """Return the requests to ARM and its data planes so far, refused ones too; 0 is dropped."""
         return self._list("/control/requests")
 
     def clear_requests(self) -> None:
@@ -241,6 +301,10 @@ class Control:
     def events(self) -> list[Json]:
         """Return the events raised: `event`, `state` and `attempts` of each."""
         return self._list("/control/events")
+
+    def runs(self) -> list[Json]:
+        """Return all runs, steps too, as they are now; a metric's value is text."""
+        return self._list("/control/runs")
 
     def measurements(self) -> list[Json]:
         """Return what each deployment answered, by the minute."""

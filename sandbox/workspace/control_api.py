@@ -8,6 +8,7 @@ from starlette.routing import Route
 
 from sandbox.workspace.arm import ArmError, Json, json_body
 from sandbox.workspace.cloud import Cloud, cloud_of
+from sandbox.workspace.run_entities import Run
 
 
 async def list_rules(request: Request) -> Response:
@@ -58,6 +59,13 @@ async def list_measurements(request: Request) -> Response:
     return JSONResponse({"value": list(cloud_of(request).measurements.documents())})
 
 
+async def list_runs(request: Request) -> Response:
+    """List all runs, steps too, in the order in which they were created."""
+    cloud = cloud_of(request)
+    runs = [_run(w.name, run) for w in cloud.workspaces() for run in w.runs.values()]
+    return JSONResponse({"value": runs})
+
+
 async def get_clock(request: Request) -> Response:
     """Return the emulated time and its speed."""
     return JSONResponse(_clock(cloud_of(request)))
@@ -74,9 +82,28 @@ async def put_clock(request: Request) -> Response:
             cloud.clock.advance(body["advance"])
     except (TypeError, ValueError) as problem:
         raise _wrong(problem) from problem
-    cloud.operations.settle()
-    cloud.operations.wake()
+    cloud.settle()
+    cloud.wake()
     return JSONResponse(_clock(cloud))
+
+
+def _run(workspace: str, run: Run) -> Json:
+    moments = {"createdAt": run.created_at, "startedAt": run.started_at, "endedAt": run.ended_at}
+    return {
+        "workspace": workspace,
+        "id": run.id,
+        "parentId": run.parent_id,
+        "rootId": run.root_id,
+        "experiment": run.experiment.name,
+        "displayName": run.display_name,
+        "runType": run.run_type,
+        "status": run.status,
+        "tags": run.tags,
+        "properties": run.properties,
+        "parameters": run.parameters,
+        "metrics": {metric.key: str(metric.value) for metric in run.metrics},
+        "error": run.error,
+    } | {name: moment.isoformat() if moment else None for name, moment in moments.items()}
 
 
 def _clock(cloud: Cloud) -> Json:
@@ -96,6 +123,7 @@ routes = [
     Route("/control/requests/clear", clear_requests, methods=["POST"]),
     Route("/control/events", list_events, methods=["GET"]),
     Route("/control/measurements", list_measurements, methods=["GET"]),
+    Route("/control/runs", list_runs, methods=["GET"]),
     Route("/control/clock", get_clock, methods=["GET"]),
     Route("/control/clock", put_clock, methods=["PUT"]),
 ]

@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from sandbox.workspace.arm import PROVIDER, Json, system_data
+from sandbox.workspace.asset_entities import AssetContainer, newest_number, next_number
 from sandbox.workspace.batch_entities import BatchEndpoint
 from sandbox.workspace.rules import Subject
+from sandbox.workspace.run_entities import Experiment, Run
+from sandbox.workspace.schedule_entities import Schedule
 
 _GUIDS = uuid.UUID("9a1b3c5d-0000-4000-8000-000000000000")
 
@@ -75,14 +78,12 @@ class ModelContainer:
     @property
     def next_version(self) -> str:
         """The number that a version without a name of its own would get."""
-        numbers = (int(version) for version in self.versions if version.isdecimal())
-        return str(max(numbers, default=0) + 1)
+        return next_number(self.versions)
 
     @property
     def latest_version(self) -> str | None:
         """The version registered last."""
-        newest = max(self.versions.values(), key=lambda v: (v.created_at, v.order), default=None)
-        return newest.version if newest else None
+        return newest_number(self.versions)
 
     def document(self, container_id: str) -> Json:
         """Return the container as a resource."""
@@ -264,6 +265,12 @@ class Workspace:
     models: dict[str, ModelContainer] = field(default_factory=dict)
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
     batch_endpoints: dict[str, BatchEndpoint] = field(default_factory=dict)
+    #: By the kind's place in addresses, then by name.
+    assets: dict[str, dict[str, AssetContainer]] = field(default_factory=dict)
+    #: Oldest first.
+    runs: dict[str, Run] = field(default_factory=dict)
+    experiments: dict[str, Experiment] = field(default_factory=dict)
+    schedules: dict[str, Schedule] = field(default_factory=dict)
 
     @property
     def guid(self) -> str:

@@ -9,6 +9,7 @@ import httpx
 
 from sandbox.workspace.arm import Json, timestamp
 from sandbox.workspace.entities import Deployment, ModelVersion
+from sandbox.workspace.run_entities import Run
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 5.0
 _WORTH_REPEATING = {408, 429}
@@ -36,6 +37,38 @@ def model_deployed(topic: str, deployment: Deployment, at: datetime) -> Json:
         "serviceProperties": {},
     }
     return _event(topic, "ModelDeployed", f"endpoints/{deployment.endpoint}", data, at)
+
+
+def run_status_changed(topic: str, run: Run, at: datetime) -> Json:
+    """Return the event of a run that came to the status that it has now."""
+    data = {"runStatus": run.status} | _run_data(run)
+    return _event(topic, "RunStatusChanged", _run_subject(run), data, at)
+
+
+def run_completed(topic: str, run: Run, at: datetime) -> Json:
+    """Return the event of a run that has completed."""
+    return _event(topic, "RunCompleted", _run_subject(run), _run_data(run), at)
+
+
+def dataset_drift_detected(topic: str, data: Json, at: datetime) -> Json:
+    """Return the event of a dataset monitor (SDK v1); its subject has no plurals, as captured."""
+    subject = f"datadrift/{data['dataDriftId']}/run/{data['runId']}"
+    return _event(topic, "DatasetDriftDetected", subject, data, at)
+
+
+def _run_subject(run: Run) -> str:
+    return f"experiments/{run.experiment_id}/runs/{run.id}"
+
+
+def _run_data(run: Run) -> Json:
+    return {
+        "experimentId": run.experiment_id,
+        "experimentName": run.experiment.name,
+        "runId": run.id,
+        "runType": run.run_type,
+        "runTags": dict(run.tags),
+        "runProperties": dict(run.properties),
+    }
 
 
 def _event(topic: str, kind: str, subject: str, data: Json, at: datetime) -> Json:

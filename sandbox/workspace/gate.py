@@ -1,4 +1,4 @@
-"""What every ARM request passes first: programmed trouble, the log, and who may come in."""
+"""What requests pass first, but those to online endpoints: programmed trouble, the log, tokens."""
 
 import asyncio
 import time
@@ -10,23 +10,27 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sandbox.workspace.arm import ArmError
 from sandbox.workspace.cloud import Cloud
-from sandbox.workspace.identity import check_token
+from sandbox.workspace.identity import MACHINE_LEARNING_AUDIENCE, check_token
 from sandbox.workspace.rules import Latency, Outage, Subject, Throttle
 
 #: The status in the log of a request that got no answer.
 DROPPED = 0
 
+_ARM = "/subscriptions"
+#: The workspace's own services, which take tokens for themselves as well as ARM's.
+_DATA_PLANES = ("/history/", "/mlflow/", "/batch/", "/mferp/")
+
 
 class Gate:
-    """Wraps the ARM application; refuses, delays, drops, logs and labels its requests."""
+    """Wraps the application; refuses, delays, drops, logs and labels the requests named above."""
 
     def __init__(self, app: ASGIApp, cloud: Cloud) -> None:
         self._app = app
         self._cloud = cloud
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request; what is not ARM's passes untouched."""
-        if not scope.get("path", "").lower().startswith("/subscriptions"):
+        """Handle one request; those to other services pass untouched."""
+        if not scope.get("path", "").lower().startswith((_ARM, *_DATA_PLANES)):
             await self._app(scope, receive, send)
             return
         request = Request(scope, receive)
@@ -47,7 +51,7 @@ class Gate:
         except ArmError as error:
             await error.response()(scope, receive, labelled_send)
         else:
-            self._cloud.operations.settle()
+            self._cloud.settle()
             await self._app(scope, receive, _swallow if is_answer_lost else labelled_send)
             if is_answer_lost:
                 await _drop(receive, send)
@@ -71,9 +75,12 @@ class Gate:
             headers = {} if wait is None else {"Retry-After": str(wait)}
             message = "The request is being throttled."
             raise ArmError(429, "TooManyRequests", message, headers=headers)
-        claims = check_token(request.headers.get("authorization"), self._cloud.arm_audiences)
+        is_arm = request.url.path.lower().startswith(_ARM)
+        others = () if is_arm else (MACHINE_LEARNING_AUDIENCE,)
+        audiences = (*self._cloud.arm_audiences, *others)
+        claims = check_token(request.headers.get("authorization"), audiences)
         request.state.caller = str(claims.get("appid") or claims.get("oid") or "unknown")
-        if not request.query_params.get("api-version"):
+        if is_arm and not request.query_params.get("api-version"):
             raise ArmError(
                 400,
                 "MissingApiVersionParameter",

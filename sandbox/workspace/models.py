@@ -1,7 +1,6 @@
 """The model registry of a workspace: containers and their versions."""
 
 import re
-from collections.abc import Iterable
 from typing import Any
 
 from starlette.requests import Request
@@ -19,6 +18,7 @@ from sandbox.workspace.arm import (
     page,
     tags_in,
 )
+from sandbox.workspace.assets import is_in_view, newest_first
 from sandbox.workspace.cloud import Cloud, cloud_of
 from sandbox.workspace.entities import ModelContainer, ModelVersion, Workspace
 from sandbox.workspace.events import model_registered
@@ -57,7 +57,7 @@ async def list_containers(request: Request) -> Response:
     items = [
         container.document(_container_id(workspace, container.name))
         for container in sorted(workspace.models.values(), key=lambda c: c.name)
-        if _is_in_view(request, container.is_archived)
+        if is_in_view(request, container.is_archived)
     ]
     return JSONResponse(page(request, cloud.url, items, top="count"))
 
@@ -102,8 +102,8 @@ async def list_versions(request: Request) -> Response:
     query = request.query_params
     versions = [
         version
-        for version in _ordered(container.versions.values(), query.get("$orderBy"))
-        if _is_in_view(request, version.is_archived)
+        for version in newest_first(container.versions.values(), query.get("$orderBy"))
+        if is_in_view(request, version.is_archived)
         and has_tags(query.get("tags"), version.tags)
         and query.get("version") in {None, version.version}
     ]
@@ -134,20 +134,54 @@ async def put_version(request: Request) -> Response:
         return JSONResponse(existing.document(_container_id(workspace, existing.name)))
     if not _NAME.fullmatch(number):
         raise bad_argument(f"'{number}' is not a valid model version.", "version")
-    container = _ensure_container(cloud, workspace, name, request.state.caller)
+    version = register(cloud, workspace, name, number, request.state.caller, changes)
+    return JSONResponse(version.document(_container_id(workspace, version.name)), 201)
+
+
+def register(
+    cloud: Cloud, workspace: Workspace, name: str, number: str, who: str, changes: dict[str, Any]
+) -> ModelVersion:
+    """Register a version that isn't there yet, and raise its event."""
+    now = cloud.agenda.now()
+    container = _ensure_container(cloud, workspace, name, who)
     version = ModelVersion(
         name=container.name,
         version=number,
         created_at=now,
         modified_at=now,
-        created_by=request.state.caller,
+        created_by=who,
         order=len(container.versions),
         **changes,
     )
     container.versions[number] = version
     container.modified_at = now
     cloud.events.publish(model_registered(workspace.arm_id, version, now))
-    return JSONResponse(version.document(_container_id(workspace, container.name)), 201)
+    return version
+
+
+def is_model_name(name: str) -> bool:
+    """Say whether a model can be called that."""
+    return _NAME.fullmatch(name) is not None
+
+
+def register_output(
+    cloud: Cloud,
+    workspace: Workspace,
+    name: str,
+    number: str,
+    *,
+    kind: str,
+    uri: str,
+    job_name: str,
+    who: str,
+) -> ModelVersion | None:
+    """Register what a job made; None where that version is taken, "" is the next one."""
+    container = workspace.models.get(name.lower())
+    number = number or (container.next_version if container else "1")
+    if container and number in container.versions:
+        return None
+    changes = _parse_version({"modelType": kind, "modelUri": uri, "jobName": job_name})
+    return register(cloud, workspace, name, number, who, changes)
 
 
 async def delete_version(request: Request) -> Response:
@@ -200,24 +234,12 @@ def _replace(version: ModelVersion, changes: dict[str, Any]) -> None:
         setattr(version, name, value)
 
 
-def _ordered(versions: Iterable[ModelVersion], order: str | None) -> list[ModelVersion]:
-    words = (order or "createdtime desc").lower().split()
-    if words[0] not in {"createdtime", "createdat"} or words[1:] not in ([], ["asc"], ["desc"]):
-        raise bad_argument(f"Versions cannot be ordered by '{order}'.", "$orderBy")
-    return sorted(versions, key=lambda v: (v.created_at, v.order), reverse=words[1:] == ["desc"])
-
-
-def _is_in_view(request: Request, is_archived: bool) -> bool:
-    view = request.query_params.get("listViewType", "ActiveOnly").lower()
-    return view == "all" or is_archived == (view == "archivedonly")
-
-
 def _ensure_container(cloud: Cloud, workspace: Workspace, name: str, who: str) -> ModelContainer:
     container = workspace.models.get(name.lower())
     if container is None:
-        if not _NAME.fullmatch(name):
+        if not is_model_name(name):
             raise bad_argument(f"'{name}' is not a valid model name.", "name")
-        now = cloud.clock.now()
+        now = cloud.agenda.now()
         container = ModelContainer(name=name, created_at=now, modified_at=now, created_by=who)
         workspace.models[name.lower()] = container
     return container

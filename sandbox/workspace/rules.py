@@ -119,6 +119,56 @@ class Scoring(Effect):
     output: Any = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training(Effect):
+    """What submitted jobs of an experiment (glob) do; or steps that run a component (glob).
+
+    Without `component` the rule is for whole jobs, of a pipeline for its last step; `*` is for
+    both. `seconds` are those in Running (of each step), `queued` those in Queued. `error` is
+    `{"code", "message"}`; `tags` are set by the run on itself before it ends.
+    """
+
+    experiment: str = "*"
+    component: str = ""
+    seconds: float = 60.0
+    queued: float = 1.0
+    outcome: str = "Completed"
+    error: Json | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefuseJob(Effect):
+    """Jobs of an experiment (glob) are refused when they are submitted."""
+
+    message: str
+    experiment: str = "*"
+    status: int = 400
+    code: str = "UserError"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonitorFinding(Effect):
+    """What runs of a model monitor (glob) find: as told in the body of a monitor run."""
+
+    finding: Json
+    monitor: str = "*"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchInvocation(Effect):
+    """What becomes of an invocation of a batch endpoint.
+
+    Whether the job gets the wanted name and tags, and whether a Repeatability-Request-ID that was
+    seen before is known again.
+    """
+
+    keeps_name: bool = False
+    keeps_tags: bool = True
+    knows_repeats: bool = True
+
+
 _KINDS: dict[str, type[Effect]] = {
     "provisioning": Provisioning,
     "fail_operation": FailOperation,
@@ -127,6 +177,10 @@ _KINDS: dict[str, type[Effect]] = {
     "outage": Outage,
     "latency": Latency,
     "scoring": Scoring,
+    "training": Training,
+    "refuse_job": RefuseJob,
+    "monitor_finding": MonitorFinding,
+    "batch_invocation": BatchInvocation,
 }
 
 

@@ -20,11 +20,20 @@ from starlette.types import ASGIApp
 
 from sandbox.workspace import (
     batch_endpoints,
+    batch_jobs,
+    components,
+    computes,
     control_api,
+    environments,
+    jobs,
     locations,
+    mlflow,
     models,
+    monitor_windows,
     online_deployments,
     online_endpoints,
+    run_history,
+    schedules,
     scoring,
     workspaces,
 )
@@ -44,7 +53,18 @@ _WORKSPACE = f"{_WORKSPACES}/{{workspace}}"
 _LOCATION = f"{_SUBSCRIPTION}/providers/{PROVIDER}/locations/{{location}}"
 
 #: Every kind of resource that lives in a workspace has its module here.
-_RESOURCES = (workspaces, models, online_endpoints, online_deployments, batch_endpoints)
+_RESOURCES = (
+    workspaces,
+    models,
+    components,
+    environments,
+    computes,
+    jobs,
+    online_endpoints,
+    online_deployments,
+    batch_endpoints,
+    schedules,
+)
 
 
 class WorkspaceEmulator:
@@ -123,6 +143,7 @@ class WorkspaceEmulator:
         async with asyncio.TaskGroup() as group:
             background = [
                 group.create_task(cloud.operations.settle_forever()),
+                group.create_task(cloud.agenda.settle_forever()),
                 group.create_task(cloud.events.publish_forever()),
             ]
             pairs = zip(self._servers, self._sockets, strict=True)
@@ -161,6 +182,8 @@ def _service_app(cloud: Cloud) -> ASGIApp:
     routes: list[BaseRoute] = [
         *map(_arm_route, arm_routes),
         *scoring.routes,
+        *batch_jobs.routes,
+        *map(_any_case, (*run_history.routes, *mlflow.routes)),
         Route("/discovery", _discovery, methods=["GET"]),
     ]
     return Gate(_app(cloud, routes), cloud)
@@ -170,6 +193,8 @@ def _control_app(cloud: Cloud) -> ASGIApp:
     routes: list[BaseRoute] = [
         Route("/msi/token", managed_identity_token, methods=["GET"]),
         *control_api.routes,
+        *monitor_windows.control_routes,
+        *schedules.control_routes,
     ]
     return _app(cloud, routes)
 
@@ -183,14 +208,18 @@ def _app(cloud: Cloud, routes: list[BaseRoute]) -> Starlette:
 
 def _arm_route(route: ArmRoute) -> Route:
     method, path, handler = route
-    made = Route(path, handler, methods=[method])
-    # Resource Manager's paths match in any case.
-    made.path_regex = re.compile(made.path_regex.pattern, re.IGNORECASE)
-    return made
+    return _any_case(Route(path, handler, methods=[method]))
+
+
+def _any_case(route: Route) -> Route:
+    """Let a path match in any case, as Resource Manager's do and ids of workspaces anywhere."""
+    route.path_regex = re.compile(route.path_regex.pattern, re.IGNORECASE)
+    return route
 
 
 async def _discovery(request: Request) -> Response:
-    return JSONResponse({"api": cloud_of(request).url})
+    url = cloud_of(request).url
+    return JSONResponse({"api": url, "history": url, "experimentation": url})
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

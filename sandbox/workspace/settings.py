@@ -26,6 +26,8 @@ class Settings:
     speed: float = 1.0
     #: Makes traffic splits and error rates repeatable.
     seed: int = 0
+    #: The clusters that every workspace has.
+    computes: tuple[str, ...] = ("cpu-cluster",)
     port: int = 0
     control_port: int = 0
     #: Cores per VM family where they differ from the default.

@@ -1,11 +1,15 @@
 """A running workspace emulator for the tests of this folder."""
 
+import logging
 import ssl
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
 import pytest
+from azure.identity import ManagedIdentityCredential
+from marshmallow.warnings import Marshmallow4Warning
 
 from sandbox.workspace.control import Control
 from sandbox.workspace.identity import issue_token
@@ -148,3 +152,39 @@ def start_emulator(tmp_path: Any) -> Iterator[Callable[..., Arm]]:
         arm.http.close()
         control.close()
         emulator.stop()
+
+
+@pytest.fixture(scope="module")
+def client(running_emulator: WorkspaceEmulator) -> Iterator[Any]:
+    """The real, unmodified azure-ai-ml client."""
+    with warnings.catch_warnings():
+        # The client builds its schemas, in a way that its marshmallow deprecates, when imported.
+        warnings.simplefilter("ignore", Marshmallow4Warning)
+        from azure.ai.ml import MLClient
+
+    logging.getLogger("azure.ai.ml").setLevel(logging.ERROR)
+    url = running_emulator.url
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("IDENTITY_ENDPOINT", running_emulator.identity_url)
+        environment.setenv("IDENTITY_HEADER", running_emulator.settings.identity_header)
+        environment.setenv("AZUREML_CURRENT_CLOUD", "")
+        with ManagedIdentityCredential() as credential:
+            yield MLClient(
+                credential,
+                "sub-1",
+                "rg-1",
+                "ws-a",
+                cloud=url,
+                cloud_metadata={
+                    "azure_portal": url,
+                    "resource_manager": url,
+                    "active_directory": url,
+                    "aml_resource_id": "https://ml.azure.com",
+                    "storage_endpoint": "core.windows.net",
+                    "registry_discovery_endpoint": url,
+                },
+                connection_verify=str(running_emulator.ca_path),
+                polling_interval=1,
+                show_progress=False,
+                enable_telemetry=False,
+            )

@@ -78,7 +78,7 @@ def test_a_workspace_says_where_and_who_it_is(arm):
     document = arm.get("").json()
     assert document["location"] == "westeurope"
     assert len(document["properties"]["workspaceId"]) == 36
-    assert arm.http.get(document["properties"]["discoveryUrl"]).json() == {"api": arm.emulator.url}
+    assert arm.http.get(document["properties"]["discoveryUrl"]).json()["api"] == arm.emulator.url
     listed = arm.http.get(WORKSPACE.removesuffix("/ws-a")).json()["value"]
     assert [workspace["name"] for workspace in listed] == ["ws-a", "ws-b"]
 

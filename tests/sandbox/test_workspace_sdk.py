@@ -1,18 +1,14 @@
 """The real, unmodified azure-ai-ml client against the emulator."""
 
-import logging
 import warnings
-from collections.abc import Iterator
 
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
-from azure.identity import ManagedIdentityCredential
 from marshmallow.warnings import Marshmallow4Warning
 
 with warnings.catch_warnings():
     # The client builds its schemas, in a way that its marshmallow deprecates, when imported.
     warnings.simplefilter("ignore", Marshmallow4Warning)
-    from azure.ai.ml import MLClient
     from azure.ai.ml.entities import (
         BatchEndpoint,
         ManagedOnlineDeployment,
@@ -25,36 +21,6 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore::marshmallow.warnings.Marshmallow4Warning",
     r"ignore:datetime\.datetime\.utcnow:DeprecationWarning:azure\.ai\.ml.*",
 )
-
-
-@pytest.fixture(scope="module")
-def client(running_emulator) -> Iterator[MLClient]:
-    logging.getLogger("azure.ai.ml").setLevel(logging.ERROR)
-    url = running_emulator.url
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("IDENTITY_ENDPOINT", running_emulator.identity_url)
-        environment.setenv("IDENTITY_HEADER", running_emulator.settings.identity_header)
-        environment.setenv("AZUREML_CURRENT_CLOUD", "")
-        with ManagedIdentityCredential() as credential:
-            yield MLClient(
-                credential,
-                "sub-1",
-                "rg-1",
-                "ws-a",
-                cloud=url,
-                cloud_metadata={
-                    "azure_portal": url,
-                    "resource_manager": url,
-                    "active_directory": url,
-                    "aml_resource_id": "https://ml.azure.com",
-                    "storage_endpoint": "core.windows.net",
-                    "registry_discovery_endpoint": url,
-                },
-                connection_verify=str(running_emulator.ca_path),
-                polling_interval=1,
-                show_progress=False,
-                enable_telemetry=False,
-            )
 
 
 @pytest.fixture(autouse=True)

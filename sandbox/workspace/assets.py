@@ -1,0 +1,222 @@
+"""Versioned assets of a workspace that are kept as they were sent: components and environments."""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from sandbox.workspace.arm import (
+    ArmRoute,
+    Json,
+    bad_argument,
+    json_body,
+    not_found,
+    object_in,
+    page,
+    tags_in,
+)
+from sandbox.workspace.asset_entities import AssetContainer, AssetVersion, Version
+from sandbox.workspace.cloud import Cloud, cloud_of
+from sandbox.workspace.entities import Workspace
+
+_NAME = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,254}")
+#: Properties that every asset has beside its content.
+_COMMON = {"description", "tags", "properties", "isArchived", "isAnonymous"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetKind:
+    """One kind of asset."""
+
+    #: Its place in addresses, such as `components`.
+    segment: str
+    #: Its name in messages, such as `Component`.
+    title: str
+    #: Returns what to keep of a version's own properties, given its name and number; raises
+    #: ArmError where they describe no such asset.
+    read: Callable[[Json, str, str], Json]
+
+
+def find(workspace: Workspace, kind: AssetKind, reference: str) -> AssetVersion | None:
+    """Return the version that a reference names: `name:version`, `name@latest` or an ARM id.
+
+    None where the workspace has no such version; a label other than latest is none.
+    """
+    match = _reference(kind).fullmatch(reference.removeprefix("azureml:"))
+    if match is None:
+        return None
+    names = {key.rstrip("2"): value for key, value in match.groupdict().items() if value}
+    if names.get("owner", workspace.arm_id).lower() != workspace.arm_id.lower():
+        return None
+    container = workspace.assets.get(kind.segment, {}).get(names["name"].lower())
+    if container is None:
+        return None
+    if names.get("label", "").lower() == "latest":
+        newest = newest_first(container.versions.values())
+        return newest[0] if newest else None
+    return container.versions.get(names.get("version", ""))
+
+
+def newest_first[V: Version](versions: Iterable[V], order: str | None = None) -> list[V]:
+    """Return versions in the wanted order, newest first unless told otherwise."""
+    words = (order or "createdtime desc").lower().split()
+    if words[0] not in {"createdtime", "createdat"} or words[1:] not in ([], ["asc"], ["desc"]):
+        raise bad_argument(f"Versions cannot be ordered by '{order}'.", "$orderBy")
+    return sorted(versions, key=lambda v: (v.created_at, v.order), reverse=words[1:] == ["desc"])
+
+
+def is_in_view(request: Request, is_archived: bool) -> bool:
+    """Say whether the wanted view (active only, unless told otherwise) shows something."""
+    view = request.query_params.get("listViewType", "ActiveOnly").lower()
+    return view == "all" or is_archived == (view == "archivedonly")
+
+
+def routes_of(kind: AssetKind) -> list[ArmRoute]:
+    """Return the paths of a kind of asset, below a workspace."""
+    container, version = f"/{kind.segment}/{{asset}}", f"/{kind.segment}/{{asset}}/versions"
+    handlers = _Handlers(kind)
+    return [
+        ("GET", f"/{kind.segment}", handlers.list_containers),
+        ("GET", container, handlers.get_container),
+        ("GET", version, handlers.list_versions),
+        ("GET", f"{version}/{{version}}", handlers.get_version),
+        ("PUT", f"{version}/{{version}}", handlers.put_version),
+        ("DELETE", f"{version}/{{version}}", handlers.delete_version),
+    ]
+
+
+class _Handlers:
+    def __init__(self, kind: AssetKind) -> None:
+        self._kind = kind
+
+    async def list_containers(self, request: Request) -> Response:
+        cloud = cloud_of(request)
+        workspace = cloud.workspace(request)
+        containers = workspace.assets.get(self._kind.segment, {}).values()
+        items = [
+            container.document(self._id(workspace, container.name), self._kind.segment)
+            for container in sorted(containers, key=lambda c: c.name)
+        ]
+        return JSONResponse(page(request, cloud.url, items))
+
+    async def get_container(self, request: Request) -> Response:
+        workspace = cloud_of(request).workspace(request)
+        container = self._container(workspace, request)
+        base = self._id(workspace, container.name)
+        return JSONResponse(container.document(base, self._kind.segment))
+
+    async def list_versions(self, request: Request) -> Response:
+        cloud = cloud_of(request)
+        workspace = cloud.workspace(request)
+        container = self._container(workspace, request)
+        versions = newest_first(container.versions.values(), request.query_params.get("$orderBy"))
+        base = self._id(workspace, container.name)
+        items = [
+            version.document(base, self._kind.segment)
+            for version in versions
+            if is_in_view(request, version.is_archived)
+        ]
+        return JSONResponse(page(request, cloud.url, items))
+
+    async def get_version(self, request: Request) -> Response:
+        workspace = cloud_of(request).workspace(request)
+        params = request.path_params
+        version = find(workspace, self._kind, f"{params['asset']}:{params['version']}")
+        if version is None:
+            name = f"{params['asset']}:{params['version']}"
+            raise not_found(f"{self._kind.title} version", name)
+        document = version.document(self._id(workspace, version.name), self._kind.segment)
+        return JSONResponse(document)
+
+    async def put_version(self, request: Request) -> Response:
+        cloud = cloud_of(request)
+        workspace = cloud.workspace(request)
+        properties = object_in(await json_body(request), "properties")
+        name, number = request.path_params["asset"], request.path_params["version"]
+        own = {key: value for key, value in properties.items() if key not in _COMMON}
+        changes = _common(properties) | {"content": self._kind.read(own, name, number)}
+        existing = find(workspace, self._kind, f"{name}:{number}")
+        if existing is not None:
+            self._replace(existing, changes)
+            existing.modified_at = cloud.clock.now()
+        version = existing or self._new(cloud, workspace, name, number, changes, request)
+        document = version.document(self._id(workspace, version.name), self._kind.segment)
+        return JSONResponse(document, 200 if existing else 201)
+
+    async def delete_version(self, request: Request) -> Response:
+        workspace = cloud_of(request).workspace(request)
+        params = request.path_params
+        containers = workspace.assets.get(self._kind.segment, {})
+        container = containers.get(params["asset"].lower())
+        gone = container.versions.pop(params["version"], None) if container else None
+        return Response(status_code=200 if gone else 204)
+
+    def _new(
+        self,
+        cloud: Cloud,
+        workspace: Workspace,
+        name: str,
+        number: str,
+        changes: dict[str, Any],
+        request: Request,
+    ) -> AssetVersion:
+        if not _NAME.fullmatch(name) or not _NAME.fullmatch(number):
+            raise bad_argument(f"'{name}:{number}' is not a valid name and version.", "name")
+        now, who = cloud.clock.now(), request.state.caller
+        containers = workspace.assets.setdefault(self._kind.segment, {})
+        container = containers.setdefault(
+            name.lower(), AssetContainer(name=name, created_at=now, created_by=who)
+        )
+        version = AssetVersion(
+            name=container.name,
+            version=number,
+            created_at=now,
+            modified_at=now,
+            created_by=who,
+            order=len(container.versions),
+            **changes,
+        )
+        container.versions[number] = version
+        return version
+
+    def _replace(self, version: AssetVersion, changes: dict[str, Any]) -> None:
+        if changes["content"] != version.content:
+            raise bad_argument(
+                f"{self._kind.title} {version.name} with version {version.version} already "
+                "exists; only its description, tags, properties and isArchived can be changed.",
+                self._kind.segment,
+            )
+        for name, value in changes.items():
+            setattr(version, name, value)
+
+    def _container(self, workspace: Workspace, request: Request) -> AssetContainer:
+        name = request.path_params["asset"]
+        container = workspace.assets.get(self._kind.segment, {}).get(name.lower())
+        if container is None:
+            raise not_found(self._kind.title, name)
+        return container
+
+    def _id(self, workspace: Workspace, name: str) -> str:
+        return f"{workspace.arm_id}/{self._kind.segment}/{name}"
+
+
+def _common(properties: Json) -> dict[str, Any]:
+    return {
+        "description": properties.get("description"),
+        "tags": tags_in(properties),
+        "properties": object_in(properties, "properties"),
+        "is_archived": bool(properties.get("isArchived")),
+        "is_anonymous": bool(properties.get("isAnonymous")),
+    }
+
+
+def _reference(kind: AssetKind) -> re.Pattern[str]:
+    return re.compile(
+        r"(?P<name>[^:/@]+)(?::(?P<version>[^:/@]+)|@(?P<label>[^:/@]+))"
+        rf"|(?P<owner>/subscriptions/.+/workspaces/[^/]+)/{kind.segment}/(?P<name2>[^/]+)"
+        r"/(?:versions/(?P<version2>[^/]+)|labels/(?P<label2>[^/]+))",
+        re.IGNORECASE,
+    )
