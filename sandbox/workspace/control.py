@@ -218,9 +218,9 @@ class Control(MonitorControl):
         """Say what jobs do that are submitted from now on; names are globs.
 
         With `component`, what the steps do that run it; else what whole jobs do, of a pipeline
-        its last step. A run is `queued` and then Running for so many emulated seconds, logs
-        `metrics` ("NaN" too), sets `tags` on itself and ends as `outcome`: Completed, Failed with
-        `error` (`{"code", "message"}`), or Canceled.
+        its last step, which logs to the pipeline's run and tags it as well. A run is `queued` and
+        then Running for so many emulated seconds, logs `metrics` ("NaN" too), sets `tags` on itself
+        and ends as `outcome`: Completed, Failed with `error` (`{"code", "message"}`), or Canceled.
         """
         return self.rule(
             "training",

@@ -85,8 +85,13 @@ class _Planner:
         steps = tuple(self._step(node, self._id, rule, node is nodes[-1]) for node in nodes)
         # Steps log to the pipeline as well, which is what models of its outputs are traced to.
         whole = rule or _USUAL
-        outcome = "Canceled" if whole.outcome == "Canceled" else "Completed"
-        return replace(plan, steps=steps, outcome=outcome, metrics=_numbers(whole))
+        return replace(
+            plan,
+            steps=steps,
+            outcome="Canceled" if whole.outcome == "Canceled" else "Completed",
+            metrics=_numbers(whole),
+            late_tags=dict(whole.tags),
+        )
 
     def _step(self, node: Node, parent_id: str, whole: Training | None, is_last: bool) -> RunPlan:
         """Plan a step; what is told of the whole job befalls the last step of it."""

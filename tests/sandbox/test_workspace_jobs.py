@@ -419,6 +419,15 @@ def test_what_is_told_of_a_pipeline_befalls_its_last_step(ready, control):
     assert whole["error"]["message"].startswith("Pipeline has some failed steps.")
 
 
+def test_what_is_told_of_a_pipeline_is_logged_by_its_run_as_well(ready, control):
+    control.training(metrics={"auc": 0.9}, tags={"auc": "0.9"})
+    put(ready, pipeline(tags={"team": "churn"}))
+    control.advance(3600)
+    whole, step = control.runs()
+    assert (whole["metrics"], step["metrics"]) == ({"auc": "0.9"}, {"auc": "0.9"})
+    assert (whole["tags"], step["tags"]) == ({"team": "churn", "auc": "0.9"}, {"auc": "0.9"})
+
+
 def test_the_steps_of_a_component_do_what_they_were_told(ready, control):
     control.training(component="train", metrics={"auc": "NaN"}, tags={"t": "1"})
     put(ready, pipeline())

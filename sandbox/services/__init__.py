@@ -1,0 +1,1 @@
+"""Services outside the workspace that a pipeline can be started with, each a server on https."""
