@@ -1,4 +1,4 @@
-"""Event Grid trigger: a dataset monitor found drift."""
+"""Event Grid trigger: a dataset monitor, or a check of one's own, tells of drift."""
 
 import azure.functions as func
 
@@ -9,5 +9,8 @@ bp = func.Blueprint()
 
 @bp.event_grid_trigger(arg_name="event")
 def dataset_drift_detected(event: func.EventGridEvent, context: func.Context) -> None:
-    """React to a DatasetDriftDetected event, of either schema; the binding hands over both."""
+    """React to a DatasetDriftDetected event or to one of a custom topic, of either schema.
+
+    What AML's model monitors (v2) find arrives with the events of their runs.
+    """
     react(event, context)

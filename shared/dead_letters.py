@@ -13,7 +13,15 @@ from enum import StrEnum
 
 from shared import telemetry
 from shared.clock import Clock
-from shared.errors import BudgetSpent, ClaimHeld, Disposition, Failure, SignalboxError
+from shared.errors import (
+    BudgetFull,
+    BudgetSpent,
+    ClaimHeld,
+    Disposition,
+    Failure,
+    SignalboxError,
+    WindowOpen,
+)
 from shared.ids import digest
 from shared.outcomes import EventRef
 from shared.ports import Blobs, Queues, Row, RowChanged, RowExists, Tables, Value
@@ -32,7 +40,7 @@ ATTEMPTS_MAX = 60
 #: The same for failures that nobody foresaw: a bug does not heal by waiting a day.
 UNEXPECTED_ATTEMPTS_MAX = 8
 #: These wait for something known to end; they don't count as attempts that failed.
-_NOT_FAILURES = frozenset({ClaimHeld.code, BudgetSpent.code})
+_NOT_FAILURES = frozenset({ClaimHeld.code, BudgetSpent.code, WindowOpen.code, BudgetFull.code})
 #: A message may be late by this much before the sweep takes it for lost.
 GRACE = timedelta(minutes=2)
 
@@ -99,7 +107,7 @@ class DeadLetters:
 
         Raises: whatever the storage raises; then nothing is promised and the event must stay.
         """
-        letter_id = _id_of(ref.key if ref else body, reaction)
+        letter_id = letter_id_of(ref.key if ref else body, reaction)
         while True:
             known = self.get(letter_id)
             if replayed and known is not None and known.status is LetterStatus.CLOSED:
@@ -149,7 +157,7 @@ class DeadLetters:
     def _wait(self, attempt: int, failure: Failure) -> timedelta:
         if failure.code == BudgetSpent.code:
             return timedelta(0)
-        if failure.code == ClaimHeld.code:
+        if failure.code in _NOT_FAILURES:
             return failure.retry_after or timedelta(0)
         return backoff(attempt, retry_after=failure.retry_after, base=self._retry_base)
 
@@ -187,7 +195,7 @@ class DeadLetters:
 
     def is_open(self, event: str, reaction: str) -> bool:
         """Say whether a reaction of an event may still be replayed; `event` is the event's key."""
-        letter_id = _id_of(event, reaction)
+        letter_id = letter_id_of(event, reaction)
         row = self._tables.get(TABLE, _partition(letter_id), letter_id)
         return row is not None and row.values["status"] != LetterStatus.CLOSED
 
@@ -290,7 +298,8 @@ class DeadLetters:
 _TEXTS = ("reaction", "code", "reason", "hint", "about", "traceparent")
 
 
-def _id_of(event: str, reaction: str) -> str:
+def letter_id_of(event: str, reaction: str) -> str:
+    """Return the id of the letter of an event, by its key, and a reaction."""
     return digest(event, reaction)[:32]
 
 

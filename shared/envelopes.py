@@ -1,4 +1,4 @@
-"""Reads what Event Grid delivers: a body into envelopes, an envelope into an event.
+"""Reads what Event Grid delivers: a body into envelopes, an envelope into events.
 
 What arrives disagrees with the documentation and with itself: two schemas, three casings, versions
 as numbers, an object as a string. All of it is read; what can't be is EventMalformed, whatever it
@@ -11,39 +11,48 @@ import codecs
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, NoReturn, assert_never
+from typing import Any, Literal, assert_never, get_args
 
 from shared.errors import EventMalformed
 from shared.events import (
-    RUN_STATUSES,
-    DatasetDriftDetected,
-    Drift,
+    DriftDetected,
     Event,
-    EventType,
     Model,
     ModelDeployed,
     ModelRegistered,
-    Run,
     RunCompleted,
     RunStatusChanged,
     Service,
     UnknownEvent,
     Workspace,
 )
+from shared.fields import Fields, refuse
+from shared.monitors import find_drift, parse_dataset_drift, parse_own_drift
+from shared.runs import parse_run
 
 #: Event Grid's limit for one event, in bytes.
 MAX_BODY = 1024 * 1024
 #: Real events are four objects deep. What is much deeper is built to break whatever walks it.
 MAX_DEPTH = 64
-NAME_MAX = 255
 #: The earliest time that a table holds. What was never set is earlier, where .NET wrote it.
 TIME_MIN = datetime(1601, 1, 1, tzinfo=UTC)
 
-_STATUSES = {status.lower(): status for status in RUN_STATUSES}
-_KINDS = {f"Microsoft.MachineLearningServices.{kind}".lower(): kind for kind in EventType}
+_AML = "Microsoft.MachineLearningServices."
+#: The types of event that are read, as they arrive in whatever casing.
+Kind = Literal[
+    "ModelRegistered",
+    "ModelDeployed",
+    "RunCompleted",
+    "RunStatusChanged",
+    "DatasetDriftDetected",
+    "Signalbox.DriftDetected",
+]
+_KINDS: Mapping[str, Kind] = {
+    (kind if "." in kind else f"{_AML}{kind}").lower(): kind for kind in get_args(Kind)
+}
 
 # Only the words are matched in any case: for a whole range that costs 8 ms of every cold start.
 _WORKSPACE = re.compile(
@@ -98,7 +107,7 @@ def parse_envelope(raw: Mapping[str, Any]) -> Envelope:
     Raises EventMalformed if it lacks an id, a type, a source or a time, or holds an unusable one.
     """
     ready = _require_json(raw)
-    top = _Fields("the envelope", ready)
+    top = Fields("the envelope", ready)
     schema: Schema = "EventGridSchema"
     type_, source, time = "eventType", "topic", "eventTime"
     if top.get("specversion") is not None:
@@ -109,7 +118,7 @@ def parse_envelope(raw: Mapping[str, Any]) -> Envelope:
     top.require("id", type_, source, time)
     happened = top.time(time)
     if happened < TIME_MIN:
-        _refuse(time, f"is before {TIME_MIN.year}")
+        refuse(time, f"is before {TIME_MIN.year}")
     return Envelope(
         schema=schema,
         id=top.label("id", limit=256),
@@ -122,141 +131,88 @@ def parse_envelope(raw: Mapping[str, Any]) -> Envelope:
     )
 
 
-def parse_event(envelope: Envelope) -> Event | UnknownEvent:
-    """Read the event in an envelope; UnknownEvent for a type that no reaction can be written for.
+def parse_events(envelope: Envelope) -> tuple[Event | UnknownEvent, ...]:
+    """Read the events in an envelope: one, or two where a run's event tells of drift as well.
+
+    The event that arrived comes first. UnknownEvent is of a type that no reaction can be written
+    for.
 
     Raises EventMalformed if its source is no workspace or its data isn't what its type promises.
     """
     kind = _KINDS.get(envelope.type.lower())
     id_, time = envelope.id, envelope.time
     if kind is None:
-        return UnknownEvent(id=id_, type=envelope.type, time=time, source=envelope.source)
+        return (UnknownEvent(id=id_, type=envelope.type, time=time, source=envelope.source),)
+    data = Fields(f"the data of {kind}", envelope.data)
+    if kind == "DatasetDriftDetected" or kind == "Signalbox.DriftDetected":
+        return (_parse_drift(kind, envelope, data),)
     workspace = parse_workspace(envelope.source)
-    if not envelope.data:
-        raise EventMalformed(f"{kind} whose data is no object, or an empty one")
-    data = _Fields(f"the data of {kind}", envelope.data)
+    _require_data(kind, envelope)
     match kind:
-        case EventType.MODEL_REGISTERED:
+        case "ModelRegistered":
             model = _parse_model(data)
-            return ModelRegistered(id=id_, time=time, workspace=workspace, model=model)
-        case EventType.MODEL_DEPLOYED:
+            return (ModelRegistered(id=id_, time=time, workspace=workspace, model=model),)
+        case "ModelDeployed":
             service = _parse_service(data)
-            return ModelDeployed(id=id_, time=time, workspace=workspace, service=service)
-        case EventType.RUN_COMPLETED:
-            run = _parse_run(data, status=data.get("runStatus"))
-            return RunCompleted(id=id_, time=time, workspace=workspace, run=run)
-        case EventType.RUN_STATUS_CHANGED:
-            run = _parse_run(data, status=_changed_status(data, envelope))
-            return RunStatusChanged(id=id_, time=time, workspace=workspace, run=run)
-        case EventType.DATASET_DRIFT_DETECTED:
-            drift = _parse_drift(data)
-            return DatasetDriftDetected(id=id_, time=time, workspace=workspace, drift=drift)
+            return (ModelDeployed(id=id_, time=time, workspace=workspace, service=service),)
+        case "RunCompleted":
+            run = parse_run(data, status=data.get("runStatus"))
+            return _with_drift(RunCompleted(id=id_, time=time, workspace=workspace, run=run))
+        case "RunStatusChanged":
+            run = parse_run(data, status=_changed_status(data, envelope))
+            return _with_drift(RunStatusChanged(id=id_, time=time, workspace=workspace, run=run))
         case _:
             assert_never(kind)
 
 
-def parse_workspace(source: str) -> Workspace:
+def parse_workspace(source: str, *, what: str = "the source") -> Workspace:
     """Read the ARM id of a workspace, whatever the casing of its segments.
 
-    Raises EventMalformed if it is the id of anything else.
+    Raises EventMalformed if it is the id of anything else; `what` is its name in the message.
     """
     found = _WORKSPACE.fullmatch(source)
     if found is None:
-        raise EventMalformed("the source is not the ARM id of a workspace")
+        raise EventMalformed(f"{what} is not the ARM id of a workspace")
     return Workspace(**found.groupdict())
 
 
-class _Fields:
-    """The members of an object, found by name in whatever casing they arrived."""
-
-    def __init__(self, where: str, members: Mapping[str, Any]) -> None:
-        self._where = where
-        self._members = {str(key).lower(): value for key, value in members.items()}
-        self._present = [key for key, value in members.items() if value is not None]
-
-    def get(self, key: str) -> Any:
-        return self._members.get(key.lower())
-
-    def require(self, *keys: str) -> None:
-        missing = [key for key in keys if self.get(key) is None]
-        if missing:
-            raise EventMalformed(
-                f"{self._where} has no {', '.join(missing)}; it has {_listed(self._present)}"
-            )
-
-    def name(self, key: str, *, limit: int = NAME_MAX, forbidden: str = "") -> str:
-        self.require(key)
-        return _name(self.get(key), key, limit=limit, forbidden=forbidden)
-
-    def name_or_empty(self, key: str, *, limit: int = NAME_MAX) -> str:
-        return "" if self.get(key) in (None, "") else self.name(key, limit=limit)
-
-    def label(self, key: str, *, limit: int = NAME_MAX, forbidden: str = "") -> str:
-        """Return a name that may also have arrived as a whole number."""
-        self.require(key)
-        value = self.get(key)
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)
-        if isinstance(value, int) and not isinstance(value, bool):
-            value = _json_text(value)
-        return _name(value, key, limit=limit, forbidden=forbidden)
-
-    def texts(self, key: str) -> dict[str, str]:
-        value = self.get(key)
-        if value is None:
-            return {}
-        if not isinstance(value, Mapping):
-            _refuse(key, "is not an object")
-        return {
-            str(name): item if isinstance(item, str) else _json_text(item)
-            for name, item in value.items()
-        }
-
-    def number(self, key: str) -> float:
-        self.require(key)
-        value = self.get(key)
-        try:
-            number = math.nan if isinstance(value, bool) else float(value)
-        except (TypeError, ValueError, OverflowError):
-            number = math.nan
-        if not math.isfinite(number):
-            _refuse(key, "is not a finite number")
-        return number
-
-    def time(self, key: str) -> datetime:
-        text = self.name(key, limit=64)
-        try:
-            time = datetime.fromisoformat(text.upper())
-            return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
-        except (ValueError, OverflowError):
-            _refuse(key, "is not a time in ISO 8601")
-
-    def time_or_none(self, key: str) -> datetime | None:
-        return None if self.get(key) in (None, "") else self.time(key)
+def _with_drift(event: RunCompleted | RunStatusChanged) -> tuple[Event, ...]:
+    drift = find_drift(event)
+    return (event,) if drift is None else (event, drift)
 
 
-def _name(value: object, key: str, *, limit: int = NAME_MAX, forbidden: str = "") -> str:
-    if not isinstance(value, str):
-        _refuse(key, "is not a string")
-    if not value.strip():
-        _refuse(key, "is empty")
-    if len(value) > limit:
-        _refuse(key, f"has {len(value):,} characters; {limit:,} are allowed")
-    # Names end up in logs, pages and messages: nothing in them may move a cursor or hide text.
-    # U+FFFD stands for what was no text, and so for any number of different names.
-    if not value.isprintable() or "\ufffd" in value:
-        _refuse(key, "holds a character that can't be printed")
-    for character in forbidden:
-        if character in value:
-            _refuse(key, f"holds a {character!r}")
-    return value
+def _parse_drift(
+    kind: Literal["DatasetDriftDetected", "Signalbox.DriftDetected"],
+    envelope: Envelope,
+    data: Fields,
+) -> DriftDetected:
+    workspace = _workspace_of(envelope, data)
+    _require_data(kind, envelope)
+    if kind == "DatasetDriftDetected":
+        id_, drift = parse_dataset_drift(data, envelope.id)
+    else:
+        id_, drift = envelope.id, parse_own_drift(data, envelope.id)
+    return DriftDetected(id=id_, time=envelope.time, workspace=workspace, drift=drift)
 
 
-def _refuse(key: str, why: str) -> NoReturn:
-    raise EventMalformed(f"{key} {why}") from None
+def _workspace_of(envelope: Envelope, data: Fields) -> Workspace:
+    """Return the workspace that an event is about: its source, or what a custom topic's names."""
+    if _WORKSPACE.fullmatch(envelope.source) is None:
+        for key in ("workspace", "workspaceId"):
+            if data.get(key) is not None:
+                return parse_workspace(data.name(key, limit=1000), what=f"{key} in the data")
+        raise EventMalformed(
+            "the source is not the ARM id of a workspace, and the data has no workspace"
+        )
+    return parse_workspace(envelope.source)
 
 
-def _parse_model(data: _Fields) -> Model:
+def _require_data(kind: str, envelope: Envelope) -> None:
+    if not envelope.data:
+        raise EventMalformed(f"{kind} whose data is no object, or an empty one")
+
+
+def _parse_model(data: Fields) -> Model:
     # A colon would make `name:version` tell two models as one, and AML allows none.
     return Model(
         name=data.name("modelName", forbidden="/:"),
@@ -266,7 +222,7 @@ def _parse_model(data: _Fields) -> Model:
     )
 
 
-def _parse_service(data: _Fields) -> Service:
+def _parse_service(data: Fields) -> Service:
     models = data.name_or_empty("modelIds", limit=MAX_BODY)
     return Service(
         name=data.name("serviceName"),
@@ -277,39 +233,13 @@ def _parse_service(data: _Fields) -> Service:
     )
 
 
-def _parse_run(data: _Fields, *, status: object) -> Run:
-    arrived = "" if status is None else _name(status, "runStatus", forbidden="/:")
-    return Run(
-        id=data.name("runId", forbidden="/"),
-        type=data.name_or_empty("runType"),
-        status=_STATUSES.get(arrived.lower(), arrived),
-        experiment_id=data.name_or_empty("experimentId"),
-        experiment_name=data.name_or_empty("experimentName"),
-        tags=data.texts("runTags"),
-        properties=data.texts("runProperties"),
-    )
-
-
-def _changed_status(data: _Fields, envelope: Envelope) -> object:
+def _changed_status(data: Fields, envelope: Envelope) -> object:
     status = data.get("runStatus")
     if status is None:  # the documentation's own sample has it beside the data
-        status = _Fields("the envelope", envelope.raw).get("runStatus")
+        status = Fields("the envelope", envelope.raw).get("runStatus")
     if status is None:
         data.require("runStatus")
     return status
-
-
-def _parse_drift(data: _Fields) -> Drift:
-    return Drift(
-        monitor_id=data.name("dataDriftId"),
-        monitor_name=data.name_or_empty("dataDriftName"),
-        run_id=data.name("runId", forbidden="/"),
-        base_dataset_id=data.name_or_empty("baseDatasetId"),
-        target_dataset_id=data.name_or_empty("targetDatasetId"),
-        coefficient=data.number("driftCoefficient"),
-        window_start=data.time_or_none("startTime"),
-        window_end=data.time_or_none("endTime"),
-    )
 
 
 def _decode(body: str | bytes, *, limit: int) -> str:
@@ -391,14 +321,3 @@ def _object_of(value: object) -> Mapping[str, Any]:
         except EventMalformed:
             return {}  # plain text is legal data, but never of an event that is read further
     return value if isinstance(value, Mapping) else {}
-
-
-def _json_text(value: object) -> str:
-    """Write a value as the string that it would have been, had it been written as one."""
-    return "" if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def _listed(keys: Sequence[object]) -> str:
-    """Name keys for a message: printable, cut short, and not too many."""
-    shown = ", ".join(ascii(str(key)[:40])[1:-1] for key in keys[:12]) or "nothing"
-    return f"{shown} and {len(keys) - 12} more" if len(keys) > 12 else shown

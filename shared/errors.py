@@ -16,6 +16,7 @@ class Disposition(StrEnum):
 
     RETRY = "retry"  #: Waiting can help: bury it and replay it later.
     PARK = "park"  #: Only a person can help: keep it until somebody decides.
+    ASK = "ask"  #: Only a person's yes is missing: keep it until it is given.
     IGNORE = "ignore"  #: There is nothing to do: record it and go on.
 
 
@@ -96,6 +97,97 @@ class ModelAbsent(SignalboxError):
     """The event tells of a model that can't be read yet."""
 
     code = "deploy.model_absent"
+    disposition = Disposition.RETRY
+
+
+class ApprovalMissing(SignalboxError):
+    """A retraining waits for a person to approve it."""
+
+    code = "retrain.approval"
+    disposition = Disposition.ASK
+    default_hint = "Run `python manage.py loops approve` or `reject`."
+
+
+class WindowOpen(SignalboxError):
+    """The monitor's run has not ended: its other signals are still to come."""
+
+    code = "retrain.window_open"
+    disposition = Disposition.RETRY
+
+
+class BudgetFull(SignalboxError):
+    """The reaction has as many runs as its policy lets it have."""
+
+    code = "retrain.budget"
+    disposition = Disposition.RETRY
+
+
+class JobInvalid(SignalboxError):
+    """A job's YAML is none that AML takes, or needs files that only a laptop has."""
+
+    code = "retrain.job_invalid"
+    default_hint = "Run `python manage.py check`, mend the file and deploy the app."
+
+
+class TargetUnreachable(SignalboxError):
+    """What was to be started did not answer, or answered with a server error."""
+
+    code = "target.unreachable"
+    disposition = Disposition.RETRY
+
+
+class TargetThrottled(SignalboxError):
+    """What was to be started asked for fewer requests."""
+
+    code = "target.throttled"
+    disposition = Disposition.RETRY
+
+
+class TargetDenied(SignalboxError):
+    """The app's identity, or its token, may not start this."""
+
+    code = "target.denied"
+    default_hint = "See docs/retraining.md for what the target wants, then replay the letter."
+
+
+class TargetAbsent(SignalboxError):
+    """There is no such pipeline, component, experiment, endpoint, workflow or setting."""
+
+    code = "target.absent"
+    default_hint = "Make it, or mend `target:` in the reaction, then replay the letter."
+
+
+class TargetRefused(SignalboxError):
+    """The target understood the request and refused it."""
+
+    code = "target.refused"
+
+
+class MetricMissing(SignalboxError):
+    """A model can't be compared: a metric is missing, of it or of the one that serves."""
+
+    code = "better.metric_missing"
+    default_hint = "Log the metric in the run, or tag the model with it, then replay the letter."
+
+
+class MetricAwaited(SignalboxError):
+    """A model can't be compared yet: the run that is to log the metric has not ended."""
+
+    code = "better.metric_awaited"
+    disposition = Disposition.RETRY
+
+
+class NotBetter(SignalboxError):
+    """A model is not better than the one that serves, or not by as much as is wanted."""
+
+    code = "better.no"
+    disposition = Disposition.IGNORE
+
+
+class RunAbsent(SignalboxError):
+    """The event tells of a run that can't be read."""
+
+    code = "run.absent"
     disposition = Disposition.RETRY
 
 

@@ -10,13 +10,16 @@ from shared.ids import digest
 
 
 class EventType(StrEnum):
-    """The kinds of event that reactions can be written for, as Event Grid names them."""
+    """The kinds of event that reactions can be written for.
+
+    The names are Event Grid's, but for DriftDetected, which is made of three kinds that arrive.
+    """
 
     MODEL_REGISTERED = "ModelRegistered"
     MODEL_DEPLOYED = "ModelDeployed"
     RUN_COMPLETED = "RunCompleted"
     RUN_STATUS_CHANGED = "RunStatusChanged"
-    DATASET_DRIFT_DETECTED = "DatasetDriftDetected"
+    DRIFT_DETECTED = "DriftDetected"
 
 
 #: The statuses of a run, in the casing in which events tell them here, whichever arrived.
@@ -82,9 +85,16 @@ class Service:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """An AML run. `status` is "" where the event does not tell it."""
+    """An AML run. `status` is "" where the event does not tell it.
+
+    `root_id` is the run that was submitted, of which a step is a part: its own id for a run that
+    is no step. `step` is the component or module that a step runs, "" where it is not told.
+    """
 
     id: str
+    root_id: str
+    is_root: bool = True
+    step: str = ""
     type: str = ""
     status: str = ""
     experiment_id: str = ""
@@ -93,18 +103,60 @@ class Run:
     properties: Mapping[str, str] = field(default_factory=dict)
 
 
+class DriftState(StrEnum):
+    """What a monitor found in one window, for one signal."""
+
+    BREACH = "breach"  #: A metric is on the wrong side of its threshold.
+    RECOVERED = "recovered"  #: Everything was measured, and nothing is.
+    BROKEN = "broken"  #: The monitor failed, or had no data: nothing was measured.
+
+
+class DriftSource(StrEnum):
+    """Where a drift was told of."""
+
+    MODEL_MONITOR = "model_monitor"  #: AML's model monitoring (v2), through a run's tag.
+    DATASET_MONITOR = "dataset_monitor"  #: A dataset monitor (SDK v1), or its event's shape.
+    CUSTOM = "custom"  #: An event of one's own, on a custom topic.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One measure of a signal, held against its threshold.
+
+    `feature` is the feature or group that was measured, "" for the whole. `effect` is how far the
+    value is beyond the threshold on the wrong side, as a share of the threshold: 0.5 is half as
+    much again; None where there is no threshold, or one of 0.
+    """
+
+    name: str
+    value: float
+    threshold: float | None = None
+    feature: str = ""
+    breached: bool = True
+    effect: float | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drift:
-    """A drift that a dataset monitor (SDK v1) measured. The coefficient is from 0 to 1."""
+    """What a monitor found in one window for one signal; `metrics` are those that it told.
 
-    monitor_id: str
-    monitor_name: str
-    run_id: str
-    base_dataset_id: str
-    target_dataset_id: str
-    coefficient: float
+    `window` is what all signals of the window share: the monitor's run. `run_id` is the run that
+    told of it, "" if none did. `detail` says why a monitor is broken, or what was odd.
+    """
+
+    monitor: str
+    signal: str
+    state: DriftState
+    source: DriftSource
+    window: str
     window_start: datetime | None = None
     window_end: datetime | None = None
+    run_id: str = ""
+    metrics: tuple[Metric, ...] = ()
+    features: tuple[str, ...] = ()  #: Those that breach, each once.
+    baseline: str = ""  #: The dataset that was compared with, where the event names it.
+    target: str = ""  #: The dataset that was measured, where the event names it.
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,16 +232,20 @@ class RunStatusChanged(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DatasetDriftDetected(Event):
-    """A dataset monitor (SDK v1) found drift."""
+class DriftDetected(Event):
+    """A monitor measured a signal: it found drift, or none, or could not measure.
 
-    type: ClassVar[EventType] = EventType.DATASET_DRIFT_DETECTED
+    Whatever tells of one signal in one window of a model monitor is one event: its `id` is the
+    run's, so that the run's several events are one.
+    """
+
+    type: ClassVar[EventType] = EventType.DRIFT_DETECTED
     drift: Drift
 
     @property
     def about(self) -> str:
-        """The monitor's run."""
-        return self.drift.run_id
+        """The monitor, its window and the signal."""
+        return f"{self.drift.monitor}:{self.drift.window}:{self.drift.signal}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,7 +266,7 @@ EVENT_CLASSES: Mapping[EventType, type[Event]] = {
         ModelDeployed,
         RunCompleted,
         RunStatusChanged,
-        DatasetDriftDetected,
+        DriftDetected,
     )
 }
 
@@ -232,4 +288,4 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, datetime):
         return value.isoformat()
-    return value
+    return str(value) if isinstance(value, StrEnum) else value

@@ -3,6 +3,10 @@
 import hashlib
 import re
 
+#: The tag, parameter or field that ties what a retraining has made to it: its value is what
+#: `parse_reference` of shared/loops/model.py takes.
+REFERENCE = "signalbox_retraining"
+
 #: Names of online endpoints and deployments: 3 to 32 characters, a letter first, letters, digits
 #: and single dashes, no dash last. Deployment names are kept in lower case, because the SDK
 #: lower-cases them in traffic maps.

@@ -19,18 +19,27 @@ class OutcomeStatus(StrEnum):
 
     DONE = "done"
     SKIPPED = "skipped"
-    WAITING = "waiting"  #: For a rollout to end, or for a letter to be replayed.
+    WAITING = "waiting"  #: For long work to end, for a letter to be replayed, or for a person.
     FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of one step of a reaction; `code` is an error's, `rollout` what it started."""
+    """What came of one step of a reaction; `code` is an error's.
+
+    `rollout` and `retraining` are the ids of long work that it started.
+    """
 
     status: OutcomeStatus
     detail: str = ""
     code: str = ""
     rollout: str = ""
+    retraining: str = ""
+
+    @property
+    def work(self) -> str:
+        """The id of the long work that it started, "" if it started none."""
+        return self.rollout or self.retraining
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,13 +80,13 @@ def outcome_from(values: Mapping[str, Any]) -> Outcome:
 
 
 def merge_news(known: Mapping[str, Outcome], news: Mapping[str, Outcome]) -> dict[str, Outcome]:
-    """Return what is known with the news; that a rollout began never hides how it ended."""
+    """Return what is known with the news; that long work began never hides how it ended."""
     merged = dict(known)
     for name, outcome in news.items():
-        has_begun = outcome.rollout and outcome.status is OutcomeStatus.WAITING
+        has_begun = outcome.work and outcome.status is OutcomeStatus.WAITING
         before = known.get(name)
-        # A rollout can be quicker than the event that began it is recorded.
-        if not has_begun or before is None or before.rollout != outcome.rollout:
+        # Work can be quicker than the event that began it is recorded.
+        if not has_begun or before is None or before.work != outcome.work:
             merged[name] = outcome
     return merged
 
@@ -90,7 +99,7 @@ def merge_hearsay(known: Mapping[str, Outcome], heard: Mapping[str, Outcome]) ->
         was_waiting = (
             before is not None
             and before.status is OutcomeStatus.WAITING
-            and not before.rollout
+            and not before.work
             and outcome.code != ClaimHeld.code
         )
         if before is None or was_waiting:

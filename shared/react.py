@@ -1,8 +1,8 @@
-"""React to an event: parse, match, run each matched reaction, bury what fails, record it all."""
+"""React to what arrives: parse, match, run each matched reaction, bury what fails, record it."""
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,12 +10,19 @@ from typing import Any
 from shared import telemetry
 from shared.clock import Clock
 from shared.dead_letters import DeadLetters, Letter, LetterStatus
-from shared.envelopes import MAX_BODY, parse_envelope, parse_event, read_body
-from shared.errors import EventMalformed, Failure, ReactionGone, WorkspaceForeign, failure_of
+from shared.envelopes import MAX_BODY, Envelope, parse_envelope, parse_events, read_body
+from shared.errors import (
+    Disposition,
+    EventMalformed,
+    Failure,
+    ReactionGone,
+    WorkspaceForeign,
+    failure_of,
+)
 from shared.events import Event, UnknownEvent, as_data
 from shared.outcomes import WHOLE, EventRef, Outcome, OutcomeStatus, ref_of
 from shared.reactions.match import Failed, Match, Matched, accepts, match, match_one
-from shared.reactions.model import Reactions
+from shared.reactions.model import Reaction, Reactions
 from shared.records import Records
 from shared.steps import Run, Steps, outcome_of
 
@@ -38,7 +45,10 @@ class React:
         dead_letters: DeadLetters,
         clock: Clock,
         budget: timedelta,
+        follow: Callable[[Event], None] = lambda _: None,
     ) -> None:
+        """`follow` is told of every event of a listed workspace, before its reactions."""
+        self._follow = follow
         self._reactions = reactions
         self._steps = steps
         self._records = records
@@ -63,40 +73,48 @@ class React:
             self.react(raw)
 
     def react(self, raw: Mapping[str, Any]) -> None:
-        """React to one envelope. When this returns, the event's fate is on record.
+        """React to one envelope. When this returns, the fate of each event in it is on record.
 
-        Raises: whatever the storage raises, so that the event stays where it came from.
+        Raises: whatever the storage raises, so that the envelope stays where it came from; what
+        was done by then is not done again.
         """
         deadline = self._clock.now() + self._budget
-        with telemetry.span(telemetry.SPAN_REACT) as span:
-            try:
-                envelope = parse_envelope(raw)
-                event = parse_event(envelope)
-            except EventMalformed as error:
+        try:
+            envelope = parse_envelope(raw)
+            events = parse_events(envelope)
+        except EventMalformed as error:
+            with telemetry.span(telemetry.SPAN_REACT):
                 self._dead_letters.bury(json.dumps(raw), failure_of(error))
-                return
-            ref = ref_of(event)
-            span.set_attribute(telemetry.ATTR_EVENT_TYPE, ref.type)
-            span.set_attribute(telemetry.ATTR_EVENT_KEY, ref.key)
-            if isinstance(event, UnknownEvent):
-                skipped = _skipped("no reaction can be written for this type", "event.unknown")
-                self._record(ref, Run(news={WHOLE: skipped}))
-                return
-            if not accepts(self._reactions, event.workspace):
-                skipped = _skipped("reactions.yaml does not list it", WorkspaceForeign.code)
-                self._record(ref, Run(news={WHOLE: skipped}))
-                return
-            total = Run()
-            for result in match(self._reactions, event):
-                run = self._run(result, event, ref, deadline)
-                if run.failure is not None:
-                    body = json.dumps(envelope.raw, ensure_ascii=False)
-                    self._bury(run, run.failure, body, result.reaction.name, ref)
-                total.news |= run.news
-                total.hearsay |= run.hearsay
-            if not total.news and not total.hearsay:
-                total.news[WHOLE] = _skipped("no reaction is for this type of event")
-            self._record(ref, total)
+            return
+        for event in events:
+            with telemetry.span(telemetry.SPAN_REACT) as span:
+                ref = ref_of(event)
+                span.set_attribute(telemetry.ATTR_EVENT_TYPE, ref.type)
+                span.set_attribute(telemetry.ATTR_EVENT_KEY, ref.key)
+                self._record(ref, self._react_to(event, ref, envelope, deadline))
+
+    def _react_to(
+        self, event: Event | UnknownEvent, ref: EventRef, envelope: Envelope, deadline: datetime
+    ) -> Run:
+        """Run the event's reactions and bury what fails; return what came of all of them."""
+        if isinstance(event, UnknownEvent):
+            skipped = _skipped("no reaction can be written for this type", "event.unknown")
+            return Run(news={WHOLE: skipped})
+        if not accepts(self._reactions, event.workspace):
+            skipped = _skipped("reactions.yaml does not list it", WorkspaceForeign.code)
+            return Run(news={WHOLE: skipped})
+        self._follow(event)
+        total = Run()
+        for result in match(self._reactions, event):
+            run = self._run(result, event, ref, deadline)
+            if run.failure is not None:
+                body = json.dumps(envelope.raw, ensure_ascii=False)
+                self._bury(run, run.failure, body, result.reaction.name, ref)
+            total.news |= run.news
+            total.hearsay |= run.hearsay
+        if not total.news and not total.hearsay:
+            total.news[WHOLE] = _skipped("no reaction is for this type of event")
+        return total
 
     def _run(self, result: Match, event: Event, ref: EventRef, deadline: datetime) -> Run:
         if isinstance(result, Matched):
@@ -123,19 +141,21 @@ class React:
 
     def _replay_reaction(self, letter: Letter) -> None:
         try:
-            event = parse_event(parse_envelope(read_body(letter.body, limit=MAX_KEPT)[0]))
+            events = parse_events(parse_envelope(read_body(letter.body, limit=MAX_KEPT)[0]))
         except EventMalformed as error:  # its blob is gone, or an older version was less strict
             self._dead_letters.park(letter, failure_of(error))
             return
+        reaction = self._reactions.get(letter.reaction)
+        event = _event_of(letter, events, reaction)
         assert isinstance(event, Event)  # no other kind ever matched a reaction
         ref = ref_of(event)
-        reaction = self._reactions.get(letter.reaction)
         if (
             reaction is None
             or not reaction.enabled
+            or reaction.on is not event.type
             or not accepts(self._reactions, event.workspace)
         ):
-            gone = ReactionGone(f"{letter.reaction!r} is not, or no longer, for this workspace")
+            gone = ReactionGone(f"{letter.reaction!r} is not, or no longer, for such an event here")
             run = Run(failure=failure_of(gone))
         else:
             deadline = self._clock.now() + self._budget
@@ -151,7 +171,7 @@ class React:
     def _replay_whole(self, letter: Letter) -> None:
         try:
             for raw in read_body(letter.body, limit=MAX_KEPT):
-                parse_event(parse_envelope(raw))
+                parse_events(parse_envelope(raw))
         except EventMalformed as error:
             self._dead_letters.bury(letter.body, failure_of(error), replayed=True)
             return
@@ -178,9 +198,9 @@ class React:
             letter.status,
             extra={"letter": letter.id, "reaction": reaction, "code": letter.code},
         )
-        if letter.status is not LetterStatus.WAITING:
+        if letter.status is not LetterStatus.WAITING and failure.disposition is not Disposition.ASK:
             for name, outcome in run.news.items():
-                if outcome.status is OutcomeStatus.WAITING and not outcome.rollout:
+                if outcome.status is OutcomeStatus.WAITING and not outcome.work:
                     run.news[name] = replace(outcome, status=OutcomeStatus.FAILED)
 
     def _record(self, ref: EventRef, run: Run, *, delivery: bool = True) -> None:
@@ -196,3 +216,18 @@ class React:
 
 def _skipped(detail: str, code: str = "") -> Outcome:
     return Outcome(status=OutcomeStatus.SKIPPED, detail=detail, code=code)
+
+
+def _event_of(
+    letter: Letter, events: Sequence[Event | UnknownEvent], reaction: Reaction | None
+) -> Event | UnknownEvent:
+    """Return the event of an envelope that a letter is about, by its type.
+
+    What the letter says of it holds also where its reaction is gone, or is for others by now.
+    """
+    types = (letter.about.partition(" ")[0], "" if reaction is None else str(reaction.on))
+    for wanted in types:
+        for event in events:
+            if str(event.type) == wanted:
+                return event
+    return events[0]

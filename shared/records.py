@@ -53,17 +53,26 @@ class Records:
     ) -> None:
         """Record what came of an event: one request the first time, three when there is a row.
 
-        `hearsay` is what another worker did or is doing: it fills gaps, and never hides what that
-        worker, or a rollout that it started, has recorded. `delivery` says whether the event
-        arrived (again); else the news is of an earlier arrival.
+        News of an earlier arrival finds a row nearly always, and takes two. `hearsay` is what
+        another worker did or is doing: it fills gaps, and never hides what that worker, or a
+        rollout that it started, has recorded. `delivery` says whether the event arrived (again);
+        else the news is of an earlier arrival.
         """
-        partition, row_key = _address(ref)
         heard = hearsay or {}
+        first = _values(ref, int(delivery), {**heard, **news})
+        if delivery and self._insert(ref, first):
+            return
+        # Retention may take the row meanwhile: what is left of so old an event is this news.
+        while not (self._merge(ref, news, heard, delivery) or self._insert(ref, first)):
+            pass
+
+    def _insert(self, ref: EventRef, values: Mapping[str, Value]) -> bool:
+        """Add the event's row; say False where there is one."""
         try:
-            values = _values(ref, int(delivery), {**heard, **news})
-            self._tables.insert(TABLE, partition, row_key, values)
+            self._tables.insert(TABLE, *_address(ref), values)
         except RowExists:
-            self._merge(ref, news, heard, delivery)
+            return False
+        return True
 
     def _merge(
         self,
@@ -71,7 +80,8 @@ class Records:
         news: Mapping[str, Outcome],
         heard: Mapping[str, Outcome],
         delivery: bool,
-    ) -> None:
+    ) -> bool:
+        """Merge what came of the event into its row; say False where there is none."""
         partition, row_key = _address(ref)
         while (row := self._tables.get(TABLE, partition, row_key)) is not None:
             known = _record_from(row)
@@ -81,9 +91,8 @@ class Records:
                 self._tables.replace(TABLE, partition, row_key, values, etag=row.etag)
             except RowChanged:
                 continue
-            return
-        # Retention took the row meanwhile: what is left of so old an event is this news.
-        self.add(ref, news, hearsay=heard, delivery=delivery)
+            return True
+        return False
 
     def get(self, ref: EventRef) -> Record | None:
         """Return the record of an event, or None."""

@@ -128,7 +128,7 @@ def _log(failure: Failure, error: Exception, name: str, ref: EventRef) -> None:
 
 def outcome_of(failure: Failure) -> Outcome:
     """Return the outcome of a step that failed and has a letter."""
-    waits = failure.disposition is Disposition.RETRY
+    waits = failure.disposition in (Disposition.RETRY, Disposition.ASK)
     return Outcome(
         status=OutcomeStatus.WAITING if waits else OutcomeStatus.FAILED,
         detail=failure.reason,

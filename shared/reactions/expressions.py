@@ -214,7 +214,7 @@ def _syntax(text: str, error: exceptions.JMESPathError) -> ExpressionSyntax:
         return ExpressionSyntax("a quote is not closed", offset, f"It begins at {cut(token)}")
     hint = _WORD_HINTS.get(token, "")
     if error.token_type == "NUMBER":
-        hint = "Numbers go in backticks: drift.coefficient > `0.3`."
+        hint = "Numbers go in backticks: drift.metrics[0].value > `0.3`."
     if not token:
         return ExpressionSyntax("the expression ends too early", len(text))
     return ExpressionSyntax(f"unexpected `{cut(token)}`", offset, hint)

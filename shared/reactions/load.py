@@ -1,7 +1,8 @@
 """Load a reactions file: every mistake in it is found at once, with its place and what is right."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from shared.events import Workspace
@@ -43,12 +44,14 @@ def load_reactions(
     settings: Mapping[str, str],
     strict_settings: bool = True,
     has_file: Callable[[str], bool] = lambda _: True,
+    find_job_faults: Callable[[str, Collection[str]], tuple[str, ...]] = lambda *_: (),
 ) -> Reactions:
     """Load the text of a reactions file; `source` is what messages call it.
 
     `settings` is what `%NAME%` stands for. Without `strict_settings` one that is not set is a
     warning and its workspace is left out, which is for checking where the settings are not.
-    `has_file` says whether the app has a file that a value names.
+    `has_file` says whether the app has a file that a value names, `find_job_faults` what is wrong
+    with the file of a job.
 
     Raises: ReactionsInvalid, with every finding.
     """
@@ -57,7 +60,8 @@ def load_reactions(
         syntax = (finding_at(fault.mark, fault.message, fault.hint) for fault in faults)
         raise ReactionsInvalid(source, _in_order(syntax))
     report = Report(document)
-    loaded = _Loader(report, actions, settings, strict_settings, has_file).load(document.value)
+    context = LoadContext(frozenset(), has_file, find_job_faults=find_job_faults)
+    loaded = _Loader(report, actions, settings, strict_settings, context).load(document.value)
     findings = _in_order(report.findings)
     if loaded is None or any(item.severity is Severity.ERROR for item in findings):
         raise ReactionsInvalid(source, findings)
@@ -82,13 +86,13 @@ class _Loader:
         actions: Mapping[str, type[Params]],
         settings: Mapping[str, str],
         strict_settings: bool,
-        has_file: Callable[[str], bool],
+        context: LoadContext,
     ) -> None:
         self._report = report
         self._actions = actions
         self._settings = settings
         self._strict_settings = strict_settings
-        self._has_file = has_file
+        self._context = context
 
     def load(self, data: Any) -> Reactions | None:
         """Return what the file holds, as far as it can be read."""
@@ -102,7 +106,7 @@ class _Loader:
         self._check_version(data)
         workspaces = self._workspaces(self._list(data, "workspaces", required=True))
         channels = self._channels(self._list(data, "channels", required=False))
-        context = LoadContext(frozenset(channels), self._has_file)
+        context = replace(self._context, channels=frozenset(channels))
         reactions = self._reactions(self._list(data, "reactions", required=True), context)
         self._warn_of_unused(channels, context.named)
         return Reactions(workspaces=workspaces, channels=channels, reactions=reactions)

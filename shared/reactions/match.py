@@ -6,6 +6,7 @@ from typing import Any
 
 from shared.errors import ExpressionFailed
 from shared.events import Event, Workspace, as_data
+from shared.monitors import tells_of_breach
 from shared.reactions.model import Reaction, Reactions
 
 
@@ -34,6 +35,11 @@ class Failed:
 
 Match = Matched | Unmatched | Failed
 
+_IS_BREACH = (
+    "a monitor found a breach in this run; reactions `on: DriftDetected` are for that, and this "
+    "one has no `breaches: true`"
+)
+
 
 def match(reactions: Reactions, event: Event) -> tuple[Match, ...]:
     """Say of each enabled reaction for this type of event whether the event sets it off."""
@@ -46,6 +52,8 @@ def match(reactions: Reactions, event: Event) -> tuple[Match, ...]:
 
 def match_one(reaction: Reaction, data: Mapping[str, Any]) -> Match:
     """Say of one reaction whether the event, as data, sets it off."""
+    if not reaction.breaches and "run" in data and tells_of_breach(data["run"]["tags"]):
+        return Unmatched(reaction=reaction, why=_IS_BREACH)
     try:
         if reaction.when is None or reaction.when.holds(data):
             return Matched(reaction=reaction)

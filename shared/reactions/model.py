@@ -1,6 +1,6 @@
 """What a reactions file holds once it is loaded, and what is found wrong with one."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
@@ -65,9 +65,11 @@ class Params(Values):
     """The base of every action's values, as they stand under the action in a reaction.
 
     `events` are the types of event that the action can be done for; empty means every type.
+    `is_single` says whether a reaction may do it once only.
     """
 
     events: ClassVar[frozenset[EventType]] = frozenset()
+    is_single: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +77,17 @@ class LoadContext:
     """What values are held against while a file is loaded, through pydantic's context.
 
     `channels` are those that it declares; `named` collects those that values name, so that unused
-    ones can be told. `has_file` says whether the app has a file of this path.
+    ones can be told. `has_file` says whether the app has a file of this path. `on` is the type of
+    event that the reaction is for, None where that is not known. `find_job_faults` says what is
+    wrong with the file of a job that gets inputs of these names; `inputs` are those of the step.
     """
 
     channels: frozenset[str]
     has_file: Callable[[str], bool] = lambda _: True
     named: set[str] = field(default_factory=set)
+    on: EventType | None = None
+    find_job_faults: Callable[[str, Collection[str]], tuple[str, ...]] = lambda *_: ()
+    inputs: tuple[str, ...] = ()
 
 
 def _check_channel(name: str, info: ValidationInfo) -> str:
@@ -94,6 +101,17 @@ def _check_channel(name: str, info: ValidationInfo) -> str:
 def _check_file(path: str, info: ValidationInfo) -> str:
     if path and isinstance(info.context, LoadContext) and not info.context.has_file(path):
         raise PydanticCustomError("file_missing", "the app has no such file")
+    return path
+
+
+def check_job(path: str, info: ValidationInfo) -> str:
+    """Hold the file of a job against what jobs are, where the context knows that."""
+    context = info.context
+    faults = (
+        context.find_job_faults(path, context.inputs) if isinstance(context, LoadContext) else ()
+    )
+    if faults:
+        raise PydanticCustomError("job_invalid", "no job", {"faults": faults})
     return path
 
 
@@ -128,6 +146,8 @@ class Reaction:
     description: str = ""
     enabled: bool = True
     when: Expression | None = None
+    #: Whether it is also set off by runs in which a monitor found a breach.
+    breaches: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -29,8 +29,10 @@ def find_param_faults(
     action: str, raw: Mapping[str, Any], params: type[Params], context: LoadContext
 ) -> tuple[ParamFault, ...]:
     """Return what is wrong with values as written; what an expression decides is left open."""
+    inputs = raw.get("inputs")
+    names = tuple(inputs) if isinstance(inputs, Mapping) else ()
     try:
-        params.model_validate(raw, context=context)
+        params.model_validate(raw, context=replace(context, inputs=names))
     except ValidationError as error:
         open_paths = tuple(_templated(raw, ()))
         return tuple(
@@ -115,8 +117,9 @@ def _explain(
     for details in error.errors(include_url=False):
         by_path.setdefault(_real_path(details, raw), []).append(details)
     return tuple(
-        _explain_one(path, details, action, params, tuple(channels))
+        fault
         for path, details in by_path.items()
+        for fault in _explain_at(path, details, action, params, tuple(channels))
     )
 
 
@@ -142,6 +145,21 @@ def _child(value: Any, part: str | int) -> Any:
     if isinstance(value, list) and isinstance(part, int) and part < len(value):
         return value[part]
     return _NOWHERE
+
+
+def _explain_at(
+    path: Path,
+    errors: list[ErrorDetails],
+    action: str,
+    params: type[Params],
+    channels: tuple[str, ...],
+) -> Iterator[ParamFault]:
+    """Yield one fault for a place; but every fault of a job's file, for these are of the file."""
+    if errors[0]["type"] != "job_invalid":
+        yield _explain_one(path, errors, action, params, channels)
+        return
+    for told in errors[0].get("ctx", {}).get("faults", ()):
+        yield ParamFault(path, f"{errors[0]['input']} can't be run: {told}")
 
 
 def _explain_one(

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from shared.events import EventType
@@ -15,6 +16,8 @@ from shared.reactions.shapes import ExpressionFault, find_condition_faults, find
 from shared.reactions.wording import cut, found, kind_of, suggest
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+#: The events of runs, for which a reaction may have `breaches:`.
+_OF_RUNS = (EventType.RUN_COMPLETED, EventType.RUN_STATUS_CHANGED)
 
 
 class ReactionReader:
@@ -60,11 +63,12 @@ class ReactionReader:
         return name
 
     def _reaction(self, name: str, data: dict[str, Any], place: Place) -> Reaction | None:
-        known = {"name", "description", "enabled", "on", "when", "do"}
+        known = {"name", "description", "enabled", "on", "when", "breaches", "do"}
         self._report.check_keys(data, place.path, known, "a reaction", place.reaction)
         enabled = self._optional(data, "enabled", bool, True, place)
         description = self._optional(data, "description", str, "", place)
         on = self._event_type(data, place)
+        breaches = self._breaches(data, on, place)
         place = Place(place.reaction, place.path, on)
         when = self._when(data, place)
         do = self._steps(data, place)
@@ -76,6 +80,7 @@ class ReactionReader:
             enabled=enabled,
             on=on,
             when=when,
+            breaches=breaches,
             do=do,
             line=self._report.line(place.path),
         )
@@ -90,6 +95,14 @@ class ReactionReader:
         message = f"`{key}:` should be {expected}, found {found(value)}"
         self._report.error((*place.path, key), message, reaction=place.reaction)
         return default
+
+    def _breaches(self, data: dict[str, Any], on: EventType | None, place: Place) -> bool:
+        if "breaches" in data and on is not None and on not in _OF_RUNS:
+            message = f"`breaches:` is not for {on} events"
+            hint = f"Leave it out, or react `on: {' or '.join(_OF_RUNS)}`."
+            path = (*place.path, "breaches")
+            self._report.error(path, message, hint, reaction=place.reaction, key=True)
+        return self._optional(data, "breaches", bool, False, place)
 
     def _event_type(self, data: dict[str, Any], place: Place) -> EventType | None:
         path = (*place.path, "on")
@@ -174,12 +187,17 @@ class ReactionReader:
             hint = "Write its values below it, indented: `key: value`."
             self._report.error(path, message, hint, reaction=place.reaction)
             return None
-        for fault in find_param_faults(action, raw, self._actions[action], self._context):
+        context = replace(self._context, on=place.on)
+        for fault in find_param_faults(action, raw, self._actions[action], context):
             where = (*path, *fault.path)
             self._report.error(
                 where, fault.message, fault.hint, reaction=place.reaction, key=fault.is_of_key
             )
         count = earlier.count(action) + 1
+        if count > 1 and self._actions[action].is_single:
+            message = f"a reaction can have one `{action}` only"
+            hint = "Write a reaction of its own for this one."
+            self._report.error(path, message, hint, reaction=place.reaction, key=True)
         return Step(
             id=action if count == 1 else f"{action}-{count}",
             action=action,

@@ -25,12 +25,14 @@ class Kind(StrEnum):
 class Plain:
     """A plain value. `named` is how the file calls it, "" if it has no name.
 
-    `is_free` marks tags and properties, about whose inside nothing is said.
+    `is_free` marks tags and properties, about whose inside nothing is said. `choices` are all the
+    texts that it can be, () where that is not known.
     """
 
     kind: Kind
     named: str = ""
     is_free: bool = False
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +105,17 @@ def _shape(hint: Any, named: str) -> Shape:
     if isinstance(hint, type):
         if is_dataclass(hint):
             return Record(named, _fields_of(hint, named))
-        if issubclass(hint, str | datetime):
-            return Plain(Kind.TEXT, named)
-        if issubclass(hint, int | float) and hint is not bool:
-            return Plain(Kind.NUMBER, named)
+        return _plain_shape(hint, named)
+    return ANYTHING
+
+
+def _plain_shape(hint: type, named: str) -> Shape:
+    if issubclass(hint, StrEnum):
+        return Plain(Kind.TEXT, named, choices=tuple(str(item) for item in hint))
+    if issubclass(hint, str | datetime):
+        return Plain(Kind.TEXT, named)
+    if issubclass(hint, int | float):
+        return Plain(Kind.BOOLEAN if hint is bool else Kind.NUMBER, named)
     return ANYTHING
 
 
@@ -123,7 +132,8 @@ def find_condition_faults(
     """Return as `find_faults` does, and also what can't be a condition."""
     walk = _Walk(event_type)
     result = walk.shape(expression.tree, shape_of(event_type))
-    if walk.faults or isinstance(result, Anything) or result == Plain(Kind.BOOLEAN):
+    is_boolean = isinstance(result, Plain) and result.kind is Kind.BOOLEAN
+    if walk.faults or isinstance(result, Anything) or is_boolean:
         return tuple(walk.faults)
     text = cut(expression.text)
     kind = {Record: "a mapping", FreeMap: "a mapping", Many: "a list"}.get(type(result))
@@ -267,7 +277,20 @@ class _Walk:
         left, right = (self.shape(child, current) for child in node["children"])
         if isinstance(left, Plain) and isinstance(right, Plain) and left.kind != right.kind:
             self._mismatch(node, left, right)
+        elif node["value"] in ("eq", "ne"):
+            self._choice(node, left, node["children"][1])
+            self._choice(node, right, node["children"][0])
         return Plain(Kind.BOOLEAN)
+
+    def _choice(self, node: Node, shape: Shape, other: Node) -> None:
+        """Blame a text that the value which it is compared with can never be."""
+        if not isinstance(shape, Plain) or not shape.choices or other["type"] != "literal":
+            return
+        text = other["value"]
+        if isinstance(text, str) and text not in shape.choices:
+            hint = suggest(text, shape.choices)
+            message = f"`{shape.named}` is never '{cut(text)}'"
+            self._fault(_first_field(node) or node, message, hint)
 
     def _mismatch(self, node: Node, left: Plain, right: Plain) -> None:
         one, two = (
@@ -275,10 +298,13 @@ class _Walk:
             for side in (left, right)
         )
         is_written = any(side == Plain(Kind.TEXT) for side in (left, right))
-        if Kind.BOOLEAN in (left.kind, right.kind):
+        field = next((x for x in (left, right) if x.named and x.kind is Kind.BOOLEAN), None)
+        if field is not None:
+            hint = f"It is a condition by itself: `{field.named}`, or `!{field.named}`."
+        elif Kind.BOOLEAN in (left.kind, right.kind):
             hint = "Compare text with 'true', or use is_true(…)."
         elif is_written:
-            hint = "Numbers go in backticks: drift.coefficient > `0.3`."
+            hint = "Numbers go in backticks: drift.metrics[0].value > `0.3`."
         elif node["value"] in ("eq", "ne"):
             hint = "Text goes in single quotes: '3'."
         else:

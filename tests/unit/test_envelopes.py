@@ -12,22 +12,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shared.drift import judge_metric
 from shared.envelopes import (
     MAX_BODY,
     MAX_DEPTH,
     Envelope,
     parse_envelope,
-    parse_event,
+    parse_events,
     parse_workspace,
     read_body,
 )
 from shared.errors import EventMalformed
 from shared.events import (
     RUN_STATUSES,
-    DatasetDriftDetected,
     Drift,
+    DriftDetected,
+    DriftSource,
+    DriftState,
     Event,
     EventType,
+    Metric,
     Model,
     ModelDeployed,
     ModelRegistered,
@@ -84,6 +88,7 @@ EXPECTED: dict[str, Event] = {
         workspace=CANARY,
         run=Run(
             id=AUTOML,
+            root_id=AUTOML,
             type="automl",
             experiment_id=EXPERIMENT,
             experiment_name="automl-local-regression",
@@ -100,6 +105,7 @@ EXPECTED: dict[str, Event] = {
         workspace=CANARY,
         run=Run(
             id=AUTOML,
+            root_id=AUTOML,
             type="automl",
             status="Running",
             experiment_id=EXPERIMENT,
@@ -108,8 +114,8 @@ EXPECTED: dict[str, Event] = {
             properties={"num_iterations": "10", "target": "local"},
         ),
     ),
-    "dataset_drift_detected": DatasetDriftDetected(
-        id="2684de79-b145-4dcf-ad2e-6a1db798585f",
+    "dataset_drift_detected": DriftDetected(
+        id=f"{MONITOR}_1571590300380",
         time=datetime(2019, 10, 20, 17, 8, 8, 467191, tzinfo=UTC),
         workspace=Workspace(
             subscription="60582a10-b9fd-49f1-a546-c4194134bba8",
@@ -117,14 +123,42 @@ EXPECTED: dict[str, Event] = {
             name="driftDemoWS",
         ),
         drift=Drift(
-            monitor_id=MONITOR,
-            monitor_name="copetersDriftMonitor3",
-            run_id=f"{MONITOR}_1571590300380",
-            base_dataset_id="3c56d136-0f64-4657-a0e8-5162089a88a3",
-            target_dataset_id="d7e74d2e-c972-4266-b5fb-6c9c182d2a74",
-            coefficient=0.8350349068479208,
+            monitor="copetersDriftMonitor3",
+            signal="data_drift",
+            state=DriftState.BREACH,
+            source=DriftSource.DATASET_MONITOR,
+            window=f"{MONITOR}_1571590300380",
             window_start=datetime(2019, 7, 4, tzinfo=UTC),
             window_end=datetime(2019, 7, 5, tzinfo=UTC),
+            run_id=f"{MONITOR}_1571590300380",
+            metrics=(Metric(name="drift_coefficient", value=0.8350349068479208),),
+            baseline="3c56d136-0f64-4657-a0e8-5162089a88a3",
+            target="d7e74d2e-c972-4266-b5fb-6c9c182d2a74",
+        ),
+    ),
+    "drift_detected": DriftDetected(
+        id="churn-2026-05-13-prediction_drift",
+        time=datetime(2026, 5, 14, 5, tzinfo=UTC),
+        workspace=Workspace(
+            subscription="7f1c2d3e-4b5a-4c6d-8e9f-0a1b2c3d4e5f",
+            resource_group="rg-ml-platform",
+            name="mlw-platform",
+        ),
+        drift=Drift(
+            monitor="churn",
+            signal="prediction_drift",
+            state=DriftState.BREACH,
+            source=DriftSource.CUSTOM,
+            window="2026-05-13",
+            window_start=datetime(2026, 5, 13, tzinfo=UTC),
+            window_end=datetime(2026, 5, 14, tzinfo=UTC),
+            metrics=(
+                judge_metric("psi", 0.31, 0.2, "age"),
+                judge_metric("accuracy", 0.81, 0.85),
+                judge_metric("my_score", 2, 4, worse="lower"),
+            ),
+            features=("age",),
+            detail="weekly check of the scoring table",
         ),
     ),
 }
@@ -139,7 +173,8 @@ def raw_of(name: str) -> dict[str, Any]:
 
 
 def event_of(raw: dict[str, Any]) -> Any:
-    return parse_event(parse_envelope(raw))
+    """The event that arrived, without what it tells of besides."""
+    return parse_events(parse_envelope(raw))[0]
 
 
 def with_data(name: str, **changes: object) -> dict[str, Any]:
@@ -163,7 +198,7 @@ class TestRealPayloads:
     @pytest.mark.parametrize("name", EXPECTED)
     def test_a_payload_becomes_its_event(self, name: str, schema: str) -> None:
         envelope = parse_envelope(raw_of(f"{name}.{schema}"))
-        event = parse_event(envelope)
+        (event,) = parse_events(envelope)
         assert envelope.schema == SCHEMAS[schema]
         assert isinstance(event, Event)
         assert type(event) is type(EXPECTED[name])
@@ -342,7 +377,7 @@ class TestEnvelopes:
     def test_data_that_is_no_object_is_none(self, data: object) -> None:
         envelope = parse_envelope(with_top("unknown_type", data=data))
         assert envelope.data == {}
-        assert isinstance(parse_event(envelope), UnknownEvent)
+        assert isinstance(parse_events(envelope)[0], UnknownEvent)
 
     def test_data_may_be_an_object_in_a_string(self) -> None:
         raw = raw_of("model_registered.event_grid")
@@ -355,7 +390,7 @@ class TestEnvelopes:
         expected = {"a\ufffd": '\ufffd"}', "b": "\U0001f600", "ß": "\U0001f600"}
         envelope = parse_envelope(raw)
         assert json.dumps(envelope.raw, ensure_ascii=False).encode()
-        event = parse_event(envelope)
+        (event,) = parse_events(envelope)
         assert isinstance(event, ModelRegistered)
         assert event.model.tags == expected
         raw["data"] = json.dumps(raw["data"])
@@ -499,6 +534,9 @@ class TestEvents:
             "Microsoft.MachineLearningServices.ModelRegistered2",
             "Contoso.MachineLearningServices.ModelRegistered",
             "ModelRegistered",
+            "DriftDetected",
+            "Microsoft.MachineLearningServices.DriftDetected",
+            "Signalbox.DatasetDriftDetected",
         ],
     )
     def test_another_type_or_prefix_is_unknown(self, type_: str) -> None:
@@ -596,7 +634,7 @@ class TestEvents:
     )
     def test_a_drift_coefficient_is_a_number(self, told: object, expected: float) -> None:
         event = event_of(with_data("dataset_drift_detected", driftCoefficient=told))
-        assert event.drift.coefficient == expected
+        assert [metric.value for metric in event.drift.metrics] == [expected]
 
     @pytest.mark.parametrize("told", [None, ..., ""])
     def test_the_window_of_a_drift_may_be_absent(self, told: object) -> None:
@@ -641,7 +679,12 @@ class TestEvents:
             ("run_status_changed", {"runStatus": 5}, "runStatus is not a string"),
             ("run_status_changed", {"runStatus": ""}, "runStatus is empty"),
             ("run_status_changed", {"runStatus": "a:b"}, "runStatus holds a ':'"),
-            ("dataset_drift_detected", {"dataDriftId": ...}, "has no dataDriftId"),
+            (
+                "dataset_drift_detected",
+                {"dataDriftId": ..., "dataDriftName": ...},
+                "has no dataDriftId",
+            ),
+            ("dataset_drift_detected", {"runId": "a/b"}, "runId holds a '/'"),
             ("dataset_drift_detected", {"driftCoefficient": ...}, "has no driftCoefficient"),
             ("dataset_drift_detected", {"driftCoefficient": True}, "not a finite number"),
             ("dataset_drift_detected", {"driftCoefficient": "nan"}, "not a finite number"),
@@ -735,14 +778,15 @@ class TestHostileInput:
         envelope = unless_malformed(lambda: parse_envelope(raw))
         if envelope is not None:
             assert json.dumps(envelope.raw, ensure_ascii=False, allow_nan=False).encode()
-            event = unless_malformed(lambda: parse_event(envelope))
-            assert event is None or is_sound(event)
+            events = unless_malformed(lambda: parse_events(envelope)) or ()
+            assert all(is_sound(event) for event in events)
+            assert len({type(event) for event in events}) == len(events)
 
     @settings(max_examples=200, deadline=None)
     @given(st.dictionaries(st.sampled_from(MEMBERS) | TEXT, JSON, max_size=8) | JSON)
     def test_any_json_is_an_event_or_malformed(self, raw: Any) -> None:
-        event = unless_malformed(lambda: event_of(raw))
-        assert event is None or is_sound(event)
+        events = unless_malformed(lambda: parse_events(parse_envelope(raw))) or ()
+        assert all(is_sound(event) for event in events)
 
     @settings(max_examples=200, deadline=None)
     @given(TEXT | st.binary() | BODIES | BODIES.map(lambda text: base64.b64encode(text.encode())))

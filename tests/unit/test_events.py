@@ -12,10 +12,13 @@ import pytest
 
 from shared.events import (
     EVENT_CLASSES,
-    DatasetDriftDetected,
     Drift,
+    DriftDetected,
+    DriftSource,
+    DriftState,
     Event,
     EventType,
+    Metric,
     Model,
     ModelDeployed,
     ModelRegistered,
@@ -29,14 +32,25 @@ from shared.events import (
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 WORKSPACE = Workspace(subscription="S-1", resource_group="rg-ML", name="mlw")
-RUN = Run(id="run-1", type="automl", status="Failed", experiment_name="train", tags={"a": "b"})
+RUN = Run(
+    id="run-1",
+    root_id="root",
+    is_root=False,
+    step="train",
+    type="automl",
+    status="Failed",
+    experiment_name="train",
+    tags={"a": "b"},
+)
 DRIFT = Drift(
-    monitor_id="monitor",
-    monitor_name="Fraud",
+    monitor="Fraud",
+    signal="data_drift",
+    state=DriftState.BREACH,
+    source=DriftSource.MODEL_MONITOR,
+    window="root-1",
     run_id="run-1",
-    base_dataset_id="base",
-    target_dataset_id="target",
-    coefficient=0.5,
+    metrics=(Metric(name="psi", value=0.5, threshold=0.25, feature="age", effect=1.0),),
+    features=("age",),
     window_start=NOON,
 )
 
@@ -53,7 +67,7 @@ EVENTS: tuple[Event, ...] = (
     ),
     RunCompleted(id="e1", time=NOON, workspace=WORKSPACE, run=RUN),
     RunStatusChanged(id="e1", time=NOON, workspace=WORKSPACE, run=RUN),
-    DatasetDriftDetected(id="e1", time=NOON, workspace=WORKSPACE, drift=DRIFT),
+    DriftDetected(id="e1", time=NOON, workspace=WORKSPACE, drift=DRIFT),
 )
 
 
@@ -70,7 +84,13 @@ def test_every_event_type_has_a_class() -> None:
 
 @pytest.mark.parametrize(
     ("event", "about"),
-    list(zip(EVENTS, ["fraud:3", "svc", "run-1", "run-1:Failed", "run-1"], strict=True)),
+    list(
+        zip(
+            EVENTS,
+            ["fraud:3", "svc", "run-1", "run-1:Failed", "Fraud:root-1:data_drift"],
+            strict=True,
+        )
+    ),
 )
 def test_an_event_says_what_it_is_about(event: Event, about: str) -> None:
     assert event.about == about
@@ -171,11 +191,37 @@ def test_the_data_of_a_registration_has_the_shape_that_expressions_use() -> None
     }
 
 
-def test_the_data_of_a_drift_tells_times_and_what_is_absent() -> None:
+def test_the_data_of_a_drift_tells_times_metrics_and_what_is_absent() -> None:
     data = as_data(EVENTS[-1])["drift"]
     assert data["window_start"] == "2026-05-04T12:00:00+00:00"
     assert data["window_end"] is None
-    assert data["coefficient"] == 0.5
+    assert data["features"] == ["age"]
+    assert data["metrics"] == [
+        {
+            "name": "psi",
+            "value": 0.5,
+            "threshold": 0.25,
+            "feature": "age",
+            "breached": True,
+            "effect": 1.0,
+        }
+    ]
+
+
+def test_choices_are_plain_text_for_expressions() -> None:
+    data = as_data(EVENTS[-1])["drift"]
+    assert (type(data["state"]), data["state"]) == (str, "breach")
+    assert (type(data["source"]), data["source"]) == (str, "model_monitor")
+
+
+def test_the_signals_of_one_window_are_events_of_their_own() -> None:
+    one, other = (
+        DriftDetected(
+            id="e1", time=NOON, workspace=WORKSPACE, drift=dataclasses.replace(DRIFT, signal=signal)
+        )
+        for signal in ("data_drift", "data_quality")
+    )
+    assert one.key != other.key
 
 
 def test_changing_the_data_leaves_the_event_alone() -> None:

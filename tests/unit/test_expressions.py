@@ -10,10 +10,13 @@ from hypothesis import strategies as st
 
 from shared.errors import ExpressionFailed
 from shared.events import (
-    DatasetDriftDetected,
     Drift,
+    DriftDetected,
+    DriftSource,
+    DriftState,
     Event,
     EventType,
+    Metric,
     Model,
     ModelDeployed,
     ModelRegistered,
@@ -43,17 +46,18 @@ MODEL = Model(name="Churn", version="7", tags={"deploy": "True", "stage": "prod"
 EVENTS: tuple[Event, ...] = (
     ModelRegistered(**_COMMON, model=MODEL),
     ModelDeployed(**_COMMON, service=Service(name="s", compute_type="ACI", models=("a:1", "b:2"))),
-    RunCompleted(**_COMMON, run=Run(id="r")),
-    RunStatusChanged(**_COMMON, run=Run(id="r", status="Failed")),
-    DatasetDriftDetected(
+    RunCompleted(**_COMMON, run=Run(id="r", root_id="r")),
+    RunStatusChanged(**_COMMON, run=Run(id="r", root_id="root", is_root=False, status="Failed")),
+    DriftDetected(
         **_COMMON,
         drift=Drift(
-            monitor_id="m",
-            monitor_name="mon",
-            run_id="r",
-            base_dataset_id="b",
-            target_dataset_id="t",
-            coefficient=0.4,
+            monitor="mon",
+            signal="data_drift",
+            state=DriftState.BREACH,
+            source=DriftSource.MODEL_MONITOR,
+            window="root",
+            metrics=(Metric(name="psi", value=0.4, threshold=0.2, feature="age", effect=1.0),),
+            features=("age",),
         ),
     ),
 )
@@ -170,7 +174,8 @@ def test_a_text_that_is_no_expression_says_where_and_why(
 
 _REGISTERED = EventType.MODEL_REGISTERED
 _DEPLOYED = EventType.MODEL_DEPLOYED
-_DRIFTED = EventType.DATASET_DRIFT_DETECTED
+_DRIFTED = EventType.DRIFT_DETECTED
+_CHANGED = EventType.RUN_STATUS_CHANGED
 
 
 @pytest.mark.parametrize(
@@ -197,7 +202,15 @@ _DRIFTED = EventType.DATASET_DRIFT_DETECTED
         (_REGISTERED, "id == 'a' || modle == 'b'", "has no `modle`", "`model`", 13),
         (_REGISTERED, "model | nam", "`model` has no `nam`", "`name`", 8),
         (_REGISTERED, "contains(model.nam, 'x')", "`model` has no `nam`", "`name`", 15),
-        (_DRIFTED, "drift.coefficient > '0.3'", "is compared with text", "backticks", 0),
+        (_DRIFTED, "drift.metrics[0].value > '0.3'", "is compared with text", "backticks", 0),
+        (_DRIFTED, "drift.coefficient > `1`", "`drift` has no `coefficient`", "`monitor`", 6),
+        (_DRIFTED, "drift.metrics.value", "`drift.metrics` is a list", "drift.metrics[*]", 14),
+        (_DRIFTED, "drift.metrics[*].vlue", "`drift.metrics[]` has no `vlue`", "`value`", 17),
+        (_DRIFTED, "drift.state == 'breached'", "is never 'breached'", "`breach`", 0),
+        (_DRIFTED, "'Broken' != drift.state", "is never 'Broken'", "`broken`", 12),
+        (_DRIFTED, "drift.source == 'v2'", "is never 'v2'", "`model_monitor`", 0),
+        (_CHANGED, "run.is_root == 'true'", "is compared with text", "`!run.is_root`", 0),
+        (_CHANGED, "run.is_root.x", "`run.is_root` is true or false", "ends", 12),
         (_REGISTERED, "model.version > `3`", "is compared with a number", "to_number", 0),
         (_REGISTERED, "model.version == `3`", "is compared with a number", "single quotes", 0),
         (_REGISTERED, "model.tags.a == `true`", "compared with true or false", "is_true", 0),
@@ -236,11 +249,21 @@ def test_a_part_that_can_not_be_right_is_found_before_any_event(
         (_DEPLOYED, "service.models[?starts_with(@, 'churn')] | [0]"),
         (_DEPLOYED, "sort_by(service.models, &foo)"),
         (_DEPLOYED, "map(&name, service.models)"),
-        (_DRIFTED, "drift.coefficient > `0.3` && drift.window_start != `null`"),
+        (_DRIFTED, "drift.metrics[0].value > `0.3` && drift.window_start != `null`"),
+        (_DRIFTED, "max(drift.metrics[*].value) > `0.3`"),
+        (_DRIFTED, "contains(drift.features, 'age')"),
+        (_DRIFTED, "drift.metrics[?breached && threshold < `0.5`] | [0]"),
+        (_DRIFTED, "drift.state == 'breach' || drift.state == drift.signal"),
+        (_CHANGED, "run.is_root == `true`"),
     ],
 )
 def test_what_can_be_right_is_not_blamed(on: EventType, text: str) -> None:
     assert find_faults(compile_expression(text), on) == ()
+
+
+@pytest.mark.parametrize("text", ["run.is_root", "!run.is_root", "run.is_root && is_true(run.id)"])
+def test_what_is_true_or_false_is_a_condition_by_itself(text: str) -> None:
+    assert find_condition_faults(compile_expression(text), _CHANGED) == ()
 
 
 @pytest.mark.parametrize(

@@ -221,6 +221,9 @@ MISTAKES = [
     ("on: Mo", "on: Microsoft.Mo", 9, 9, "no event type 'Microsoft.ModelReg", "`ModelRegistered`"),
     ("on: ModelRegistered", "on: [RunCompleted]", 9, 9, "should be one event type", "Valid here"),
     ("    on: ModelRegistered\n", "", 6, 5, "`on:` is missing", "`RunCompleted`"),
+    ("    do:", "    breaches: true\n    do:", 11, 5, "not for ModelRegistered ev", "RunCompleted"),
+    ("enabled: true", "breaches: 1", 8, 15, "`breaches:` should be true or false, found 1", ""),
+    ("on: ModelR", "on: DatasetDriftDetected #", 9, 9, "no event type", "`DriftDetected`"),
     ("when: is", "when: si", 10, 11, "no function `si_true()`", "`is_true`"),
     ("when: is_true(model.tags.deploy)", "when: true", 10, 11, "an expression, found true", "out"),
     ("when: is_true(model", "when: is_true(modle", 10, 19, "no `modle`", "`model`"),
@@ -341,6 +344,15 @@ mean `count`?
         rules/reactions.yaml:19:20: reaction 'deploy-tagged': there is no channel 'taem'. Did you \
 mean `team`?"""
     )
+
+
+@pytest.mark.parametrize("on", ["RunCompleted", "RunStatusChanged"])
+@pytest.mark.parametrize(("line", "asked"), [("", False), ("    breaches: true\n", True)])
+def test_a_reaction_to_runs_may_ask_for_breaches(on: str, line: str, asked: bool) -> None:
+    text = GOOD.replace("    on: ModelRegistered\n", f"    on: {on}\n{line}")
+    text = text.replace("model.tags.deploy", "run.tags.deploy").replace("model.name", "run.id")
+    (reaction,) = load(text).reactions
+    assert reaction.breaches is asked
 
 
 def test_a_disabled_reaction_is_checked_like_any_other() -> None:

@@ -4,7 +4,15 @@ from datetime import UTC, datetime
 
 import pytest
 
-from shared.events import Model, ModelRegistered, Workspace
+from shared.events import (
+    Event,
+    Model,
+    ModelRegistered,
+    Run,
+    RunCompleted,
+    RunStatusChanged,
+    Workspace,
+)
 from shared.reactions.load import load_reactions
 from shared.reactions.match import Failed, Matched, Unmatched, accepts, match
 from shared.reactions.model import ChannelName, Params, Reactions
@@ -79,6 +87,55 @@ def test_a_condition_that_gives_no_answer_is_a_failure_with_the_expression() -> 
         "`starts_with(model.tags.owner, 'a')`: starts_with() can't take nothing"
     )
     assert answer.error.code == "reaction.expression"
+
+
+def run_event(kind: type[RunCompleted | RunStatusChanged], tags: dict[str, str]) -> Event:
+    """Return an event of a run with these tags."""
+    return kind(
+        id="e1",
+        time=datetime(2026, 1, 2, tzinfo=UTC),
+        workspace=Workspace(subscription="s", resource_group="rg", name="Main"),
+        run=Run(id="run-1", root_id="run-1", status="Completed", tags=tags),
+    )
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "azureml_modelmonitor_threshold_breached",
+        "AzureML_ModelMonitor_Threshold_Breached",
+        "azureml.modelmonitor.threshold.breached.data_drift",
+    ],
+)
+@pytest.mark.parametrize("kind", [RunCompleted, RunStatusChanged])
+def test_a_run_with_a_breach_sets_off_only_what_asks_for_it(
+    kind: type[RunCompleted | RunStatusChanged], tag: str
+) -> None:
+    on = f"on: {kind.type}"
+    reactions = load(
+        on,
+        f"{on}\n    when: starts_with(run.tags.absent, 'a')",
+        f"{on}\n    breaches: false",
+        f"{on}\n    breaches: true",
+        f"{on}\n    breaches: true\n    when: run.status == 'Failed'",
+    )
+    answers = match(reactions, run_event(kind, {tag: "The signal 'a' has failed"}))
+    assert [type(answer) for answer in answers] == [
+        *(Unmatched, Unmatched, Unmatched, Matched, Unmatched)
+    ]
+    for answer in answers[:3]:
+        assert isinstance(answer, Unmatched)
+        assert answer.why.startswith("a monitor found a breach in this run")
+        assert "`breaches: true`" in answer.why
+    assert isinstance(answers[4], Unmatched)
+    assert answers[4].why == "`run.status == 'Failed'` is false"
+
+
+@pytest.mark.parametrize("tags", [{}, {"azureml_modelmonitor_threshold_breached": ""}])
+def test_a_run_without_a_breach_sets_off_what_is_for_it(tags: dict[str, str]) -> None:
+    reactions = load("on: RunCompleted", "on: RunCompleted\n    breaches: true")
+    answers = match(reactions, run_event(RunCompleted, tags))
+    assert [type(answer) for answer in answers] == [Matched, Matched]
 
 
 @pytest.mark.parametrize(
