@@ -1,7 +1,7 @@
 """`manage.py check`: what is wrong with a reactions file, and where."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -49,6 +49,7 @@ def check_text(
     settings: Mapping[str, str],
     source: str = "reactions.yaml",
     has_file: Callable[[str], bool] = lambda _: True,
+    find_job_faults: Callable[[str, Collection[str]], tuple[str, ...]] = lambda *_: (),
 ) -> Checked:
     """Check the text of a reactions file. A setting that is not set here is but a warning."""
     from shared.reactions.load import load_reactions
@@ -62,6 +63,7 @@ def check_text(
             settings=settings,
             strict_settings=False,
             has_file=has_file,
+            find_job_faults=find_job_faults,
         )
     except ReactionsInvalid as error:
         return Checked(source=source, reactions=None, findings=error.findings)
@@ -93,7 +95,12 @@ def check(
         typer.echo(f"{path} can't be read: {reason}", err=True)
         raise typer.Exit(EXIT_UNREADABLE) from None
     checked = check_text(
-        text, ACTIONS, settings, str(path), lambda name: (APP_ROOT / name).is_file()
+        text,
+        ACTIONS,
+        settings,
+        str(path),
+        lambda name: (APP_ROOT / name).is_file(),
+        _find_job_faults,
     )
     if as_json:
         typer.echo(json.dumps(asdict(checked), ensure_ascii=False, indent=2))
@@ -101,6 +108,14 @@ def check(
         _print(checked, text, Console(highlight=False, soft_wrap=True))
     if checked.count("error"):
         raise typer.Exit(EXIT_ERRORS)
+
+
+def _find_job_faults(name: str, inputs: Collection[str]) -> tuple[str, ...]:
+    # It imports azure-ai-ml, which takes two seconds.
+    from shared.adapters.job_files import find_job_faults
+    from shared.settings import APP_ROOT
+
+    return find_job_faults(APP_ROOT / name, inputs)
 
 
 def _print(checked: Checked, text: str, console: "Console") -> None:

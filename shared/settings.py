@@ -19,6 +19,8 @@ class Settings:
     reactions: Path
     arm_endpoint: str
     studio_endpoint: str
+    devops_endpoint: str
+    github_endpoint: str
     #: How long a claim or a tick is exclusively its holder's.
     lease: timedelta
     #: How long a trigger may work before it hands over what is left.
@@ -39,6 +41,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         reactions=APP_ROOT / environ.get("SIGNALBOX_REACTIONS", "reactions.yaml"),
         arm_endpoint=_origin(environ, "SIGNALBOX_ARM_ENDPOINT", "https://management.azure.com"),
         studio_endpoint=_origin(environ, "SIGNALBOX_STUDIO_ENDPOINT", "https://ml.azure.com"),
+        devops_endpoint=_origin(environ, "SIGNALBOX_DEVOPS_ENDPOINT", "https://dev.azure.com"),
+        github_endpoint=_origin(environ, "SIGNALBOX_GITHUB_ENDPOINT", "https://api.github.com"),
         lease=timedelta(seconds=_number(environ, "SIGNALBOX_LEASE_SECONDS", 60)),
         budget=timedelta(seconds=_number(environ, "SIGNALBOX_BUDGET_SECONDS", 20)),
         retry_base=timedelta(seconds=_number(environ, "SIGNALBOX_RETRY_SECONDS", 10)),

@@ -46,6 +46,7 @@ class ModelVersion:
     properties: Mapping[str, str] = field(default_factory=dict)
     archived: bool = False
     created_at: datetime | None = None
+    job_name: str = ""  #: The run that made it, "" if none did.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +138,43 @@ class Score:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """A run as run history has it now.
+
+    `step` is the component that a step runs. `parameters` are the literal inputs of a pipeline.
+    `error_code` and `error` are of a run that failed, as the service words them.
+    """
+
+    id: str
+    status: str
+    root_id: str
+    parent_id: str = ""
+    experiment: str = ""
+    display_name: str = ""
+    step: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    properties: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    error_code: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewModel:
+    """A model version that is to be registered. `path` is the azureml:// address of its files."""
+
+    name: str
+    kind: str
+    path: str
+    job_name: str = ""
+    description: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+
 class Workspaces(Protocol):
     """The AML workspaces. Reads see the present; writes only start work.
 
@@ -146,6 +184,28 @@ class Workspaces(Protocol):
 
     def get_model(self, workspace: Workspace, name: str, version: str) -> ModelVersion | None:
         """Return the model version, or None."""
+        ...
+
+    def find_models(
+        self, workspace: Workspace, name: str, tags: Mapping[str, str]
+    ) -> tuple[ModelVersion, ...]:
+        """Return the versions of a model that have all these tags; () without such a model."""
+        ...
+
+    def register_model(self, workspace: Workspace, model: NewModel) -> ModelVersion:
+        """Register the next version of a model, and return it."""
+        ...
+
+    def get_run(self, workspace: Workspace, run_id: str) -> RunRecord | None:
+        """Return the run, or None."""
+        ...
+
+    def list_children(self, workspace: Workspace, run_id: str) -> tuple[RunRecord, ...]:
+        """Return the runs that are directly below a run; () without such a run."""
+        ...
+
+    def get_metrics(self, workspace: Workspace, run_id: str) -> Mapping[str, float] | None:
+        """Return the last value of each metric that a run logged, or None without such a run."""
         ...
 
     def get_endpoint(self, workspace: Workspace, endpoint: str) -> Endpoint | None:

@@ -11,16 +11,24 @@ Why not azure-ai-ml, operation by operation. All of it costs 2 s and 80 MB at im
 - delete_deployment: the same thread. get_logs: the same request.
 - get_operation: has none, while only the operation's document has the reason of a failure.
 - score: its headers are shared by all calls of the process, so that one call's deployment and key
-  leak into the next; four requests each.
+  leak into the next; four requests each. Starting a job of a batch endpoint: the same headers, a
+  new Repeatability-Request-ID each time, and five tries, so that one call may start two jobs.
+- find_models: does not filter by tags.
+- register_model: one request more, which looks for something else; no word of the run.
+- get_run, get_metrics: has none; list_children: four requests, and no errors or times of the runs.
+- starting a job of a registered component, or a copy of a job: reads the workspace each time; a
+  job that was read can't be written as a new one.
+- starting a job from YAML: only it knows what the YAML means, so that this is done with it.
 
 Its bodies are right, though: a contract test compares ours with them.
 """
 
 import json
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
-from urllib.parse import quote
+from types import MappingProxyType
+from typing import Any, Final, TypeIs
+from urllib.parse import quote, urlencode
 
 from azure.core import PipelineClient
 from azure.core.credentials import TokenCredential
@@ -47,7 +55,19 @@ PUBLIC_ENDPOINT = "https://management.azure.com"
 
 #: In seconds. A trigger has 20 in all.
 CONNECT_TIMEOUT = 5
-_READ_TIMEOUT = 10
+READ_TIMEOUT = 10
+#: What azure-core is to try again: only a connection that was never made.
+RETRIES: Final = MappingProxyType(
+    {
+        "retry_total": 1,
+        "retry_connect": 1,
+        "retry_read": 0,
+        "retry_status": 0,
+        "retry_backoff_factor": 0,
+    }
+)
+#: No list that is read here is longer: more pages than this are a fault of the service.
+PAGES_MAX = 20
 
 type Json = Mapping[str, Any]
 
@@ -59,6 +79,80 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: Json
+
+
+class Sender:
+    """Sends requests as the app, with tokens for one audience; safe to share between threads.
+
+    It follows no redirects. Raises from every request: WorkspaceUnreachable, WorkspaceThrottled,
+    WorkspaceBusy, WorkspaceDenied, WorkspaceRefused, QuotaExceeded.
+    """
+
+    def __init__(
+        self,
+        credential: Callable[[], TokenCredential],
+        audience: str,
+        *,
+        ca_path: str | None = None,
+        transport: Callable[[], HttpTransport[Any, Any]] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """Connect on first use.
+
+        `ca_path` names a PEM file of authorities in place of the usual ones; `transport` replaces
+        what carries the requests, for tests.
+        """
+        self._verify: Final = True if ca_path is None else ca_path
+        self._credential: Final = credential
+        self._audience: Final = audience
+        self._transport: Final = transport or self._make_transport
+        self.clock: Final = clock or SystemClock()
+        self._client: Final = Lazy(self._make_client)
+
+    def send(self, request: HttpRequest, doing: str, expected: Container[int]) -> Answer:
+        """Send a request; an error status raises, except where it is `expected`."""
+        try:
+            response = self._client().send_request(request)
+        except AzureError as error:
+            raise failure(doing, error) from error
+        answer = _read(response)
+        is_good = 200 <= answer.status < 300
+        if not is_good and answer.status not in expected:
+            wait = parse_retry_after(answer.headers, self.clock)
+            raise refusal(doing, answer.status, answer.body, retry_after=wait)
+        return answer
+
+    def read(self, request: HttpRequest, doing: str, expected: Container[int]) -> Answer:
+        """Send a request that is answered with a document, if it is one that gets something."""
+        answer = self.send(request, doing, expected)
+        if request.method == "GET" and answer.status == 200 and not answer.body:
+            raise WorkspaceUnreachable(f"{doing}: the answer is no document")
+        return answer
+
+    def close(self) -> None:
+        """Close the connections; only a process that goes on without them needs to."""
+        if client := self._client.made:
+            client.close()
+
+    def _make_client(self) -> PipelineClient[HttpRequest, HttpResponse]:
+        policies = [
+            RequestIdPolicy(),
+            HeadersPolicy({"Accept": "application/json"}),
+            UserAgentPolicy(base_user_agent="signalbox"),
+            # Only a connection that was never made is tried again at once. Letters and ticks do
+            # the waiting: the SDK would sleep for as long as the service says, without end.
+            RetryPolicy(**RETRIES),
+            BearerTokenCredentialPolicy(self._credential(), f"{self._audience}/.default"),
+        ]
+        return PipelineClient(self._audience, policies=policies, transport=self._transport())
+
+    def _make_transport(self) -> HttpTransport[Any, Any]:
+        transport: HttpTransport[Any, Any] = RequestsTransport(
+            connection_timeout=CONNECT_TIMEOUT,
+            read_timeout=READ_TIMEOUT,
+            connection_verify=self._verify,
+        )
+        return transport
 
 
 class Arm:
@@ -82,12 +176,10 @@ class Arm:
         `ca_path` names a PEM file of authorities in place of the usual ones; `transport` replaces
         what carries the requests, for tests.
         """
-        self._endpoint: Final = endpoint.rstrip("/")
-        self._verify: Final = True if ca_path is None else ca_path
-        self._credential: Final = credential
-        self._transport: Final = transport or self._make_transport
-        self.clock: Final = clock or SystemClock()
-        self._client: Final = Lazy(self._make_client)
+        self.endpoint: Final = endpoint.rstrip("/")
+        self._sender: Final = Sender(
+            credential, self.endpoint, ca_path=ca_path, transport=transport, clock=clock
+        )
 
     def call(
         self,
@@ -95,6 +187,8 @@ class Arm:
         path: str,
         doing: str,
         *,
+        query: Mapping[str, str] = MappingProxyType({}),
+        headers: Mapping[str, str] = MappingProxyType({}),
         body: Json | None = None,
         expected: Container[int] = (),
     ) -> Answer:
@@ -102,64 +196,65 @@ class Arm:
 
         An error status raises, except where it is `expected`. `doing` opens the error's message.
         """
-        url = f"{self._endpoint}{path}?api-version={API_VERSION}"
-        answer = self._send(HttpRequest(method, url, json=body), doing, expected)
-        if method == "GET" and answer.status == 200 and not answer.body:
-            raise WorkspaceUnreachable(f"{doing}: the answer is no document")
-        return answer
+        told = urlencode({"api-version": API_VERSION, **query}, quote_via=quote, safe="$")
+        request = HttpRequest(
+            method, f"{self.endpoint}{path}?{told}", json=body, headers=dict(headers)
+        )
+        return self._sender.read(request, doing, expected)
+
+    def pages(
+        self, path: str, doing: str, *, query: Mapping[str, str] = MappingProxyType({})
+    ) -> Iterator[Json]:
+        """Yield the items of a list, page by page; none where there is no such list.
+
+        Raises: WorkspaceRefused for a list that does not end.
+        """
+        answer = self.call("GET", path, doing, query=query, expected=(404,))
+        for _ in range(PAGES_MAX):
+            if answer.status == 404:
+                return
+            yield from items_of(answer)
+            following = answer.body.get("nextLink")
+            if not following:
+                return
+            answer = self.follow(str(following), doing)
+        raise endless(doing)
 
     def follow(self, url: str, doing: str, *, expected: Container[int] = ()) -> Answer:
         """Get an address that ARM gave us, exactly as it is: some are signed.
 
         Raises: WorkspaceRefused where it leads elsewhere; our token goes nowhere but to ARM.
         """
-        if not self._is_ours(url):
-            raise WorkspaceRefused(f"{doing}: the address leads away from {self._endpoint}")
-        return self._send(HttpRequest("GET", url), doing, expected)
+        if not is_below(url, self.endpoint):
+            raise WorkspaceRefused(f"{doing}: the address leads away from {self.endpoint}")
+        return self._sender.send(HttpRequest("GET", url), doing, expected)
 
     def close(self) -> None:
         """Close the connections; only a process that goes on without them needs to."""
-        if client := self._client.made:
-            client.close()
+        self._sender.close()
 
-    def _is_ours(self, url: str) -> bool:
-        # No parsing: parsers disagree about odd addresses, and the slash ends the host for all.
-        roots = (f"{self._endpoint}/", f"{self._endpoint}:443/")
-        return url.lower().startswith(tuple(root.lower() for root in roots))
 
-    def _send(self, request: HttpRequest, doing: str, expected: Container[int]) -> Answer:
-        try:
-            response = self._client().send_request(request)
-        except AzureError as error:
-            raise failure(doing, error) from error
-        answer = _read(response)
-        is_good = 200 <= answer.status < 300
-        if not is_good and answer.status not in expected:
-            wait = parse_retry_after(answer.headers, self.clock)
-            raise refusal(doing, answer.status, answer.body, retry_after=wait)
-        return answer
+def is_below(url: str, endpoint: str) -> bool:
+    """Say whether an address belongs to an endpoint, given without a path."""
+    # No parsing: parsers disagree about odd addresses, and the slash ends the host for all.
+    roots = (f"{endpoint}/", f"{endpoint}:443/")
+    return url.lower().startswith(tuple(root.lower() for root in roots))
 
-    def _make_client(self) -> PipelineClient[HttpRequest, HttpResponse]:
-        policies = [
-            RequestIdPolicy(),
-            HeadersPolicy({"Accept": "application/json"}),
-            UserAgentPolicy(base_user_agent="signalbox"),
-            # Only a connection that was never made is tried again at once. Letters and ticks do
-            # the waiting: the SDK would sleep for as long as the service says, without end.
-            RetryPolicy(
-                retry_total=1, retry_connect=1, retry_read=0, retry_status=0, retry_backoff_factor=0
-            ),
-            BearerTokenCredentialPolicy(self._credential(), f"{self._endpoint}/.default"),
-        ]
-        return PipelineClient(self._endpoint, policies=policies, transport=self._transport())
 
-    def _make_transport(self) -> HttpTransport[Any, Any]:
-        transport: HttpTransport[Any, Any] = RequestsTransport(
-            connection_timeout=CONNECT_TIMEOUT,
-            read_timeout=_READ_TIMEOUT,
-            connection_verify=self._verify,
-        )
-        return transport
+def items_of(answer: Answer) -> Iterator[Json]:
+    """Yield the items of one page."""
+    items = answer.body.get("value")
+    yield from (item for item in (items if isinstance(items, list) else ()) if is_object(item))
+
+
+def is_object(value: object) -> TypeIs[Json]:
+    """Say whether a value of a document is an object."""
+    return isinstance(value, Mapping)
+
+
+def endless(doing: str) -> WorkspaceRefused:
+    """Return the error for a list with more pages than any list has."""
+    return WorkspaceRefused(f"{doing}: the list does not end after {PAGES_MAX} pages")
 
 
 def failure(doing: str, error: AzureError) -> SignalboxError:

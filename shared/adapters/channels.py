@@ -6,6 +6,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
+from shared.adapters.untraced import untraced
 from shared.errors import ChannelDown, ChannelUnknown
 
 if TYPE_CHECKING:
@@ -45,13 +46,14 @@ class AppriseChannels:
             raise ChannelUnknown(f"no channel {channel!r}: Apprise can't read {setting}")
         kinds = apprise.NotifyType
         kind = {True: kinds.SUCCESS, False: kinds.FAILURE, None: kinds.INFO}[good]
-        is_told = notifier.notify(
-            body=text if text.strip() else title,  # Apprise sends nothing that has no body
-            title=title,
-            notify_type=kind,
-            body_format=apprise.NotifyFormat.TEXT,
-            timeout=_TIMEOUT,
-        )
+        with untraced():
+            is_told = notifier.notify(
+                body=text if text.strip() else title,  # Apprise sends nothing that has no body
+                title=title,
+                notify_type=kind,
+                body_format=apprise.NotifyFormat.TEXT,
+                timeout=_TIMEOUT,
+            )
         if not is_told:
             raise ChannelDown(f"channel {channel!r} did not take the message")
 

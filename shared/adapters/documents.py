@@ -5,7 +5,15 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final
 
-from shared.workspaces import Deployment, DeploymentSpec, Endpoint, ModelKind, ModelVersion, State
+from shared.workspaces import (
+    Deployment,
+    DeploymentSpec,
+    Endpoint,
+    ModelKind,
+    ModelVersion,
+    NewModel,
+    State,
+)
 
 type Json = Mapping[str, Any]
 
@@ -33,7 +41,8 @@ def parse_model(name: str, version: str, document: Json) -> ModelVersion:
         tags=_texts(properties, "tags"),
         properties=_texts(properties, "properties"),
         archived=properties.get("isArchived") is True,
-        created_at=_parse_time(_mapping(document, "systemData").get("createdAt")),
+        created_at=parse_time(_mapping(document, "systemData").get("createdAt")),
+        job_name=str(properties.get("jobName") or ""),
     )
 
 
@@ -65,6 +74,19 @@ def parse_deployment(document: Json) -> Deployment:
         instance_count=capacity if isinstance(capacity, int) else 0,
         tags=_texts(document, "tags"),
     )
+
+
+def new_model_version(model: NewModel) -> Json:
+    """Write a new version of a model; what has no value is left out."""
+    properties = {
+        "modelType": model.kind,
+        "modelUri": model.path,
+        "jobName": model.job_name,
+        "description": model.description,
+        "tags": dict(model.tags),
+        "properties": dict(model.properties),
+    }
+    return {"properties": {name: value for name, value in properties.items() if value}}
 
 
 def new_endpoint(location: str, auth_mode: str, tags: Mapping[str, str]) -> Json:
@@ -144,7 +166,8 @@ def _parse_kind(properties: Json) -> str:
     return ModelKind.MLFLOW if has_python else ModelKind.CUSTOM
 
 
-def _parse_time(text: Any) -> datetime | None:
+def parse_time(text: Any) -> datetime | None:
+    """Read a time as the service writes it, in UTC; None for what is no time."""
     try:
         moment = datetime.fromisoformat(str(text))
     except ValueError:

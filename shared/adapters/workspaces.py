@@ -1,20 +1,22 @@
-"""The AML workspaces, through Azure Resource Manager and the endpoints' own addresses."""
+"""The AML workspaces, through Azure Resource Manager and their own addresses."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from azure.core.credentials import TokenCredential
-from azure.core.exceptions import AzureError
 from azure.core.pipeline.transport import HttpTransport
 
 from shared.adapters import documents
-from shared.adapters.arm import PUBLIC_ENDPOINT, Answer, Arm, failure, segment
+from shared.adapters.aml import AUDIENCE, Aml, path_of
+from shared.adapters.arm import PUBLIC_ENDPOINT, Answer, Json, segment
 from shared.adapters.arm_errors import parse_complaint, parse_retry_after
-from shared.adapters.lazy import Lazy
+from shared.adapters.mlflow import Mlflow
+from shared.adapters.models import ModelRegistry
+from shared.adapters.run_history import RunHistory
 from shared.adapters.scoring import ScoringClient
-from shared.clock import Clock, SystemClock
+from shared.clock import Clock
 from shared.errors import WorkspaceRefused
 from shared.events import Workspace
 from shared.workspaces import (
@@ -22,19 +24,16 @@ from shared.workspaces import (
     DeploymentSpec,
     Endpoint,
     ModelVersion,
+    NewModel,
     Operation,
     OperationResult,
     OperationStatus,
+    RunRecord,
     Score,
 )
 
-#: Whom a token is meant for that an endpoint with Microsoft Entra authentication takes.
-SCORING_AUDIENCE = "https://ml.azure.com"
-
 #: How long an endpoint's key is kept; a rotated one is noticed before, by a 401.
 _SECRET_LIFETIME = timedelta(minutes=5)
-#: An endpoint has at most 20 deployments: more pages than this are a fault of the service.
-_PAGES_MAX = 20
 
 _ENDED = {
     "succeeded": OperationStatus.SUCCEEDED,
@@ -52,8 +51,10 @@ class _Secret:
 class ArmWorkspaces:
     """Every workspace that the app's identity can reach, safe to share between threads.
 
-    Each call is one request, but for what is remembered: a workspace's location, which is read
-    before its first write, and an endpoint's key, which is read before its first score.
+    Each call is one request, but for registering a model, which is two, for lists of more than one
+    page, and for what is remembered: a workspace's document, which is read before what is created
+    first and before its first run is read, its discovery document, and an endpoint's key, which is
+    read before its first score.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class ArmWorkspaces:
         credential: Callable[[], TokenCredential],
         *,
         arm_endpoint: str = PUBLIC_ENDPOINT,
-        scoring_audience: str = SCORING_AUDIENCE,
+        scoring_audience: str = AUDIENCE,
         ca_path: str | None = None,
         transport: Callable[[], HttpTransport[Any, Any]] | None = None,
         clock: Clock | None = None,
@@ -69,29 +70,50 @@ class ArmWorkspaces:
         """Connect on first use; `credential` is called then, once.
 
         `ca_path` names a PEM file of authorities in place of the usual ones; `transport` replaces
-        what carries the requests to ARM, for tests.
+        what carries the requests but scoring ones, for tests.
         """
-        self._clock: Final = clock or SystemClock()
-        self._credential: Final = Lazy(credential)
-        self._arm: Final = Arm(
-            self._credential,
-            endpoint=arm_endpoint,
+        #: What carries the requests; what starts jobs shares it.
+        self.aml: Final = Aml(
+            credential,
+            arm_endpoint=arm_endpoint,
+            audience=scoring_audience,
             ca_path=ca_path,
             transport=transport,
-            clock=self._clock,
+            clock=clock,
         )
+        self._arm: Final = self.aml.arm
+        self._clock: Final = self.aml.clock
         self._scoring: Final = ScoringClient(ca_path=ca_path)
-        self._scoring_audience: Final = scoring_audience
-        self._locations: dict[str, str] = {}
+        self._models: Final = ModelRegistry(self._arm)
+        self._history: Final = RunHistory(self.aml)
+        self._mlflow: Final = Mlflow(self.aml)
         self._secrets: dict[str, _Secret] = {}
 
     def get_model(self, workspace: Workspace, name: str, version: str) -> ModelVersion | None:
         """Return the model version, or None."""
-        path = f"{_path(workspace)}/models/{segment(name)}/versions/{segment(version)}"
-        answer = self._arm.call("GET", path, f"reading model {name}:{version}", expected=(404,))
-        if answer.status == 404:
-            return None
-        return documents.parse_model(name, version, answer.body)
+        return self._models.get(workspace, name, version)
+
+    def find_models(
+        self, workspace: Workspace, name: str, tags: Mapping[str, str]
+    ) -> tuple[ModelVersion, ...]:
+        """Return the versions of a model that have all these tags; () without such a model."""
+        return self._models.find(workspace, name, tags)
+
+    def register_model(self, workspace: Workspace, model: NewModel) -> ModelVersion:
+        """Register the next version of a model, and return it."""
+        return self._models.register(workspace, model)
+
+    def get_run(self, workspace: Workspace, run_id: str) -> RunRecord | None:
+        """Return the run, or None."""
+        return self._history.get(workspace, run_id)
+
+    def list_children(self, workspace: Workspace, run_id: str) -> tuple[RunRecord, ...]:
+        """Return the runs that are directly below a run; () without such a run."""
+        return self._history.list_children(workspace, run_id)
+
+    def get_metrics(self, workspace: Workspace, run_id: str) -> Mapping[str, float] | None:
+        """Return the last value of each metric that a run logged, or None without such a run."""
+        return self._mlflow.get_metrics(workspace, run_id)
 
     def get_endpoint(self, workspace: Workspace, endpoint: str) -> Endpoint | None:
         """Return the online endpoint, or None."""
@@ -101,21 +123,17 @@ class ArmWorkspaces:
 
     def list_deployments(self, workspace: Workspace, endpoint: str) -> tuple[Deployment, ...]:
         """Return the endpoint's deployments; () where there is no endpoint."""
-        pages = self._pages(
+        items = self._arm.pages(
             f"{_endpoint_path(workspace, endpoint)}/deployments",
             f"listing the deployments of endpoint {endpoint!r}",
         )
-        return tuple(
-            documents.parse_deployment(item)
-            for page in pages
-            for item in page.body.get("value") or ()
-        )
+        return tuple(documents.parse_deployment(item) for item in items)
 
     def create_endpoint(
         self, workspace: Workspace, endpoint: str, *, auth_mode: str, tags: Mapping[str, str]
     ) -> Operation:
         """Start creating a managed online endpoint; `auth_mode` is "key" or "aad_token"."""
-        body = documents.new_endpoint(self._location(workspace), auth_mode, tags)
+        body = documents.new_endpoint(self.aml.location(workspace), auth_mode, tags)
         path = _endpoint_path(workspace, endpoint)
         return self._start("PUT", path, f"creating endpoint {endpoint!r}", body)
 
@@ -123,7 +141,7 @@ class ArmWorkspaces:
         self, workspace: Workspace, endpoint: str, deployment: str, spec: DeploymentSpec
     ) -> Operation:
         """Start creating a managed online deployment; it gets no traffic."""
-        body = documents.new_deployment(self._location(workspace), spec)
+        body = documents.new_deployment(self.aml.location(workspace), spec)
         path = _deployment_path(workspace, endpoint, deployment)
         return self._start("PUT", path, f"creating deployment {deployment!r}", body)
 
@@ -201,7 +219,7 @@ class ArmWorkspaces:
 
     def close(self) -> None:
         """Close the connections; only a process that goes on without them needs to."""
-        self._arm.close()
+        self.aml.close()
         self._scoring.close()
 
     def _start(
@@ -209,7 +227,7 @@ class ArmWorkspaces:
         method: str,
         path: str,
         doing: str,
-        body: documents.Json | None = None,
+        body: Json | None = None,
         *,
         expected: tuple[int, ...] = (),
     ) -> Operation:
@@ -220,31 +238,9 @@ class ArmWorkspaces:
             retry_after=parse_retry_after(headers, self._clock),
         )
 
-    def _pages(self, path: str, doing: str) -> Iterator[Answer]:
-        answer = self._arm.call("GET", path, doing, expected=(404,))
-        for _ in range(_PAGES_MAX):
-            if answer.status == 404:
-                return
-            yield answer
-            following = answer.body.get("nextLink")
-            if not following:
-                return
-            answer = self._arm.follow(str(following), doing)
-        raise WorkspaceRefused(f"{doing}: the list does not end after {_PAGES_MAX} pages")
-
-    def _location(self, workspace: Workspace) -> str:
-        # A workspace never moves.
-        known = self._locations.get(workspace.key)
-        if known is None:
-            answer = self._arm.call(
-                "GET", _path(workspace), f"reading workspace {workspace.name!r}"
-            )
-            known = self._locations[workspace.key] = str(answer.body.get("location") or "")
-        return known
-
     def _secret(self, path: str, endpoint: Endpoint) -> str:
         if endpoint.auth_mode.lower() == "aadtoken":
-            return self._token()
+            return self.aml.token("signing in to call an endpoint")
         kept = self._secrets.get(path)
         if kept is None or kept.good_until <= self._clock.now():
             text = self._read_secret(path, endpoint)
@@ -263,12 +259,6 @@ class ArmWorkspaces:
             raise WorkspaceRefused(f"{doing}: the answer has none")
         return secret
 
-    def _token(self) -> str:
-        try:
-            return self._credential().get_token(f"{self._scoring_audience}/.default").token
-        except AzureError as error:
-            raise failure("signing in to call an endpoint", error) from error
-
 
 def _parse_status(answer: Answer) -> OperationStatus:
     if answer.status in (404, 410):
@@ -282,16 +272,8 @@ def _parse_status(answer: Answer) -> OperationStatus:
     return OperationStatus.RUNNING if answer.status == 202 else OperationStatus.SUCCEEDED
 
 
-def _path(workspace: Workspace) -> str:
-    return (
-        f"/subscriptions/{segment(workspace.subscription)}"
-        f"/resourceGroups/{segment(workspace.resource_group)}"
-        f"/providers/Microsoft.MachineLearningServices/workspaces/{segment(workspace.name)}"
-    )
-
-
 def _endpoint_path(workspace: Workspace, endpoint: str) -> str:
-    return f"{_path(workspace)}/onlineEndpoints/{segment(endpoint)}"
+    return f"{path_of(workspace)}/onlineEndpoints/{segment(endpoint)}"
 
 
 def _deployment_path(workspace: Workspace, endpoint: str, deployment: str) -> str:

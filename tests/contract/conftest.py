@@ -1,5 +1,6 @@
 """What the contract suites run on: each port in memory and for real, each built on its own."""
 
+import ssl
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -8,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import Any
 
+import httpx
 import pytest
 from azure.core.credentials import AccessToken
 
@@ -49,6 +51,35 @@ class FakeCredential:
         self.scopes.append(scopes[0])
         audience = scopes[0].removesuffix("/.default")
         return AccessToken(issue_token(audience, "tenant", "client"), 4_102_444_800)
+
+
+class Somebody:
+    """Somebody else who works in the workspace, through Azure Resource Manager."""
+
+    def __init__(self, emulator: WorkspaceEmulator) -> None:
+        trust = ssl.create_default_context(cafile=str(emulator.ca_path))
+        token = issue_token(emulator.url, "tenant", "somebody")
+        headers = {"Authorization": f"Bearer {token}"}
+        self._base = f"{emulator.url}{WORKSPACE.id}"
+        self._http = httpx.Client(verify=trust, headers=headers)
+
+    def put(self, path: str, properties: dict[str, Any], **rest: Any) -> dict[str, Any]:
+        """Write a resource below the workspace, and return its document."""
+        return self._send("PUT", path, {"properties": properties} | rest)
+
+    def get(self, path: str) -> dict[str, Any]:
+        """Return the document of a resource below the workspace."""
+        return self._send("GET", path, None)
+
+    def _send(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
+        query = {"api-version": "2025-12-01"}
+        answer = self._http.request(method, f"{self._base}{path}", params=query, json=body)
+        assert answer.is_success, answer.text
+        document: dict[str, Any] = answer.json()
+        return document
+
+    def close(self) -> None:
+        self._http.close()
 
 
 @dataclass(frozen=True)
@@ -169,3 +200,9 @@ def workspaces(
     )
     with closing(adapter):
         yield adapter
+
+
+@pytest.fixture
+def somebody(emulator: WorkspaceEmulator, control: Control) -> Iterator[Somebody]:
+    with closing(Somebody(emulator)) as person:
+        yield person

@@ -4,14 +4,21 @@ In a module of its own, because importing azure-ai-ml takes two seconds.
 """
 
 import warnings
+from io import StringIO
 from typing import Any
 
 import pytest
 from marshmallow.warnings import Marshmallow4Warning
 
 from shared.adapters.arm import API_VERSION
-from shared.adapters.documents import new_deployment, new_endpoint, with_traffic
-from shared.workspaces import DeploymentSpec
+from shared.adapters.documents import (
+    new_deployment,
+    new_endpoint,
+    new_model_version,
+    with_traffic,
+)
+from shared.adapters.targets.component import new_job
+from shared.workspaces import DeploymentSpec, NewModel
 
 MODEL = (
     "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w"
@@ -20,11 +27,12 @@ MODEL = (
 with warnings.catch_warnings():
     # The SDK builds its schemas, in a way that its marshmallow deprecates, when imported.
     warnings.simplefilter("ignore", Marshmallow4Warning)
+    from azure.ai.ml import load_job
     from azure.ai.ml._restclient.arm_ml_service import models
     from azure.ai.ml._restclient.arm_ml_service._configuration import (
         MachineLearningServicesMgmtClientConfiguration as SdkConfiguration,
     )
-    from azure.ai.ml.entities import ManagedOnlineDeployment, ManagedOnlineEndpoint
+    from azure.ai.ml.entities import ManagedOnlineDeployment, ManagedOnlineEndpoint, Model
 
 pytestmark = pytest.mark.filterwarnings("ignore::marshmallow.warnings.Marshmallow4Warning")
 
@@ -92,6 +100,60 @@ def test_an_endpoint_is_written_back_as_the_sdk_writes_it() -> None:
     assert ours.pop("kind") == "Managed"  # The SDK loses it.
     assert ours["identity"] == {"type": theirs["identity"]["type"]}
     assert ours | {"identity": None} == theirs | {"identity": None}
+
+
+def test_a_model_version_is_written_as_the_sdk_writes_it() -> None:
+    path = "azureml://jobs/run-1/outputs/artifacts/paths/model/"
+    entity = Model(
+        name="churn",
+        version="1",
+        path=path,
+        type="mlflow_model",
+        tags=TAGS,
+        properties={"auc": "0.9"},
+        description="who leaves",
+    )
+    theirs = plain(entity._to_rest_object().as_dict())
+    # Both are false where nothing is said.
+    theirs["properties"] = {
+        name: value for name, value in theirs["properties"].items() if value is not False
+    }
+    ours = new_model_version(
+        NewModel(
+            name="churn",
+            kind="mlflow_model",
+            path=path,
+            description="who leaves",
+            tags=TAGS,
+            properties={"auc": "0.9"},
+        )
+    )
+    assert ours == theirs
+
+
+def test_a_job_of_a_registered_component_is_written_as_the_sdk_writes_it() -> None:
+    text = """
+        type: pipeline
+        component: azureml:churn:2
+        display_name: signalbox-1
+        experiment_name: churn
+        tags: {by: signalbox}
+        inputs: {days: 14}
+        settings: {default_compute: serverless}
+        """
+    entity = load_job(StringIO(text))
+    entity.component = component = MODEL.replace("models", "components")
+    theirs = plain(entity._to_rest_object().as_dict())["properties"]
+    del theirs["isArchived"]  # It is false where nothing is said.
+    ours = new_job(
+        component,
+        name="signalbox-1",
+        experiment="churn",
+        compute="serverless",
+        tags=TAGS,
+        inputs={"days": {"jobInputType": "literal", "value": "14"}},
+    )
+    assert ours == theirs
 
 
 def test_the_version_that_we_speak_is_the_one_that_the_sdks_client_was_made_for() -> None:

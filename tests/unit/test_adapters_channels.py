@@ -166,3 +166,24 @@ def test_a_channel_loads_its_own_service_and_no_other(url: str, kind: str) -> No
 @pytest.mark.parametrize("url", ["mailto://user:pw@example.com", "msteams://a", "nonsense://x"])
 def test_what_is_not_found_by_its_name_is_left_to_apprise(url: str) -> None:
     assert _service(url, apprise.AppriseAsset()) is None
+
+
+def test_a_channel_s_address_is_in_no_trace(service: Service) -> None:
+    from opentelemetry.instrumentation.requests import RequestsInstrumentor
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    spans = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    instrumentor = RequestsInstrumentor()
+    instrumentor.instrument(tracer_provider=provider)
+    try:
+        channels = AppriseChannels({"SIGNALBOX_CHANNEL_TEAM": service.url})
+        channels.send("team", title="t", text="x", good=None)
+    finally:
+        instrumentor.uninstrument()
+    assert len(service.bodies) == 1
+    told = " ".join(str(dict(span.attributes or {})) for span in spans.get_finished_spans())
+    assert SECRET not in told

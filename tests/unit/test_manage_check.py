@@ -1,6 +1,7 @@
 """`manage.py check`: what it prints, and with which status it ends."""
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from textwrap import dedent
 
@@ -10,7 +11,10 @@ from typer.testing import CliRunner
 from commands.check import check_text
 from commands.common import local_settings
 from manage import app
+from shared.actions import ACTIONS
 from shared.reactions.model import ChannelName, Params
+
+pytestmark = pytest.mark.filterwarnings("ignore::marshmallow.warnings.Marshmallow4Warning")
 
 ID = (
     "/subscriptions/s/resourceGroups/rg/providers/Microsoft.MachineLearningServices/workspaces/main"
@@ -178,3 +182,56 @@ def test_a_golden_request_that_the_app_does_not_have_is_found_before_it_is_neede
     result = CliRunner().invoke(app, ["check", str(path)])
     assert result.exit_code == 1
     assert "the app has no file 'golden/gone.json'" in result.output
+
+
+RETRAIN = """\
+version: 1
+workspaces: ["%CHECK_TEST_WORKSPACE%"]
+reactions:
+  - name: retrain-churn
+    on: DriftDetected
+    do:
+      - retrain:
+          target:
+            job:
+              file: jobs/churn.yaml
+          inputs:
+            days: 14
+"""
+
+
+def test_the_shipped_job_can_be_run_by_a_reaction(file: Path) -> None:
+    file.write_text(RETRAIN, encoding="utf-8")
+    result = CliRunner().invoke(app, ["check", str(file)])
+    assert result.output == f"{file}: 1 reaction, no errors\n"
+
+
+def test_every_fault_of_a_job_s_file_is_shown_where_the_file_is_named(file: Path) -> None:
+    file.write_text(RETRAIN.replace("days: 14", "dayz: 14\n            hours: 1"), encoding="utf-8")
+    result = CliRunner().invoke(app, ["check", "--json", str(file)])
+    assert result.exit_code == 1
+    findings = json.loads(result.output)["findings"]
+    known = "its inputs: window_start, window_end, days, data"
+    assert [(item["line"], item["column"], item["message"]) for item in findings] == [
+        (10, 21, f"jobs/churn.yaml can't be run: the job has no input `{name}`; {known}")
+        for name in ("dayz", "hours")
+    ]
+
+
+def test_a_job_s_file_is_read_only_where_a_reaction_names_one() -> None:
+    asked: list[tuple[str, tuple[str, ...]]] = []
+
+    def find(name: str, inputs: Collection[str]) -> tuple[str, ...]:
+        asked.append((name, tuple(inputs)))
+        return ()
+
+    settings = {"CHECK_TEST_WORKSPACE": ID}
+    check_text(GOOD, ACTIONS, settings, find_job_faults=find)
+    assert asked == []
+    check_text(RETRAIN, ACTIONS, settings, find_job_faults=find)
+    assert asked == [("jobs/churn.yaml", ("days",))]
+    check_text(
+        RETRAIN.replace("jobs/churn", "other/churn"), ACTIONS, settings, find_job_faults=find
+    )
+    check_text(RETRAIN.replace("churn.yaml", "${{ x }}"), ACTIONS, settings, find_job_faults=find)
+    assert len(asked) == 1

@@ -6,7 +6,7 @@ import pytest
 
 from shared.durations import format_duration, parse_duration
 from shared.errors import SettingInvalid
-from shared.settings import read_settings
+from shared.settings import APP_ROOT, read_settings
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,8 @@ from shared.settings import read_settings
         ("SIGNALBOX_RETENTION_DAYS", "1.5"),
         ("SIGNALBOX_ARM_ENDPOINT", "http://management.azure.com"),
         ("SIGNALBOX_STUDIO_ENDPOINT", "ml.azure.com"),
+        ("SIGNALBOX_DEVOPS_ENDPOINT", "http://dev.azure.com"),
+        ("SIGNALBOX_GITHUB_ENDPOINT", "git@github.com"),
     ],
 )
 def test_a_setting_that_is_not_what_it_should_be_is_named(name: str, value: str) -> None:
@@ -29,6 +31,15 @@ def test_a_setting_that_is_not_what_it_should_be_is_named(name: str, value: str)
 def test_an_endpoint_has_no_slash_at_its_end() -> None:
     settings = read_settings({"SIGNALBOX_ARM_ENDPOINT": "https://management.chinacloudapi.cn/"})
     assert settings.arm_endpoint == "https://management.chinacloudapi.cn"
+
+
+def test_the_endpoints_of_other_services_are_the_public_ones_and_are_documented_so() -> None:
+    settings = read_settings({})
+    page = (APP_ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert settings.devops_endpoint == "https://dev.azure.com"
+    assert settings.github_endpoint == "https://api.github.com"
+    assert f"| `SIGNALBOX_DEVOPS_ENDPOINT` | `{settings.devops_endpoint}` |" in page
+    assert f"| `SIGNALBOX_GITHUB_ENDPOINT` | `{settings.github_endpoint}` |" in page
 
 
 @pytest.mark.parametrize(

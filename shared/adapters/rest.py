@@ -1,0 +1,306 @@
+"""Requests to services beside AML: JSON over https, one call, one request, our errors.
+
+Whatever answers is not trusted: no redirect is followed, no more than BODY_MAX of an answer is
+read, and of what it says only its error's words are told, without what secrets they hold.
+"""
+
+import json
+import logging
+import math
+import re
+import ssl
+from collections.abc import Callable, Container, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import datetime
+from http.cookiejar import DefaultCookiePolicy
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, urlencode, urlsplit
+
+from shared.adapters.arm_errors import parse_complaint, parse_retry_after
+from shared.adapters.lazy import Lazy
+from shared.adapters.untraced import untraced
+from shared.clock import Clock, SystemClock
+from shared.errors import (
+    SignalboxError,
+    TargetAbsent,
+    TargetDenied,
+    TargetRefused,
+    TargetThrottled,
+    TargetUnreachable,
+)
+from shared.redact import redact
+
+if TYPE_CHECKING:
+    import httpx
+    from azure.core.credentials import TokenCredential
+
+#: In seconds. A trigger has 20 in all.
+CONNECT_TIMEOUT = 5
+READ_TIMEOUT = 10
+#: No more of an answer is read.
+BODY_MAX = 1024 * 1024
+#: What is kept of answers: nothing that is no id, or no address.
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,199}")
+_LINK = re.compile(
+    r"https://[A-Za-z0-9.-]+(?::\d{1,5})?(?:/[A-Za-z0-9._~:/?#@!$&()*+,;=%-]{0,1900})?"
+)
+
+type Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a service answered.
+
+    Header names are in lower case; the body is {} where it is no JSON object, or too long.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: Json
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the request was done."""
+        return 200 <= self.status < 300
+
+
+class Rest:
+    """Sends requests to services, safe to share between threads.
+
+    Raises from every call: TargetUnreachable, TargetThrottled, TargetDenied, TargetAbsent,
+    TargetRefused. No address, header or secret of a request is in an error or a log.
+    """
+
+    def __init__(
+        self,
+        *,
+        ca_path: str | None = None,
+        clock: Clock | None = None,
+        read_timeout: float = READ_TIMEOUT,
+    ) -> None:
+        """Connect on first use; `ca_path` names a PEM file of authorities in place of the usual."""
+        self._ca_path: Final = ca_path
+        self._read_timeout: Final = read_timeout
+        self._client: Final = Lazy(self._make_client)
+        self.clock: Final = clock or SystemClock()
+
+    def call(
+        self,
+        method: str,
+        url: str,
+        doing: str,
+        *,
+        headers: Mapping[str, str],
+        content: bytes | None = None,
+        expected: Container[int] = (),
+        secrets: tuple[str, ...] = (),
+        is_untraced: bool = False,
+    ) -> Answer:
+        """Send a request.
+
+        An error status raises, except where it is `expected`. `doing` opens the error's message.
+        `secrets` are taken out of the answer; `is_untraced` keeps the address out of traces.
+        """
+        parts = urlsplit(url)
+        if parts.scheme != "https" or not parts.hostname:
+            raise TargetRefused(f"{doing}: its address is not an https:// address")
+        answer = self._send(method, url, doing, headers, content, secrets, is_untraced=is_untraced)
+        if not answer.is_good and answer.status not in expected:
+            raise self.refusal(doing, answer)
+        return answer
+
+    def refusal(self, doing: str, answer: Answer) -> SignalboxError:
+        """Return the error that an answer with an error status stands for."""
+        status = answer.status
+        complaint = str(parse_complaint(answer.body))
+        told = f"{doing}: {complaint}" if complaint else f"{doing}: HTTP {status}"
+        wait = parse_retry_after(answer.headers, self.clock)
+        if status in (401, 403):
+            return TargetDenied(told)
+        if status in (404, 410):
+            return TargetAbsent(told)
+        if status == 429:
+            return TargetThrottled(told, retry_after=wait)
+        if status == 408 or status >= 500:
+            return TargetUnreachable(told, retry_after=wait)
+        if 300 <= status < 400:
+            return TargetRefused(
+                f"{doing}: it leads elsewhere (HTTP {status})",
+                hint="No redirect is followed: name the new place, then replay the letter.",
+            )
+        return TargetRefused(told)
+
+    def close(self) -> None:
+        """Close the connections; only a process that goes on without them needs to."""
+        if client := self._client.made:
+            client.close()
+
+    def _send(
+        self,
+        method: str,
+        url: str,
+        doing: str,
+        headers: Mapping[str, str],
+        content: bytes | None,
+        secrets: tuple[str, ...],
+        *,
+        is_untraced: bool,
+    ) -> Answer:
+        import httpx
+
+        # Not compressed: the cap on what is read is then a cap on what it becomes, too.
+        sent = {**headers, "Accept-Encoding": "identity", "User-Agent": "signalbox"}
+        if content is not None:
+            sent["Content-Type"] = "application/json"
+        try:
+            with (
+                untraced() if is_untraced else nullcontext(),
+                self._client().stream(method, url, content=content, headers=sent) as response,
+            ):
+                body = _read(response, monotonic() + self._read_timeout)
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
+            # Without its cause: the text of some of these has the address.
+            raise TargetUnreachable(f"{doing}: no answer ({type(error).__name__})") from None
+        return Answer(
+            status=response.status_code,
+            headers={name.lower(): value for name, value in response.headers.items()},
+            body=_parse(body, secrets),
+        )
+
+    def _make_client(self) -> "httpx.Client":
+        import httpx
+
+        _hush()
+        timeout = httpx.Timeout(self._read_timeout, connect=CONNECT_TIMEOUT)
+        context = (
+            None if self._ca_path is None else ssl.create_default_context(cafile=self._ca_path)
+        )
+        client = httpx.Client(
+            follow_redirects=False, timeout=timeout, verify=True if context is None else context
+        )
+        # One service's cookies are nothing to the next call.
+        client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=()))
+        return client
+
+
+def sign_in(credential: "Callable[[], TokenCredential]", scope: str, doing: str) -> str:
+    """Return a token of the app's identity.
+
+    Raises: TargetDenied where the identity may not have one, TargetUnreachable where nobody gave
+    an answer.
+    """
+    from azure.core.exceptions import AzureError, ClientAuthenticationError
+
+    try:
+        return credential().get_token(scope).token
+    except ClientAuthenticationError as error:
+        if (error.status_code or 0) < 500:
+            reason = redact(str(error).partition("\n")[0], most=300)
+            raise TargetDenied(f"{doing}: the app could not sign in: {reason}") from error
+        raise TargetUnreachable(f"{doing}: signing in failed") from error
+    except AzureError as error:
+        raise TargetUnreachable(f"{doing}: signing in failed ({type(error).__name__})") from error
+
+
+def read_secret(environ: Mapping[str, str], name: str, doing: str) -> str:
+    """Return an app setting that holds a secret; raise TargetAbsent where it holds none."""
+    value = environ.get(name, "").strip()
+    if not value:
+        raise TargetAbsent(f"{doing}: the app setting {name} is not set")
+    # What the platform leaves in the setting when it can't read the vault.
+    if value.startswith("@Microsoft.KeyVault("):
+        raise TargetAbsent(f"{doing}: the Key Vault reference of {name} does not resolve")
+    if not value.isascii() or not value.isprintable():
+        raise TargetAbsent(f"{doing}: the app setting {name} has characters that it can't have")
+    return value
+
+
+def address(root: str, *segments: str | int, **query: str | int) -> str:
+    """Return the address of what the segments name below a root.
+
+    Raises: TargetRefused for what names nothing: names may come from events, and `..` would be
+    taken for the way up.
+    """
+    for segment in map(str, segments):
+        if segment in ("", ".", ".."):
+            raise TargetRefused(f"nothing can be named {segment!r}")
+    path = "".join(f"/{quote(str(segment), safe='')}" for segment in segments)
+    return f"{root}{path}" + (f"?{urlencode(query)}" if query else "")
+
+
+def encode(body: Json) -> bytes:
+    """Return a body as JSON; a number that JSON has no word for becomes null."""
+    return json.dumps(_plain(body), separators=(",", ":")).encode()
+
+
+def as_text(value: object) -> str:
+    """Return a value as YAML writes it, for services whose inputs are all text."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def clean_id(value: object) -> str:
+    """Return what names a run, or "" for anything that can't."""
+    text = str(value) if isinstance(value, str | int) else ""
+    return text if _ID.fullmatch(text) else ""
+
+
+def clean_link(value: object) -> str:
+    """Return an https:// address that can be told to people, or "" for anything else."""
+    if not isinstance(value, str) or _LINK.fullmatch(value) is None:
+        return ""
+    # One that has a secret in it is no use without.
+    return value if redact(value, most=len(value)) == value else ""
+
+
+def _read(response: "httpx.Response", deadline: float) -> bytes | None:
+    """Return the body, or None where it is too long.
+
+    Each piece may be in time and the whole still too late.
+    """
+    import httpx
+
+    body = bytearray()
+    for piece in response.iter_raw():
+        body += piece
+        if len(body) > BODY_MAX:
+            return None
+        if monotonic() > deadline:
+            raise httpx.ReadTimeout("the answer took too long", request=response.request)
+    return bytes(body)
+
+
+def _parse(body: bytes | None, secrets: tuple[str, ...]) -> Json:
+    try:
+        document = json.loads(body or b"")
+        # Written anew: however it was spelled, a secret is now spelled as we spell it.
+        text = told = json.dumps(document, ensure_ascii=False)
+        for secret in secrets:
+            told = told.replace(json.dumps(secret, ensure_ascii=False)[1:-1], "[redacted]")
+        if told != text:
+            document = json.loads(told)
+    except (ValueError, RecursionError):  # the latter for [[[[[…
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, str | int):
+        return value
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _hush() -> None:
+    """Keep addresses and answers' headers out of the log, at whatever level it is."""
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    noisy = logging.getLogger("httpcore")
+    if noisy.getEffectiveLevel() < logging.INFO:
+        noisy.setLevel(logging.INFO)

@@ -1,0 +1,132 @@
+"""Target `batch_endpoint`: a job of a batch endpoint whose deployment is a pipeline component.
+
+Sources: MicrosoftDocs/azure-ai-docs, how-to-access-data-batch-endpoints-jobs (address, token,
+body, header of the deployment, `properties.experimentName`); azure-ai-ml 1.35.2, BatchJobSchema
+(`name`, and the spelling of the fields). The service gives such a job a name of its own
+(Azure/azure-sdk-for-python#32763), and there is no way to give it tags (#42156), so that they are
+written to its run afterwards, as the studio does. What it does with a Repeatability-Request-ID that
+it has seen is documented nowhere; the SDK sends one, but spells the header in its own way, so that
+both are sent.
+"""
+
+import logging
+import uuid
+from collections.abc import Mapping
+from itertools import islice
+from typing import Final
+
+from shared.adapters.aml import path_of
+from shared.adapters.arm import Answer, Json, segment
+from shared.adapters.jobs import Jobs, tags_of, told_absent
+from shared.adapters.run_history import RunHistory
+from shared.errors import SignalboxError, TargetAbsent, WorkspaceRefused
+from shared.events import Workspace
+from shared.loops.targets import REFERENCE, BatchEndpointTarget, Submission, Submitted, TargetRun
+
+log = logging.getLogger(__name__)
+
+_REPEATABILITY = ("Repeatability-Request-ID", "repeatability_request-id")
+#: Of the newest jobs that retrain: what was started before is among them, or was not started.
+_LOOKS_MAX = 100
+
+
+class BatchEndpoint:
+    """Invokes batch endpoints as the app's identity."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs: Final = jobs
+        self._history: Final = RunHistory(jobs.aml)
+
+    def submit(self, params: BatchEndpointTarget, submission: Submission) -> Submitted:
+        """Start it, or find what was started for this submission before.
+
+        It is found by its name or its tag. Where an answer was lost before either was written, the
+        Repeatability-Request-ID has to keep the service from starting a second one.
+
+        Raises: what Workspaces raises, and TargetAbsent.
+        """
+        if started := self._find_started(submission):
+            return started
+        url = self._scoring_address(params, submission.workspace)
+        doing = f"invoking batch endpoint {params.endpoint!r}"
+        headers = dict.fromkeys(_REPEATABILITY, str(uuid.UUID(submission.id)))
+        if params.deployment:
+            headers["azureml-model-deployment"] = params.deployment
+        body = _body(params, submission)
+        try:
+            answer = self._jobs.aml.data.call("POST", url, doing, headers=headers, body=body)
+        except WorkspaceRefused as error:
+            raise told_absent(error) from error
+        name = _name_in(answer) or submission.name
+        self._tie(submission, name, answer.body)
+        is_repeated = not submission.is_first and answer.status == 200
+        return self._jobs.submitted(submission, name, found=is_repeated)
+
+    def look(self, params: BatchEndpointTarget, submission: Submission, run_id: str) -> TargetRun:
+        """Return where it stands; what ties it to its loop is written again if it is not there."""
+        name = run_id or submission.name
+        job = self._jobs.find(submission.workspace, name)
+        if job is not None:
+            self._tie(submission, name, job)
+        return self._jobs.look_at(submission.workspace, name, job)
+
+    def _find_started(self, submission: Submission) -> Submitted | None:
+        if submission.is_first:
+            return None
+        if started := self._jobs.find_started(submission):
+            return started
+        workspace = submission.workspace
+        doing = f"looking for a job of retraining {submission.id}"
+        jobs = self._jobs.aml.arm.pages(
+            f"{path_of(workspace)}/jobs", doing, query={"tag": REFERENCE}
+        )
+        for job in islice(jobs, _LOOKS_MAX):
+            if _tags_in(job).get(REFERENCE) == submission.reference:
+                return self._jobs.submitted(submission, str(job.get("name")), found=True)
+        return None
+
+    def _tie(self, submission: Submission, name: str, job: Json) -> None:
+        """Give the run the tags that its job does not have. It runs without them as well."""
+        tags = tags_of(submission)
+        if tags.items() <= _tags_in(job).items():
+            return
+        try:
+            self._history.add_tags(submission.workspace, name, tags)
+        except SignalboxError as error:
+            log.warning("run %s of retraining %s got no tags: %s", name, submission.id, error)
+
+    def _scoring_address(self, params: BatchEndpointTarget, workspace: Workspace) -> str:
+        path = f"{path_of(workspace)}/batchEndpoints/{segment(params.endpoint)}"
+        doing = f"reading batch endpoint {params.endpoint!r}"
+        answer = self._jobs.aml.arm.call("GET", path, doing, expected=(404,))
+        if answer.status == 404:
+            raise TargetAbsent(f"there is no batch endpoint {params.endpoint!r}")
+        properties = answer.body.get("properties")
+        found = properties.get("scoringUri") if isinstance(properties, Mapping) else None
+        if not found:
+            raise WorkspaceRefused(f"{doing}: it has no scoring address yet")
+        return str(found)
+
+
+def _body(params: BatchEndpointTarget, submission: Submission) -> Json:
+    inputs = {
+        name: {"jobInputType": "Literal", "value": value}
+        for name, value in submission.inputs.items()
+    }
+    properties: dict[str, object] = {"name": submission.name, "tags": tags_of(submission)}
+    if inputs:
+        properties["inputData"] = inputs
+    if params.experiment:
+        properties["properties"] = {"experimentName": params.experiment}
+    return {"properties": properties}
+
+
+def _name_in(answer: Answer) -> str:
+    return str(answer.body.get("name") or "")
+
+
+def _tags_in(job: Json) -> dict[str, str]:
+    properties = job.get("properties")
+    tags = properties.get("tags") if isinstance(properties, Mapping) else None
+    found = tags.items() if isinstance(tags, Mapping) else ()
+    return {str(name): str(value) for name, value in found}

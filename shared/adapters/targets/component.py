@@ -1,0 +1,138 @@
+"""Target `component`: a pipeline component that is registered in the workspace, run as a job.
+
+Source: Azure/azure-rest-api-specs, machinelearningservices 2025-12-01: PipelineJob with
+`componentId`, and ComponentVersion, whose `componentSpec` is the component's YAML.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from shared.adapters.aml import path_of
+from shared.adapters.arm import Json, segment
+from shared.adapters.jobs import Jobs, literal, tags_of
+from shared.errors import JobInvalid, TargetAbsent
+from shared.events import Workspace
+from shared.loops.targets import ComponentTarget, Input, Submission, Submitted, TargetRun
+
+LATEST = "latest"
+#: Where a job runs that names no compute: AML's own.
+SERVERLESS = "serverless"
+#: What the SDK writes into the settings of a pipeline that is a registered component.
+_SOURCE = "REMOTE.WORKSPACE.JOB"
+#: Inputs that are an address, not a value.
+_DATA = frozenset(
+    {"uri_file", "uri_folder", "mltable", "mlflow_model", "custom_model", "triton_model"}
+)
+
+
+class Component:
+    """Runs registered pipeline components as the app's identity."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs: Final = jobs
+
+    def submit(self, params: ComponentTarget, submission: Submission) -> Submitted:
+        """Start it, or find what was started for this submission before.
+
+        Raises: what Workspaces raises, TargetAbsent, and JobInvalid for inputs that it does not
+        declare.
+        """
+        if started := self._jobs.find_started(submission):
+            return started
+        component = self._find(params, submission.workspace)
+        properties = new_job(
+            str(component.get("id") or ""),
+            name=submission.name,
+            experiment=params.experiment or params.name,
+            compute=_compute(params, submission.workspace),
+            tags=tags_of(submission),
+            inputs=_inputs(params, component, submission.inputs),
+        )
+        return self._jobs.start(submission, properties)
+
+    def look(self, params: ComponentTarget, submission: Submission, run_id: str) -> TargetRun:
+        """Return where it stands."""
+        return self._jobs.look(submission.workspace, run_id or submission.name)
+
+    def _find(self, params: ComponentTarget, workspace: Workspace) -> Json:
+        arm = self._jobs.aml.arm
+        doing = f"reading component {params.name}:{params.version}"
+        versions = f"{path_of(workspace)}/components/{segment(params.name)}/versions"
+        if params.version == LATEST:
+            query = {"$orderBy": "createdtime desc", "$top": "1"}
+            newest = next(arm.pages(versions, doing, query=query), None)
+            if newest is None:
+                raise TargetAbsent(f"there is no component {params.name!r}")
+            return newest
+        answer = arm.call("GET", f"{versions}/{segment(params.version)}", doing, expected=(404,))
+        if answer.status == 404:
+            raise TargetAbsent(f"there is no component {params.name!r} {params.version}")
+        return answer.body
+
+
+def new_job(
+    component: str,
+    *,
+    name: str,
+    experiment: str,
+    compute: str,
+    tags: Mapping[str, str],
+    inputs: Mapping[str, Json],
+) -> Json:
+    """Write the properties of a new job that runs a registered pipeline component."""
+    return {
+        "jobType": "Pipeline",
+        "componentId": component,
+        "displayName": name,
+        "experimentName": experiment,
+        "tags": dict(tags),
+        "inputs": dict(inputs),
+        "settings": {"default_compute": compute, "_source": _SOURCE},
+    }
+
+
+def _compute(params: ComponentTarget, workspace: Workspace) -> str:
+    if not params.compute or params.compute == SERVERLESS:
+        return SERVERLESS
+    return f"{workspace.id}/computes/{params.compute}"
+
+
+def _inputs(
+    params: ComponentTarget, component: Json, inputs: Mapping[str, Input]
+) -> dict[str, Json]:
+    """Write the inputs as the component declares them; as literals where that can't be read."""
+    declared = _declared(component)
+    if declared is None:
+        return {name: literal(value) for name, value in inputs.items()}
+    if unknown := sorted(inputs.keys() - declared.keys()):
+        known = ", ".join(declared) or "none"
+        raise JobInvalid(
+            f"component {params.name!r} has no input {', '.join(unknown)}",
+            hint=f"Its inputs: {known}. Mend `inputs:` in the reaction, then replay the letter.",
+        )
+    return {name: _input(value, declared[name]) for name, value in inputs.items()}
+
+
+def _declared(component: Json) -> dict[str, str] | None:
+    """Return the types of a component's inputs by name, or None where it does not tell them."""
+    found = component
+    for key in ("properties", "componentSpec"):
+        inner = found.get(key)
+        if not isinstance(inner, Mapping):
+            return None
+        found = inner
+    if not found:
+        return None
+    inputs = found.get("inputs")
+    if not isinstance(inputs, Mapping):
+        return {}
+    return {
+        str(name): str(spec.get("type") or "") if isinstance(spec, Mapping) else ""
+        for name, spec in inputs.items()
+    }
+
+
+def _input(value: Input, kind: str) -> Json:
+    if kind in _DATA and isinstance(value, str):
+        return {"jobInputType": kind, "uri": value}
+    return literal(value)

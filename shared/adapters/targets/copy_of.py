@@ -1,0 +1,126 @@
+"""Target `copy_of`: a copy of the last job of an experiment that completed.
+
+The job's ARM document is written again under a new name, without what the service itself wrote
+there. Source: Azure/azure-rest-api-specs, machinelearningservices 2025-12-01, JobBaseProperties and
+the types of job that are derived from it.
+"""
+
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any, Final
+
+from shared.adapters.arm import Json
+from shared.adapters.jobs import Jobs, literal, tags_of
+from shared.adapters.mlflow import Mlflow
+from shared.errors import JobInvalid, TargetAbsent
+from shared.events import Workspace
+from shared.loops.targets import CopyTarget, Input, Submission, Submitted, TargetRun
+
+#: What the service answers but does not take, or what is of the old job alone.
+_NOT_COPIED = frozenset(
+    {"status", "services", "parameters", "isArchived", "sourceJobId", "displayName"}
+)
+#: The beginnings of what others than people write into a job's own properties.
+_SYSTEM = ("azureml", "_azureml", "mlflow.")
+#: The output in which the service keeps what a job writes beside its declared outputs.
+_DEFAULT_OUTPUT = "default"
+#: Not every run that completed is a job: some were only tracked.
+_LOOKS_MAX = 5
+_LITERAL = "literal"
+
+
+class CopyOf:
+    """Runs jobs again as the app's identity."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs: Final = jobs
+        self._mlflow: Final = Mlflow(jobs.aml)
+
+    def submit(self, params: CopyTarget, submission: Submission) -> Submitted:
+        """Start it, or find what was started for this submission before.
+
+        Raises: what Workspaces raises, TargetAbsent where nothing of the experiment completed, and
+        JobInvalid for inputs that the job does not have.
+        """
+        if started := self._jobs.find_started(submission):
+            return started
+        job = self._find(params.experiment, submission.workspace)
+        copied = copy_of(job, submission.inputs)
+        tags = {**copied.get("tags", {}), **tags_of(submission)}
+        return self._jobs.start(
+            submission, {**copied, "displayName": submission.name, "tags": tags}
+        )
+
+    def look(self, params: CopyTarget, submission: Submission, run_id: str) -> TargetRun:
+        """Return where it stands."""
+        return self._jobs.look(submission.workspace, run_id or submission.name)
+
+    def _find(self, experiment: str, workspace: Workspace) -> Json:
+        completed = self._mlflow.find_completed(workspace, experiment)
+        if completed is None:
+            raise TargetAbsent(f"there is no experiment {experiment!r}")
+        for run_id in islice(completed, _LOOKS_MAX):
+            if job := self._jobs.find(workspace, run_id):
+                return job
+        raise TargetAbsent(f"no job of experiment {experiment!r} has completed")
+
+
+def copy_of(job: Json, inputs: Mapping[str, Input]) -> dict[str, Any]:
+    """Return the properties of a job as a new job with these inputs can have them.
+
+    Raises: JobInvalid for inputs that the job does not have.
+    """
+    found = job.get("properties")
+    properties = {
+        name: value
+        for name, value in (found if isinstance(found, Mapping) else {}).items()
+        if name not in _NOT_COPIED and value is not None
+    }
+    properties["tags"] = _people_s(properties.get("tags"))
+    properties["properties"] = _people_s(properties.get("properties"))
+    properties["inputs"] = _inputs(str(job.get("name")), properties.get("inputs"), inputs)
+    properties["outputs"] = _outputs(str(job.get("name")), properties.get("outputs"))
+    return properties
+
+
+def _people_s(texts: Any) -> dict[str, Any]:
+    """Return what people wrote of a job's tags or properties."""
+    if not isinstance(texts, Mapping):
+        return {}
+    return {
+        name: value for name, value in texts.items() if not str(name).lower().startswith(_SYSTEM)
+    }
+
+
+def _inputs(name: str, found: Any, inputs: Mapping[str, Input]) -> dict[str, Any]:
+    known = dict(found) if isinstance(found, Mapping) else {}
+    if unknown := sorted(inputs.keys() - known.keys()):
+        told = ", ".join(map(str, known)) or "none"
+        raise JobInvalid(
+            f"job {name!r} has no input {', '.join(unknown)}",
+            hint=f"Its inputs: {told}. Mend `inputs:` in the reaction, then replay the letter.",
+        )
+    return known | {key: _input(known[key], value) for key, value in inputs.items()}
+
+
+def _input(before: Any, value: Input) -> Json:
+    kind = before.get("jobInputType") if isinstance(before, Mapping) else _LITERAL
+    if str(kind).lower() == _LITERAL or not isinstance(value, str):
+        return literal(value)
+    return {**before, "uri": value}
+
+
+def _outputs(name: str, found: Any) -> dict[str, Any]:
+    """Return the outputs without what was made for the old job alone.
+
+    Two jobs would write to one place, and register one version.
+    """
+    outputs = {}
+    for key, output in (found if isinstance(found, Mapping) else {}).items():
+        if key == _DEFAULT_OUTPUT or not isinstance(output, Mapping):
+            continue
+        kept = {field: value for field, value in output.items() if field != "assetVersion"}
+        if name in str(kept.get("uri") or ""):
+            del kept["uri"]
+        outputs[key] = kept
+    return outputs

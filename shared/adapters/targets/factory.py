@@ -1,0 +1,90 @@
+"""Builds targets by the names that they have in reactions.yaml, when they are first used."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from shared.adapters.jobs import Jobs
+from shared.adapters.lazy import Lazy
+from shared.adapters.rest import Rest
+from shared.loops.targets import Target
+from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
+
+    from shared.adapters.aml import Aml
+
+
+class Targets:
+    """The targets, safe to share between threads; what only one of them needs is imported by it."""
+
+    def __init__(
+        self,
+        *,
+        aml: "Callable[[], Aml]",
+        credential: "Callable[[], TokenCredential]",
+        environ: Mapping[str, str],
+        settings: Settings,
+        root: Path,
+    ) -> None:
+        """`environ` has the secrets of targets, `root` the app's jobs/ folder."""
+        self._credential: Final = credential
+        self._environ: Final = environ
+        self._settings: Final = settings
+        self._root: Final = root
+        self._rest: Final = Lazy(Rest)
+        self._jobs: Final = Lazy(lambda: Jobs(aml(), studio=settings.studio_endpoint))
+        self._made: Final[dict[str, Lazy[Target[Any]]]] = {
+            name: Lazy(getattr(self, f"_{name}"))
+            for name in (
+                *("job", "component", "batch_endpoint", "copy_of"),
+                *("data_factory", "azure_devops", "github", "webhook"),
+            )
+        }
+
+    def get(self, name: str) -> Target[Any]:
+        """Return the target of this name, which is a key of TargetParams."""
+        return self._made[name]()
+
+    def _job(self) -> Target[Any]:
+        from shared.adapters.targets.job import Job
+
+        return Job(self._jobs(), root=self._root)
+
+    def _component(self) -> Target[Any]:
+        from shared.adapters.targets.component import Component
+
+        return Component(self._jobs())
+
+    def _batch_endpoint(self) -> Target[Any]:
+        from shared.adapters.targets.batch_endpoint import BatchEndpoint
+
+        return BatchEndpoint(self._jobs())
+
+    def _copy_of(self) -> Target[Any]:
+        from shared.adapters.targets.copy_of import CopyOf
+
+        return CopyOf(self._jobs())
+
+    def _data_factory(self) -> Target[Any]:
+        from shared.adapters.targets.data_factory import DataFactory
+
+        endpoint = self._settings.arm_endpoint
+        return DataFactory(self._rest(), self._credential, endpoint=endpoint)
+
+    def _azure_devops(self) -> Target[Any]:
+        from shared.adapters.targets.azure_devops import AzureDevOps
+
+        endpoint = self._settings.devops_endpoint
+        return AzureDevOps(self._rest(), self._credential, endpoint=endpoint)
+
+    def _github(self) -> Target[Any]:
+        from shared.adapters.targets.github import GitHub
+
+        return GitHub(self._rest(), self._environ, endpoint=self._settings.github_endpoint)
+
+    def _webhook(self) -> Target[Any]:
+        from shared.adapters.targets.webhook import Webhook
+
+        return Webhook(self._rest(), self._environ)

@@ -1,0 +1,94 @@
+"""Target `job`: a job from a YAML file of the app, as `az ml job create --file` takes it.
+
+azure-ai-ml makes the request of it; how it is tamed is told in shared/adapters/mlclient.py.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from azure.core.exceptions import AzureError, HttpResponseError
+
+from shared.adapters.arm import failure
+from shared.adapters.arm_errors import parse_retry_after, refusal
+from shared.adapters.job_files import faults_of, make_job
+from shared.adapters.jobs import Jobs, tags_of, told_absent
+from shared.adapters.mlclient import MlClients
+from shared.clock import Clock
+from shared.errors import JobInvalid, SignalboxError, TargetAbsent, WorkspaceRefused
+from shared.loops.targets import JobTarget, Submission, Submitted, TargetRun
+
+#: How deep the SDK wraps what happened.
+_DEPTH_MAX = 10
+
+
+class Job:
+    """Submits jobs from YAML as the app's identity."""
+
+    def __init__(self, jobs: Jobs, *, root: Path) -> None:
+        """`root` is the folder of the app, to which the files' paths are relative."""
+        self._jobs: Final = jobs
+        self._root: Final = root
+        self._clients: Final = MlClients(jobs.aml)
+
+    def submit(self, params: JobTarget, submission: Submission) -> Submitted:
+        """Start it, or find what was started for this submission before.
+
+        Raises: what Workspaces raises, JobInvalid, and TargetAbsent where something that the job
+        names is not there.
+        """
+        if started := self._jobs.find_started(submission):
+            return started
+        job = make_job(
+            self._root / params.file,
+            name=submission.name,
+            tags=tags_of(submission),
+            inputs=submission.inputs,
+        )
+        doing = f"starting job {submission.name!r}"
+        client = self._clients.get(submission.workspace)
+        try:
+            client.jobs.create_or_update(job)
+        except AzureError as error:  # the SDK's own errors are among them
+            raise error_of(doing, error, self._jobs.aml.clock) from error
+        return self._jobs.submitted(submission, submission.name)
+
+    def look(self, params: JobTarget, submission: Submission, run_id: str) -> TargetRun:
+        """Return where it stands."""
+        return self._jobs.look(submission.workspace, run_id or submission.name)
+
+
+def error_of(doing: str, error: AzureError, clock: Clock) -> SignalboxError:
+    """Return the error that one of the SDK's stands for."""
+    from azure.ai.ml.exceptions import MlException
+
+    cause = _answer_in(error)
+    if cause is not None and cause.response is not None:
+        return _refused(doing, cause, clock)
+    if isinstance(error, MlException):
+        return JobInvalid(f"{doing}: {'; '.join(faults_of(error))}")
+    return failure(doing, error)
+
+
+def _answer_in(error: BaseException | None) -> HttpResponseError | None:
+    """Return the service's answer that the SDK's error is about, or None."""
+    for _ in range(_DEPTH_MAX):
+        if error is None or isinstance(error, HttpResponseError):
+            return error
+        inner = getattr(error, "inner_exception", None) or getattr(error, "exc_value", None)
+        error = error.__cause__ or (inner if isinstance(inner, BaseException) else None)
+    return None
+
+
+def _refused(doing: str, error: HttpResponseError, clock: Clock) -> SignalboxError:
+    response: Any = error.response
+    try:
+        body = json.loads(response.text())
+    except (ValueError, AzureError):
+        body = {}
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    wait = parse_retry_after(headers, clock)
+    refused = refusal(doing, response.status_code, body, retry_after=wait)
+    if not isinstance(refused, WorkspaceRefused):
+        return refused
+    return TargetAbsent(refused.message) if response.status_code == 404 else told_absent(refused)

@@ -1,0 +1,142 @@
+"""Target `webhook`: a signed message to an address of one's own.
+
+Source: standardwebhooks.com, standard-webhooks/standard-webhooks spec/standard-webhooks.md 1.0.0.
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import parse_qsl, urlsplit
+
+from shared.adapters.rest import Rest, clean_id, clean_link, encode, read_secret
+from shared.errors import SettingInvalid
+from shared.loops.targets import (
+    REFERENCE,
+    Submission,
+    Submitted,
+    TargetRun,
+    TargetStatus,
+    WebhookTarget,
+)
+
+#: The `type` of the message.
+TYPE = "signalbox.retraining"
+#: In bytes, by the specification.
+_KEY_MIN, _KEY_MAX = 24, 64
+_PREFIX = "whsec_"
+#: How long a value of an address's query, and a segment of its path, has to be for a secret.
+_VALUE_MIN, _SEGMENT_MIN = 8, 16
+
+
+class Webhook:
+    """Sends messages to the addresses that the app settings have.
+
+    Every delivery for a submission has the same `webhook-id` and the same body: who receives it
+    twice can tell. Its address is a secret as much as its key.
+    """
+
+    def __init__(self, rest: Rest, environ: Mapping[str, str]) -> None:
+        """Look addresses and keys up in these app settings, when they are used."""
+        self._rest: Final = rest
+        self._environ: Final = environ
+
+    def submit(self, params: WebhookTarget, submission: Submission) -> Submitted:
+        """Deliver the message; the answer may name a `run` and a `link` to it.
+
+        A 409 to a message that may have been delivered before says that it was.
+        """
+        doing = f"calling webhook {params.name!r}"
+        url = read_secret(self._environ, setting_name(params.name, "URL"), doing)
+        name = setting_name(params.name, "SECRET")
+        secrets = _check_secrets(read_secret(self._environ, name, doing), name)
+        content = encode(_message(submission))
+        answer = self._rest.call(
+            "POST",
+            url,
+            doing,
+            headers={"Accept": "application/json", **self._sign(submission, content, secrets)},
+            content=content,
+            expected=() if submission.is_first else (409,),
+            secrets=(url, *_secret_parts(url), *(key.removeprefix(_PREFIX) for key in secrets)),
+            is_untraced=True,
+        )
+        return Submitted(
+            run_id=clean_id(answer.body.get("run")),
+            link=clean_link(answer.body.get("link")),
+            found=answer.status == 409,
+        )
+
+    def look(self, params: WebhookTarget, submission: Submission, run_id: str) -> TargetRun:
+        """Return that nobody knows: a webhook can't be asked."""
+        return TargetRun(status=TargetStatus.UNKNOWN)
+
+    def _sign(
+        self, submission: Submission, content: bytes, secrets: tuple[str, ...]
+    ) -> dict[str, str]:
+        from standardwebhooks import Webhook as Signer
+
+        now = self._rest.clock.now()
+        text = content.decode()
+        signatures = (Signer(secret).sign(submission.id, now, text) for secret in secrets)
+        return {
+            "webhook-id": submission.id,
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": " ".join(signatures),
+        }
+
+
+def setting_name(webhook: str, part: str) -> str:
+    """Return the name of the app setting that holds the URL or the SECRET of a webhook."""
+    return f"SIGNALBOX_WEBHOOK_{webhook.upper().replace('-', '_')}_{part}"
+
+
+def _message(submission: Submission) -> dict[str, object]:
+    workspace = submission.workspace
+    return {
+        "type": TYPE,
+        "timestamp": submission.since,
+        "data": {
+            "id": submission.id,
+            REFERENCE: submission.reference,
+            "workspace": {
+                "id": workspace.id,
+                "subscription": workspace.subscription,
+                "resource_group": workspace.resource_group,
+                "name": workspace.name,
+            },
+            "inputs": submission.inputs,
+            "tags": submission.tags,
+            "drift": submission.drift,
+        },
+    }
+
+
+def _check_secrets(text: str, name: str) -> tuple[str, ...]:
+    """Return the keys of a setting: one, or while it is changed the new one and the old one."""
+    secrets = tuple(text.split())
+    for secret in secrets:
+        try:
+            key = base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
+        except (binascii.Error, ValueError):
+            key = b""
+        if not secret.startswith(_PREFIX) or not _KEY_MIN <= len(key) <= _KEY_MAX:
+            raise SettingInvalid(
+                f"{name} is no webhook secret",
+                hint=f"{name} takes {_PREFIX} and {_KEY_MIN} to {_KEY_MAX} random bytes in base64.",
+            )
+    return secrets
+
+
+def _secret_parts(url: str) -> tuple[str, ...]:
+    """Return what of an address may be secret, for whoever answers with a part of it.
+
+    Shorter ones are words that a link may have, too.
+    """
+    parts = urlsplit(url)
+    values = {value for _, value in parse_qsl(parts.query)} | {parts.query}
+    values |= {piece.partition("=")[2] for piece in parts.query.split("&")}
+    values |= {parts.username or "", parts.password or ""}
+    segments = {segment for segment in parts.path.split("/") if len(segment) >= _SEGMENT_MIN}
+    kept = {value for value in values if len(value) >= _VALUE_MIN} | segments
+    return tuple(sorted(kept, key=len, reverse=True))

@@ -1,0 +1,170 @@
+"""The YAML files of jobs: what is wrong with them is told before they are needed."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.adapters.job_files import faults_of, find_job_faults, make_job
+from shared.errors import JobInvalid
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::marshmallow.warnings.Marshmallow4Warning"),
+    pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning"),
+]
+
+ROOT = Path(__file__).parent.parent.parent
+GOOD = """\
+    type: command
+    command: python train.py --days ${{inputs.days}} --data ${{inputs.data}}
+    environment: azureml:churn-env:1
+    compute: azureml:cpu
+    inputs:
+      days: 30
+      data: {type: uri_folder, path: azureml:churn-data@latest}
+    """
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "churn.yaml"
+    path.write_text(dedent(GOOD), encoding="utf-8")
+    return path
+
+
+def told(path: Path, text: str, *inputs: str) -> tuple[str, ...]:
+    path.write_text(dedent(text), encoding="utf-8")
+    return find_job_faults(path, inputs)
+
+
+def test_the_shipped_job_is_a_job_that_takes_its_inputs() -> None:
+    inputs = ["window_start", "window_end", "days", "data"]
+    assert find_job_faults(ROOT / "jobs/churn.yaml", inputs) == ()
+
+
+def test_a_good_job_has_no_faults(file: Path) -> None:
+    assert find_job_faults(file, ["days", "data"]) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("type: command\n  command: x", "churn.yaml is no YAML in line 2: mapping values are not"),
+        ("a: \x07", "churn.yaml is no YAML"),
+        ("- a", "churn.yaml holds no mapping"),
+        ("type: banana\ncommand: echo", "Unsupported job type: banana."),
+        ("type: command\nenvironment: azureml:e:1", "`command`: Missing data for required field."),
+        ("type: pipeline\njobs: {train: {type: command}}", "`jobs.train.component`: Missing data"),
+        ("type: pipeline\njobs: 3", "azure-ai-ml can't read it"),
+        (f"{dedent(GOOD)}code: ./src", "`code`: code is not uploaded from here; register"),
+        (f"{dedent(GOOD)}code: git+https://x/y", "`code`: code is not uploaded from here"),
+        (GOOD.replace("azureml:churn-data@latest", "./data"), "`inputs.data.path`: nothing is up"),
+        (GOOD.replace("azureml:churn-env:1", "{build: {path: .}}"), "`environment.build.path`:"),
+        (
+            "type: pipeline\njobs: {a: {component: gone.yaml}}",
+            "`jobs.a.component`: gone.yaml can't",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_job_is_told(file: Path, text: str, fault: str) -> None:
+    first, *_ = told(file, text)
+    assert first.startswith(fault)
+    assert "\n" not in first
+    assert len(first) < 400
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    assert find_job_faults(tmp_path / "gone.yaml") == ("gone.yaml can't be read",)
+
+
+def test_every_fault_is_told_at_once(file: Path) -> None:
+    text = f"{dedent(GOOD)}code: ./src\n".replace("azureml:churn-data@latest", "./data")
+    assert len(told(file, text, "days", "dayz", "other")) == 4
+
+
+def test_inputs_that_the_job_does_not_have_are_told_with_those_that_it_has(file: Path) -> None:
+    assert find_job_faults(file, ["dayz"]) == (
+        "the job has no input `dayz`; its inputs: days, data",
+    )
+    assert told(file, "type: command\ncommand: x", "a") == (
+        "the job has no input `a`; its inputs: none",
+    )
+
+
+def test_code_of_a_component_that_is_a_file_is_found_too(file: Path) -> None:
+    component = file.parent / "train.yaml"
+    component.write_text("type: command\ncommand: python x.py\ncode: ../src\n", encoding="utf-8")
+    (fault,) = told(file, "type: pipeline\njobs: {train: {component: ./train.yaml}}")
+    assert fault.startswith("`jobs.train.component.code`: code is not uploaded")
+
+
+def test_what_is_called_code_or_path_but_is_a_name_or_a_value_is_no_fault(file: Path) -> None:
+    text = """\
+        type: command
+        command: echo ${{inputs.path}} ${{inputs.code}}
+        environment: azureml:churn-env:1
+        compute: azureml:cpu
+        tags: {path: here, code: there}
+        environment_variables: {path: /bin}
+        inputs: {path: ./x, code: y}
+        """
+    assert told(file, text) == ()
+
+
+def test_a_component_that_is_registered_code_included_is_no_fault(file: Path) -> None:
+    workspace = "s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w"
+    code = f"azureml:/subscriptions/{workspace}/codes/c/versions/1"
+    assert told(file, f"{dedent(GOOD)}code: {code}") == ()
+
+
+def test_a_job_is_made_with_its_own_tags_and_inputs_below_those_that_are_given(file: Path) -> None:
+    file.write_text(f"{dedent(GOOD)}tags: {{team: growth, a: own}}\n", encoding="utf-8")
+    job = make_job(
+        file, name="signalbox-1", tags={"a": "b"}, inputs={"days": 7, "data": "azureml:d:2"}
+    )
+    assert (job.name, job.experiment_name) == ("signalbox-1", "churn")
+    assert job.tags == {"team": "growth", "a": "b"}
+    inputs = job._to_job().inputs
+    assert inputs["days"] == 7
+    assert (inputs["data"].type, inputs["data"].path) == ("uri_folder", "d:2")
+
+
+def test_an_input_can_not_bring_in_data_of_the_app(file: Path) -> None:
+    with pytest.raises(JobInvalid, match="nothing is uploaded from here"):
+        make_job(file, name="n", tags={}, inputs={"data": "./secrets"})
+
+
+def test_nothing_of_the_sdk_is_loaded_to_import_what_uses_it() -> None:
+    program = (
+        "import sys, json; import shared.adapters.targets.job, shared.adapters.mlclient,"
+        "shared.adapters.job_files, commands.check;"
+        "print(json.dumps([m for m in sys.modules if m.startswith('azure.ai')]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, cwd=ROOT, check=True, env=os.environ
+    )
+    assert json.loads(done.stdout) == []
+
+
+def test_the_report_of_the_sdk_is_told_without_its_prose() -> None:
+    inner = json.dumps({"command": ["Missing."], "inputs": {"a": {"_schema": ["Bad."]}}})
+    nested = {"message": f"Validation failed:\n\n {inner} \n\n If you", "path": "*", "value": None}
+    report = json.dumps({"result": "Failed", "errors": [nested]})
+    error = ValueError(f"Validation for X failed:\n\n {report} \n\n Visit this link")
+    assert faults_of(error) == ("`command`: Missing.", "`inputs.a`: Bad.")
+
+
+@given(st.text() | st.recursive(st.text(), lambda inner: st.lists(inner)).map(json.dumps))
+def test_whatever_an_error_says_something_is_told_of_it(text: str) -> None:
+    assert all(isinstance(fault, str) for fault in faults_of(ValueError(text)))
+
+
+def test_secrets_in_an_error_are_not_told() -> None:
+    error = ValueError('x {"errors": [{"message": "token=abcdefgh12345678 is wrong"}]}')
+    assert faults_of(error) == ("token=[redacted] is wrong",)
