@@ -1,14 +1,59 @@
-"""The `notify` action: tell a channel something about an event."""
+"""The `notify` action: tell a channel something about an event, or count a repeat of it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import AfterValidator, ValidationInfo
 
 from shared import telemetry
 from shared.actions.base import Work
+from shared.clock import Clock
+from shared.durations import Duration, format_duration
+from shared.errors import ExpressionFailed, ParamsInvalid, Superseded
+from shared.events import EventType, RunCompleted, RunStatusChanged, as_data
 from shared.outcomes import Outcome, OutcomeStatus
 from shared.ports import Channels
-from shared.reactions.model import ChannelName, Params
+from shared.reactions.model import ChannelName, LoadContext, Params, Values
 from shared.redact import redact
+
+if TYPE_CHECKING:
+    from shared.folds import Folds, Place, Repeat
+    from shared.workspaces import RunRecord, Workspaces
 
 _TITLE_MAX = 250
 _TEXT_MAX = 4000
+_WITHIN_MIN = timedelta(minutes=1)
+_WITHIN_MAX = timedelta(days=7)
+#: An event this young may wait for the workspace to answer; an older one is told without.
+_YOUNG = timedelta(minutes=10)
+
+_OF_RUNS = (EventType.RUN_COMPLETED, EventType.RUN_STATUS_CHANGED)
+_NO_RUN = f"only {' and '.join(_OF_RUNS)} events are of a run"
+
+type RunEvent = RunCompleted | RunStatusChanged
+
+
+def _check_has_run(wanted: bool, info: ValidationInfo) -> bool:
+    on = info.context.on if isinstance(info.context, LoadContext) else None
+    if wanted and on is not None and on not in _OF_RUNS:
+        raise ValueError(_NO_RUN)
+    return wanted
+
+
+def _check_within(span: timedelta) -> timedelta:
+    if not _WITHIN_MIN <= span <= _WITHIN_MAX:
+        least, most = format_duration(_WITHIN_MIN), format_duration(_WITHIN_MAX)
+        raise ValueError(f"from {least} to {most}, found {format_duration(span)}")
+    return span
+
+
+class FoldParams(Values):
+    """Which messages are repeats of one another, and for how long they are only counted."""
+
+    key: str
+    within: Annotated[Duration, AfterValidator(_check_within)] = timedelta(hours=1)
 
 
 class NotifyParams(Params):
@@ -17,28 +62,123 @@ class NotifyParams(Params):
     channel: ChannelName
     title: str
     text: str = ""
+    run_details: Annotated[bool, AfterValidator(_check_has_run)] = False
+    fold: FoldParams | None = None
 
 
 class Notify:
-    """Sends one message to one channel."""
+    """Sends one message to one channel.
+
+    `folds` and `workspaces` are asked for only where a reaction needs them.
+    """
 
     #: A channel that is down keeps nothing else from being done; its own letter tries again.
     may_fail = True
 
-    def __init__(self, *, channels: Channels) -> None:
+    def __init__(
+        self,
+        *,
+        channels: Channels,
+        folds: "Callable[[], Folds]",
+        workspaces: "Callable[[], Workspaces]",
+        clock: Clock,
+        studio: str,
+    ) -> None:
+        """Send messages; `studio` is what links to runs begin with."""
         self._channels = channels
+        self._folds = folds
+        self._workspaces = workspaces
+        self._clock = clock
+        self._studio = studio
 
     def act(self, work: Work) -> Outcome:
-        """Send the message.
+        """Send the message, or count it where it is a repeat.
 
-        Raises: ExpressionFailed, ParamsInvalid, ChannelDown, ChannelUnknown.
+        Raises: ExpressionFailed, ParamsInvalid, ChannelDown, ChannelUnknown, StorageUnavailable,
+        Superseded and, while the event is young, what Workspaces raises that waiting can help.
         """
         params = work.params(NotifyParams)
+        title = redact(params.title, most=_TITLE_MAX)
+        if params.fold is None:
+            return self._send(work, params, title)
+        repeat = _repeat(work, params, params.fold, title)
+        place = self._folds().place(repeat)
+        if not place.is_first:
+            telemetry.count(telemetry.METRIC_MESSAGES, channel=params.channel, status="folded")
+            return Outcome(status=OutcomeStatus.DONE, detail=_folded(place, repeat))
+        try:
+            return self._send(work, params, title)
+        except Superseded:
+            self._folds().withdraw(repeat)
+            raise
+
+    def _send(self, work: Work, params: NotifyParams, title: str) -> Outcome:
+        text, good = params.text, None
+        if params.run_details:
+            text, good = self._with_details(work, text)
         self._channels.send(
-            params.channel,
-            title=redact(params.title, most=_TITLE_MAX),
-            text=redact(params.text, most=_TEXT_MAX),
-            good=None,
+            params.channel, title=title, text=redact(text, most=_TEXT_MAX), good=good
         )
         telemetry.count(telemetry.METRIC_MESSAGES, channel=params.channel, status="sent")
         return Outcome(status=OutcomeStatus.DONE, detail=f"told {params.channel}")
+
+    def _with_details(self, work: Work, text: str) -> tuple[str, bool | None]:
+        """Return the text with what is known of the run after it, and whether it is good news."""
+        from shared.run_reports import RunReports, describe, is_good
+
+        event = work.event
+        if not isinstance(event, RunCompleted | RunStatusChanged):
+            raise ParamsInvalid(f"`run_details`: {_NO_RUN}, and this is a {event.type} event")
+        reports = RunReports(workspaces=self._workspaces(), clock=self._clock)
+        is_young = abs(self._clock.now() - event.time) < _YOUNG
+        report = reports.read(event.workspace, event.run.id, may_wait=is_young)
+        if report.run is not None:
+            _require_still_matched(work, event, report.run)
+        details = describe(report, event.run, event.workspace, studio=self._studio)
+        room = _TEXT_MAX - len(details) - 1
+        before = redact(text, most=room) if text and room > 0 else ""
+        return "\n".join(filter(None, (before, details))), is_good(report, event.run)
+
+
+def _repeat(work: Work, params: NotifyParams, fold: FoldParams, title: str) -> "Repeat":
+    from shared.folds import Repeat
+
+    return Repeat(
+        claim=work.key.digest,
+        reaction=work.reaction.name,
+        step=work.step.id,
+        channel=params.channel,
+        key=fold.key,
+        title=title,
+        within=fold.within,
+    )
+
+
+def _folded(place: "Place", repeat: "Repeat") -> str:
+    which = f"the {ordinal(place.number)}" if place.number else "counted before, as one"
+    return f"folded: {which} of {redact(repeat.key, most=100)!r} since {place.since:%H:%M} UTC"
+
+
+def ordinal(number: int) -> str:
+    """Return 2 as 2nd, 13 as 13th."""
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{'th' if number % 100 in (11, 12, 13) else ending}"
+
+
+def _require_still_matched(work: Work, event: RunEvent, run: "RunRecord") -> None:
+    """Let pass only a run of which the reaction would still be told, were its place known then.
+
+    Not every event of a step says that it is one; run history does.
+
+    Raises: Superseded.
+    """
+    when, root = work.reaction.when, run.root_id or event.run.root_id
+    now = replace(event, run=replace(event.run, root_id=root, is_root=root == event.run.id))
+    if when is None or now == event:
+        return
+    try:
+        still = when.holds(as_data(now))
+    except ExpressionFailed:
+        still = False
+    if not still:
+        raise Superseded(f"run {redact(run.id, most=100)} is a step of {redact(root, most=100)}")

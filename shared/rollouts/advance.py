@@ -14,6 +14,8 @@ from datetime import datetime, timedelta
 from shared import telemetry
 from shared.clock import Clock
 from shared.errors import Disposition, SignalboxError, WorkspaceRefused, failure_of
+from shared.events import Workspace
+from shared.lineage import NO_LOOPS, Loops
 from shared.outcomes import Outcome, OutcomeStatus
 from shared.ports import Queues, RowChanged
 from shared.records import Records
@@ -21,11 +23,11 @@ from shared.redact import redact
 from shared.retry import backoff
 from shared.rollouts.apply import apply
 from shared.rollouts.decide import Go, Observation, SendProbe, Wait, decide, leave
-from shared.rollouts.model import EXCLUSIVE, Moment, Notice, NoticeKind, Phase, Rollout
+from shared.rollouts.model import EXCLUSIVE, UNDECIDED, Moment, Notice, NoticeKind, Phase, Rollout
 from shared.rollouts.notices import notices_of
 from shared.rollouts.probe import probe
 from shared.rollouts.store import RolloutStore
-from shared.rollouts.tell import Tell
+from shared.rollouts.tell import TellRollout
 from shared.workspaces import (
     Deployment,
     Operation,
@@ -65,13 +67,14 @@ class Rollouts:
     store: RolloutStore
     queues: Queues
     workspaces: Workspaces
-    tell: Tell
+    tell: TellRollout
     records: Records
     clock: Clock
     lease: timedelta
     budget: timedelta
     retry_base: timedelta
     read_request: Callable[[str], bytes]
+    loops: Loops = NO_LOOPS
 
     def start(self, rollout: Rollout) -> Rollout:
         """Add the rollout and send its first tick; find the one that is there after a crash."""
@@ -79,6 +82,27 @@ class Rollouts:
         if kept.rollout.tick == 0:
             self.wake(kept.rollout)
         return kept.rollout
+
+    def has_begun(self, rollout: Rollout) -> bool:
+        """Say whether this rollout was started before."""
+        return self.store.get(rollout.partition, rollout.id) is not None
+
+    def find_undecided(self, rollout: Rollout) -> Rollout | None:
+        """Return another rollout on its endpoint that may yet change what serves, or None."""
+        others = (kept.rollout for kept in self.store.open(rollout.partition))
+        return next(
+            (other for other in others if other.id != rollout.id and other.phase in UNDECIDED),
+            None,
+        )
+
+    def find_of_model(self, workspace: Workspace, model: str) -> str:
+        """Name a rollout of a model that may yet change what serves; "" where there is none."""
+        for kept in self.store.open():
+            rollout = kept.rollout
+            is_there = rollout.workspace.key == workspace.key
+            if is_there and rollout.model.name == model and rollout.phase in UNDECIDED:
+                return f"{rollout.id[:8]} of {model} {rollout.model.version}"
+        return ""
 
     def wake(self, rollout: Rollout, *, delay: timedelta | None = None) -> None:
         """Send the message for the tick that the rollout waits for."""
@@ -133,6 +157,8 @@ class Rollouts:
         outcome = _outcome(after) if after.phase is not before.phase else None
         if outcome is not None:
             self.records.add(after.ref, {after.step: outcome}, delivery=False)
+        if after.retraining and after.phase is not before.phase:
+            self.loops.rollout_changed(after)
         kept = self.store.save(after, etag=etag)
         if before.phase in EXCLUSIVE and after.phase not in EXCLUSIVE:
             self.store.unlock(after)

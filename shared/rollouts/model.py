@@ -56,6 +56,9 @@ TRANSITIONS: Mapping[Phase, frozenset[Phase]] = {
 #: In these phases the rollout must have the endpoint to itself.
 EXCLUSIVE = frozenset(Phase) - {phase for phase in Phase if not TRANSITIONS[phase]} - {Phase.LIVE}
 
+#: In these it is still open what will serve on the endpoint.
+UNDECIDED = EXCLUSIVE - {Phase.RETIRING, Phase.REMOVING}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
@@ -152,6 +155,7 @@ class Rollout:
     notices: tuple[Notice, ...] = ()
     untold: str = ""  #: A channel that never took its message, and why.
     traceparent: str = ""
+    retraining: str = ""  #: The reference of the retraining that made the model, "" if none did.
 
     @property
     def partition(self) -> str:

@@ -1,9 +1,9 @@
 """What people are told of a rollout: when, and in which words."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from shared.rollouts.model import Notice, NoticeKind, Phase, Rollout
+from shared.texts import Text
 
 #: Entering one of these phases is told.
 _TOLD: Mapping[tuple[Phase, Phase], NoticeKind] = {
@@ -13,15 +13,6 @@ _TOLD: Mapping[tuple[Phase, Phase], NoticeKind] = {
     (Phase.SHIFTING, Phase.LIVE): NoticeKind.LIVE,
     (Phase.REMOVING, Phase.ROLLED_BACK): NoticeKind.ROLLED_BACK,
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Text:
-    """A message as a channel takes it; `good` says whether it is good news."""
-
-    title: str
-    body: str
-    good: bool
 
 
 def notices_of(rollout: Rollout, phase: Phase, reason: str) -> tuple[Notice, ...]:

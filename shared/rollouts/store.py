@@ -4,17 +4,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from itertools import count, takewhile
 
 from pydantic import TypeAdapter
 
+from shared.parts import join, split
 from shared.ports import Row, RowChanged, RowExists, Tables, Value
 from shared.rollouts.model import EXCLUSIVE, Rollout
 
 TABLE = "SignalboxRollouts"
 _LOCK = "lock"
-#: A property holds 32,000 UTF-16 units, and a character is two at the most.
-_PART_MAX = 16_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +58,14 @@ class RolloutStore:
     def all(self) -> Iterator[Kept]:
         """Yield every rollout."""
         for row in self._tables.query(TABLE, equals={"kind": "rollout"}):
+            yield _kept_from(row)
+
+    def open(self, partition: str | None = None) -> Iterator[Kept]:
+        """Yield the rollouts that have not ended, of one endpoint or of all."""
+        rows = self._tables.query(
+            TABLE, partition=partition, equals={"kind": "rollout", "open": True}
+        )
+        for row in rows:
             yield _kept_from(row)
 
     def overdue(self, before: datetime) -> Iterator[Kept]:
@@ -129,20 +135,13 @@ def _document() -> TypeAdapter[Rollout]:
 
 def _values(rollout: Rollout) -> dict[str, Value]:
     document = _document().dump_json(rollout, exclude_defaults=True).decode()
-    parts = range(0, len(document), _PART_MAX)
     return {
         "kind": "rollout",
         "open": not rollout.phase.is_terminal or bool(rollout.notices),
         "due_at": rollout.due_at,
-        **{_part(n): document[start : start + _PART_MAX] for n, start in enumerate(parts)},
+        **split(document),
     }
 
 
 def _kept_from(row: Row) -> Kept:
-    parts = takewhile(lambda name: name in row.values, map(_part, count()))
-    document = "".join(str(row.values[name]) for name in parts)
-    return Kept(rollout=_document().validate_json(document), etag=row.etag)
-
-
-def _part(number: int) -> str:
-    return f"document_{number}" if number else "document"
+    return Kept(rollout=_document().validate_json(join(row.values)), etag=row.etag)

@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +12,7 @@ from shared.errors import WorkspaceThrottled, WorkspaceUnreachable
 from shared.events import Workspace
 from shared.outcomes import OutcomeStatus
 from shared.rollouts import advance
+from tests.stories.kill import Ports, live_through
 from tests.stories.world import (
     LEASE,
     REACTIONS,
@@ -22,77 +22,8 @@ from tests.stories.world import (
 )
 
 
-class Killed(BaseException):
-    """The process is killed: no handler of ours sees it."""
-
-
 def _be_down(_: str) -> None:
     raise WorkspaceUnreachable("connection refused")
-
-
-class Ports:
-    """Counts the calls of every port and kills the process at one of them, before or after it."""
-
-    def __init__(self, world: World) -> None:
-        self.calls: list[str] = []
-        self.kill_at: tuple[int, str] | None = None
-        for port, names in (
-            (world.tables, ("insert", "replace", "delete")),
-            (world.queues, ("send",)),
-            (world.blobs, ("put",)),
-            (
-                world.workspaces,
-                ("create_endpoint", "create_deployment", "set_traffic", "delete_deployment"),
-            ),
-            (world.channels, ("send",)),
-        ):
-            for name in names:
-                label = f"{type(port).__name__}.{name}"
-                setattr(port, name, self._watched(label, getattr(port, name)))
-
-    def _watched(self, label: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        def watched(*args: Any, **kwargs: Any) -> Any:
-            self.calls.append(label)
-            number = len(self.calls)
-            if self.kill_at == (number, "before"):
-                raise Killed(label)
-            result = call(*args, **kwargs)
-            if self.kill_at == (number, "after"):
-                raise Killed(label)
-            return result
-
-        return watched
-
-
-def _live_through(world: World, event: dict[str, Any]) -> None:
-    """Deliver the event as Event Grid and the queues do: again, for as long as it is not taken."""
-    pending: list[Callable[[], None]] = [lambda: world.react.react(event)]
-    for _ in range(400):
-        while pending:
-            task = pending.pop(0)
-            try:
-                task()
-            except Killed:
-                world.start_app()
-                world.clock.pass_time(timedelta(seconds=1))
-                pending.append(task)  # the delivery was not acknowledged
-        for text in world.queues.take(advance.QUEUE):
-            pending.append(lambda text=text: world.rollouts.advance(text, redelivered=True))
-        for text in world.queues.take("dead-letter"):
-            pending.append(lambda text=text: _replay(world, text))
-        if pending:
-            continue
-        waiting = [*world.queues.waiting(advance.QUEUE), *world.queues.waiting("dead-letter")]
-        if not waiting:
-            return
-        world.clock.time = max(world.clock.time, min(waiting)[0])
-    raise AssertionError("it does not settle")
-
-
-def _replay(world: World, text: str) -> None:
-    letter = world.letters.due(text, redelivered=True)
-    if letter is not None:
-        world.react.replay(letter)
 
 
 def _switch(kill_at: tuple[int, str] | None) -> tuple[World, Ports]:
@@ -103,7 +34,7 @@ def _switch(kill_at: tuple[int, str] | None) -> tuple[World, Ports]:
     world.workspaces.behaviour.takes = timedelta(seconds=8)
     ports = Ports(world)
     ports.kill_at = kill_at
-    _live_through(world, world.register("churn", "2"))
+    live_through(world, world.register("churn", "2"))
     return world, ports
 
 

@@ -1,0 +1,84 @@
+"""Kills the app at any call of a port, and delivers again what was not taken."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from shared.rollouts import advance
+from tests.stories.world import World
+
+
+class Killed(BaseException):
+    """The process is killed: no handler of ours sees it."""
+
+
+class Ports:
+    """Counts the calls of every port and kills the process at one of them, before or after it."""
+
+    def __init__(self, world: World) -> None:
+        self.calls: list[str] = []
+        self.kill_at: tuple[int, str] | None = None
+        for port, names in (
+            (world.tables, ("insert", "replace", "delete")),
+            (world.queues, ("send",)),
+            (world.blobs, ("put",)),
+            (
+                world.workspaces,
+                (
+                    "create_endpoint",
+                    "create_deployment",
+                    "set_traffic",
+                    "delete_deployment",
+                    "register_model",
+                ),
+            ),
+            (world.targets, ("submit",)),
+            (world.channels, ("send",)),
+        ):
+            for name in names:
+                label = f"{type(port).__name__}.{name}"
+                setattr(port, name, self._watched(label, getattr(port, name)))
+
+    def _watched(self, label: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            self.calls.append(label)
+            number = len(self.calls)
+            if self.kill_at == (number, "before"):
+                raise Killed(label)
+            result = call(*args, **kwargs)
+            if self.kill_at == (number, "after"):
+                raise Killed(label)
+            return result
+
+        return watched
+
+
+def live_through(world: World, event: dict[str, Any]) -> None:
+    """Deliver the event as Event Grid and the queues do: again, for as long as it is not taken."""
+    pending: list[Callable[[], None]] = [lambda: world.react.react(event)]
+    for _ in range(400):
+        while pending:
+            task = pending.pop(0)
+            try:
+                task()
+            except Killed:
+                world.start_app()
+                world.clock.pass_time(timedelta(seconds=1))
+                pending.append(task)  # the delivery was not acknowledged
+        for text in world.queues.take(advance.QUEUE):
+            pending.append(lambda text=text: world.rollouts.advance(text, redelivered=True))
+        for text in world.queues.take("dead-letter"):
+            pending.append(lambda text=text: _replay(world, text))
+        if pending:
+            continue
+        waiting = [*world.queues.waiting(advance.QUEUE), *world.queues.waiting("dead-letter")]
+        if not waiting:
+            return
+        world.clock.time = max(world.clock.time, min(waiting)[0])
+    raise AssertionError("it does not settle")
+
+
+def _replay(world: World, text: str) -> None:
+    letter = world.letters.due(text, redelivered=True)
+    if letter is not None:
+        world.react.replay(letter)
