@@ -6,7 +6,7 @@ from the model as the workspace has it now. The action starts a rollout and retu
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -15,18 +15,22 @@ from pydantic import AfterValidator, Field
 
 from shared import telemetry
 from shared.actions.base import Work
+from shared.better import BetterParams
 from shared.clock import Clock
 from shared.durations import Duration
 from shared.errors import (
     ExpressionFailed,
     ModelAbsent,
     ModelUnfit,
+    NotBetter,
     ParamsInvalid,
     Superseded,
     TagForbidden,
+    WorkspaceBusy,
 )
 from shared.events import EventType, Model, ModelRegistered, as_data
 from shared.ids import deployment_name, slug
+from shared.lineage import NO_LOOPS, Loops, reference_of_model
 from shared.outcomes import Outcome, OutcomeStatus
 from shared.reactions.model import AppFile, ChannelName, Params, Values
 from shared.redact import redact
@@ -34,6 +38,7 @@ from shared.redact import redact
 if TYPE_CHECKING:
     from shared.rollouts.advance import Rollouts
     from shared.rollouts.model import Rollout
+    from shared.tell import Tell
     from shared.workspaces import ModelVersion, Workspaces
 
 #: So long after its event a model that isn't there may still be on its way.
@@ -96,7 +101,17 @@ class DeployParams(Params):
     timeout: Duration = timedelta(hours=1)
     adopt: bool = False
     notify: tuple[ChannelName, ...] = ()
+    when_better: BetterParams | None = None
     allow: AllowParams = Field(default_factory=AllowParams)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Notice:
+    """That a model was not deployed, for one channel."""
+
+    channel: str
+    kind: str = NotBetter.code
+    attempt: int = 0
 
 
 class Deploy:
@@ -104,10 +119,26 @@ class Deploy:
 
     may_fail = False
 
-    def __init__(self, *, workspaces: "Workspaces", rollouts: "Rollouts", clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        workspaces: "Workspaces",
+        rollouts: "Rollouts",
+        clock: Clock,
+        tell: "Tell",
+        loops: Loops = NO_LOOPS,
+        has_loops: bool = False,
+    ) -> None:
+        """Tell `loops` of models that retrainings made, where `has_loops` says there may be some.
+
+        Where there are none, no request is spent on finding out.
+        """
         self._workspaces = workspaces
         self._rollouts = rollouts
         self._clock = clock
+        self._tell = tell
+        self._loops = loops
+        self._has_loops = has_loops
 
     def act(self, work: Work) -> Outcome:
         """Start a rollout, or find the one that was started before a crash.
@@ -115,7 +146,7 @@ class Deploy:
         Its values are made from the model as the workspace has it, not as the event told it.
 
         Raises: Superseded, ModelAbsent, ModelUnfit, TagForbidden, ExpressionFailed, ParamsInvalid,
-        and what Workspaces raises.
+        NotBetter, MetricMissing, MetricAwaited, and what Workspaces raises.
         """
         event = work.event
         assert isinstance(event, ModelRegistered)  # the loader lets no other type through
@@ -135,7 +166,13 @@ class Deploy:
         params = choose(work.params(DeployParams, now), found.tags)
         if params.probe.request:
             self._rollouts.read_request(params.probe.request)  # that it is there is known now
-        rollout = self._rollouts.start(self._plan(work, found, params))
+        plan = self._plan(work, found, params)
+        if params.when_better is not None and not self._rollouts.has_begun(plan):
+            # Once it has, the model may serve already, and would be compared with itself.
+            self._require_better(plan, found, params.when_better)
+        rollout = self._rollouts.start(plan)
+        if plan.retraining:
+            self._loops.deploying(plan.retraining, _key(found), rollout.id)
         detail = f"rollout of {found.name} {found.version} to {rollout.endpoint}"
         return Outcome(status=OutcomeStatus.WAITING, detail=detail, rollout=rollout.id)
 
@@ -146,16 +183,59 @@ class Deploy:
             return ModelAbsent(f"{name} was registered just now, and can't be read yet")
         return Superseded(f"{name} is no longer in the workspace")
 
+    def _require_better(self, plan: "Rollout", model: "ModelVersion", params: BetterParams) -> None:
+        """Let pass only a model that is better than the one that serves; tell of any other.
+
+        Raises: NotBetter, MetricMissing, MetricAwaited, Superseded, WorkspaceBusy, and what
+        Workspaces raises.
+        """
+        from shared.champions import challenge, side_of
+
+        other = self._rollouts.find_undecided(plan)
+        if other is not None:
+            raise WorkspaceBusy(
+                f"{other.model.name} {other.model.version} is being rolled out on {plan.endpoint};"
+                f" {model.name} {model.version} is compared with what serves then"
+            )
+        verdict = challenge(self._workspaces, plan.workspace, side_of(model), plan.endpoint, params)
+        if plan.retraining:
+            self._loops.compared(
+                plan.retraining, _key(model), verdict.reason, is_enough=verdict.is_enough
+            )
+        if not verdict.is_enough:
+            # Of a retraining, its loop tells.
+            untold = "" if plan.retraining else self._tell_of(plan, verdict.reason)
+            raise NotBetter(verdict.reason + untold)
+
+    def _tell_of(self, plan: "Rollout", reason: str) -> str:
+        """Tell the reaction's channels that a model is not better; return what was not told."""
+        from shared.texts import Text
+
+        text = Text(
+            title=f"{plan.model.name} {plan.model.version} was not deployed on {plan.endpoint}",
+            body=reason,
+            good=None,
+        )
+        notices = tuple(_Notice(channel=channel) for channel in plan.plan.channels)
+        told = self._tell.all(notices, lambda _: text)
+        left = ", ".join(notice.channel for notice in told.left)
+        untold = told.untold or (f"{left} did not take the message" if left else "")
+        return f" ({untold})" if untold else ""
+
     def _plan(self, work: Work, model: "ModelVersion", params: DeployParams) -> "Rollout":
         from shared.rollouts.model import ModelRef, Moment, Phase, Plan, Probe, Rollout
 
         now = self._clock.now()
         key = work.key.digest
+        workspace = work.event.workspace
+        reference = (
+            reference_of_model(self._workspaces, workspace, model) if self._has_loops else ""
+        )
         return Rollout(
             id=key[:32],
             ref=work.ref,
             step=f"{work.reaction.name}/{work.key.step}",
-            workspace=work.event.workspace,
+            workspace=workspace,
             endpoint=slug(params.endpoint),
             deployment=deployment_name(model.name, model.version, key),
             model=ModelRef(id=model.id, name=model.name, version=model.version),
@@ -175,7 +255,12 @@ class Deploy:
             due_at=now,
             history=(Moment(at=now, phase=Phase.QUEUED),),
             traceparent=telemetry.traceparent(),
+            retraining=reference,
         )
+
+
+def _key(model: "ModelVersion") -> str:
+    return f"{model.name}:{model.version}"
 
 
 def _require_current(work: Work, event: ModelRegistered, model: "ModelVersion") -> None:

@@ -1,0 +1,258 @@
+"""The `register` action: make a model version of what a run has made.
+
+The event only says that there is something to look at: values are made from the run as the
+workspace has it now.
+"""
+
+import re
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from shared.actions.base import Work
+from shared.better import BetterParams
+from shared.clock import Clock
+from shared.errors import ExpressionFailed, NotBetter, ParamsInvalid, RunAbsent, Superseded
+from shared.events import EventType, RunCompleted, Workspace, as_data
+from shared.ids import REFERENCE, slug
+from shared.lineage import NO_LOOPS, Loops, reference_of_record
+from shared.outcomes import Outcome, OutcomeStatus
+from shared.reactions.model import Params
+from shared.redact import redact
+
+if TYPE_CHECKING:
+    from shared.workspaces import ModelVersion, RunRecord, Workspaces
+
+#: So long after its event a run that isn't there, or not completed, may still be on its way.
+_YOUNG = timedelta(minutes=10)
+#: The tag by which a model that was registered before a crash is found.
+STEP = "signalbox_step"
+_OURS = frozenset({STEP, REFERENCE})
+
+#: What AML takes of tags and properties, less room for our own tags. Source: "Service limits in
+#: Azure Machine Learning", which gives them for runs and names none for models.
+_TAGS_MAX = 50 - len(_OURS)
+_KEY_MAX = 100
+_VALUE_MAX = 1000
+_DESCRIPTION_MAX = 5000
+_PATH_MAX = 1024
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
+_REST = r"(?:/[^/\\?#%\s]+)*/?"
+_OF_RUN = re.compile(rf"azureml://jobs/(?P<run>[^/\\?#%\s]+)/outputs/[^/\\?#%\s]+{_REST}")
+_OF_DATASTORE = re.compile(
+    r"azureml://(?:(?P<workspace>subscriptions/[^/]+/resourcegroups/[^/]+/workspaces/[^/]+)/)?"
+    rf"datastores/[^/\\?#%\s]+/paths{_REST}",
+    re.IGNORECASE,
+)
+
+
+def _check_name(name: str) -> str:
+    if _NAME.fullmatch(name) is None:
+        raise ValueError("a model's name has letters, digits, ., _ and -, no more than 255")
+    return name
+
+
+def _check_path(path: str) -> str:
+    if not path:
+        return path
+    is_known = _OF_RUN.fullmatch(path) or _OF_DATASTORE.fullmatch(path)
+    if is_known is None or ".." in path.split("/") or len(path) > _PATH_MAX:
+        raise ValueError(
+            "give azureml://jobs/<run>/outputs/<output>/… or azureml://datastores/<name>/paths/…"
+        )
+    return path
+
+
+def _check_labels(labels: dict[str, str]) -> dict[str, str]:
+    if len(labels) > _TAGS_MAX:
+        raise ValueError(f"there are {len(labels)}, and AML takes {_TAGS_MAX} beside our own")
+    for key, value in labels.items():
+        if not 0 < len(key) <= _KEY_MAX or not key.isprintable():
+            raise ValueError(f"a name has 1 to {_KEY_MAX} characters that can be printed")
+        if len(value) > _VALUE_MAX:
+            raise ValueError(f"{key} has {len(value):,} characters, and AML takes {_VALUE_MAX:,}")
+        if key in _OURS:
+            raise ValueError(f"{key} is Signalbox's own")
+    return labels
+
+
+Labels = Annotated[dict[str, str], AfterValidator(_check_labels)]
+
+
+class RegisterBetterParams(BetterParams):
+    """When what a run made is better than the model that serves on an endpoint."""
+
+    endpoint: str = Field(min_length=1, max_length=255)
+
+
+class RegisterParams(Params):
+    """What `register` takes."""
+
+    events = frozenset({EventType.RUN_COMPLETED})
+
+    name: Annotated[str, AfterValidator(_check_name)]
+    path: Annotated[str, AfterValidator(_check_path)] = ""
+    kind: Literal["mlflow_model", "custom_model", "triton_model"] = "mlflow_model"
+    description: str = Field(default="", max_length=_DESCRIPTION_MAX)
+    tags: Labels = Field(default_factory=dict)
+    properties: Labels = Field(default_factory=dict)
+    when_better: RegisterBetterParams | None = None
+
+
+class Register:
+    """Registers a model of a run that completed."""
+
+    may_fail = False
+
+    def __init__(
+        self,
+        *,
+        workspaces: "Workspaces",
+        clock: Clock,
+        loops: Loops = NO_LOOPS,
+        has_loops: bool = False,
+    ) -> None:
+        """Tell `loops` of models that retrainings made, where `has_loops` says there may be some.
+
+        Where there are none, no request is spent on finding out.
+        """
+        self._workspaces = workspaces
+        self._clock = clock
+        self._loops = loops
+        self._has_loops = has_loops
+
+    def act(self, work: Work) -> Outcome:
+        """Register the model, or find the one that was registered before a crash.
+
+        Raises: RunAbsent, Superseded, NotBetter, MetricMissing, MetricAwaited, ExpressionFailed,
+        ParamsInvalid, and what Workspaces raises.
+        """
+        event = work.event
+        assert isinstance(event, RunCompleted)  # the loader lets no other type through
+        run = self._read(event)
+        now = _told_anew(event, run)
+        if not _holds(work, now):
+            raise Superseded(f"run {run.id} has changed, and `when` no longer holds")
+        params = work.params(RegisterParams, now)
+        path = params.path or f"azureml://jobs/{run.id}/outputs/artifacts/paths/model/"
+        _require_own(path, run, event.workspace)
+        reference = (
+            reference_of_record(self._workspaces, event.workspace, run) if self._has_loops else ""
+        )
+        step = work.key.digest[:32]
+        found = self._workspaces.find_models(event.workspace, params.name, {STEP: step})
+        model = (
+            found[0]
+            if found
+            else self._register(event.workspace, run, params, path, step, reference)
+        )
+        if reference:
+            self._loops.registered(reference, f"{model.name}:{model.version}")
+        return Outcome(status=OutcomeStatus.DONE, detail=f"registered {model.name} {model.version}")
+
+    def _read(self, event: RunCompleted) -> "RunRecord":
+        """Return the run as it is now.
+
+        Raises: RunAbsent if waiting can help, Superseded if it can't.
+        """
+        run = self._workspaces.get_run(event.workspace, event.run.id)
+        if run is not None and run.status.lower() == "completed":
+            return run
+        is_young = self._clock.now() - event.time < _YOUNG
+        if run is None:
+            if is_young:
+                raise RunAbsent(f"run {event.run.id} completed just now, and can't be read yet")
+            raise Superseded(f"run {event.run.id} is no longer in the workspace")
+        told = f"run {run.id} is {redact(run.status, most=50)}, not Completed"
+        raise RunAbsent(told) if is_young else Superseded(told)
+
+    def _register(
+        self,
+        workspace: Workspace,
+        run: "RunRecord",
+        params: RegisterParams,
+        path: str,
+        step: str,
+        reference: str,
+    ) -> "ModelVersion":
+        from shared.workspaces import NewModel
+
+        if params.when_better is not None:
+            self._require_better(workspace, run, params, params.when_better, reference)
+        ours = {STEP: step, **({REFERENCE: reference} if reference else {})}
+        new = NewModel(
+            name=params.name,
+            kind=params.kind,
+            path=path,
+            job_name=run.id,
+            description=params.description,
+            tags={**params.tags, **ours},
+            properties=params.properties,
+        )
+        return self._workspaces.register_model(workspace, new)
+
+    def _require_better(
+        self,
+        workspace: Workspace,
+        run: "RunRecord",
+        params: RegisterParams,
+        wanted: RegisterBetterParams,
+        reference: str,
+    ) -> None:
+        """Let pass only what is better than the model that serves.
+
+        Raises: NotBetter, MetricMissing, MetricAwaited, and what Workspaces raises.
+        """
+        from shared.champions import Side, challenge
+
+        challenger = Side(
+            called=f"the model of run {run.id}",
+            run_id=run.id,
+            tags=params.tags,
+            properties=params.properties,
+        )
+        verdict = challenge(self._workspaces, workspace, challenger, slug(wanted.endpoint), wanted)
+        if reference:
+            self._loops.compared(reference, "", verdict.reason, is_enough=verdict.is_enough)
+        if not verdict.is_enough:
+            raise NotBetter(verdict.reason)
+
+
+def _told_anew(event: RunCompleted, run: "RunRecord") -> RunCompleted:
+    """Return the event as it would be told of the run as it is now."""
+    now = replace(event.run, status=run.status, tags=run.tags, properties=run.properties)
+    return replace(event, run=now)
+
+
+def _holds(work: Work, event: RunCompleted) -> bool:
+    when = work.reaction.when
+    try:
+        return when is None or when.holds(as_data(event))
+    except ExpressionFailed:
+        return False
+
+
+def _require_own(path: str, run: "RunRecord", workspace: Workspace) -> None:
+    """Let pass only a path that leads to this run's outputs, or to this workspace's datastores.
+
+    Raises: ParamsInvalid.
+    """
+    of_run = _OF_RUN.fullmatch(path)
+    if of_run is not None and of_run["run"] != run.id:
+        raise ParamsInvalid(
+            f"`path` leads to run {redact(of_run['run'], most=100)}, and this is run {run.id}",
+            hint="Leave `path` out, or make it with ${{ run.id }}.",
+        )
+    of_datastore = _OF_DATASTORE.fullmatch(path)
+    named = of_datastore["workspace"] if of_datastore is not None else None
+    ours = (
+        f"subscriptions/{workspace.subscription}/resourcegroups/{workspace.resource_group}"
+        f"/workspaces/{workspace.name}"
+    )
+    if named and named.lower() != ours.lower():
+        raise ParamsInvalid(
+            "`path` leads to another workspace", hint="Name a datastore of its own."
+        )

@@ -1,0 +1,126 @@
+"""Whether a new model is better than the one that serves. Pure: nothing here reads anything."""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Literal, Self
+
+from pydantic import Field, model_validator
+
+from shared.reactions.model import Values
+
+#: Two values that differ by less than this share of the larger one are a tie: arithmetic in
+#: another order gives such differences.
+TIE = 1e-12
+
+
+class BetterParams(Values):
+    """When a new model, the challenger, is better than the champion, which serves."""
+
+    metric: str = Field(min_length=1, max_length=255)
+    direction: Literal["higher", "lower"] = "higher"
+    margin: float = Field(default=0, ge=0, allow_inf_nan=False)
+    relative_margin: float = Field(default=0, ge=0, allow_inf_nan=False)
+    equal: bool = False
+    no_champion: bool = True
+    source: Literal["run", "tags", "properties"] = "run"
+
+    @model_validator(mode="after")
+    def _one_wish(self) -> Self:
+        if self.margin and self.relative_margin:
+            raise ValueError("give either `margin` or `relative_margin`")
+        if self.equal and (self.margin or self.relative_margin):
+            # A tie would be enough, and a little better than a tie would not.
+            raise ValueError("where a tie is enough, there can be no margin")
+        return self
+
+
+class Standing(StrEnum):
+    """How a challenger stands to the champion."""
+
+    BETTER = "better"  #: By the margin at least.
+    EQUAL = "equal"
+    NOT_BETTER = "not_better"  #: Worse, or better by less than the margin.
+    NO_CHAMPION = "no_champion"  #: Nothing serves.
+    CHALLENGER_UNKNOWN = "challenger_unknown"
+    CHAMPION_UNKNOWN = "champion_unknown"
+
+    @property
+    def is_known(self) -> bool:
+        """Whether everything that the answer needs was there."""
+        return self not in (Standing.CHALLENGER_UNKNOWN, Standing.CHAMPION_UNKNOWN)
+
+
+#: What stands for the champion's value where nothing serves.
+NO_CHAMPION: Final = Standing.NO_CHAMPION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What came of a comparison, whether that is enough to go ahead, and why, with the numbers."""
+
+    standing: Standing
+    is_enough: bool
+    reason: str
+
+
+def compare(
+    challenger: float | None,
+    champion: float | Literal[Standing.NO_CHAMPION] | None,
+    params: BetterParams,
+) -> Verdict:
+    """Say how a challenger's metric stands to the champion's; None is a metric that is missing.
+
+    A value that is not finite counts as missing, and what is missing is never enough: not even
+    where nothing serves, because the next model could not be compared with it. Values within TIE
+    of each other are equal, and a lead within TIE of the margin is the margin.
+    """
+    if challenger is None or not math.isfinite(challenger):
+        return _verdict(Standing.CHALLENGER_UNKNOWN, f"{params.metric} of the new model is missing")
+    if champion is Standing.NO_CHAMPION:
+        reason = f"{params.metric} is {_shown(challenger)}, and nothing serves yet"
+        return _verdict(Standing.NO_CHAMPION, reason, is_enough=params.no_champion)
+    if champion is None or not math.isfinite(champion):
+        reason = f"{params.metric} of the model that serves is missing"
+        return _verdict(Standing.CHAMPION_UNKNOWN, reason)
+    standing = _standing(challenger, champion, params)
+    is_enough = standing is Standing.BETTER or (standing is Standing.EQUAL and params.equal)
+    return _verdict(standing, _words(challenger, champion, params), is_enough=is_enough)
+
+
+def _standing(challenger: float, champion: float, params: BetterParams) -> Standing:
+    if _is_tie(challenger, champion):
+        return Standing.EQUAL
+    sign = 1 if params.direction == "higher" else -1
+    ours, theirs = sign * challenger, sign * champion
+    wanted = theirs + _margin(champion, params)
+    is_ahead = ours > theirs and (ours >= wanted or _is_tie(ours, wanted))
+    return Standing.BETTER if is_ahead else Standing.NOT_BETTER
+
+
+def _is_tie(one: float, other: float) -> bool:
+    return math.isclose(one, other, rel_tol=TIE, abs_tol=0)
+
+
+def _margin(champion: float, params: BetterParams) -> float:
+    return params.margin or params.relative_margin * abs(champion)
+
+
+def _words(challenger: float, champion: float, params: BetterParams) -> str:
+    sense = "" if params.direction == "higher" else " (lower is better)"
+    sides = f"{params.metric} {_shown(challenger)} against {_shown(champion)}{sense}"
+    if _is_tie(challenger, champion):
+        return f"{sides}: equal"
+    is_ahead = (challenger > champion) == (params.direction == "higher")
+    lead = f"{'better' if is_ahead else 'worse'} by {_shown(abs(challenger - champion))}"
+    margin = _margin(champion, params)
+    return f"{sides}: {lead}" + (f", wanted is {_shown(margin)}" if margin else "")
+
+
+def _shown(value: float) -> str:
+    # As many digits as can make a difference.
+    return f"{value:.12g}"
+
+
+def _verdict(standing: Standing, reason: str, *, is_enough: bool = False) -> Verdict:
+    return Verdict(standing=standing, is_enough=is_enough, reason=reason)
