@@ -2,7 +2,7 @@
 
 import typer
 
-from commands import letters, rollouts
+from commands import letters, loops, rollouts
 from commands.check import check
 
 app = typer.Typer(
@@ -14,6 +14,7 @@ app = typer.Typer(
 app.command()(check)
 app.add_typer(letters.app, name="letters")
 app.add_typer(rollouts.app, name="rollouts")
+app.add_typer(loops.app, name="loops")
 
 if __name__ == "__main__":
     app()

@@ -100,7 +100,9 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for row in rows:
         table.add_row(*(Text(visible(cell)) for cell in row))
     console = Console()
-    console.print(table, width=None if console.is_terminal else _PIPE_WIDTH)
+    if not console.is_terminal:
+        console = Console(width=_PIPE_WIDTH)
+    console.print(table)
 
 
 def visible(text: str) -> str:

@@ -12,7 +12,9 @@ from shared.actions.base import Action
 from shared.clock import Clock, SystemClock
 from shared.dead_letters import DeadLetters
 from shared.errors import ParamsInvalid, ReactionsInvalid
+from shared.events import Event
 from shared.ledger import Ledger
+from shared.lineage import NO_LOOPS, is_of_retraining
 from shared.ports import Blobs, Channels, Queues, Tables
 from shared.react import React
 from shared.reactions.load import load_reactions
@@ -25,8 +27,15 @@ if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
     from shared.adapters.storage import StorageAccount
+    from shared.adapters.targets.factory import Targets
+    from shared.adapters.workspaces import ArmWorkspaces
+    from shared.folds import Folds
+    from shared.loops.approvals import Approvals
+    from shared.loops.follow import Loops
+    from shared.loops.targets import Target
     from shared.rollouts.advance import Rollouts
     from shared.sweep import Sweep
+    from shared.tell import Tell
     from shared.workspaces import Workspaces
 
 #: Libraries that log every request at the level at which we log what happened.
@@ -93,6 +102,12 @@ class Services:
         return load_reactions(text, source=path.name, actions=ACTIONS, settings=self._environ)
 
     @once
+    def has_loops(self) -> bool:
+        """Whether a reaction retrains models, so that one may have been made by a retraining."""
+        steps = (step for reaction in self.reactions.reactions for step in reaction.do)
+        return any(step.action == "retrain" for step in steps)
+
+    @once
     def _account(self) -> "StorageAccount":
         from shared.adapters.storage import StorageAccount
 
@@ -120,11 +135,15 @@ class Services:
         return AzureBlobs(self._account.blob_client)
 
     @once
-    def workspaces(self) -> "Workspaces":
-        """The AML workspaces, as the app's identity."""
+    def _aml_workspaces(self) -> "ArmWorkspaces":
         from shared.adapters.workspaces import ArmWorkspaces
 
         return ArmWorkspaces(self._credential, arm_endpoint=self.settings.arm_endpoint)
+
+    @once
+    def workspaces(self) -> "Workspaces":
+        """The AML workspaces, as the app's identity."""
+        return self._aml_workspaces
 
     @once
     def channels(self) -> Channels:
@@ -132,6 +151,20 @@ class Services:
         from shared.adapters.channels import AppriseChannels
 
         return AppriseChannels(self._environ)
+
+    @once
+    def tell(self) -> "Tell":
+        """What tells people things that a row remembers."""
+        from shared.tell import Tell
+
+        return Tell(channels=self.channels)
+
+    @once
+    def folds(self) -> "Folds":
+        """The folds of repeated messages."""
+        from shared.folds import Folds
+
+        return Folds(tables=self.tables, tell=self.tell, clock=self.clock)
 
     @once
     def records(self) -> Records:
@@ -154,15 +187,15 @@ class Services:
         """The rollouts."""
         from shared.rollouts.advance import Rollouts
         from shared.rollouts.store import RolloutStore
-        from shared.rollouts.tell import Tell
+        from shared.rollouts.tell import TellRollout
 
         settings = self.settings
         return Rollouts(
             store=RolloutStore(tables=self.tables),
             queues=self.queues,
             workspaces=self.workspaces,
-            tell=Tell(
-                channels=self.channels,
+            tell=TellRollout(
+                tell=self.tell,
                 clock=self.clock,
                 retry_base=settings.retry_base,
                 studio=settings.studio_endpoint,
@@ -173,19 +206,103 @@ class Services:
             budget=settings.budget,
             retry_base=settings.retry_base,
             read_request=read_request,
+            loops=self.loops,
         )
+
+    @once
+    def loops(self) -> "Loops":
+        """The loops from drift to retraining and back."""
+        from shared.loops.follow import Loops
+        from shared.loops.store import LoopStore
+
+        return Loops(
+            store=LoopStore(tables=self.tables),
+            records=self.records,
+            tell=self.tell,
+            clock=self.clock,
+            studio=self.settings.studio_endpoint,
+            target=self.target,
+        )
+
+    @once
+    def approvals(self) -> "Approvals":
+        """What takes a person's word on loops."""
+        from shared.loops.approvals import Approvals
+
+        return Approvals(loops=self.loops, dead_letters=self.dead_letters, clock=self.clock)
+
+    @once
+    def _targets(self) -> "Targets":
+        from shared.adapters.targets.factory import Targets
+
+        return Targets(
+            aml=lambda: self._aml_workspaces.aml,
+            credential=self._credential,
+            environ=self._environ,
+            settings=self.settings,
+            root=APP_ROOT,
+        )
+
+    def target(self, name: str) -> "Target[Any]":
+        """Return the target of this name, which is a key of TargetParams."""
+        return self._targets.get(name)
+
+    def _follow(self, event: Event) -> None:
+        """Have the loops follow an event, where it is of a retraining: few are."""
+        if is_of_retraining(event):
+            self.loops.follow(event)
 
     @once
     def _deploy(self) -> Action:
         from shared.actions.deploy import Deploy
 
-        return Deploy(workspaces=self.workspaces, rollouts=self.rollouts, clock=self.clock)
+        return Deploy(
+            workspaces=self.workspaces,
+            rollouts=self.rollouts,
+            clock=self.clock,
+            tell=self.tell,
+            loops=self.loops if self.has_loops else NO_LOOPS,
+            has_loops=self.has_loops,
+        )
+
+    @once
+    def _retrain(self) -> Action:
+        from shared.actions.retrain import Retrain
+        from shared.loops.inbox import Inbox
+
+        return Retrain(
+            loops=self.loops,
+            inbox=Inbox(
+                workspaces=self.workspaces,
+                clock=self.clock,
+                wait_min=3 * self.settings.retry_base,
+            ),
+            find_rollout=self.rollouts.find_of_model,
+            clock=self.clock,
+        )
+
+    @once
+    def _register(self) -> Action:
+        from shared.actions.register import Register
+
+        return Register(
+            workspaces=self.workspaces,
+            clock=self.clock,
+            loops=self.loops if self.has_loops else NO_LOOPS,
+            has_loops=self.has_loops,
+        )
 
     @once
     def _notify(self) -> Action:
         from shared.actions.notify import Notify
 
-        return Notify(channels=self.channels)
+        return Notify(
+            channels=self.channels,
+            folds=lambda: self.folds,
+            workspaces=lambda: self.workspaces,
+            clock=self.clock,
+            studio=self.settings.studio_endpoint,
+        )
 
     def action(self, name: str) -> Action:
         """Return the action of this name, which is one of ACTIONS."""
@@ -203,6 +320,7 @@ class Services:
             dead_letters=self.dead_letters,
             clock=self.clock,
             budget=self.settings.budget,
+            follow=self._follow,
         )
 
     @once
@@ -216,6 +334,9 @@ class Services:
             blobs=self.blobs,
             dead_letters=self.dead_letters,
             rollouts=self.rollouts,
+            folds=self.folds,
+            loops=self.loops,
+            approvals=self.approvals,
             react=self.react,
             clock=self.clock,
             retention=self.settings.retention,

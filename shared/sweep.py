@@ -5,10 +5,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from itertools import chain
 
 from shared import dead_letters, ledger, records, telemetry
 from shared.clock import Clock
 from shared.dead_letters import GRACE, DeadLetters, LetterStatus
+from shared.folds import Folds
+from shared.loops.approvals import Approvals
+from shared.loops.follow import Loops
 from shared.ports import Blobs, Message, Queues, Tables
 from shared.react import MAX_KEPT, React
 from shared.rollouts import advance
@@ -36,6 +40,9 @@ class Sweep:
     blobs: Blobs
     dead_letters: DeadLetters
     rollouts: Rollouts
+    folds: Folds
+    loops: Loops
+    approvals: Approvals
     react: React
     clock: Clock
     retention: timedelta
@@ -51,6 +58,8 @@ class Sweep:
                 self._wake_letters,
                 self._take_poison,
                 self._take_undelivered,
+                self.folds.tell_due,
+                self._tend_loops,
                 self._forget,
             )
             _do_all(parts)
@@ -90,6 +99,10 @@ class Sweep:
             self.react.react_to_body(body, limit=MAX_KEPT)
         self.blobs.delete(EVENT_GRID_CONTAINER, name)
 
+    def _tend_loops(self) -> None:
+        """Follow the runs of retrainings, tell what is untold, and wake what was approved."""
+        _do_all(chain(self.approvals.chores(), self.loops.chores()))
+
     def _forget(self) -> None:
         """Delete what is older than the retention; a claim not while a letter may be replayed."""
         now = self.clock.now()
@@ -106,6 +119,7 @@ class Sweep:
                 self.dead_letters.remove(letter)
         for kept in self.rollouts.store.ended(before):
             self.rollouts.store.remove(kept)
+        self.folds.forget(before)
 
 
 def _do_all(parts: Iterable[Callable[[], None]]) -> None:

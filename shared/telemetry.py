@@ -22,6 +22,8 @@ METRIC_OUTCOMES = "signalbox.outcomes"
 METRIC_LETTERS = "signalbox.letters"
 METRIC_ROLLOUTS = "signalbox.rollouts"
 METRIC_MESSAGES = "signalbox.messages"
+METRIC_DECISIONS = "signalbox.decisions"
+METRIC_RETRAININGS = "signalbox.retrainings"
 
 ATTR_EVENT_TYPE = "signalbox.event.type"
 ATTR_EVENT_KEY = "signalbox.event.key"
@@ -32,6 +34,8 @@ ATTR_CODE = "signalbox.code"
 ATTR_ROLLOUT = "signalbox.rollout"
 ATTR_PHASE = "signalbox.phase"
 ATTR_CHANNEL = "signalbox.channel"
+ATTR_ANSWER = "signalbox.answer"
+ATTR_STAGE = "signalbox.stage"
 
 #: Named here, since `opentelemetry.propagate` looks through every installed package for others.
 _W3C = TraceContextTextMapPropagator()
@@ -42,6 +46,8 @@ COUNTERS: Mapping[str, str] = {
     METRIC_LETTERS: "Letters, by status and code",
     METRIC_ROLLOUTS: "Rollouts that entered a phase, by phase",
     METRIC_MESSAGES: "Messages to channels, by channel and status",
+    METRIC_DECISIONS: "Decisions about windows of monitors, by reaction and answer",
+    METRIC_RETRAININGS: "Retrainings that came to a stage, by stage",
 }
 
 

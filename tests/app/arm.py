@@ -39,6 +39,42 @@ class Arm:
         body = {"properties": usual | properties}
         self._arm.put(f"/models/{name}/versions/{version}", json=body).raise_for_status()
 
+    def put_components(self, name: str, *inputs: str) -> None:
+        """Register a command component, and a pipeline component of it named `<name>_pipeline`.
+
+        Both take these inputs, all texts.
+        """
+        self._arm.put(
+            "/environments/train/versions/1",
+            json={"properties": {"image": "mcr.microsoft.com/azureml/base:1"}},
+        ).raise_for_status()
+        taken = {each: {"type": "string", "optional": True} for each in inputs}
+        command = {
+            "name": name,
+            "version": "1",
+            "type": "command",
+            "inputs": taken,
+            "command": "python train.py",
+            "environment": "azureml:train:1",
+        }
+        self._put_component(command)
+        base = str(self._arm.base_url).partition("/subscriptions")[2].rstrip("/")
+        step = {
+            "type": "command",
+            "componentId": f"/subscriptions{base}/components/{name}/versions/1",
+        }
+        whole = {"version": "1", "type": "pipeline", "inputs": taken, "jobs": {"train": step}}
+        self._put_component({"name": f"{name}_pipeline", **whole})
+
+    def _put_component(self, spec: Json) -> None:
+        path = f"/components/{spec['name']}/versions/{spec['version']}"
+        body = {"properties": {"componentSpec": spec}}
+        self._arm.put(path, json=body).raise_for_status()
+
+    def job(self, name: str) -> Json | None:
+        """Return the job's document, or None."""
+        return self._get(f"/jobs/{name}")
+
     def endpoint(self, name: str) -> Json | None:
         """Return the endpoint's document, or None."""
         return self._get(f"/onlineEndpoints/{name}")

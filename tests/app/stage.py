@@ -22,7 +22,7 @@ from shared.adapters.storage import StorageAccount
 from shared.adapters.tables import AzureTables
 from shared.clock import SystemClock
 from shared.dead_letters import DeadLetters, Letter, LetterStatus
-from shared.envelopes import parse_envelope, parse_event
+from shared.envelopes import parse_envelope, parse_events
 from shared.outcomes import OutcomeStatus, ref_of
 from shared.records import Record, Records
 from shared.rollouts.model import Phase, Rollout
@@ -51,7 +51,8 @@ def install_app(folder: Path) -> Path:
     """Copy what is deployed to a folder of its own, with the reactions of these tests."""
     for name in ("handlers", "shared"):
         shutil.copytree(REPOSITORY / name, folder / name)
-    shutil.copytree(HERE / "golden", folder / "golden")
+    for name in ("golden", "jobs"):
+        shutil.copytree(HERE / name, folder / name)
     for path in (REPOSITORY / "function_app.py", REPOSITORY / "host.json", HERE / "reactions.yaml"):
         shutil.copy2(path, folder)
     return folder
@@ -284,7 +285,7 @@ class Stage:
 
     def record(self, event: Json) -> Record | None:
         """Return what is on record of an event."""
-        return self.records.get(ref_of(parse_event(parse_envelope(event))))
+        return self.records.get(ref_of(parse_events(parse_envelope(event))[0]))
 
     def told(self, about: str) -> list[str]:
         """Return the titles of the messages about something."""

@@ -9,11 +9,21 @@ from shared import dead_letters, records
 from shared.actions import ACTIONS
 from shared.actions.deploy import Deploy
 from shared.actions.notify import Notify
+from shared.actions.register import Register
+from shared.actions.retrain import Retrain
 from shared.adapters.memory import MemoryBlobs, MemoryChannels, MemoryQueues, MemoryTables
+from shared.adapters.memory_targets import MemoryTargets
 from shared.adapters.memory_workspaces import MemoryWorkspaces
 from shared.dead_letters import DeadLetters, Letter
 from shared.events import Workspace
+from shared.folds import Folds
 from shared.ledger import Ledger
+from shared.lineage import Loops
+from shared.loops.approvals import Approvals
+from shared.loops.follow import Loops as FollowLoops
+from shared.loops.inbox import Inbox
+from shared.loops.model import Loop
+from shared.loops.store import LoopStore
 from shared.outcomes import Outcome, outcome_from
 from shared.ports import Row
 from shared.react import React
@@ -23,10 +33,11 @@ from shared.rollouts import advance
 from shared.rollouts.advance import Rollouts
 from shared.rollouts.model import Rollout
 from shared.rollouts.store import RolloutStore
-from shared.rollouts.tell import Tell
+from shared.rollouts.tell import TellRollout
 from shared.services import read_request
 from shared.steps import Steps
 from shared.sweep import Sweep
+from shared.tell import Tell
 
 WORKSPACE = Workspace(subscription="5a2c-sub", resource_group="rg", name="ws")
 LEASE = timedelta(seconds=60)
@@ -85,6 +96,10 @@ class World:
         self.channels = MemoryChannels()
         self.workspaces = MemoryWorkspaces(self.clock)
         self.reactions = reactions
+        self.targets = MemoryTargets()
+        #: Listens in place of the loops, for tests that want to know what they are told.
+        self.listener: Loops | None = None
+        self.has_loops = "retrain:" in reactions
         self._events = 0
         self.start_app()
 
@@ -99,12 +114,23 @@ class World:
             clock=self.clock,
             retry_base=retry_base,
         )
-        tell = Tell(
-            channels=self.channels,
+        tell = TellRollout(
+            tell=Tell(channels=self.channels),
             clock=self.clock,
             retry_base=retry_base,
             studio="https://ml.azure.com",
         )
+        self.folds = Folds(tables=self.tables, tell=Tell(channels=self.channels), clock=self.clock)
+        self.loops = FollowLoops(
+            store=LoopStore(tables=self.tables),
+            records=self.records,
+            tell=Tell(channels=self.channels),
+            clock=self.clock,
+            studio="https://ml.azure.com",
+            target=self.targets.get,
+        )
+        self.approvals = Approvals(loops=self.loops, dead_letters=self.letters, clock=self.clock)
+        listener = self.listener or self.loops
         self.rollouts = Rollouts(
             store=RolloutStore(tables=self.tables),
             queues=self.queues,
@@ -116,10 +142,36 @@ class World:
             budget=timedelta(seconds=20),
             retry_base=retry_base,
             read_request=read_request,
+            loops=listener,
         )
         actions = {
-            "deploy": Deploy(workspaces=self.workspaces, rollouts=self.rollouts, clock=self.clock),
-            "notify": Notify(channels=self.channels),
+            "deploy": Deploy(
+                workspaces=self.workspaces,
+                rollouts=self.rollouts,
+                clock=self.clock,
+                tell=Tell(channels=self.channels),
+                loops=listener,
+                has_loops=self.has_loops,
+            ),
+            "register": Register(
+                workspaces=self.workspaces,
+                clock=self.clock,
+                loops=listener,
+                has_loops=self.has_loops,
+            ),
+            "retrain": Retrain(
+                loops=self.loops,
+                inbox=Inbox(workspaces=self.workspaces, clock=self.clock, wait_min=3 * retry_base),
+                find_rollout=self.rollouts.find_of_model,
+                clock=self.clock,
+            ),
+            "notify": Notify(
+                channels=self.channels,
+                folds=lambda: self.folds,
+                workspaces=lambda: self.workspaces,
+                clock=self.clock,
+                studio="https://ml.azure.com",
+            ),
         }
         ledger = Ledger(tables=self.tables, clock=self.clock, lease=LEASE)
         self.react = React(
@@ -129,6 +181,7 @@ class World:
             dead_letters=self.letters,
             clock=self.clock,
             budget=timedelta(seconds=20),
+            follow=self.loops.follow,
         )
         self.sweep = Sweep(
             tables=self.tables,
@@ -136,6 +189,9 @@ class World:
             blobs=self.blobs,
             dead_letters=self.letters,
             rollouts=self.rollouts,
+            folds=self.folds,
+            loops=self.loops,
+            approvals=self.approvals,
             react=self.react,
             clock=self.clock,
             retention=timedelta(days=30),
@@ -196,6 +252,11 @@ class World:
         found = [kept.rollout for kept in self.rollouts.store.all()]
         return sorted(found, key=lambda rollout: rollout.created_at)
 
+    def loop(self) -> Loop:
+        """Return the only loop."""
+        (kept,) = self.loops.store.all()
+        return kept.loop
+
     def all_letters(self) -> list[Letter]:
         """Return every letter."""
         return list(self.letters.all())
@@ -213,6 +274,40 @@ class World:
         ]
         assert len(found) == 1
         return found[0]
+
+    def outcome_of(self, about: str, step: str) -> Outcome:
+        """Return the outcome of a step for the event about this."""
+        rows = [row for row in self.rows(records.TABLE) if row.values["about"] == about]
+        assert len(rows) == 1
+        return outcome_from(json.loads(str(rows[0].values["outcomes"]))[step])
+
+
+def drift_detected(event_id: str, time: datetime, **data: Any) -> dict[str, Any]:
+    """Return the envelope of a drift that somebody publishes; `data` replaces what it usually is.
+
+    By default one feature is half as far again from its baseline as it may be.
+    """
+    usual = {
+        "monitor": "churn-monitor",
+        "signal": "data_drift",
+        "state": "breach",
+        "metrics": [{"name": "psi", "value": 0.3, "threshold": 0.2, "feature": "age"}],
+        "window": {
+            "id": event_id,
+            "start": (time - timedelta(days=1)).isoformat(),
+            "end": time.isoformat(),
+        },
+    }
+    return {
+        "id": event_id,
+        "topic": WORKSPACE.id,
+        "subject": "drift",
+        "eventType": "Signalbox.DriftDetected",
+        "eventTime": time.isoformat(),
+        "dataVersion": "1",
+        "metadataVersion": "1",
+        "data": usual | data,
+    }
 
 
 def model_registered(
@@ -258,6 +353,29 @@ def run_status_changed(event_id: str, time: datetime, status: str = "Failed") ->
             "runType": "azureml.pipeline",
             "runStatus": status,
             "runTags": {},
+            "runProperties": {},
+        },
+    }
+
+
+def run_completed(
+    event_id: str, time: datetime, run_id: str = "run-1", tags: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the Event Grid envelope of a run that completed."""
+    return {
+        "id": event_id,
+        "topic": WORKSPACE.id,
+        "subject": f"experiments/e1/runs/{run_id}",
+        "eventType": "Microsoft.MachineLearningServices.RunCompleted",
+        "eventTime": time.isoformat(),
+        "dataVersion": "2",
+        "metadataVersion": "1",
+        "data": {
+            "experimentId": "e1",
+            "experimentName": "exp",
+            "runId": run_id,
+            "runType": "azureml.scriptrun",
+            "runTags": dict(tags or {}),
             "runProperties": {},
         },
     }

@@ -12,8 +12,15 @@ SHARED = ROOT / "shared"
 LAYERS = [
     {"errors", "settings", "clock", "retry", "ids", "durations", "redact", "telemetry"},
     {"events", "envelopes", "ports", "workspaces", "outcomes", "reactions"}
+    | {"fields", "runs", "drift", "monitors"}
+    | {"better", "texts", "parts"}
+    | {f"loops.{name}" for name in ("model", "params", "windows", "reading", "policy", "budget")}
+    | {"loops.notices", "loops.stages", "loops.targets"}
     | {"rollouts.model", "rollouts.decide", "rollouts.notices"},
     {"ledger", "records", "dead_letters", "steps", "react", "sweep", "actions"}
+    | {"lineage", "champions"}
+    | {"folds", "run_reports", "tell"}
+    | {f"loops.{name}" for name in ("store", "inbox", "follow", "approvals")}
     | {f"rollouts.{name}" for name in ("store", "probe", "apply", "tell", "advance")},
     {"services"},
 ]

@@ -1,0 +1,378 @@
+"""The `retrain` action: ask the policy whether drift is a reason to retrain, and start it.
+
+What is decided is written before anything is started, so that of two workers one starts it; what
+is started is named from the claim, so that after a crash it is found.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BeforeValidator, Field
+
+from shared import telemetry
+from shared.actions.base import Work
+from shared.clock import Clock
+from shared.drift import features_of
+from shared.errors import (
+    ApprovalMissing,
+    BudgetFull,
+    Disposition,
+    SignalboxError,
+    Superseded,
+    failure_of,
+)
+from shared.events import DriftDetected, DriftState, EventType, Workspace
+from shared.loops.model import (
+    Answer,
+    Decision,
+    Loop,
+    Retraining,
+    Stage,
+    Window,
+)
+from shared.loops.params import Mode, PolicyParams
+from shared.loops.targets import Input, TargetParams
+from shared.outcomes import Outcome, OutcomeStatus
+from shared.ports import RowChanged
+from shared.reactions.model import ChannelName, Params
+from shared.redact import redact
+
+if TYPE_CHECKING:
+    from shared.loops.budget import Budget
+    from shared.loops.follow import Loops
+    from shared.loops.inbox import Inbox
+    from shared.loops.policy import Facts
+    from shared.loops.store import Kept
+    from shared.loops.targets import Submission
+
+_REASON_MAX = 1000
+#: How long to wait for a place among the runs that a reaction may have.
+_PLACE_WAIT = timedelta(minutes=10)
+#: Events have no order: only a window that was told of later by this much makes one late.
+_LATE = timedelta(hours=1)
+
+
+def _drop_nothing(inputs: object) -> object:
+    """Leave out inputs that an expression gave nothing for: the target has its own default."""
+    if not isinstance(inputs, Mapping):
+        return inputs
+    return {name: value for name, value in inputs.items() if value is not None}
+
+
+Inputs = Annotated[dict[str, Input], BeforeValidator(_drop_nothing)]
+
+
+class RetrainParams(Params):
+    """What `retrain` takes."""
+
+    events = frozenset({EventType.DRIFT_DETECTED})
+    is_single = True  # its loop is the reaction's
+
+    target: TargetParams
+    inputs: Inputs = Field(default_factory=dict)
+    model: str = Field(default="", max_length=255)
+    mode: Mode = Mode.AUTO
+    policy: PolicyParams = Field(default_factory=PolicyParams)
+    notify: tuple[ChannelName, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Case:
+    """One drift that is to be decided about, by one step of a reaction."""
+
+    work: Work
+    event: DriftDetected
+    params: RetrainParams
+
+    @property
+    def id(self) -> str:
+        """The id of the retraining, if there comes to be one."""
+        return self.work.key.digest[:32]
+
+
+class Retrain:
+    """Starts retrainings, where the policy says so."""
+
+    may_fail = False
+
+    def __init__(
+        self,
+        *,
+        loops: "Loops",
+        inbox: "Inbox",
+        find_rollout: Callable[[Workspace, str], str],
+        clock: Clock,
+    ) -> None:
+        """`find_rollout` names a rollout of a model that is under way, "" where there is none."""
+        self._loops = loops
+        self._inbox = inbox
+        self._find_rollout = find_rollout
+        self._clock = clock
+
+    def act(self, work: Work) -> Outcome:
+        """Decide about the event's window; start what is to be started, or find it started.
+
+        Raises: ExpressionFailed, ParamsInvalid, WindowOpen, ApprovalMissing, BudgetFull,
+        Superseded, what Target raises and what Workspaces raises.
+        """
+        event = work.event
+        assert isinstance(event, DriftDetected)  # the loader lets no other type through
+        window: Window | None = None
+        while True:
+            kept = self._loops.store.get_for(
+                work.reaction.name, event.workspace, event.drift.monitor
+            )
+            mine = kept.loop.find(work.key.digest[:32])
+            if mine is not None:
+                return self._go_on(_case(work, kept.loop.seen(mine.window)), kept, is_first=False)
+            window = window or self._inbox.read(event)
+            before = kept.loop.decided(window.id)
+            if before is not None and before.answer.is_act:
+                self._loops.give_back(work.reaction.name, work.key.digest[:32])
+                self._loops.tell_all(kept.loop, kept.etag)
+                detail = f"window {window.id} is decided: {before.answer}, {before.reason}"
+                return _skipped(detail, "decided")
+            try:
+                return self._decide(_case(work, window), kept, window)
+            except RowChanged:
+                continue  # another signal of the window, another monitor, or what became of a run
+
+    def _decide(self, case: _Case, kept: "Kept", window: Window) -> Outcome:
+        """Ask the policy, write its answer, and then act on it.
+
+        Raises: RowChanged where the loop, or the reaction's budget, is another by now.
+        """
+        from shared.loops.notices import with_news, with_notices
+        from shared.loops.policy import decide, learn
+
+        store, params, reaction = self._loops.store, case.params, case.work.reaction.name
+        budget, budget_etag = store.budget(reaction)
+        now = self._clock.now()
+        known = replace(kept.loop, model=params.model, channels=params.notify)
+        loop = with_news(learn(params.policy, known, window, now), known, window)
+        newer = _newer(loop, window)
+        if newer is not None:
+            saved = self._loops.save(kept, loop)
+            self._loops.give_back(reaction, case.id)
+            self._loops.tell_all(saved.loop, saved.etag)
+            raise Superseded(f"window {newer.id} was told of since, and says how it stands now")
+        decision = decide(params.policy, loop, window, self._facts(case, budget, now))
+        decided = with_notices(loop.with_decision(decision), known, window, decision)
+        if decision.answer in (Answer.RETRAIN, Answer.ASK):
+            decided = decided.with_retraining(_begun(case, window, decision))
+        if decision.answer is Answer.RETRAIN:
+            self._take_place(case, budget, budget_etag, decision)
+        elif any(slot.id == case.id for slot in budget.slots):
+            # Taken by a worker that was killed, or by us before the loop was found changed.
+            self._loops.give_back(reaction, case.id)
+        saved = self._loops.save(kept, decided)
+        telemetry.count(telemetry.METRIC_DECISIONS, reaction=reaction, answer=decision.answer)
+        if decision.answer in (Answer.RETRAIN, Answer.ASK):
+            return self._go_on(case, saved, is_first=True)
+        self._loops.tell_all(saved.loop, saved.etag)
+        if decision.answer is Answer.TELL:
+            return Outcome(status=OutcomeStatus.DONE, detail=f"told: {decision.reason}")
+        return _skipped(decision.reason, decision.answer)
+
+    def _facts(self, case: _Case, budget: "Budget", now: datetime) -> "Facts":
+        from shared.loops.budget import count
+        from shared.loops.policy import Facts
+
+        params = case.params
+        running, started = count(budget, now, params.policy.timeout, but=case.id)
+        asks = params.policy.quiet and params.model
+        return Facts(
+            now=now,
+            mode=params.mode,
+            running=running,
+            started=started,
+            rollout=self._find_rollout(case.event.workspace, params.model) if asks else "",
+        )
+
+    def _take_place(self, case: _Case, budget: "Budget", etag: str, decision: Decision) -> None:
+        """Take the place that the decision found free.
+
+        Raises: RowChanged when somebody else took one meanwhile.
+        """
+        from shared.loops.budget import take
+
+        taken = take(budget, case.id, decision.at, case.params.policy)
+        assert not isinstance(taken, Answer)  # it was decided from the same budget
+        if taken != budget:
+            self._loops.store.save_budget(case.work.reaction.name, taken, etag)
+
+    def _go_on(self, case: _Case, kept: "Kept", *, is_first: bool) -> Outcome:
+        """Do what is left to do of a retraining that was decided."""
+        loop = kept.loop
+        retraining = loop.find(case.id)
+        assert retraining is not None  # it was just written, or found
+        if retraining.stage is Stage.ASKED:
+            self._loops.tell_all(loop, kept.etag)
+            raise ApprovalMissing(
+                f"retraining {case.id[:8]} of {loop.model or loop.monitor} waits for approval"
+            )
+        if retraining.stage is Stage.REJECTED:
+            return _skipped(f"rejected by {retraining.by}: {retraining.why}", "rejected")
+        if not retraining.may_be_started:
+            self._loops.tell_all(loop, kept.etag)
+            return self._started(retraining)
+        if not is_first:
+            self._start_again(case, loop)
+        return self._start(case, loop, retraining, is_first=is_first)
+
+    def _start_again(self, case: _Case, loop: Loop) -> None:
+        """Make ready to start what was approved, or could not be started, or perhaps was.
+
+        Raises: BudgetFull, and Superseded where another was decided since.
+        """
+        is_last = loop.last is not None and loop.last.id == case.id
+        if is_last:
+            self._require_place(case)
+            again = self._loops.start_again(loop.reference(case.id))
+            is_last = again is not None and again.stage is Stage.STARTING
+        if not is_last:
+            self._loops.free(case.work.reaction.name, case.id)
+            raise Superseded("another retraining of this monitor was decided since")
+
+    def _require_place(self, case: _Case) -> None:
+        """Take a place for what was approved, or failed to start, or keep the one that it has.
+
+        Raises: BudgetFull.
+        """
+        from shared.loops.budget import take
+
+        store, reaction = self._loops.store, case.work.reaction.name
+        while True:
+            budget, etag = store.budget(reaction)
+            taken = take(budget, case.id, self._clock.now(), case.params.policy)
+            if isinstance(taken, Answer):
+                raise BudgetFull(
+                    "the reaction has as many runs as its policy allows", retry_after=_PLACE_WAIT
+                )
+            try:
+                if taken != budget:
+                    store.save_budget(reaction, taken, etag)
+            except RowChanged:
+                continue
+            return
+
+    def _start(self, case: _Case, loop: Loop, retraining: Retraining, *, is_first: bool) -> Outcome:
+        target = case.params.target
+        submission = self._submission(case, loop, retraining, is_first=is_first)
+        try:
+            submitted = self._loops.target(target.kind).submit(target.value, submission)
+        except SignalboxError as error:
+            if error.disposition is not Disposition.RETRY:
+                self._loops.failed_to_start(submission.reference, failure_of(error))
+            raise
+        started = self._loops.started(
+            submission.reference,
+            submitted,
+            target=_written(target),
+            timeout=case.params.policy.timeout,
+        )
+        return self._started(started or retraining)
+
+    def _started(self, retraining: Retraining) -> Outcome:
+        from shared.loops.stages import outcome_of
+
+        run = retraining.run_id or "one that its target does not name"
+        begun = Outcome(
+            status=OutcomeStatus.WAITING,
+            detail=f"retraining started: run {run}",
+            retraining=retraining.id,
+        )
+        return outcome_of(retraining) or begun
+
+    def _submission(
+        self, case: _Case, loop: Loop, retraining: Retraining, *, is_first: bool
+    ) -> "Submission":
+        from shared.loops.targets import Submission
+
+        reference = loop.reference(retraining.id)
+        return Submission(
+            id=retraining.id,
+            reference=reference,
+            workspace=loop.workspace,
+            since=retraining.decided_at,
+            is_first=is_first,
+            inputs=case.params.inputs,
+            tags={
+                "signalbox_event": case.event.id[:250],
+                "signalbox_reaction": loop.reaction,
+                "signalbox_monitor": redact(loop.monitor, most=250),
+            },
+            drift=_facts_of(case.event, loop, retraining),
+        )
+
+
+def _case(work: Work, window: Window | None) -> _Case:
+    """Return the case with the step's values made from the event and from what its window knows.
+
+    Raises: ExpressionFailed, ParamsInvalid.
+    """
+    event = work.event
+    assert isinstance(event, DriftDetected)
+    if window is not None:
+        breached = (seen for seen in window.signals.values() if seen.state is DriftState.BREACH)
+        features = features_of(tuple(metric for seen in breached for metric in seen.metrics))
+        drift = replace(
+            event.drift,
+            window=window.id,
+            window_start=window.start,
+            window_end=window.end,
+            features=features or event.drift.features,
+        )
+        event = replace(event, drift=drift)
+    return _Case(work=work, event=event, params=work.params(RetrainParams, event))
+
+
+def _begun(case: _Case, window: Window, decision: Decision) -> Retraining:
+    is_asked = decision.answer is Answer.ASK
+    return Retraining(
+        id=case.id,
+        window=window.id,
+        ref=case.work.ref,
+        step=f"{case.work.reaction.name}/{case.work.key.step}",
+        target=_written(case.params.target),
+        stage=Stage.ASKED if is_asked else Stage.STARTING,
+        decided_at=decision.at,
+        changed_at=decision.at,
+        timeout_at=decision.at + case.params.policy.timeout,
+    )
+
+
+def _written(target: TargetParams) -> str:
+    return target.model_dump_json(exclude_none=True, exclude_defaults=True)
+
+
+def _newer(loop: Loop, window: Window) -> Window | None:
+    """Return a window that was told of so much later that this one says nothing any more."""
+    at = (loop.seen(window.id) or window).at
+    return next((item for item in reversed(loop.windows) if item.at - at >= _LATE), None)
+
+
+def _facts_of(event: DriftDetected, loop: Loop, retraining: Retraining) -> Mapping[str, object]:
+    """Return the drift as plain data, for targets that take a payload."""
+    start, end = event.drift.window_start, event.drift.window_end
+    return {
+        "workspace": event.workspace.id,
+        "monitor": loop.monitor,
+        "model": loop.model,
+        "signal": event.drift.signal,
+        "window": retraining.window,
+        "window_start": start.isoformat() if start else "",
+        "window_end": end.isoformat() if end else "",
+        "features": list(event.drift.features[:100]),
+        "event": event.id,
+    }
+
+
+def _skipped(detail: str, answer: str) -> Outcome:
+    return Outcome(
+        status=OutcomeStatus.SKIPPED,
+        detail=redact(detail, most=_REASON_MAX),
+        code=f"retrain.{answer}",
+    )

@@ -1,0 +1,417 @@
+"""Follow what becomes of retrainings: their runs, models and rollouts, back to the drift."""
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from shared import telemetry
+from shared.clock import Clock
+from shared.errors import Failure, SignalboxError, failure_of
+from shared.events import Event, ModelRegistered, RunCompleted, RunStatusChanged
+from shared.loops.budget import Budget, give_back, release
+from shared.loops.model import Loop, NoticeKind, Retraining, Stage, parse_reference
+from shared.loops.notices import notices, text_of
+from shared.loops.stages import ended, is_before, may_follow, moved, outcome_of
+from shared.loops.store import Kept, LoopStore
+from shared.loops.targets import (
+    REFERENCE,
+    Submission,
+    Submitted,
+    Target,
+    TargetParams,
+    TargetRun,
+    TargetStatus,
+)
+from shared.ports import RowChanged
+from shared.records import Records
+from shared.redact import redact
+from shared.rollouts.model import Phase, Rollout
+from shared.run_reports import run_link
+from shared.tell import Tell
+
+log = logging.getLogger(__name__)
+
+#: How often a target is asked how its run stands, where no event told of its end.
+_LOOK_EVERY = timedelta(minutes=10)
+_REASON_MAX = 1000
+
+_BEFORE_END = frozenset({Stage.STARTING, Stage.RUNNING})
+#: A person has not said yes: whatever claims to come of these is not theirs.
+_NOT_STARTED = frozenset({Stage.ASKED, Stage.REJECTED})
+#: A rollout with nothing to retire is done in the tick in which it is live.
+_SERVES = frozenset({Phase.LIVE, Phase.RETIRING, Phase.DONE})
+#: What a retraining comes to when its rollout ends without serving. One that gave way to a newer
+#: version says nothing against its model.
+_UNDONE = {
+    Phase.ROLLED_BACK: Stage.ROLLED_BACK,
+    Phase.REFUSED: Stage.ROLLED_BACK,
+    Phase.SUPERSEDED: Stage.REGISTERED,
+}
+#: Targets whose run is the AML run that tells of its end; the others only start one somewhere.
+_AML = frozenset({"job", "component", "batch_endpoint", "copy_of"})
+
+type _Change = Callable[[Loop, Retraining], Loop]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loops:
+    """Keeps loops true to what happens to their retrainings.
+
+    A reference that leads nowhere is ignored: tags are anybody's to write.
+    """
+
+    store: LoopStore
+    records: Records
+    tell: Tell
+    clock: Clock
+    studio: str
+    target: Callable[[str], Target[Any]]
+
+    def follow(self, event: Event) -> None:
+        """Note what an event tells of a retraining; nothing, and no request, where it is of none.
+
+        Raises: what the storage raises.
+        """
+        if isinstance(event, ModelRegistered):
+            reference = event.model.tags.get(REFERENCE, "")
+            self.registered(reference, f"{event.model.name}:{event.model.version}")
+        elif isinstance(event, RunCompleted | RunStatusChanged):
+            status = "Completed" if isinstance(event, RunCompleted) else event.run.status
+            if status in ("Completed", "Failed", "Canceled"):
+                self._change(
+                    event.run.tags.get(REFERENCE, ""),
+                    partial(self._end_by_event, event=event, status=status),
+                )
+
+    def start_again(self, reference: str) -> Retraining | None:
+        """Note that what could not be started is tried again; return it as it is then.
+
+        It is left as it is where it has a run, and where another was decided since.
+        """
+
+        def start(loop: Loop, retraining: Retraining) -> Loop:
+            is_failed = retraining.stage is Stage.FAILED and retraining.may_be_started
+            if loop.last != retraining or not is_failed:
+                return loop
+            now = self.clock.now()
+            again = replace(retraining, stage=Stage.STARTING, changed_at=now, ended_at=None)
+            return loop.with_retraining(again)
+
+        return self._change(reference, start)
+
+    def started(
+        self, reference: str, submitted: Submitted, *, target: str, timeout: timedelta
+    ) -> Retraining | None:
+        """Note that a target has taken a retraining; return it as it is then."""
+
+        def start(loop: Loop, retraining: Retraining) -> Loop:
+            run_id = submitted.run_id or retraining.run_id
+            link = submitted.link or retraining.link
+            known = replace(retraining, run_id=run_id, link=link, target=target)
+            if not retraining.may_be_started:
+                return loop.with_retraining(known)  # its run was quicker than we are
+            now = self.clock.now()
+            running = replace(
+                known,
+                stage=Stage.RUNNING,
+                changed_at=now,
+                ended_at=None,
+                timeout_at=now + timeout,
+                reason="",
+            )
+            text = f"Run: {run_id or 'not told by the target'}"
+            told = notices(loop, NoticeKind.STARTED, text, link=link)
+            return replace(loop.with_retraining(running), notices=loop.notices + told)
+
+        return self._change(reference, start)
+
+    def failed_to_start(self, reference: str, failure: Failure) -> None:
+        """Note that a target does not take a retraining, and that waiting can't help."""
+
+        def fail(loop: Loop, retraining: Retraining) -> Loop:
+            if retraining.stage is not Stage.STARTING:
+                return loop
+            reason = redact(f"{failure.code}: {failure.reason}", most=_REASON_MAX)
+            now = self.clock.now()
+            failed = ended(moved(retraining, Stage.FAILED, now, reason), now)
+            text = f"It could not be started. {reason} {failure.hint}".strip()
+            told = notices(loop, NoticeKind.FAILED, text)
+            return replace(loop.with_retraining(failed), notices=loop.notices + told)
+
+        self._change(reference, fail)
+
+    def registered(self, reference: str, model: str) -> None:
+        """Note that a retraining's model is registered."""
+        self._move(reference, Stage.REGISTERED, model=model)
+
+    def compared(self, reference: str, model: str, verdict: str, is_enough: bool) -> None:
+        """Note how a retraining's model compares with the one that serves."""
+
+        verdict = redact(verdict, most=_REASON_MAX)
+
+        def compare(loop: Loop, retraining: Retraining) -> Loop:
+            if retraining.stage in (Stage.DEPLOYING, Stage.LIVE) and model != retraining.model:
+                return loop  # a further model of the same run
+            told = replace(retraining, verdict=verdict, model=model or retraining.model)
+            if is_enough or not is_before(retraining.stage, Stage.DEPLOYING):
+                return loop.with_retraining(told)
+            over = moved(told, Stage.NOT_BETTER, self.clock.now())
+            news = notices(loop, NoticeKind.NOT_BETTER, verdict)
+            return replace(loop.with_retraining(over), notices=loop.notices + news)
+
+        self._change(reference, compare)
+
+    def deploying(self, reference: str, model: str, rollout_id: str) -> None:
+        """Note that a rollout of a retraining's model has begun."""
+
+        def deploy(loop: Loop, retraining: Retraining) -> Loop:
+            is_known = retraining.rollout == rollout_id  # it can be over before its begin is told
+            if is_known or not may_follow(retraining.stage, Stage.DEPLOYING):
+                return loop
+            ahead = moved(retraining, Stage.DEPLOYING, self.clock.now())
+            return loop.with_retraining(replace(ahead, model=model, rollout=rollout_id))
+
+        self._change(reference, deploy)
+
+    def rollout_changed(self, rollout: Rollout) -> None:
+        """Note how a rollout of a retraining's model stands."""
+        now = self.clock.now()
+        model = f"{rollout.model.name}:{rollout.model.version}"
+        if rollout.phase in _SERVES:
+            facts = {"model": model, "rollout": rollout.id}
+            self._move(rollout.retraining, Stage.LIVE, live_at=now, **facts)
+        stage = _UNDONE.get(rollout.phase)
+        if stage is None:
+            return
+
+        def undo(loop: Loop, retraining: Retraining) -> Loop:
+            is_other = retraining.rollout not in ("", rollout.id)
+            if retraining.stage in (Stage.LIVE, Stage.ROLLED_BACK):
+                return loop
+            if retraining.stage is Stage.DEPLOYING and is_other:
+                return loop
+            back = moved(retraining, stage, now, redact(rollout.reason, most=_REASON_MAX))
+            return loop.with_retraining(replace(back, model=model, rollout=rollout.id))
+
+        self._change(rollout.retraining, undo)
+
+    def save(self, kept: Kept, loop: Loop) -> Kept:
+        """Save a loop; record what its retrainings came to, and free the places of those that end.
+
+        That is done before it is saved: a crash in between has it done again, and nothing is left
+        out.
+
+        Raises: RowChanged.
+        """
+        settled = self._settle(kept.loop, loop)
+        try:
+            return self.store.save(loop, kept.etag)
+        except RowChanged:
+            # What was recorded has not come to be; what has was perhaps recorded before it.
+            now = self.store.get(loop.id) if settled else None
+            for retraining in settled:
+                is_now = now.loop.find(retraining.id) if now is not None else None
+                if is_now is not None and is_now.stage is not retraining.stage:
+                    self._record(is_now)
+            raise
+
+    def _settle(self, before: Loop, after: Loop) -> list[Retraining]:
+        """Record what retrainings came to between two states of a loop; return those."""
+        settled = []
+        for retraining in after.retrainings:
+            known = before.find(retraining.id)
+            if known is None:
+                continue
+            if known.stage is not retraining.stage:
+                telemetry.count(telemetry.METRIC_RETRAININGS, stage=retraining.stage)
+                self._record(retraining)
+                settled.append(retraining)
+            if known.may_run and not retraining.may_run:
+                self.free(after.reaction, retraining.id)
+        return settled
+
+    def _record(self, retraining: Retraining) -> None:
+        outcome = outcome_of(retraining)
+        if outcome is not None:
+            self.records.add(retraining.ref, {retraining.step: outcome}, delivery=False)
+
+    def free(self, reaction: str, retraining_id: str) -> None:
+        """Note that a retraining's run has ended, so that another may be started."""
+        self._change_budget(reaction, partial(release, id=retraining_id))
+
+    def give_back(self, reaction: str, retraining_id: str) -> None:
+        """Note that nothing is started in a place: it may have been taken before that was known."""
+        self._change_budget(reaction, partial(give_back, id=retraining_id))
+
+    def _change_budget(self, reaction: str, change: Callable[[Budget], Budget]) -> None:
+        while True:
+            budget, etag = self.store.budget(reaction)
+            changed = change(budget)
+            if changed == budget:
+                return
+            try:
+                self.store.save_budget(reaction, changed, etag)
+            except RowChanged:
+                continue
+            return
+
+    def tell_all(self, loop: Loop, etag: str) -> None:
+        """Send the loop's messages; those that a channel does not take are left for the sweep."""
+        if not loop.notices:
+            return
+        sent = loop.notices
+        told = self.tell.all(sent, partial(text_of, loop), untold=loop.untold)
+        while loop.notices[: len(sent)] == sent:  # else another worker has sent them as well
+            left = told.left + loop.notices[len(sent) :]
+            try:
+                self.store.save(replace(loop, notices=left, untold=told.untold), etag)
+            except RowChanged:
+                kept = self.store.get(loop.id)
+                if kept is None:
+                    return
+                loop, etag = kept.loop, kept.etag
+            else:
+                return
+
+    def chores(self) -> Iterator[Callable[[], None]]:
+        """Yield what is to be done now and then, each to be done whatever becomes of the others.
+
+        That is to send what channels did not take, and to ask how runs stand of whose end no event
+        has told.
+        """
+        for kept in self.store.untold():
+            yield partial(self.tell_all, kept.loop, kept.etag)
+        for kept in self.store.running():
+            for retraining in kept.loop.retrainings:
+                if retraining.may_run:
+                    yield partial(self._look_after, kept.loop, retraining)
+
+    def _look_after(self, loop: Loop, retraining: Retraining) -> None:
+        now = self.clock.now()
+        if retraining.stage is not Stage.STARTING and _is_due(retraining, now):
+            self._look(loop, retraining)
+        if _is_over(retraining, now):
+            self._change(loop.reference(retraining.id), self._time_out)
+
+    def _look(self, loop: Loop, retraining: Retraining) -> None:
+        """Ask the target how its run stands: its event may be lost, and some have none."""
+        params = params_of(retraining)
+        reference = loop.reference(retraining.id)
+        submission = Submission(
+            id=retraining.id,
+            reference=reference,
+            workspace=loop.workspace,
+            since=retraining.decided_at,
+            is_first=False,
+        )
+        try:
+            found = self.target(params.kind).look(params.value, submission, retraining.run_id)
+        except SignalboxError as error:
+            reason = failure_of(error).reason
+            log.warning("run can't be looked at: %s", reason, extra={"loop": loop.id})
+            found = TargetRun(status=TargetStatus.UNKNOWN)
+        ends = {TargetStatus.SUCCEEDED: Stage.TRAINED, TargetStatus.FAILED: Stage.FAILED}
+
+        def look(loop: Loop, retraining: Retraining) -> Loop:
+            seen = replace(retraining, looked_at=self.clock.now())
+            if found.status in ends:
+                return self._end(loop, seen, ends[found.status], found.reason)
+            return loop.with_retraining(seen)
+
+        self._change(reference, look)
+
+    def _time_out(self, loop: Loop, retraining: Retraining) -> Loop:
+        if not _is_over(retraining, self.clock.now()):
+            return loop
+        return self._end(loop, retraining, Stage.FAILED, f"still {retraining.stage}, for too long")
+
+    def _end_by_event(
+        self,
+        loop: Loop,
+        retraining: Retraining,
+        *,
+        event: RunCompleted | RunStatusChanged,
+        status: str,
+    ) -> Loop:
+        run = event.run
+        is_aml = kind_of(retraining) in _AML
+        # Anybody may give a run this tag: of what we started ourselves, we know the run.
+        is_ours = run.id == (retraining.run_id or f"signalbox-{retraining.id}") or not is_aml
+        if not is_ours or loop.workspace.key != event.workspace.key:
+            return loop
+        known = replace(retraining, run_id=retraining.run_id or run.id)
+        if status == "Completed":
+            return self._end(loop, known, Stage.TRAINED, "")
+        return self._end(loop, known, Stage.FAILED, f"run {run.id} is {status}")
+
+    def _end(self, loop: Loop, retraining: Retraining, stage: Stage, reason: str) -> Loop:
+        """Return the loop with a retraining whose run has ended, and what is told of it."""
+        now = self.clock.now()
+        is_good = stage is Stage.TRAINED
+        is_back = is_good and retraining.stage is Stage.FAILED  # it was taken for lost
+        if retraining.stage not in _BEFORE_END and not is_back:
+            # Its model can be registered, or live, before its run has ended.
+            return loop if retraining.ended_at else loop.with_retraining(ended(retraining, now))
+        reason = redact(reason, most=_REASON_MAX)
+        text = f"Run {retraining.run_id} completed." if is_good else f"It failed: {reason}"
+        kind = NoticeKind.TRAINED if is_good else NoticeKind.FAILED
+        link = retraining.link
+        if not link and kind_of(retraining) in _AML:
+            link = run_link(retraining.run_id, loop.workspace, self.studio)
+        told = notices(loop, kind, text, link=link)
+        over = ended(moved(retraining, stage, now, reason), now)
+        return replace(loop.with_retraining(over), notices=loop.notices + told)
+
+    def _move(self, reference: str, stage: Stage, **facts: Any) -> None:
+        """Take a retraining forward to a stage, never back."""
+
+        def move(loop: Loop, retraining: Retraining) -> Loop:
+            if not may_follow(retraining.stage, stage):
+                return loop
+            ahead = moved(retraining, stage, self.clock.now())
+            return loop.with_retraining(replace(ahead, **facts))
+
+        self._change(reference, move)
+
+    def _change(self, reference: str, change: _Change) -> Retraining | None:
+        """Change a loop's retraining, tie its new stage to its event, and tell what is due."""
+        ids = parse_reference(reference)
+        if ids is None:
+            return None
+        while True:
+            kept = self.store.get(ids[0])
+            before = kept.loop.find(ids[1]) if kept is not None else None
+            if kept is None or before is None or before.stage in _NOT_STARTED:
+                return None
+            loop = change(kept.loop, before)
+            if loop == kept.loop:
+                return before
+            try:
+                kept = self.save(kept, loop)
+            except RowChanged:
+                continue
+            self.tell_all(kept.loop, kept.etag)
+            return kept.loop.find(ids[1])
+
+
+def params_of(retraining: Retraining) -> TargetParams:
+    """Return what a retraining was started with."""
+    return TargetParams.model_validate_json(retraining.target)
+
+
+def kind_of(retraining: Retraining) -> str:
+    """Return the key of what a retraining was started with."""
+    return str(next(iter(json.loads(retraining.target)), ""))
+
+
+def _is_over(retraining: Retraining, now: datetime) -> bool:
+    at = retraining.timeout_at
+    return retraining.may_run and at is not None and now > at
+
+
+def _is_due(retraining: Retraining, now: datetime) -> bool:
+    return now - (retraining.looked_at or retraining.changed_at) >= _LOOK_EVERY

@@ -1,0 +1,763 @@
+"""What a person is called for at night: retrainings in trouble, late, doubled and out of order."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from shared.dead_letters import Letter, LetterStatus
+from shared.errors import ReactionsInvalid, TargetDenied, TargetUnreachable
+from shared.events import Workspace
+from shared.lineage import Loops
+from shared.loops.model import Answer, Loop, LoopStatus, NoticeKind, Retraining, Stage
+from shared.loops.targets import REFERENCE, Submission, TargetRun, TargetStatus
+from shared.outcomes import OutcomeStatus
+from shared.ports import Row, RowChanged
+from shared.rollouts.model import Phase
+from tests.stories.kill import Killed, Ports
+from tests.stories.test_drift_is_retrained import DAY, STEP, Story, reactions
+from tests.stories.world import (
+    WORKSPACE,
+    World,
+    drift_detected,
+    model_registered,
+    run_completed,
+    run_status_changed,
+)
+
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+REACTION = "retrain-churn"
+
+
+def watch_all(**options: Any) -> Story:
+    """Return a story in which the reaction watches every monitor."""
+    story = Story(**options)
+    story.world.reactions = reactions(**options).replace(
+        "    when: drift.monitor == 'churn-monitor'\n", ""
+    )
+    story.world.start_app()
+    return story
+
+
+def outcome_of(story: Story, window: str = "w1", monitor: str = "churn-monitor") -> Any:
+    """Return the outcome of the step for a window."""
+    return story.world.outcome_of(f"{monitor}:{window}:data_drift", STEP)
+
+
+def last(story: Story) -> Retraining:
+    """Return the newest retraining of the only loop."""
+    found = story.world.loop().last
+    assert found is not None
+    return found
+
+
+def loop_of(world: World, monitor: str) -> Loop:
+    """Return the loop over a monitor."""
+    return world.loops.store.get_for(REACTION, WORKSPACE, monitor).loop
+
+
+def running(world: World) -> list[str]:
+    """Return the ids of the places that are taken."""
+    budget, _ = world.loops.store.budget(REACTION)
+    return [slot.id for slot in budget.slots if not slot.ended]
+
+
+def deny(world: World) -> Callable[[], None]:
+    """Have the target refuse everything until the returned function is called."""
+
+    def refuse(request: str) -> None:
+        if request == "submit":
+            raise TargetDenied("the token is refused")
+
+    world.targets.before = refuse
+
+    def relent() -> None:
+        world.targets.before = lambda _: None
+
+    return relent
+
+
+def replay(world: World, *, until: Callable[[], bool] = lambda: False) -> None:
+    """Replay every letter that is parked, as a person does."""
+    for letter in world.letters.all(LetterStatus.PARKED):
+        world.letters.reopen(letter)
+    world.settle(until=until)
+
+
+def meanwhile(world: World, table: str, do: Callable[[], None]) -> None:
+    """Have something else happen just before the next row of a table is replaced."""
+    saved = world.tables.replace
+    pending = [do]
+
+    def replace_row(name: str, *args: Any, **kwargs: Any) -> str:
+        if name == table and pending:
+            pending.pop()()
+        return saved(name, *args, **kwargs)
+
+    world.tables.replace = replace_row  # type: ignore[method-assign]
+
+
+class TestStartedLater:
+    """What could not be started at first, and is started from its letter."""
+
+    def test_it_takes_its_place_anew_so_that_never_more_run_than_may(self) -> None:
+        story = watch_all(policy="per_week: 9")
+        world = story.world
+        relent = deny(world)
+        story.window(monitor="one")
+        assert running(world) == [], "what was refused holds no place"
+        relent()
+        story.window(monitor="two", after=HOUR)
+        assert len(world.targets.started) == 1
+        soon = world.clock.now() + 2 * HOUR
+        replay(world, until=lambda: world.clock.now() > soon)
+        assert len(world.targets.started) == 1, "the other one still runs"
+        (letter,) = [one for one in world.all_letters() if one.status is LetterStatus.WAITING]
+        assert letter.code == "retrain.budget"
+
+    def test_it_has_its_whole_time_from_then_on(self) -> None:
+        story = Story(policy="timeout: 4h")
+        world = story.world
+        relent = deny(world)
+        story.window()
+        relent()
+        world.clock.pass_time(2 * DAY)
+        replay(world)
+        world.sweep.run()
+        assert story.stage() is Stage.RUNNING
+        world.clock.pass_time(5 * HOUR)
+        world.sweep.run()
+        assert story.stage() is Stage.FAILED
+
+    def test_a_target_that_was_down_for_long_keeps_its_place_for_its_whole_time(self) -> None:
+        story = watch_all(policy="timeout: 20h, per_week: 9")
+        world = story.world
+        back_at = world.clock.now() + DAY + 15 * HOUR
+
+        def be_down(request: str) -> None:
+            if request == "submit" and world.clock.now() < back_at:
+                raise TargetUnreachable("no answer")
+
+        world.targets.before = be_down
+        story.window(monitor="one")
+        world.settle()
+        assert loop_of(world, "one").status is LoopStatus.RETRAINING
+        story.window(monitor="two", after=10 * HOUR)
+        assert len(world.targets.started) == 1, "the first one still runs"
+
+    def test_its_outcome_says_that_it_runs(self) -> None:
+        story = Story(policy="timeout: 2h")
+        world = story.world
+        relent = deny(world)
+        story.window()
+        relent()
+        world.clock.pass_time(3 * HOUR)
+        world.sweep.run()
+        replay(world)
+        assert story.stage() is Stage.RUNNING
+        assert outcome_of(story).status is OutcomeStatus.WAITING
+        assert len(running(world)) == 1
+
+    def test_one_that_ran_out_of_time_before_it_was_started_says_that_it_runs(self) -> None:
+        story = Story(policy="timeout: 2h")
+        world = story.world
+        back_at = world.clock.now() + DAY + 4 * HOUR
+
+        def be_down(request: str) -> None:
+            if request == "submit" and world.clock.now() < back_at:
+                raise TargetUnreachable("no answer")
+
+        world.targets.before = be_down
+        story.window()
+        world.settle(until=lambda: world.clock.now() > back_at - HOUR)
+        world.sweep.run()
+        assert story.stage() is Stage.FAILED
+        assert outcome_of(story).status is OutcomeStatus.FAILED
+        world.settle()
+        assert story.stage() is Stage.RUNNING
+        assert outcome_of(story).status is OutcomeStatus.WAITING
+
+    def test_a_second_refusal_frees_its_place_again_and_is_told(self) -> None:
+        story = Story()
+        deny(story.world)
+        story.window()
+        replay(story.world)
+        assert running(story.world) == []
+        assert story.stage() is Stage.FAILED
+        assert story.world.told() == ["churn: retraining failed"] * 2
+
+    def test_it_is_asked_how_the_target_stands_that_it_was_started_with(self) -> None:
+        story = Story()
+        world = story.world
+        relent = deny(world)
+        story.window()
+        relent()
+        world.reactions = world.reactions.replace(
+            "{job: {file: jobs/churn.yaml}}", "{copy_of: {experiment: churn}}"
+        )
+        world.start_app()
+        replay(world)
+        assert json.loads(last(story).target) == {"copy_of": {"experiment": "churn"}}
+
+    def test_drift_that_was_decided_since_wins(self) -> None:
+        story = Story(policy="cooldown: 1h")
+        world = story.world
+        relent = deny(world)
+        story.window()
+        relent()
+        story.window()
+        replay(world)
+        assert len(world.targets.started) == 1
+        assert outcome_of(story, "w1").code == "superseded"
+        assert running(world) == [last(story).id]
+
+    def test_a_place_that_was_taken_for_it_is_free_when_other_drift_won(self) -> None:
+        story = Story(policy="cooldown: 1h, at_once: 2, per_week: 9")
+        world = story.world
+        relent = deny(world)
+        story.window()
+        relent()
+        save = world.loops.store.save_budget
+
+        def die(*args: Any) -> str:
+            save(*args)
+            raise Killed
+
+        world.loops.store.save_budget = die  # type: ignore[method-assign]
+        with pytest.raises(Killed):
+            replay(world)
+        world.start_app()
+        story.window()
+        world.sweep.run()
+        world.settle()
+        assert outcome_of(story, "w1").code == "superseded"
+        assert running(world) == [last(story).id]
+
+
+class TestEnds:
+    """Ends that come early, late, twice, or not at all."""
+
+    def test_a_run_that_ends_after_its_time_is_believed(self) -> None:
+        story = Story(policy="timeout: 2h")
+        story.window()
+        story.world.clock.pass_time(3 * HOUR)
+        story.world.sweep.run()
+        assert story.stage() is Stage.FAILED
+        story.run_ends()
+        assert story.stage() is Stage.TRAINED
+        assert outcome_of(story).status is OutcomeStatus.DONE
+        story.run_ends()
+        assert story.world.told()[1:] == ["churn: retraining failed", "churn was retrained"]
+
+    def test_a_model_that_is_registered_before_its_run_ends_frees_no_place(self) -> None:
+        story = watch_all(policy="per_week: 9")
+        world = story.world
+        story.window(monitor="one")
+        (submission,) = world.targets.started.values()
+        tags = {REFERENCE: submission.reference}
+        world.react.react(model_registered("m", world.clock.now(), "churn", "1", tags))
+        assert loop_of(world, "one").last.stage is Stage.REGISTERED  # type: ignore[union-attr]
+        story.window(monitor="two", after=HOUR)
+        assert len(world.targets.started) == 1
+        event = run_completed("end", world.clock.now(), submission.name, tags)
+        world.react.react(event)
+        assert running(world) == []
+        assert loop_of(world, "one").last.stage is Stage.REGISTERED  # type: ignore[union-attr]
+
+    def test_the_end_of_a_run_whose_model_was_quicker_is_looked_for(self) -> None:
+        story = Story()
+        world = story.world
+        story.window()
+        (submission,) = world.targets.started.values()
+        tags = {REFERENCE: submission.reference}
+        world.react.react(model_registered("m", world.clock.now(), "churn", "1", tags))
+        world.targets.runs[submission.id] = TargetRun(status=TargetStatus.SUCCEEDED)
+        world.clock.pass_time(11 * MINUTE)
+        world.sweep.run()
+        assert running(world) == []
+        assert story.stage() is Stage.REGISTERED
+
+    def test_a_run_that_ends_before_its_start_is_noted_is_over(self) -> None:
+        story = Story()
+        world = story.world
+
+        def end_at_once(request: str) -> None:
+            if request == "submitted":
+                (submission,) = world.targets.started.values()
+                event = run_status_changed("end", world.clock.now(), "Failed")
+                event["data"] |= {
+                    "runId": submission.name,
+                    "runTags": {REFERENCE: submission.reference},
+                }
+                world.react.react(event)
+
+        world.targets.before = end_at_once
+        story.window()
+        assert story.stage() is Stage.FAILED
+        assert outcome_of(story).status is OutcomeStatus.FAILED
+        assert running(world) == []
+        assert "churn: retraining started after drift" not in world.told()
+
+    def test_one_that_a_window_finds_out_of_time_is_told_and_on_record(self) -> None:
+        story = Story(policy="timeout: 2h, cooldown: 1h")
+        story.window()
+        story.window()
+        assert story.world.told().count("churn: retraining failed") == 1
+        assert outcome_of(story, "w1").code == "retrain.failed"
+        assert running(story.world) == [last(story).id]
+
+    def test_one_that_a_window_finds_out_of_time_is_on_record_after_a_crash(self) -> None:
+        def tell(kill_at: tuple[int, str] | None) -> tuple[Story, Ports]:
+            story = Story(policy="timeout: 2h, cooldown: 1h")
+            story.window()
+            ports = Ports(story.world)
+            ports.kill_at = kill_at
+            story.world.clock.pass_time(DAY)
+            event = drift_detected("w2", story.world.clock.now())
+            try:
+                story.world.react.react(event)
+            except Killed:
+                story.world.start_app()
+                story.world.clock.pass_time(2 * MINUTE)
+                story.world.react.react(event)
+            return story, ports
+
+        for number in range(1, len(tell(None)[1].calls) + 1):
+            for when in ("before", "after"):
+                story, _ = tell((number, when))
+                assert outcome_of(story, "w1").code == "retrain.failed", (number, when)
+                assert len(story.world.targets.started) == 2
+
+    def test_an_end_that_was_told_while_another_was_noted_is_what_stays_on_record(self) -> None:
+        story = Story(policy="timeout: 2h")
+        story.window()
+        story.world.clock.pass_time(3 * HOUR)
+        meanwhile(story.world, "SignalboxEvents", story.run_ends)
+        story.world.sweep.run()
+        assert story.stage() is Stage.TRAINED
+        assert outcome_of(story).status is OutcomeStatus.DONE
+
+    def test_a_run_of_another_workspace_ends_nothing(self) -> None:
+        other = Workspace(subscription="5a2c-sub", resource_group="rg", name="other")
+        story = Story()
+        story.world.reactions = story.world.reactions.replace(
+            f'["{WORKSPACE.id}"]', f'["{WORKSPACE.id}", "{other.id}"]'
+        )
+        story.world.start_app()
+        story.window()
+        event = run_completed("x", story.world.clock.now(), story.run_id(), story.tags())
+        story.world.react.react({**event, "topic": other.id})
+        assert story.stage() is Stage.RUNNING
+
+    def test_one_loop_that_cannot_be_looked_after_keeps_no_other_from_it(self) -> None:
+        story = watch_all(policy="at_once: 9, per_week: 9")
+        world = story.world
+        for monitor in ("one", "two", "three"):
+            story.window(monitor=monitor, after=MINUTE)
+        looked: list[str] = []
+        look = world.targets.look
+
+        def fail_once(params: Any, submission: Submission, run_id: str) -> TargetRun:
+            looked.append(run_id)
+            if len(looked) == 1:
+                raise ValueError("nobody foresaw this")
+            return look(params, submission, run_id)
+
+        world.targets.look = fail_once  # type: ignore[method-assign]
+        world.clock.pass_time(HOUR)
+        with pytest.raises(ValueError, match="nobody foresaw this"):
+            world.sweep.run()
+        assert len(looked) == 3
+
+
+class TestApproval:
+    """What a person says, and when, and from where."""
+
+    def test_a_letter_that_was_closed_by_hand_is_opened_by_the_yes(self) -> None:
+        story = Story(mode="approve")
+        world = story.world
+        story.window()
+        (letter,) = world.all_letters()
+        world.letters.close(letter, "by hand")
+        world.approvals.approve(world.loop(), by="mia", why="it is real")
+        world.settle()
+        assert story.stage() is Stage.RUNNING
+
+    def test_a_yes_whose_sayer_died_before_the_letter_was_woken_is_heard(self) -> None:
+        story = Story(mode="approve")
+        world = story.world
+        story.window()
+
+        def die(_: Letter) -> bool:
+            raise Killed
+
+        world.letters.reopen = die  # type: ignore[method-assign]
+        with pytest.raises(Killed):
+            world.approvals.approve(world.loop(), by="mia", why="it is real")
+        assert story.stage() is Stage.STARTING
+        world.start_app()
+        world.settle()
+        assert world.targets.started == {}
+        world.sweep.run()
+        world.settle()
+        assert story.stage() is Stage.RUNNING
+
+    def test_a_yes_that_comes_before_the_letter_is_written_is_heard(self) -> None:
+        story = Story(mode="approve")
+        world = story.world
+        send = world.channels.send
+
+        def answer(channel: str, **message: Any) -> None:
+            send(channel, **message)
+            world.approvals.approve(world.loop(), by="bot", why="always yes")
+
+        world.channels.send = answer  # type: ignore[method-assign]
+        story.window()
+        world.channels.send = send  # type: ignore[method-assign]
+        world.sweep.run()
+        world.settle()
+        assert story.stage() is Stage.RUNNING
+        assert [one.status for one in world.all_letters()] == [LetterStatus.CLOSED]
+
+    def test_a_yes_to_what_cannot_be_started_any_more_is_refused(self) -> None:
+        story = Story(mode="approve")
+        world = story.world
+        story.window()
+        (letter,) = world.all_letters()
+        world.letters.close(letter, "by hand")
+        (letter,) = world.all_letters()
+        world.letters.remove(letter)
+        world.clock.pass_time(40 * DAY)
+        with pytest.raises(Exception, match="no letter is there"):
+            world.approvals.approve(world.loop(), by="mia", why="it is real")
+        assert story.stage() is Stage.ASKED
+        world.approvals.reject(world.loop(), by="mia", why="too late")
+        assert story.stage() is Stage.REJECTED
+
+    def test_who_said_so_and_why_is_kept_whatever_comes_of_it(self) -> None:
+        story = Story(mode="approve")
+        world = story.world
+        story.window()
+        world.clock.pass_time(HOUR)
+        said_at = world.clock.now()
+        world.approvals.approve(world.loop(), by="mia", why="it is real")
+        world.settle()
+        world.clock.pass_time(HOUR)
+        story.run_ends()
+        assert (last(story).by, last(story).why) == ("mia", "it is real")
+        assert last(story).answered_at == said_at
+
+    def test_the_cooldown_counts_from_the_yes(self) -> None:
+        story = Story(mode="approve", policy="cooldown: 2d, per_week: 9")
+        world = story.world
+        story.window()
+        world.clock.pass_time(9 * DAY)
+        world.approvals.approve(world.loop(), by="mia", why="it is real")
+        world.settle()
+        story.run_ends()
+        story.window()
+        assert world.loop().decisions[-1].answer is Answer.COOLDOWN
+
+    def test_a_yes_without_room_waits_for_it_and_is_never_parked(self) -> None:
+        story = watch_all(mode="approve", policy="per_week: 1, timeout: 9d, cooldown: 1h")
+        world = story.world
+        for monitor in ("one", "two"):
+            story.window(monitor=monitor, after=MINUTE)
+            world.approvals.approve(loop_of(world, monitor), by="mia", why="it is real")
+        world.settle(most=5000)
+        first, second = world.targets.started.values()
+        assert len(world.targets.started) == 2
+        assert second.since < first.since + HOUR, "it was decided then, and started a week later"
+        assert [one.status for one in world.all_letters()] == [LetterStatus.CLOSED] * 2
+
+    def test_a_tag_answers_no_question(self) -> None:
+        story = Story(mode="approve")
+        world = story.world
+        story.window()
+        time = world.clock.now()
+        world.react.react(model_registered("m", time, "churn", "1", story.tags()))
+        name = f"signalbox-{last(story).id}"
+        world.react.react(run_completed("end", time, name, story.tags()))
+        assert story.stage() is Stage.ASKED
+
+    def test_going_on_is_heard_from_a_clock_that_is_behind(self) -> None:
+        story = Story(policy="give_up_after: 1, per_week: 9")
+        world = story.world
+        story.window()
+        story.world.targets.runs[last(story).id] = TargetRun(status=TargetStatus.FAILED)
+        world.clock.pass_time(HOUR)
+        world.sweep.run()
+        story.window()
+        assert world.loop().has_given_up
+        world.clock.pass_time(-HOUR)
+        world.approvals.resume(world.loop(), by="mia", why="mended")
+        assert not world.loop().has_given_up
+
+
+class TestOrder:
+    """Windows that are told late, in the future, or at once."""
+
+    def test_an_old_window_that_is_told_late_starts_nothing(self) -> None:
+        story = Story()
+        world = story.world
+        late = drift_detected("old", world.clock.now())
+        story.window(after=3 * DAY, state="recovered", metrics=[])
+        world.react.react(late)
+        assert world.targets.started == {}
+        assert outcome_of(story, "old").code == "superseded"
+        assert [window.id for window in world.loop().windows] == ["old", "w1"]
+
+    def test_windows_of_one_moment_count_in_whatever_order_they_come(self) -> None:
+        story = Story()
+        world = story.world
+        world.clock.pass_time(DAY)
+        first = drift_detected("first", world.clock.now())
+        world.clock.pass_time(MINUTE)
+        second = drift_detected("second", world.clock.now(), state="recovered", metrics=[])
+        for event in (second, first):
+            world.react.react(event)
+        assert len(world.targets.started) == 1
+
+    def test_a_window_of_the_future_keeps_none_after_it_from_being_decided(self) -> None:
+        story = Story()
+        world = story.world
+        world.react.react(drift_detected("w0", world.clock.now() + 999 * DAY, state="recovered"))
+        story.window()
+        assert len(world.targets.started) == 1
+
+    def test_two_signals_at_once_use_up_one_place_of_the_week(self) -> None:
+        story = Story(policy="at_once: 5, per_week: 2, cooldown: 1h")
+        world = story.world
+        world.clock.pass_time(DAY)
+        time = world.clock.now()
+        window = {"id": "w", "start": (time - DAY).isoformat(), "end": time.isoformat()}
+        second = drift_detected("e2", time, signal="prediction_drift", window=window)
+        inserted = world.tables.insert
+
+        def tell_the_other(table: str, partition: str, key: str, values: Any) -> str:
+            if table == "SignalboxLoops" and values["kind"] == "loop":
+                world.tables.insert = inserted  # type: ignore[method-assign]
+                world.react.react(second)
+            return inserted(table, partition, key, values)
+
+        world.tables.insert = tell_the_other  # type: ignore[method-assign]
+        world.react.react(drift_detected("e1", time, window=window))
+        assert len(world.targets.started) == 1
+        budget, _ = world.loops.store.budget(REACTION)
+        assert len(budget.slots) == 1
+
+    def test_of_two_workers_at_one_event_both_see_the_one_retraining(self) -> None:
+        story = Story()
+        world = story.world
+        world.clock.pass_time(DAY)
+        event = drift_detected("w1", world.clock.now())
+        budget_of = world.loops.store.budget
+        slow = [True]
+
+        def be_slow(reaction: str) -> Any:
+            if slow:
+                slow.clear()
+                world.clock.pass_time(2 * MINUTE)  # the lease is over: another takes the claim
+                world.react.react(event)
+            return budget_of(reaction)
+
+        world.loops.store.budget = be_slow  # type: ignore[method-assign]
+        world.react.react(event)
+        world.settle()
+        assert len(world.targets.started) == 1
+        assert running(world) == [last(story).id]
+        assert outcome_of(story).status is OutcomeStatus.WAITING
+
+    def test_a_letter_of_a_loop_that_went_on_starts_nothing(self) -> None:
+        story = Story(policy="cooldown: 1h, per_week: 9")
+        world = story.world
+        broken = [True]
+        read = world.workspaces.get_run
+
+        def fail(_: str) -> None:
+            if broken:
+                raise TargetUnreachable("no answer")
+
+        world.targets.before = fail
+        story.window()
+        broken.clear()
+        assert read is not None
+        story.window(state="recovered", metrics=[])
+        world.settle()
+        assert len(world.targets.started) == 1
+
+
+class TestModels:
+    """Models and rollouts of a retraining that don't go the usual way."""
+
+    @pytest.fixture
+    def story(self) -> Story:
+        story = Story()
+        story.window()
+        story.run_ends()
+        return story
+
+    @pytest.mark.parametrize(
+        ("phase", "stage"),
+        [
+            (Phase.REFUSED, Stage.ROLLED_BACK),
+            (Phase.ROLLED_BACK, Stage.ROLLED_BACK),
+            (Phase.SUPERSEDED, Stage.REGISTERED),
+            (Phase.LIVE, Stage.LIVE),
+        ],
+    )
+    @pytest.mark.parametrize("is_quick", [False, True])
+    def test_a_rollout_that_ends_is_over_whatever_was_noted_first(
+        self, story: Story, phase: Phase, stage: Stage, is_quick: bool
+    ) -> None:
+        world = story.world
+        world.react.react(world.register("churn", "2", deploy="true", **story.tags()))
+        (rollout,) = world.all_rollouts()
+        reference = story.tags()[REFERENCE]
+        ended = replace(rollout, phase=phase, reason="so it is")
+
+        def told_first(loops: Loops) -> None:
+            loops.deploying(reference, "churn:2", rollout.id)
+
+        if is_quick:
+            kept = world.loops.store.get_for(REACTION, WORKSPACE, "churn-monitor")
+            before = replace(last(story), stage=Stage.TRAINED, rollout="", model="")
+            world.loops.store.save(kept.loop.with_retraining(before), kept.etag)
+        world.loops.rollout_changed(ended)
+        told_first(world.loops)
+        assert story.stage() is stage
+        assert last(story).model == "churn:2"
+
+    def test_a_second_model_of_the_run_is_not_taken_for_the_one_that_is_live(
+        self, story: Story
+    ) -> None:
+        story.model_is_registered("2")
+        assert story.stage() is Stage.LIVE
+        story.world.loops.compared(story.tags()[REFERENCE], "churn:3", "worse", is_enough=False)
+        assert (story.stage(), last(story).model) == (Stage.LIVE, "churn:2")
+
+    def test_a_model_that_is_registered_twice_changes_nothing(self, story: Story) -> None:
+        story.model_is_registered("2")
+        before = story.world.loop()
+        for version in ("2", "3"):
+            event = model_registered(
+                f"again-{version}", story.world.clock.now(), "churn", version, story.tags()
+            )
+            story.world.react.react(event)
+        assert story.world.loop() == before
+
+
+class TestTelling:
+    """Messages: each once where nothing crashes, whoever comes between."""
+
+    def test_a_loop_that_changes_while_people_are_told_is_told_of_once(self) -> None:
+        story = Story()
+        world = story.world
+        send = world.channels.send
+
+        def resume(channel: str, **message: Any) -> None:
+            send(channel, **message)
+            kept = world.loops.store.get_for(REACTION, WORKSPACE, "churn-monitor")
+            world.loops.store.save(replace(kept.loop, resumed_by="mia"), kept.etag)
+
+        world.channels.send = resume  # type: ignore[method-assign]
+        story.window()
+        world.channels.send = send  # type: ignore[method-assign]
+        world.sweep.run()
+        assert world.told() == ["churn: retraining started after drift"]
+        assert world.loop().notices == ()
+
+    def test_what_a_channel_does_not_take_is_told_in_order_when_it_does(self) -> None:
+        story = Story()
+        world = story.world
+        world.channels.make_down("team")
+        story.window()
+        story.run_ends()
+        world.channels.make_well("team")
+        world.sweep.run()
+        assert world.told() == ["churn: retraining started after drift", "churn was retrained"]
+
+    def test_more_messages_than_a_row_holds_keep_the_loop_going(self) -> None:
+        story = Story()
+        world = story.world
+        story.window()
+        kept = world.loops.store.get_for(REACTION, WORKSPACE, "churn-monitor")
+        (notice, *_) = replace_notices(kept.loop)
+        many = tuple(replace(notice, text="漂" * 4_000) for _ in range(400))
+        saved = world.loops.store.save(replace(kept.loop, notices=many), kept.etag).loop
+        assert 0 < len(saved.notices) < 400
+        assert "not told" in saved.untold
+
+    def test_a_long_story_is_cut(self) -> None:
+        story = Story(mode="notify")
+        metrics = [
+            {"name": f"{n}" + "漂" * 200, "value": 0.3, "threshold": 0.2, "feature": "漂" * 200}
+            for n in range(50)
+        ]
+        for number in range(20):
+            story.world.channels.make_down("team")
+            signal = f"s{number}-" + "漂" * 200
+            window = {"id": "w"}
+            story.window(after=HOUR, signal=signal, metrics=metrics, window=window)
+        assert all(len(notice.text) <= 4_000 for notice in story.world.loop().notices)
+
+
+def replace_notices(loop: Loop) -> tuple[Any, ...]:
+    """Return a message of a loop, as it would be kept."""
+    from shared.loops.notices import notices
+
+    return notices(loop, NoticeKind.DRIFT, "x")
+
+
+def test_a_reaction_that_retrains_twice_is_refused_when_it_is_loaded() -> None:
+    one = "      - retrain: {target: {copy_of: {experiment: churn}}}\n"
+    text = (
+        f'version: 1\nworkspaces: ["{WORKSPACE.id}"]\nchannels: []\nreactions:\n'
+        f"  - name: retrain-churn\n    on: DriftDetected\n    do:\n{one}{one}"
+    )
+    with pytest.raises(ReactionsInvalid, match="one `retrain`") as caught:
+        World(text)
+    assert "reactions.yaml:9" in str(caught.value)
+
+
+def test_a_row_that_is_changed_at_every_save_is_written_in_the_end() -> None:
+    story = Story()
+    world = story.world
+    refused = [True] * 5
+    saved = world.tables.replace
+
+    def refuse(table: str, *args: Any, **kwargs: Any) -> str:
+        if table == "SignalboxLoops" and refused:
+            refused.pop()
+            raise RowChanged("somebody else was quicker")
+        return saved(table, *args, **kwargs)
+
+    story.window()
+    world.tables.replace = refuse  # type: ignore[method-assign]
+    story.run_ends()
+    assert refused == []
+    assert story.stage() is Stage.TRAINED
+
+
+def test_the_sweep_reads_only_loops_with_something_to_do() -> None:
+    story = watch_all(policy="at_once: 9, per_week: 99")
+    world = story.world
+    for number in range(5):
+        story.window(monitor=f"calm-{number}", state="recovered", metrics=[], after=MINUTE)
+    story.window(monitor="drifting", after=MINUTE)
+    read: list[Row] = []
+    query = world.tables.query
+
+    def count(table: str, **wanted: Any) -> Any:
+        for row in query(table, **wanted):
+            read.extend([row] if table == "SignalboxLoops" else [])
+            yield row
+
+    world.tables.query = count  # type: ignore[method-assign]
+    world.clock.pass_time(MINUTE)
+    world.sweep.run()
+    assert {row.values["kind"] for row in read} == {"loop"}
+    assert len({row.key for row in read}) == 1
