@@ -8,17 +8,18 @@ import logging
 import sys
 from collections.abc import Iterator, Sequence
 
-from bench import arm_requests, cold_start, memory, storage_requests, throughput
+from bench import arm_requests, cold_start, drift, memory, storage_requests, throughput
 from bench.figure import BenchFailed, Figure, note
 
-_BENCHES = (cold_start, memory, throughput, storage_requests, arm_requests)
+_BENCHES = (cold_start, memory, throughput, storage_requests, arm_requests, drift)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; 1 where a figure could not be measured."""
     options = _parse(arguments)
-    # A host that stops fails what still runs, and says so.
-    logging.getLogger("sandbox").setLevel(logging.CRITICAL)
+    # A host that stops fails what still runs, and says so; so does drift that waits in the twin.
+    for name in ("sandbox", "shared"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         for figure in _measure(options.names, is_tiny=options.tiny):
             print(figure.line(), flush=True)

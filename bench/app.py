@@ -2,13 +2,14 @@
 
 import re
 import ssl
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import httpx
 from azure.data.tables import TableServiceClient
@@ -22,10 +23,15 @@ from shared.adapters.storage import StorageAccount
 from shared.rollouts import store
 
 EMPTY_APP = Path(__file__).parent / "empty_app"
+#: The shipped ones fold what repeats, and read the runs that they tell of.
+REACTIONS = Path(__file__).parent / "reactions.yaml"
+#: Apart from those above: who retrains nothing does not pay for it.
+DRIFT_REACTIONS = Path(__file__).parent / "drift.yaml"
 
 #: Queues are looked at so seldom that the looking costs nothing beside what is measured.
 QUIET = Pace(polling=timedelta(seconds=5))
 
+_PATIENCE = 60.0
 _NOTIFICATION = {"aeg-event-type": "Notification"}
 
 
@@ -48,7 +54,11 @@ class Bench:
         settings: Mapping[str, str] | None = None,
     ) -> None:
         """Start an app and return when it is indexed."""
-        ours = app_settings(self.stack, SIGNALBOX_CHANNEL_TEAM=self.channel.url)
+        ours = app_settings(
+            self.stack,
+            SIGNALBOX_CHANNEL_TEAM=self.channel.url,
+            SIGNALBOX_REACTIONS=str(REACTIONS),
+        )
         # Without a log of its own, what the worker prints goes nowhere.
         self.stack.start_host(app, {**ours, **(settings or {})}, log=log or _drop)
 
@@ -63,38 +73,61 @@ class Bench:
             raise BenchFailed(f"{function} answered {answer.status_code}: {answer.text[:500]}")
 
     def runs(self, status: str, count: int) -> list[Json]:
-        """Return events of runs; the shipped reactions tell of Failed ones, and of no others."""
+        """Return events of runs; the bench's reactions tell of Failed ones, and of no others."""
         return [run_status_changed(self.stack.workspace_id, status) for _ in range(count)]
 
-    def register(self, name: str, version: str) -> Json:
-        """Register a model that is tagged to be deployed, and return the event that tells of it."""
+    def put(self, path: str, properties: Json) -> None:
+        """Have somebody put a resource into the workspace, at a path below it."""
         workspace = self.stack.workspace
         self.arm.put(
-            f"{workspace.url}{self.stack.workspace_id}/models/{name}/versions/{version}",
+            f"{workspace.url}{self.stack.workspace_id}/{path}",
             params={"api-version": "2025-12-01"},
             headers={"Authorization": f"Bearer {issue_token(workspace.url, 'tenant', 'person')}"},
-            json={
-                "properties": {
-                    "modelType": "mlflow_model",
-                    "modelUri": f"azureml://models/{name}",
-                    "tags": {"deploy": "true"},
-                }
-            },
+            json={"properties": properties},
         ).raise_for_status()
-        return model_registered(self.stack.workspace_id, name, version)
+
+    def put_component(self, name: str, **spec: Any) -> None:
+        """Have somebody register version 1 of a component."""
+        whole = {"name": name, "version": "1", "inputs": {}, "outputs": {}, **spec}
+        self.put(f"components/{name}/versions/1", {"componentSpec": whole})
+
+    def register(self, name: str, version: str, **more: str) -> Json:
+        """Register a model that is tagged to be deployed, and return the event that tells of it."""
+        tags = {"deploy": "true", **more}
+        model = {"modelType": "mlflow_model", "modelUri": f"azureml://models/{name}"}
+        self.put(f"models/{name}/versions/{version}", {**model, "tags": tags})
+        return model_registered(self.stack.workspace_id, name, version, tags=tags)
 
     def reactions(self, *, keep_old: str) -> Path:
-        """Return the path of reactions like the shipped ones, but for how long they keep the old.
+        """Return the path of reactions like the bench's, but for how long they keep the old.
 
         The file is gone when the bench is closed.
         """
-        shipped = (APP_ROOT / "reactions.yaml").read_text(encoding="utf-8")
-        text, count = re.subn(r"(?<=keep_old: )\w+", keep_old, shipped)
+        ours = REACTIONS.read_text(encoding="utf-8")
+        text, count = re.subn(r"(?<=keep_old: )\w+", keep_old, ours)
         if count != 1:
             raise BenchFailed("reactions.yaml does not say once how long the old is kept")
         path = self.folder / "reactions.yaml"
         path.write_text(text, encoding="utf-8")
         return path
+
+    def runs_ended(self, root: str) -> list[Json]:
+        """Return the events of a run, and of all below it, when it has ended and each is out.
+
+        Raises: BenchFailed where that takes too long.
+        """
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            runs = [run for run in self.stack.control.runs() if root in (run["id"], run["rootId"])]
+            raised = [item["event"] for item in self.stack.control.events()]
+            ids = {run["id"] for run in runs}
+            told = [event for event in raised if event["data"].get("runId") in ids]
+            ended = {event["data"]["runId"] for event in told if "runStatus" not in event["data"]}
+            if ids and ended == ids:
+                return told
+            if time.monotonic() > deadline:
+                raise BenchFailed(f"run {root} did not end within {_PATIENCE:.0f} s")
+            time.sleep(0.05)
 
     def open_rollouts(self) -> int:
         """Return how many rollouts have not ended."""

@@ -15,18 +15,16 @@ that the old deployment has no traffic, delete it, and see once that it is gone.
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from bench.app import Bench, open_bench
+from bench.app import REACTIONS, Bench, open_bench
 from bench.events import model_registered
 from bench.figure import BenchFailed, Figure, note
+from bench.twin import Twin
 from sandbox.stack import Pace
-from shared.adapters.memory import MemoryBlobs, MemoryChannels, MemoryQueues, MemoryTables
 from shared.adapters.memory_workspaces import MemoryWorkspaces
-from shared.envelopes import parse_workspace
 from shared.rollouts.advance import QUEUE
-from shared.services import Services
 from shared.workspaces import Operation, OperationResult, OperationStatus
 
 FLOOR = 12
@@ -52,7 +50,7 @@ def measure() -> Iterator[Figure]:
     for name in FIGURES[1:]:
         minutes, _, told = name.removeprefix("arm_requests_per_deployment_").partition("m")
         wait = timedelta(seconds=10) if told else None
-        yield _figure(name, _Twin(timedelta(minutes=int(minutes)), wait).count_switch())
+        yield _figure(name, _Switch(timedelta(minutes=int(minutes)), wait).count())
 
 
 def _figure(name: str, requests: list[str]) -> Figure:
@@ -94,17 +92,6 @@ def _kind(path: str) -> str:
 # In memory
 
 
-class _Clock:
-    """A clock that moves when it is told to."""
-
-    def __init__(self) -> None:
-        self.time = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
-
-    def now(self) -> datetime:
-        """Return the time that it was told."""
-        return self.time
-
-
 class _Workspaces(MemoryWorkspaces):
     """The twin, where a service that is asked too early may say when to ask again."""
 
@@ -117,55 +104,39 @@ class _Workspaces(MemoryWorkspaces):
         return replace(result, retry_after=self.wait) if is_running else result
 
 
-class _Twin:
-    """The app, as its services build it, on ports in memory."""
+class _Switch:
+    """A blue/green switch in the twin."""
 
     def __init__(self, takes: timedelta, wait: timedelta | None) -> None:
         self._takes = takes
-        self._requests: list[str] = []
-        self._clock = _Clock()
-        self._workspaces = _Workspaces(self._clock)
+        self._twin = Twin(REACTIONS, _Workspaces)
+        self._workspaces = self._twin.workspaces
+        assert isinstance(self._workspaces, _Workspaces)
         self._workspaces.wait = wait
         self._workspaces.before = self._note
-        self._queues = MemoryQueues(self._clock)
-        self._workspace = parse_workspace(
-            "/subscriptions/s/resourceGroups/g"
-            "/providers/Microsoft.MachineLearningServices/workspaces/w"
-        )
-        self._services = Services({"SIGNALBOX_WORKSPACE": self._workspace.id})
-        # A part that is there already is not built.
-        vars(self._services).update(
-            clock=self._clock,
-            tables=MemoryTables(),
-            queues=self._queues,
-            blobs=MemoryBlobs(),
-            channels=MemoryChannels(),
-            workspaces=self._workspaces,
-        )
 
-    def count_switch(self) -> list[str]:
+    def count(self) -> list[str]:
         """Deploy two versions, one after the other; return what the second asked for."""
         self._deploy("1")
-        self._requests.clear()
+        self._twin.aml.clear()
         self._deploy("2")
-        ended = self._workspaces.deployments[self._workspace.key, _MODEL].values()
+        key = self._twin.workspace.key
+        ended = self._workspaces.deployments[key, _MODEL].values()
         if [each.model.rsplit("/", 1)[-1] for each in ended] != ["2"]:
             raise BenchFailed("the second version did not take the first one's place")
-        return list(self._requests)
+        return list(self._twin.aml)
 
     def _deploy(self, version: str) -> None:
+        twin = self._twin
         tags = {"deploy": "true"}
-        self._workspaces.register(self._workspace, _MODEL, version, tags=tags)
-        event = model_registered(self._workspace.id, _MODEL, version, at=self._clock.now())
-        self._services.react.react(event)
-        while waiting := self._queues.waiting(QUEUE):
-            self._clock.time = max(self._clock.time, min(waiting)[0])
-            for message in self._queues.take(QUEUE):
-                self._services.rollouts.advance(message)
+        self._workspaces.register(twin.workspace, _MODEL, version, tags=tags)
+        event = model_registered(twin.workspace.id, _MODEL, version, at=twin.clock.now())
+        twin.services.react.react(event)
+        twin.work(QUEUE, twin.services.rollouts.advance)
 
     def _note(self, request: str) -> None:
         # Scoring goes to the endpoint's own address.
         if request != "score":
-            self._requests.append(request)
+            self._twin.aml.append(request)
         is_long = request == "create_deployment"
         self._workspaces.behaviour.takes = self._takes if is_long else _SHORT

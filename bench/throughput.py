@@ -27,7 +27,7 @@ TINY = {"rounds": 1, "events": 4}
 
 _FUNCTION = "run_status_changed"
 _FLOOR_TABLE = "Floor"
-#: What the shipped reactions make of a run with this status.
+#: What the bench's reactions make of a run with this status.
 _UNMATCHED, _MATCHED = "Completed", "Failed"
 
 
