@@ -47,9 +47,16 @@ def addresses(play: Play) -> Iterator[tuple[str, str]]:
     )
 
 
-#: What somebody may try, in another terminal.
-TRY = (
-    ".venv/bin/python -m demo.register churn 5",
-    ".venv/bin/python -m demo.register fraud 1 --tag signalbox_instance_type=Standard_NC6",
-    "(. .sandbox/demo.env; .venv/bin/python manage.py letters list)",
-)
+def to_try(play: Play) -> Iterator[str]:
+    """Yield what somebody may try, in another terminal."""
+    yield ".venv/bin/python -m demo.register churn 6 --tag auc=0.92"
+    yield ".venv/bin/python -m demo.register fraud 1 --tag signalbox_instance_type=Standard_NC6"
+    yield _manage("letters list")
+    yield _manage("loops list")
+    for loop in play.watch.loops:
+        # Loops of one reaction share the first half of their ids.
+        yield _manage(f"loops show {loop.id[16:24]}")
+
+
+def _manage(command: str) -> str:
+    return f"(. {_FILE.relative_to(APP_ROOT)}; .venv/bin/python manage.py {command})"

@@ -14,6 +14,7 @@ from demo.stage import Channel
 from demo.watch import Records, Watch
 from demo.workspace import Workspace
 from sandbox.stack import Stack
+from shared.loops.model import Loop
 from shared.rollouts.model import Phase, Rollout
 
 _PAUSE = 0.25
@@ -94,6 +95,14 @@ class Play:
         """Return the rollouts of a version, as last seen."""
         return [each for each in self.watch.rollouts if each.model.version == version]
 
+    def loop(self, monitor: str) -> Loop:
+        """Return the loop over a monitor, as it is now; NotAsTold where there is none."""
+        self.watch.look()
+        for loop in self.watch.loops:
+            if loop.monitor == monitor:
+                return loop
+        raise NotAsTold(f"there is no loop over {monitor}")
+
     def until_told(self, *titles: str) -> None:
         """Show what happens until the channel got messages with these titles."""
         self.until(
@@ -163,6 +172,7 @@ class Play:
             + (f"; {each.trouble or each.reason}" if each.trouble or each.reason else "")
             for each in self.watch.rollouts
         ]
+        lines += [f"loop over {each.monitor}: {each.status}" for each in self.watch.loops]
         lines += [f"letter {each.id}: {each.status}; {each.reason}" for each in self.watch.letters]
         return [*lines, "the app's last log lines:", *(f"  {line[:300]}" for line in self.log)]
 

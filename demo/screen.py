@@ -29,6 +29,9 @@ _STYLES: Mapping[str, str] = {
     "scientist": "bold blue",
     "event": "blue",
     "requests": "bold cyan",
+    "monitor": "bold blue",
+    "policy": "bold yellow",
+    "loop": "bold cyan",
     "not so": "bold red",
 }
 

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from demo.addresses import TRY, addresses, settings_file
+from demo.addresses import addresses, settings_file, to_try
 from demo.customer import Customer
 from demo.play import NotAsTold, Play
 from demo.screen import Row, Screen
@@ -30,7 +30,7 @@ _LOG_LINES = 12
 _SPEED = 60
 #: How long the workspace's operations take, in emulated seconds.
 _DURATIONS = {"endpoint_*": 75, "deployment_create": 210, "deployment_delete": 60}
-_TITLE = "Signalbox: what happens when a model is registered"
+_TITLE = "Signalbox: what happens when a model is registered, and when its data drifts"
 _ABOUT = (
     "Everything runs on this machine. Real: the Functions worker with the app, the storage"
     " (Azurite) and the azure-ai-ml client. Stand-ins: Event Grid, the Functions host and the"
@@ -179,7 +179,7 @@ def _keep_running(play: Play) -> None:
         for name, where in addresses(play):
             play.screen.entry(name, where)
         play.screen.say("\n   To try, in another terminal:", style="dim")
-        for command in TRY:
+        for command in to_try(play):
             play.screen.say(f"   {command}")
         play.screen.say()
         play.waiting = "news; Ctrl-C ends it"

@@ -24,7 +24,7 @@ FUNCTIONS: Mapping[str, str] = {
         EventType.MODEL_DEPLOYED: "model_deployed",
         EventType.RUN_COMPLETED: "run_completed",
         EventType.RUN_STATUS_CHANGED: "run_status_changed",
-        EventType.DATASET_DRIFT_DETECTED: "dataset_drift_detected",
+        "DatasetDriftDetected": "dataset_drift_detected",
     }.items()
 }
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from demo.drift import drift
 from demo.play import Play
 from demo.stage import APP_ROOT
 from sandbox.event_grid.disorder import Disorder
@@ -27,7 +28,7 @@ class Story:
 
 def first_version(play: Play) -> str:
     """Register churn 1: an endpoint is made, the deployment is proved, and it goes live."""
-    play.register("1", signalbox_probe_request=GOLDEN)
+    play.register("1", signalbox_probe_request=GOLDEN, auc="0.84")
     rollout = play.until_phase("1", Phase.DONE)
     play.until_told("churn 1: rollout started on churn", "churn 1 is live on churn")
     play.check_serves(rollout.deployment)
@@ -45,7 +46,7 @@ def second_version(play: Play) -> str:
     play.screen.line("requests", "a customer asks the endpoint, ten times a second")
     play.customer.start(url, token, (APP_ROOT / GOLDEN).read_bytes())
     play.until(f"{old} to answer", lambda: play.customer.serving == old)
-    play.register("2", signalbox_probe_request=GOLDEN)
+    play.register("2", signalbox_probe_request=GOLDEN, auc="0.86")
     rollout = play.until_phase("2", Phase.LIVE)
     play.until("the new one to answer", lambda: play.customer.serving == rollout.deployment)
     play.check_serves(rollout.deployment, others={old: "1"})
@@ -62,7 +63,7 @@ def crashing_version(play: Play) -> str:
     """Register churn 3, whose container crashes: it is rolled back, and people learn why."""
     stable = play.customer.serving
     play.stack.control.fail_deployment(model="churn", version="3")
-    play.register("3", signalbox_probe_request=GOLDEN)
+    play.register("3", signalbox_probe_request=GOLDEN, auc="0.87")
     rollout = play.until_phase("3", Phase.ROLLED_BACK)
     play.until_told("churn 3 failed on churn", "churn 3 was rolled back on churn")
     play.check_serves(stable)
@@ -103,7 +104,7 @@ def outage(play: Play) -> str:
     """Take the workspace away just when churn 4 is announced: a letter waits, and is replayed."""
     old = play.customer.serving
     play.stack.event_grid.set_disorder(Disorder(delay=1.5))
-    play.register("4", signalbox_probe_request=GOLDEN)
+    play.register("4", signalbox_probe_request=GOLDEN, auc="0.88")
     with play.outage():
         letter = play.until("a letter that failed twice", lambda: _letter(play, failures=2))
         fact = f"in the table: letter {letter.status}, of {letter.reaction}"
@@ -151,6 +152,12 @@ STORIES = (
         opening="churn 4 is registered; before its event arrives, the workspace is gone.",
         promise="the event waits as a letter and is replayed when that helps",
         tell=outage,
+    ),
+    Story(
+        title="6. The data drifts",
+        opening="What customers send changes, and a model monitor sees it. The app does the rest.",
+        promise="drift that lasts is retrained once; what is better goes live, and has to help",
+        tell=drift,
     ),
 )
 

@@ -1,5 +1,6 @@
-"""Shows what happens as it happens: deliveries, rollouts, letters, messages, and who answers."""
+"""Shows what happens as it happens: deliveries, rollouts, loops, letters, messages, answers."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -7,13 +8,16 @@ from queue import Empty
 from typing import Final
 
 from demo.customer import Customer
+from demo.runs import RunNews, is_of_run, short
 from demo.screen import Screen
 from demo.stage import Channel, Told
 from sandbox.event_grid.log import Delivery
 from sandbox.stack import Stack
 from shared.dead_letters import Letter, LetterStatus
-from shared.envelopes import parse_envelope, parse_event
-from shared.outcomes import ref_of
+from shared.envelopes import parse_envelope, parse_events
+from shared.loops.model import Answer, Decision, Loop, Retraining, Stage
+from shared.loops.store import LoopStore
+from shared.outcomes import Outcome, ref_of
 from shared.records import Record
 from shared.rollouts.model import Moment, Phase, Rollout
 from shared.rollouts.store import RolloutStore
@@ -36,11 +40,16 @@ class Records:
     def __init__(self, settings: Mapping[str, str]) -> None:
         self._services: Final = Services(settings)
         self._rollouts: Final = RolloutStore(tables=self._services.tables)
+        self._loops: Final = LoopStore(tables=self._services.tables)
 
     def rollouts(self) -> list[Rollout]:
         """Return every rollout, the oldest first."""
         found = [kept.rollout for kept in self._rollouts.all()]
         return sorted(found, key=lambda rollout: rollout.created_at)
+
+    def loops(self) -> list[Loop]:
+        """Return every loop, by its monitor."""
+        return sorted((kept.loop for kept in self._loops.all()), key=lambda loop: loop.monitor)
 
     def letters(self) -> list[Letter]:
         """Return every letter, the oldest first."""
@@ -48,7 +57,12 @@ class Records:
 
     def of_event(self, raw: Mapping[str, object]) -> Record | None:
         """Return what came of an event, or None."""
-        return self._services.records.get(ref_of(parse_event(parse_envelope(raw))))
+        return self._services.records.get(ref_of(parse_events(parse_envelope(raw))[0]))
+
+    def outcome_of(self, retraining: Retraining) -> Outcome | None:
+        """Return what is on record of the step that began a retraining."""
+        record = self._services.records.get(retraining.ref)
+        return record.outcomes.get(retraining.step) if record else None
 
 
 class Watch:
@@ -64,15 +78,28 @@ class Watch:
         self._screen: Final = screen
         self._seen: dict[str, int] = {}
         self._seen_letters: dict[str, tuple[LetterStatus, int]] = {}
+        self._seen_answers: dict[tuple[str, str], str] = {}
+        self._seen_stages: dict[str, tuple[Stage, bool | None]] = {}
         self._troubles: dict[str, str] = {}
+        self._runs: Final = RunNews()
+        self.loops: list[Loop] = []
         self.rollouts: list[Rollout] = []
         self.letters: list[Letter] = []
 
     def look(self) -> None:
         """Show what is new, in the order in which it happened."""
         self.rollouts = self._records.rollouts()
+        self.loops = self._records.loops()
         self.letters = self._records.letters()
-        sources = (self._delivered, self._moved, self._buried, self._told, self._switched)
+        sources = (
+            self._delivered,
+            self._decided,
+            self._retrained,
+            self._moved,
+            self._buried,
+            self._told,
+            self._switched,
+        )
         news = [item for source in sources for item in source()]
         for item in sorted(news, key=lambda item: item.at):
             self._screen.line(item.label, item.text, at=item.at)
@@ -90,7 +117,27 @@ class Watch:
             return
         events = {item["event"]["id"]: item["event"] for item in self._stack.control.events()}
         for delivery in fresh:
-            yield _delivery_news(delivery, events.get(delivery.event_id, {}))
+            event = events.get(delivery.event_id, {})
+            if not is_of_run(event):
+                yield _delivery_news(delivery, event)
+            elif text := self._runs.tell(delivery, event):
+                yield News(at=delivery.time, label="event", text=text)
+
+    def _decided(self) -> Iterator[News]:
+        for loop in self.loops:
+            for decision in loop.decisions:
+                key = (loop.id, decision.window)
+                if self._seen_answers.get(key) != decision.answer:
+                    yield _decision_news(decision)
+                self._seen_answers[key] = decision.answer
+
+    def _retrained(self) -> Iterator[News]:
+        for loop in self.loops:
+            for item in loop.retrainings:
+                state = (item.stage, item.helped)
+                if self._seen_stages.get(item.id) != state:
+                    yield _retraining_news(item)
+                self._seen_stages[item.id] = state
 
     def _moved(self) -> Iterator[News]:
         for rollout in self.rollouts:
@@ -104,6 +151,8 @@ class Watch:
 
     def _buried(self) -> Iterator[News]:
         for letter in self.letters:
+            if not letter.attempt:
+                continue  # nothing has failed: it waits for a monitor's run, or another worker
             state = (letter.status, letter.turn)
             if self._seen_letters.get(letter.id) != state:
                 yield _letter_news(letter)
@@ -132,6 +181,38 @@ def _delivery_news(delivery: Delivery, event: Mapping[str, object]) -> News:
     answer = delivery.status or delivery.outcome
     text = f"{kind} {event.get('subject', '?')} is delivered{again}: {answer}"
     return News(at=delivery.time, label="event", text=text)
+
+
+def _decision_news(decision: Decision) -> News:
+    answer = decision.answer
+    held = "" if answer.is_act or answer is Answer.NO_DRIFT else "holds it back, "
+    text = f"{held}{answer}: {decision.reason}"
+    return News(at=decision.at, label="policy", text=text)
+
+
+def _retraining_news(item: Retraining) -> News:
+    if item.helped is not None:
+        text = f"retraining has {'helped' if item.helped else 'not helped'}: {item.model}"
+        return News(at=datetime.now(UTC), label="loop", text=text)
+    text = f"retraining is {item.stage}: {_stage_told(item)}"
+    return News(at=item.changed_at, label="loop", text=text)
+
+
+def _stage_told(item: Retraining) -> str:
+    """Return what there is to tell of a retraining at its stage."""
+    run = short(item.run_id)
+    verdict = item.verdict.replace(item.run_id, run)
+    match item.stage:
+        case Stage.STARTING:
+            [(kind, values)] = json.loads(item.target).items()
+            return " ".join([kind, *map(str, values.values())])
+        case Stage.RUNNING:
+            return f"run {run}"
+        case Stage.TRAINED:
+            return f"run {run} has completed"
+        case Stage.LIVE:
+            return f"{item.model}; the next window says whether that has helped"
+    return "; ".join(filter(None, (item.model, verdict, item.reason)))
 
 
 def _letter_news(letter: Letter) -> News:

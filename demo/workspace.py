@@ -1,9 +1,11 @@
 """The workspace as its people meet it: through azure-ai-ml, the client that data scientists use."""
 
 import importlib
+import json
 import logging
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,6 +27,15 @@ def import_early() -> None:
 def _import() -> None:
     for module in _CLIENT:
         importlib.import_module(module)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A job that was submitted to the workspace, with its literal inputs."""
+
+    name: str
+    tags: Mapping[str, str]
+    inputs: Mapping[str, str]
 
 
 class Workspace:
@@ -51,6 +62,26 @@ class Workspace:
             tags=dict(tags),
         )
         self._client.models.create_or_update(model)
+
+    def register_component(self, name: str, inputs: Mapping[str, str]) -> None:
+        """Register version 1 of a component that trains: with these inputs, each with its type."""
+        from azure.ai.ml import Input, Output
+        from azure.ai.ml.entities import CommandComponent
+
+        options = " ".join(f"--{each} ${{{{inputs.{each}}}}}" for each in inputs)
+        component = CommandComponent(
+            name=name,
+            version="1",
+            inputs={each: Input(type=kind) for each, kind in inputs.items()},
+            outputs={"model": Output(type="mlflow_model")},
+            command=f"python -m {name} {options} --model ${{{{outputs.model}}}}",
+            environment="azureml://registries/azureml/environments/sklearn-1.5/versions/1",
+        )
+        self._client.components.create_or_update(component)
+
+    def jobs(self, tag: str) -> list[Job]:
+        """Return the jobs that carry a tag."""
+        return [_job(each) for each in self._client.jobs.list() if tag in (each.tags or {})]
 
     def traffic(self, endpoint: str) -> dict[str, int]:
         """Return the shares of the endpoint's deployments that have any, in percent."""
@@ -107,3 +138,8 @@ class Workspace:
             show_progress=False,
             enable_telemetry=False,
         )
+
+
+def _job(job: Any) -> Job:
+    inputs = json.loads(job.properties.get("azureml.parameters", "{}"))
+    return Job(name=job.name, tags=dict(job.tags), inputs=inputs)
