@@ -4,6 +4,8 @@ import json
 import re
 from datetime import timedelta
 from pathlib import Path
+from types import UnionType
+from typing import Union, get_args, get_origin
 
 import pytest
 from pydantic import BaseModel
@@ -12,6 +14,9 @@ from pydantic.fields import FieldInfo
 from shared import errors, telemetry
 from shared.actions import ACTIONS
 from shared.durations import format_duration
+from shared.loops.model import Stage
+from shared.loops.params import PolicyParams
+from shared.loops.targets import TargetParams
 from shared.reactions.load import load_reactions
 from shared.rollouts.model import TRANSITIONS, Phase
 
@@ -48,7 +53,7 @@ def test_every_error_s_code_and_fate_are_documented(error: type[errors.Signalbox
     if error is errors.SignalboxError:
         fate = errors.failure_of(ValueError()).disposition
     told = rows(read("errors.md"))[error.code][0]
-    fates = {"retried": "retry", "parked": "park", "ignored": "ignore"}
+    fates = {"retried": "retry", "parked": "park", "ignored": "ignore", "asked": "ask"}
     assert fates.get(told, "park") == fate
 
 
@@ -116,6 +121,12 @@ def test_the_diagram_of_phases_is_the_table_of_transitions() -> None:
     assert [line.strip() for line in drawn[1].strip().splitlines()] == lines
 
 
+def test_the_diagram_of_loops_has_every_stage_of_a_retraining() -> None:
+    drawn = re.search(r"stateDiagram-v2\n(.*?)```", read("loops.md"), re.DOTALL)
+    assert drawn is not None
+    assert set(re.findall(r"\w+", drawn[1])) >= set(Stage)
+
+
 @pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
 def test_every_file_that_a_page_names_is_there(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
@@ -134,11 +145,32 @@ def fields_of(params: type[BaseModel]) -> dict[str, FieldInfo]:
     found: dict[str, FieldInfo] = {}
     for name, info in params.model_fields.items():
         inner = info.annotation
+        if inner in (TargetParams, PolicyParams):  # each has a page of its own
+            found[name] = info
+            continue
+        if get_origin(inner) in (Union, UnionType):  # `Values | None`
+            inner = get_args(inner)[0]
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             found |= {f"{name}.{key}": value for key, value in fields_of(inner).items()}
         else:
             found[name] = info
     return found
+
+
+def told(default: object) -> str:
+    """Return a default as the documentation writes it."""
+    match default:
+        case timedelta():
+            return format_duration(default)
+        case bool():
+            return str(default).lower()
+        case float():
+            return f"{default:g}"
+        case ():
+            return "[]"
+        case BaseModel():
+            return ""
+    return str(default)
 
 
 @pytest.mark.parametrize("action", ACTIONS)
@@ -150,15 +182,38 @@ def test_every_value_of_an_action_is_documented_with_its_default(action: str) ->
     assert documented.keys() == fields.keys()
     for name, info in fields.items():
         default = "" if info.is_required() else info.get_default(call_default_factory=True)
-        if isinstance(default, timedelta):
-            default = format_duration(default)
-        told = {"": "", (): "[]", False: "false"}.get(default, str(default))
-        assert documented[name] == told, name
+        assert documented[name] == told(default), name
+
+
+def test_every_value_of_a_policy_is_documented_with_its_default() -> None:
+    documented = rows(read("policy.md"))
+    for name, info in fields_of(PolicyParams).items():
+        default = info.get_default(call_default_factory=True)
+        quoted = str(list(default)).replace("'", '"') if isinstance(default, tuple) else ""
+        assert documented[name][0] in (told(default), quoted), name
+
+
+@pytest.mark.parametrize("target", TargetParams.model_fields)
+def test_every_target_has_a_section_that_names_its_values(target: str) -> None:
+    section = re.search(rf"^### {target}$(.*?)(?=^##|\Z)", read("retraining.md"), re.S | re.M)
+    assert section is not None
+    (params,) = [
+        kind
+        for kind in get_args(TargetParams.model_fields[target].annotation)
+        if kind is not type(None)
+    ]
+    for name in params.model_fields:
+        assert re.search(rf"\b{name}\b", section[1]), name
 
 
 def test_the_examples_of_actions_are_what_the_loader_takes() -> None:
     examples = re.findall(r"```yaml\n(.*?)```", read("actions.md"), re.S)
-    events = {"deploy": "ModelRegistered", "notify": "RunStatusChanged"}
+    events = {
+        "deploy": "ModelRegistered",
+        "notify": "RunStatusChanged",
+        "register": "RunCompleted",
+        "retrain": "DriftDetected",
+    }
     for example in examples:
         action = example.split(":")[0].strip("- ")
         steps = "".join(f"      {line}\n" for line in example.splitlines())
