@@ -112,6 +112,9 @@ class DeadLetters:
             known = self.get(letter_id)
             if replayed and known is not None and known.status is LetterStatus.CLOSED:
                 return known
+            was_held_out = not replayed and failure.code == ClaimHeld.code
+            if was_held_out and known is not None and self._is_to_come(known):
+                return known  # whoever held the claim has given it back, and said when to come
             letter = self._next(letter_id, known, body, failure, reaction, ref)
             try:
                 self._save(letter, known)
@@ -122,6 +125,9 @@ class DeadLetters:
             self.wake(letter)
         telemetry.count(telemetry.METRIC_LETTERS, status=letter.status, code=letter.code)
         return letter
+
+    def _is_to_come(self, letter: Letter) -> bool:
+        return letter.status is LetterStatus.WAITING and letter.due_at > self._clock.now()
 
     def _next(
         self,

@@ -216,6 +216,9 @@ class Retrain:
         if retraining.stage is Stage.REJECTED:
             return _skipped(f"rejected by {retraining.by}: {retraining.why}", "rejected")
         if not retraining.may_be_started:
+            if not retraining.may_run:
+                # A place may have been taken for it anew before it was known to have run.
+                self._loops.free(loop.reaction, case.id)
             self._loops.tell_all(loop, kept.etag)
             return self._started(retraining)
         if not is_first:

@@ -292,10 +292,12 @@ class Loops:
 
     def _look_after(self, loop: Loop, retraining: Retraining) -> None:
         now = self.clock.now()
-        if retraining.stage is not Stage.STARTING and _is_due(retraining, now):
-            self._look(loop, retraining)
-        if _is_over(retraining, now):
-            self._change(loop.reference(retraining.id), self._time_out)
+        try:
+            if retraining.stage is not Stage.STARTING and _is_due(retraining, now):
+                self._look(loop, retraining)
+        finally:  # also of what can't be looked at
+            if _is_over(retraining, now):
+                self._change(loop.reference(retraining.id), self._time_out)
 
     def _look(self, loop: Loop, retraining: Retraining) -> None:
         """Ask the target how its run stands: its event may be lost, and some have none."""

@@ -222,7 +222,10 @@ class Loop:
             return _STATUSES[last.stage]
         if last is not None and last.stage is Stage.LIVE and last.helped is None:
             return LoopStatus.PROVING
-        is_calm = not self.decisions or self.decisions[-1].answer is Answer.NO_DRIFT
+        # Of the newest window: an older one's last signal may be decided after it.
+        newest_first = (self.decided(window.id) for window in reversed(self.windows))
+        newest = next(filter(None, newest_first), None)
+        is_calm = newest is None or newest.answer is Answer.NO_DRIFT
         return LoopStatus.CALM if is_calm else LoopStatus.DRIFTING
 
     @property

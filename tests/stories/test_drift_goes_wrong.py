@@ -236,6 +236,40 @@ class TestStartedLater:
         assert outcome_of(story, "w1").code == "superseded"
         assert running(world) == [last(story).id]
 
+    def test_a_place_that_was_taken_for_what_has_run_is_free(self) -> None:
+        story = Story(policy="timeout: 2h, per_week: 9")
+        world = story.world
+        lost = [True]
+
+        def lose(request: str) -> None:
+            if request == "submitted" and lost:
+                raise TargetUnreachable("no answer")
+
+        world.targets.before = lose
+        story.window()
+        world.settle(until=lambda: world.targets.submissions > 3)
+        world.clock.pass_time(3 * HOUR)
+        world.sweep.run()
+        assert story.stage() is Stage.FAILED
+        lost.clear()
+        save = world.loops.store.save_budget
+
+        def die(*args: Any) -> str:
+            save(*args)
+            raise Killed
+
+        world.loops.store.save_budget = die  # type: ignore[method-assign]
+        with pytest.raises(Killed):
+            world.settle()
+        world.start_app()
+        time = world.clock.now()
+        world.react.react(model_registered("m", time, "churn", "1", story.tags()))
+        world.clock.pass_time(3 * MINUTE)
+        world.sweep.run()
+        world.settle()
+        assert story.stage() is Stage.REGISTERED
+        assert running(world) == []
+
 
 class TestEnds:
     """Ends that come early, late, twice, or not at all."""
@@ -351,6 +385,19 @@ class TestEnds:
         event = run_completed("x", story.world.clock.now(), story.run_id(), story.tags())
         story.world.react.react({**event, "topic": other.id})
         assert story.stage() is Stage.RUNNING
+
+    def test_a_run_that_cannot_be_looked_at_ends_when_its_time_is_over(self) -> None:
+        story = Story(policy="timeout: 2h")
+
+        def fail(*_: Any) -> TargetRun:
+            raise ValueError("nobody foresaw this")
+
+        story.world.targets.look = fail  # type: ignore[method-assign]
+        story.window()
+        story.world.clock.pass_time(3 * HOUR)
+        with pytest.raises(ValueError, match="nobody foresaw this"):
+            story.world.sweep.run()
+        assert story.stage() is Stage.FAILED
 
     def test_one_loop_that_cannot_be_looked_after_keeps_no_other_from_it(self) -> None:
         story = watch_all(policy="at_once: 9, per_week: 9")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shared.dead_letters import LetterStatus
-from shared.errors import WorkspaceThrottled, WorkspaceUnreachable
+from shared.errors import ClaimHeld, WorkspaceThrottled, WorkspaceUnreachable, failure_of
 from shared.events import Workspace
 from shared.outcomes import OutcomeStatus
 from shared.rollouts import advance
@@ -85,6 +85,19 @@ def test_of_two_simultaneous_deliveries_one_acts_and_the_other_looks_again_later
     assert len(world.all_rollouts()) == 1
     assert world.all_letters()[0].status is LetterStatus.CLOSED
     assert world.outcome().status is OutcomeStatus.DONE
+
+
+def test_a_delivery_that_was_held_out_delays_no_letter_of_whoever_held_the_claim(
+    world: World,
+) -> None:
+    body = json.dumps(world.register("churn", "1"))
+    down = failure_of(WorkspaceUnreachable("no answer"))
+    held = failure_of(ClaimHeld("another worker is at it", retry_after=LEASE))
+    letter = world.letters.bury(body, down, reaction="deploy-tagged-models")
+    kept = world.letters.bury(body, held, reaction="deploy-tagged-models")
+    assert (kept.code, kept.due_at, kept.turn) == (letter.code, letter.due_at, letter.turn)
+    world.settle()
+    assert world.all_letters()[0].status is LetterStatus.CLOSED
 
 
 def test_an_unreachable_workspace_is_tried_again_until_it_is_back(world: World) -> None:
