@@ -120,6 +120,8 @@ class Sweep:
         for kept in self.rollouts.store.ended(before):
             self.rollouts.store.remove(kept)
         self.folds.forget(before)
+        for idle in self.loops.store.idle(before):
+            self.loops.store.remove(idle)
 
 
 def _do_all(parts: Iterable[Callable[[], None]]) -> None:

@@ -229,6 +229,12 @@ class Loop:
         return LoopStatus.CALM if is_calm else LoopStatus.DRIFTING
 
     @property
+    def is_idle(self) -> bool:
+        """Whether nothing of it is under way, and nobody waits for it or is waited for."""
+        is_open = any(item.may_run or item.stage.is_under_way for item in self.retrainings)
+        return not (is_open or self.notices or self.has_given_up)
+
+    @property
     def has_given_up(self) -> bool:
         """Whether it has given up, and no person has said since to go on."""
         if self.gave_up_at is None:

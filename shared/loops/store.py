@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cache
 
 from pydantic import TypeAdapter
@@ -59,6 +61,8 @@ class LoopStore:
             "kind": "loop",
             "untold": bool(loop.notices),
             "running": any(item.may_run for item in loop.retrainings),
+            "idle": loop.is_idle,
+            **({"seen_at": loop.windows[-1].at} if loop.windows else {}),
             **split(document),
         }
         new = self._write(partition_of(loop.reaction), loop.id, values, etag)
@@ -75,6 +79,20 @@ class LoopStore:
     def running(self) -> Iterator[Kept]:
         """Yield the loops with a retraining whose run may not have ended."""
         return self._query({"kind": "loop", "running": True})
+
+    def idle(self, before: datetime) -> Iterator[Kept]:
+        """Yield the loops that nobody waits for and whose monitor told of no window since then."""
+        rows = self._tables.query(
+            TABLE, equals={"kind": "loop", "idle": True}, before=("seen_at", before)
+        )
+        for row in rows:
+            yield _kept_from(row)
+
+    def remove(self, kept: Kept) -> None:
+        """Delete a loop's row, unless it has changed since it was read."""
+        loop = kept.loop
+        with suppress(RowChanged):
+            self._tables.delete(TABLE, partition_of(loop.reaction), loop.id, etag=kept.etag)
 
     def budget(self, reaction: str) -> tuple[Budget, str]:
         """Return a reaction's budget and its ETag: an empty one, with none, if there is no row."""

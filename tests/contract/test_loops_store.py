@@ -249,3 +249,33 @@ def test_what_is_too_long_even_so_is_kept_without_its_oldest_windows(
     assert store.get(loop.id) == kept
     again = store.save(kept.loop, kept.etag)
     assert again.loop == kept.loop
+
+
+def test_a_loop_whose_monitor_is_silent_is_found_and_removed_unless_somebody_waits(
+    store: LoopStore, reaction: str
+) -> None:
+    seen = {"s": SignalSeen(state=DriftState.RECOVERED)}
+
+    def keep(monitor: str, at: datetime, **values: Any) -> Loop:
+        loop = Loop(reaction=reaction, workspace=WORKSPACE, monitor=monitor, **values)
+        return store.save(loop.with_window(Window(id="w", at=at, signals=seen)), "").loop
+
+    old, new = NOW - timedelta(days=40), NOW
+    silent = keep("silent", old)
+    for loop in (
+        keep("heard", new),
+        keep("running", old, retrainings=(make_retraining(),)),
+        keep("asked", old, retrainings=(make_retraining(Stage.ASKED),)),
+        keep("given-up", old, gave_up_at=old),
+        keep("untold", old, notices=(NOTICE,)),
+    ):
+        assert loop.id != silent.id
+    before = NOW - timedelta(days=30)
+    idle = [kept for kept in store.idle(before) if kept.loop.reaction == reaction]
+    assert [kept.loop.monitor for kept in idle] == ["silent"]
+    store.save(replace(silent, model="churn"), idle[0].etag)
+    store.remove(idle[0])
+    assert store.get(silent.id) is not None, "it has changed since it was read"
+    (kept,) = (kept for kept in store.idle(before) if kept.loop.reaction == reaction)
+    store.remove(kept)
+    assert store.get(silent.id) is None

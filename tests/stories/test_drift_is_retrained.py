@@ -335,6 +335,17 @@ class TestTrouble:
         assert story.world.told() == ["churn: retraining started after drift"]
 
 
+def test_a_loop_is_forgotten_when_its_monitor_has_long_been_silent() -> None:
+    story = Story()
+    story.window(state="recovered", metrics=[])
+    story.world.clock.time = story.world.clock.time.replace(hour=3) + 20 * DAY
+    story.world.sweep.run()
+    assert story.world.loop().windows
+    story.world.clock.pass_time(20 * DAY)
+    story.world.sweep.run()
+    assert list(story.world.loops.store.all()) == []
+
+
 class TestHostileTags:
     """A run or a model with our tag that is not ours changes nothing."""
 
