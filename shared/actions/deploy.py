@@ -32,7 +32,7 @@ from shared.events import EventType, Model, ModelRegistered, as_data
 from shared.ids import deployment_name, slug
 from shared.lineage import NO_LOOPS, Loops, reference_of_model
 from shared.outcomes import Outcome, OutcomeStatus
-from shared.reactions.model import AppFile, ChannelName, Params, Values
+from shared.reactions.model import ChannelName, Params, Values, check_file
 from shared.redact import redact
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _check_instance_type(name: str) -> str:
     return name
 
 
-RequestPath = Annotated[AppFile, AfterValidator(_check_request)]
+RequestPath = Annotated[str, AfterValidator(_check_request), AfterValidator(check_file)]
 InstanceType = Annotated[str, AfterValidator(_check_instance_type)]
 
 

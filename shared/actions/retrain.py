@@ -69,6 +69,7 @@ class RetrainParams(Params):
 
     events = frozenset({EventType.DRIFT_DETECTED})
     is_single = True  # its loop is the reaction's
+    hears_all = ("drift.state", "drift.signal")
 
     target: TargetParams
     inputs: Inputs = Field(default_factory=dict)

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from shared.events import Workspace
 from shared.ids import REFERENCE as REFERENCE
-from shared.reactions.model import AppFile, Values, check_job
+from shared.reactions.model import Values, check_file, check_job
 
 #: What an input of a run may be.
 Input = str | int | float | bool
@@ -38,6 +38,12 @@ def _check_repository(name: str) -> str:
     return name
 
 
+def _check_workflow(name: str) -> str:
+    if "/" in name:
+        raise ValueError("name the workflow's file without its folder: retrain.yml")
+    return name
+
+
 def _check_factory(arm_id: str) -> str:
     if _FACTORY.fullmatch(arm_id) is None:
         raise ValueError("give the ARM id of a data factory")
@@ -53,7 +59,12 @@ def _check_name(name: str) -> str:
 class JobTarget(Values):
     """A job from YAML, as the CLI and the SDK take it."""
 
-    file: Annotated[AppFile, AfterValidator(_check_job_file), AfterValidator(check_job)]
+    file: Annotated[
+        str,
+        AfterValidator(_check_job_file),
+        AfterValidator(check_file),
+        AfterValidator(check_job),
+    ]
 
 
 class ComponentTarget(Values):
@@ -100,7 +111,8 @@ class GitHubTarget(Values):
 
     repository: Annotated[str, AfterValidator(_check_repository)]
     event: str = Field(default="", max_length=100)
-    workflow: str = Field(default="", max_length=255)  #: Its file name or id.
+    #: Its file name or id.
+    workflow: Annotated[str, AfterValidator(_check_workflow)] = Field(default="", max_length=255)
     ref: str = Field(default="main", min_length=1, max_length=255)
 
     @model_validator(mode="after")
@@ -133,7 +145,8 @@ class TargetParams(Values):
         given = [name for name in type(self).model_fields if getattr(self, name) is not None]
         if len(given) != 1:
             known = ", ".join(type(self).model_fields)
-            raise ValueError(f"give exactly one of {known}; found {len(given)}")
+            found = " and ".join(f"`{name}`" for name in given) or "none"
+            raise ValueError(f"give exactly one of {known}; found {found}")
         return self
 
     @property

@@ -118,7 +118,7 @@ def _compose(text: str) -> yaml.Node | Fault:
     try:
         root = yaml.compose(text, _Loader)
     except yaml.MarkedYAMLError as error:
-        return _syntax_fault(error)
+        return _syntax_fault(error, text)
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         return Fault(
@@ -251,9 +251,12 @@ _SYNTAX_HINTS = (
 )
 
 
-def _syntax_fault(error: yaml.MarkedYAMLError) -> Fault:
+def _syntax_fault(error: yaml.MarkedYAMLError, text: str) -> Fault:
     mark = error.problem_mark or error.context_mark
     problem = (error.problem or error.context or "it can't be read").replace("\n", " ")
     hint = next((hint for part, hint in _SYNTAX_HINTS if part in problem), "")
+    # Between braces or brackets, what is not quoted ends before the `{`.
+    if mark is not None and text[max(mark.index - 1, 0) :].startswith("${{"):
+        hint = 'Put quotes around it: "${{ … }}".'
     place = Mark(1, None) if mark is None else _mark(mark)
     return Fault(place, f"YAML: {problem}", hint)

@@ -222,7 +222,18 @@ def _syntax(text: str, error: exceptions.JMESPathError) -> ExpressionSyntax:
 
 def _conjuncts(text: str) -> Iterator[str]:
     """Yield the sides of the top level's `&&`, if nothing that binds weaker is there."""
-    cuts: list[tuple[int, int]] = []
+    operator, sides = operands(text)
+    if operator == "and":
+        yield from (side for _, side in sides)
+
+
+def operands(text: str) -> tuple[str, tuple[tuple[int, str], ...]]:
+    """Return what binds weakest on the top level of a valid expression, and its sides.
+
+    It is "pipe", "or", "and", or "" with the whole text as the only side. A side is where it
+    begins, from 0, and its text.
+    """
+    cuts: dict[str, list[tuple[int, int]]] = {"pipe": [], "or": [], "and": []}
     depth = 0
     for token in lexer.Lexer().tokenize(text):
         kind = token["type"]
@@ -230,11 +241,33 @@ def _conjuncts(text: str) -> Iterator[str]:
             depth += 1
         elif kind in ("rparen", "rbracket", "rbrace"):
             depth -= 1
-        elif depth == 0 and kind in ("or", "pipe"):
-            return
-        elif depth == 0 and kind == "and":
-            cuts.append((token["start"], token["start"] + len("&&")))
-    if cuts:
-        starts = [0, *(end for _, end in cuts)]
-        ends = [*(start for start, _ in cuts), len(text)]
-        yield from (text[start:end].strip() for start, end in zip(starts, ends, strict=True))
+        elif depth == 0 and kind in cuts:
+            cuts[kind].append((token["start"], token["start"] + len(token["value"])))
+    operator = next((kind for kind, found in cuts.items() if found), "")
+    found = cuts.get(operator, [])
+    starts = [0, *(end for _, end in found)]
+    ends = [*(start for start, _ in found), len(text)]
+    return operator, tuple(
+        _stripped(text, start, end) for start, end in zip(starts, ends, strict=True)
+    )
+
+
+def unwrapped(text: str) -> tuple[int, str]:
+    """Return a valid expression without the parentheses around all of it, and where it begins."""
+    offset, text = _stripped(text, 0, len(text))
+    while text.startswith("("):
+        depth = 0
+        for token in lexer.Lexer().tokenize(text):
+            depth += {"lparen": 1, "rparen": -1}.get(token["type"], 0)
+            if depth == 0:
+                break
+        if token["start"] != len(text) - 1:
+            break
+        start, text = _stripped(text, 1, len(text) - 1)
+        offset += start
+    return offset, text
+
+
+def _stripped(text: str, start: int, end: int) -> tuple[int, str]:
+    part = text[start:end]
+    return start + len(part) - len(part.lstrip()), part.strip()

@@ -65,11 +65,13 @@ class Params(Values):
     """The base of every action's values, as they stand under the action in a reaction.
 
     `events` are the types of event that the action can be done for; empty means every type.
-    `is_single` says whether a reaction may do it once only.
+    `is_single` says whether a reaction may do it once only. `hears_all` are fields of the event
+    that `when` should leave alone: the action has to hear of every value.
     """
 
     events: ClassVar[frozenset[EventType]] = frozenset()
     is_single: ClassVar[bool] = False
+    hears_all: ClassVar[tuple[str, ...]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,11 @@ def _check_channel(name: str, info: ValidationInfo) -> str:
     return name
 
 
-def _check_file(path: str, info: ValidationInfo) -> str:
+def check_file(path: str, info: ValidationInfo) -> str:
+    """Look whether the app has the file, or "", where the context knows that.
+
+    It goes after what checks the form of the path, which is to be told first.
+    """
     if path and isinstance(info.context, LoadContext) and not info.context.has_file(path):
         raise PydanticCustomError("file_missing", "the app has no such file")
     return path
@@ -118,8 +124,6 @@ def check_job(path: str, info: ValidationInfo) -> str:
 #: The name of a channel. The loader checks, wherever it stands in a Params model, that the file
 #: declares it.
 ChannelName = Annotated[str, AfterValidator(_check_channel)]
-#: The path of a file of the app, or "". `manage.py check` looks whether it is there.
-AppFile = Annotated[str, AfterValidator(_check_file)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

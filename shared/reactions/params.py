@@ -100,6 +100,9 @@ _KINDS = {
     "model": "a mapping",
     "none": "nothing",
 }
+_LISTS = {kind for kind, words in _KINDS.items() if words == "a list"}
+#: Text that means the same between brackets.
+_PLAIN = re.compile(r"\w(?:[\w.,@/ -]{0,48}\w)?")
 _KIND_ERROR = re.compile(
     rf"({'|'.join(_KINDS)})_(?:type|parsing|from_float|required|attributes_type)"
 )
@@ -177,6 +180,8 @@ def _explain_one(
         words = " or ".join(dict.fromkeys(_KINDS[kind] for kind in kinds))
         quote = kinds == ["string"] and isinstance(value, bool | int | float)
         hint = f'Put quotes around it: "{found(value)}".' if quote else ""
+        if _LISTS.issuperset(kinds) and isinstance(value, str) and _PLAIN.fullmatch(value):
+            hint = f"Write [{value}]."
         return ParamFault(path, f"{name} should be {words}, found {found(value)}", hint)
     match first["type"]:
         case "missing":

@@ -72,6 +72,7 @@ class ReactionReader:
         place = Place(place.reaction, place.path, on)
         when = self._when(data, place)
         do = self._steps(data, place)
+        self._warn_of_narrow(when, do, place)
         if on is None:
             return None
         return Reaction(
@@ -145,6 +146,15 @@ class ReactionReader:
             for fault in find_condition_faults(expression, place.on):
                 self._expression_error(path, place, fault, 0)
         return expression
+
+    def _warn_of_narrow(self, when: Expression | None, do: tuple[Step, ...], place: Place) -> None:
+        """Warn of a condition that keeps from an action what it has to hear of."""
+        for step in do:
+            for field in self._actions[step.action].hears_all:
+                if when is not None and re.search(rf"(?<![\w.]){re.escape(field)}\b", when.text):
+                    message = f"`{step.action}` has to hear of every `{field}`, not of some"
+                    hint = f"Leave `{field}` out of `when`; the action looks at it by itself."
+                    self._report.warn((*place.path, "when"), message, hint)
 
     def _expression_error(
         self, path: Path, place: Place, fault: ExpressionSyntax | ExpressionFault, start: int

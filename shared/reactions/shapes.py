@@ -1,6 +1,6 @@
 """What an expression can see of an event, so that a misspelt field is found before any event."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -8,8 +8,15 @@ from functools import cache
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from shared.events import EVENT_CLASSES, EventType, Workspace
-from shared.reactions.expressions import FUNCTIONS, Expression, Node
+from shared.events import EVENT_CLASSES, RUN_STATUSES, EventType, Run, Workspace
+from shared.reactions.expressions import (
+    FUNCTIONS,
+    Expression,
+    Node,
+    compile_expression,
+    operands,
+    unwrapped,
+)
 from shared.reactions.wording import cut, nearest, suggest
 
 
@@ -90,6 +97,8 @@ def _fields_of(cls: type, named: str) -> dict[str, Shape]:
     known = {item.name: _shape(hints[item.name], prefix + item.name) for item in fields(cls)}
     if cls is Workspace:
         known["id"] = Plain(Kind.TEXT, f"{prefix}id")
+    if cls is Run:
+        known["status"] = Plain(Kind.TEXT, f"{prefix}status", choices=("", *RUN_STATUSES))
     return known
 
 
@@ -129,18 +138,47 @@ def find_faults(expression: Expression, event_type: EventType) -> tuple[Expressi
 def find_condition_faults(
     expression: Expression, event_type: EventType
 ) -> tuple[ExpressionFault, ...]:
-    """Return as `find_faults` does, and also what can't be a condition."""
-    walk = _Walk(event_type)
-    result = walk.shape(expression.tree, shape_of(event_type))
-    is_boolean = isinstance(result, Plain) and result.kind is Kind.BOOLEAN
-    if walk.faults or isinstance(result, Anything) or is_boolean:
-        return tuple(walk.faults)
-    text = cut(expression.text)
-    kind = {Record: "a mapping", FreeMap: "a mapping", Many: "a list"}.get(type(result))
-    if isinstance(result, Plain):
-        kind = str(result.kind)
-    message = f"`{text}` gives {kind}, a condition has to give true or false"
-    return (ExpressionFault(message, f"Compare it: {text} == '…', or is_true({text}).", None),)
+    """Return as `find_faults` does, and also which results of it can't be a condition."""
+    faults = find_faults(expression, event_type)
+    return faults or tuple(_find_unfit(expression.text, 0, event_type))
+
+
+def _find_unfit(text: str, offset: int, event_type: EventType) -> Iterator[ExpressionFault]:
+    """Yield a fault for each part that can become the result and is not true or false."""
+    start, bare = unwrapped(text)
+    operator, sides = operands(bare)
+    if operator == "and":
+        # What is before it only decides where it is false.
+        at, side = sides[-1]
+        yield from _find_unfit(side, offset + start + at, event_type)
+        return
+    result = _Walk(event_type).shape(compile_expression(bare).tree, shape_of(event_type))
+    if isinstance(result, Anything):
+        for at, side in sides if operator == "or" else ():
+            yield from _find_unfit(side, offset + start + at, event_type)
+    elif not isinstance(result, Plain) or result.kind is not Kind.BOOLEAN:
+        kind = result.kind if isinstance(result, Plain) else _KINDS[type(result)]
+        message = f"`{cut(bare)}` gives {kind}, a condition has to give true or false"
+        hint = _compare_hint(result, cut(bare), is_compound=operator != "")
+        yield ExpressionFault(message, hint, offset + start or None)
+
+
+_KINDS = {Record: "a mapping", FreeMap: "a mapping", Many: "a list"}
+
+
+def _compare_hint(shape: Shape, text: str, *, is_compound: bool) -> str:
+    operand = f"({text})" if is_compound else text
+    match shape:
+        case Record():
+            return f"Compare a field of it: {operand}.{next(iter(shape.fields))} == '…'."
+        case FreeMap() | Many():
+            return f"Ask whether it holds anything: length({text}) > `0`."
+        case Plain(kind=Kind.NUMBER):
+            return f"Compare it: {operand} > `0`."
+    return (
+        f"Compare it: {operand} == '…', is_true({text}), "
+        f"or {operand} != `null` if it only has to be there."
+    )
 
 
 _BOOLEAN_FUNCTIONS = frozenset({"contains", "ends_with", "starts_with", "is_true", "matches"})
@@ -288,7 +326,7 @@ class _Walk:
             return
         text = other["value"]
         if isinstance(text, str) and text not in shape.choices:
-            hint = suggest(text, shape.choices)
+            hint = suggest(text, filter(None, shape.choices))
             message = f"`{shape.named}` is never '{cut(text)}'"
             self._fault(_first_field(node) or node, message, hint)
 

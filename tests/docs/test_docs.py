@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from shared import errors, telemetry
 from shared.actions import ACTIONS
+from shared.adapters.job_files import find_job_faults
 from shared.durations import format_duration
 from shared.loops.model import Stage
 from shared.loops.params import PolicyParams
@@ -206,6 +207,8 @@ def test_every_target_has_a_section_that_names_its_values(target: str) -> None:
         assert re.search(rf"\b{name}\b", section[1]), name
 
 
+@pytest.mark.filterwarnings("ignore::marshmallow.warnings.Marshmallow4Warning")
+@pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
 def test_the_examples_of_actions_are_what_the_loader_takes() -> None:
     examples = re.findall(r"```yaml\n(.*?)```", read("actions.md"), re.S)
     events = {
@@ -223,5 +226,15 @@ def test_the_examples_of_actions_are_what_the_loader_takes() -> None:
         )
         settings = {"WS": WORKSPACE_ID}
         load_reactions(
-            text, actions=ACTIONS, settings=settings, has_file=lambda name: (ROOT / name).is_file()
+            text,
+            actions=ACTIONS,
+            settings=settings,
+            has_file=lambda name: (ROOT / name).is_file(),
+            find_job_faults=lambda name, inputs: find_job_faults(ROOT / name, inputs),
         )
+
+
+def test_the_reaction_that_registers_what_was_retrained_is_what_the_loader_takes() -> None:
+    (example,) = re.findall(r"```yaml\n(- name:.*?)```", read("retraining.md"), re.S)
+    text = f"version: 1\nworkspaces: ['%WS%']\nreactions:\n{example}"
+    load_reactions(text, actions=ACTIONS, settings={"WS": WORKSPACE_ID})

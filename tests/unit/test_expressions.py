@@ -210,6 +210,8 @@ _CHANGED = EventType.RUN_STATUS_CHANGED
         (_DRIFTED, "'Broken' != drift.state", "is never 'Broken'", "`broken`", 12),
         (_DRIFTED, "drift.source == 'v2'", "is never 'v2'", "`model_monitor`", 0),
         (_CHANGED, "run.is_root == 'true'", "is compared with text", "`!run.is_root`", 0),
+        (_CHANGED, "run.status == 'failed'", "`run.status` is never 'failed'", "`Failed`", 0),
+        (_CHANGED, "run.status == 'Over'", "is never 'Over'", "Valid here: `Canc", 0),
         (_CHANGED, "run.is_root.x", "`run.is_root` is true or false", "ends", 12),
         (_REGISTERED, "model.version > `3`", "is compared with a number", "to_number", 0),
         (_REGISTERED, "model.version == `3`", "is compared with a number", "single quotes", 0),
@@ -255,6 +257,7 @@ def test_a_part_that_can_not_be_right_is_found_before_any_event(
         (_DRIFTED, "drift.metrics[?breached && threshold < `0.5`] | [0]"),
         (_DRIFTED, "drift.state == 'breach' || drift.state == drift.signal"),
         (_CHANGED, "run.is_root == `true`"),
+        (_CHANGED, "run.status == 'Failed' || run.status == ''"),
     ],
 )
 def test_what_can_be_right_is_not_blamed(on: EventType, text: str) -> None:
@@ -267,25 +270,61 @@ def test_what_is_true_or_false_is_a_condition_by_itself(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "kind"),
+    ("text", "kind", "hint"),
     [
-        ("model.tags.deploy", "text"),
-        ("model.name", "text"),
-        ("model", "a mapping"),
-        ("model.tags", "a mapping"),
-        ("length(model.tags)", "a number"),
-        ("model.tags.a || 'x'", "text"),
+        ("model.tags.a", "text", "is_true(model.tags.a), or model.tags.a != `null` if it only"),
+        ("model.name", "text", "Compare it: model.name == '…', is_true("),
+        ("model", "a mapping", "model.name == '…'"),
+        ("model.tags", "a mapping", "length(model.tags) > `0`"),
+        ("length(model.tags)", "a number", "length(model.tags) > `0`"),
+        ("model.tags.a || 'x'", "text", "(model.tags.a || 'x') == '…'"),
     ],
 )
-def test_what_never_gives_true_or_false_is_no_condition(text: str, kind: str) -> None:
+def test_what_never_gives_true_or_false_is_no_condition(text: str, kind: str, hint: str) -> None:
     (fault,) = find_condition_faults(compile_expression(text), _REGISTERED)
     assert fault.message == f"`{text}` gives {kind}, a condition has to give true or false"
-    assert "is_true(" in fault.hint
+    assert hint in fault.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "part", "offset"),
+    [
+        ("run.is_root && run.tags.x", "run.tags.x", 15),
+        ("run.is_root && id && run.tags.x", "run.tags.x", 21),
+        ("run.tags.x || run.is_root", "run.tags.x", None),
+        ("run.is_root || run.tags.x", "run.tags.x", 15),
+        ("run.is_root && ( (run.tags.x)|| !run.id )", "run.tags.x", 18),
+        ("(id && run.is_root || run.is_root && run.id)", "run.id", 37),
+        ("run.is_root && (run.id || run.tags.x)", "run.id || run.tags.x", 16),
+        ("run.is_root && run.tags.x.y[?@ == '(||'] || run.tags", "run.tags", 44),
+    ],
+)
+def test_each_part_that_can_be_the_result_has_to_be_a_condition(
+    text: str, part: str, offset: int | None
+) -> None:
+    (fault,) = find_condition_faults(compile_expression(text), _CHANGED)
+    assert fault.message.startswith(f"`{part}` gives ")
+    assert fault.offset == offset
+
+
+def test_a_list_is_no_condition_but_its_length_can_be_asked() -> None:
+    text = "drift.state == 'breach' && drift.metrics[?breached]"
+    (fault,) = find_condition_faults(compile_expression(text), _DRIFTED)
+    assert fault.message.startswith("`drift.metrics[?breached]` gives a list")
+    assert "length(drift.metrics[?breached]) > `0`" in fault.hint
 
 
 @pytest.mark.parametrize(
     "text",
-    ["is_true(model.tags.a)", "!model.tags.a", "id == 'x'", "model.tags.a && id == 'x'", "`true`"],
+    [
+        "is_true(model.tags.a)",
+        "!model.tags.a",
+        "id == 'x'",
+        "model.tags.a && id == 'x'",
+        "(model.tags.a || id) && (id == 'x' || model.tags.a != `null`)",
+        "model.tags.a | @ == 'x' && id == 'y'",
+        "`true`",
+    ],
 )
 def test_what_may_give_true_or_false_is_a_condition(text: str) -> None:
     assert find_condition_faults(compile_expression(text), _REGISTERED) == ()

@@ -1,6 +1,7 @@
 """Each layer imports only what docs/design.md allows it to."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,17 @@ def test_the_sandbox_knows_nothing_of_the_app() -> None:
         roots = {module.split(".")[0] for module in imports(path)}
         assert not roots & {"shared", "handlers", "commands", "demo", "bench"}, path
         assert "signalbox" not in path.read_text().lower(), path
+
+
+def test_the_page_on_the_design_has_the_same_layers() -> None:
+    page = (ROOT / "docs/design.md").read_text(encoding="utf-8")
+    cells = re.findall(r"^\| (?:base|core|flow|root)[^|]*\| ([^|]*) \|$", page, re.MULTILINE)
+    told = []
+    for cell in cells:
+        names: set[str] = set()
+        for word in re.findall(r"`([^`]+)`", cell):
+            package, _, inner = word.partition("/")
+            parts = inner.strip("{}").split(",") if inner else []
+            names |= {f"{package}.{part}" for part in parts} if parts else {package}
+        told.append(names)
+    assert told == LAYERS

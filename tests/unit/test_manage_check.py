@@ -206,6 +206,34 @@ def test_the_shipped_job_can_be_run_by_a_reaction(file: Path) -> None:
     assert result.output == f"{file}: 1 reaction, no errors\n"
 
 
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("job: {file: train/churn.yaml}", "name a .yaml file below the app's jobs/ folder"),
+        ("job: {file: jobs/gone.yaml}", "the app has no file 'jobs/gone.yaml'"),
+        (
+            "github: {repository: a/b, workflow: .github/workflows/retrain.yml}",
+            "name the workflow's file without its folder: retrain.yml",
+        ),
+        (
+            "job: {file: jobs/churn.yaml}\n            webhook: {name: a}",
+            "give exactly one of job, component, batch_endpoint, copy_of, data_factory, "
+            "azure_devops, github, webhook; found `job` and `webhook`",
+        ),
+        ("{}", "found none"),
+    ],
+)
+def test_a_target_that_is_none_says_what_is_wrong_with_it(
+    file: Path, target: str, message: str
+) -> None:
+    text = RETRAIN.replace("job:\n              file: jobs/churn.yaml", target)
+    file.write_text(text, encoding="utf-8")
+    result = CliRunner().invoke(app, ["check", "--json", str(file)])
+    assert result.exit_code == 1
+    (finding,) = json.loads(result.output)["findings"]
+    assert message in finding["message"]
+
+
 def test_every_fault_of_a_job_s_file_is_shown_where_the_file_is_named(file: Path) -> None:
     file.write_text(RETRAIN.replace("days: 14", "dayz: 14\n            hours: 1"), encoding="utf-8")
     result = CliRunner().invoke(app, ["check", "--json", str(file)])
@@ -235,3 +263,22 @@ def test_a_job_s_file_is_read_only_where_a_reaction_names_one() -> None:
     )
     check_text(RETRAIN.replace("churn.yaml", "${{ x }}"), ACTIONS, settings, find_job_faults=find)
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("when", "field"),
+    [
+        ("drift.state == 'breach'", "drift.state"),
+        ("drift.monitor == 'm' && starts_with(drift.signal, 'churn')", "drift.signal"),
+    ],
+)
+def test_a_condition_that_hides_windows_from_a_retraining_is_a_warning(
+    when: str, field: str
+) -> None:
+    text = (
+        f'version: 1\nworkspaces: ["{ID}"]\nreactions:\n  - name: retrain\n    on: DriftDetected\n'
+        f"    when: {when}\n    do:\n      - retrain: {{target: {{webhook: {{name: trainer}}}}}}\n"
+    )
+    (finding,) = check_text(text, ACTIONS, {}).findings
+    assert (finding.severity, finding.line) == ("warning", 6)
+    assert finding.message == f"`retrain` has to hear of every `{field}`, not of some"
