@@ -19,7 +19,6 @@ from shared.better import BetterParams
 from shared.clock import Clock
 from shared.durations import Duration
 from shared.errors import (
-    ExpressionFailed,
     ModelAbsent,
     ModelUnfit,
     NotBetter,
@@ -28,7 +27,7 @@ from shared.errors import (
     TagForbidden,
     WorkspaceBusy,
 )
-from shared.events import EventType, Model, ModelRegistered, as_data
+from shared.events import EventType, Model, ModelRegistered
 from shared.ids import deployment_name, slug
 from shared.lineage import NO_LOOPS, Loops, reference_of_model
 from shared.outcomes import Outcome, OutcomeStatus
@@ -273,20 +272,12 @@ def _require_current(work: Work, event: ModelRegistered, model: "ModelVersion") 
     name = f"{model.name} {model.version}"
     if model.archived:
         raise Superseded(f"model {name} is archived")
-    if not _holds(work, event):
+    if not work.still_holds(event):
         raise Superseded(f"model {name} has other tags now, and `when` no longer holds")
     if model.kind not in (ModelKind.MLFLOW, ModelKind.TRITON):
         raise ModelUnfit(
             f"model {name} is a {redact(model.kind, most=50)}, which needs a scoring script"
         )
-
-
-def _holds(work: Work, event: ModelRegistered) -> bool:
-    when = work.reaction.when
-    try:
-        return when is None or when.holds(as_data(event))
-    except ExpressionFailed:
-        return False
 
 
 def choose(params: DeployParams, tags: Mapping[str, str]) -> DeployParams:

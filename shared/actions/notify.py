@@ -11,8 +11,8 @@ from shared import telemetry
 from shared.actions.base import Work
 from shared.clock import Clock
 from shared.durations import Duration, format_duration
-from shared.errors import ExpressionFailed, ParamsInvalid, Superseded
-from shared.events import EventType, RunCompleted, RunStatusChanged, as_data
+from shared.errors import ParamsInvalid, Superseded
+from shared.events import EventType, RunCompleted, RunStatusChanged
 from shared.outcomes import Outcome, OutcomeStatus
 from shared.ports import Channels
 from shared.reactions.model import ChannelName, LoadContext, Params, Values
@@ -172,13 +172,7 @@ def _require_still_matched(work: Work, event: RunEvent, run: "RunRecord") -> Non
 
     Raises: Superseded.
     """
-    when, root = work.reaction.when, run.root_id or event.run.root_id
+    root = run.root_id or event.run.root_id
     now = replace(event, run=replace(event.run, root_id=root, is_root=root == event.run.id))
-    if when is None or now == event:
-        return
-    try:
-        still = when.holds(as_data(now))
-    except ExpressionFailed:
-        still = False
-    if not still:
+    if now != event and not work.still_holds(now):
         raise Superseded(f"run {redact(run.id, most=100)} is a step of {redact(root, most=100)}")

@@ -14,8 +14,8 @@ from pydantic import AfterValidator, Field
 from shared.actions.base import Work
 from shared.better import BetterParams
 from shared.clock import Clock
-from shared.errors import ExpressionFailed, NotBetter, ParamsInvalid, RunAbsent, Superseded
-from shared.events import EventType, RunCompleted, Workspace, as_data
+from shared.errors import NotBetter, ParamsInvalid, RunAbsent, Superseded
+from shared.events import EventType, RunCompleted, Workspace
 from shared.ids import REFERENCE, slug
 from shared.lineage import NO_LOOPS, Loops, reference_of_record
 from shared.outcomes import Outcome, OutcomeStatus
@@ -134,7 +134,7 @@ class Register:
         assert isinstance(event, RunCompleted)  # the loader lets no other type through
         run = self._read(event)
         now = _told_anew(event, run)
-        if not _holds(work, now):
+        if not work.still_holds(now):
             raise Superseded(f"run {run.id} has changed, and `when` no longer holds")
         params = work.params(RegisterParams, now)
         path = params.path or f"azureml://jobs/{run.id}/outputs/artifacts/paths/model/"
@@ -225,14 +225,6 @@ def _told_anew(event: RunCompleted, run: "RunRecord") -> RunCompleted:
     """Return the event as it would be told of the run as it is now."""
     now = replace(event.run, status=run.status, tags=run.tags, properties=run.properties)
     return replace(event, run=now)
-
-
-def _holds(work: Work, event: RunCompleted) -> bool:
-    when = work.reaction.when
-    try:
-        return when is None or when.holds(as_data(event))
-    except ExpressionFailed:
-        return False
 
 
 def _require_own(path: str, run: "RunRecord", workspace: Workspace) -> None:
