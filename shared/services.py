@@ -7,6 +7,7 @@ from functools import cache
 from threading import RLock
 from typing import TYPE_CHECKING, Any, overload
 
+from shared import lineage
 from shared.actions import ACTIONS
 from shared.actions.base import Action
 from shared.clock import Clock, SystemClock
@@ -14,7 +15,6 @@ from shared.dead_letters import DeadLetters
 from shared.errors import ParamsInvalid, ReactionsInvalid
 from shared.events import Event
 from shared.ledger import Ledger
-from shared.lineage import NO_LOOPS, is_of_retraining
 from shared.ports import Blobs, Channels, Queues, Tables
 from shared.react import React
 from shared.reactions.load import load_reactions
@@ -102,10 +102,10 @@ class Services:
         return load_reactions(text, source=path.name, actions=ACTIONS, settings=self._environ)
 
     @once
-    def has_loops(self) -> bool:
-        """Whether a reaction retrains models, so that one may have been made by a retraining."""
+    def _retrained(self) -> "lineage.Loops":
+        """Whom to tell of models that retrainings made: nobody, where no reaction retrains any."""
         steps = (step for reaction in self.reactions.reactions for step in reaction.do)
-        return any(step.action == "retrain" for step in steps)
+        return self.loops if any(step.action == "retrain" for step in steps) else lineage.NO_LOOPS
 
     @once
     def _account(self) -> "StorageAccount":
@@ -249,7 +249,7 @@ class Services:
 
     def _follow(self, event: Event) -> None:
         """Have the loops follow an event, where it is of a retraining: few are."""
-        if is_of_retraining(event):
+        if lineage.is_of_retraining(event):
             self.loops.follow(event)
 
     @once
@@ -261,8 +261,7 @@ class Services:
             rollouts=self.rollouts,
             clock=self.clock,
             tell=self.tell,
-            loops=self.loops if self.has_loops else NO_LOOPS,
-            has_loops=self.has_loops,
+            loops=self._retrained,
         )
 
     @once
@@ -288,8 +287,7 @@ class Services:
         return Register(
             workspaces=self.workspaces,
             clock=self.clock,
-            loops=self.loops if self.has_loops else NO_LOOPS,
-            has_loops=self.has_loops,
+            loops=self._retrained,
         )
 
     @once

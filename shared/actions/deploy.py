@@ -126,18 +126,16 @@ class Deploy:
         clock: Clock,
         tell: "Tell",
         loops: Loops = NO_LOOPS,
-        has_loops: bool = False,
     ) -> None:
-        """Tell `loops` of models that retrainings made, where `has_loops` says there may be some.
+        """Tell `loops` of models that retrainings made.
 
-        Where there are none, no request is spent on finding out.
+        With NO_LOOPS there are none, and no request is spent on finding out.
         """
         self._workspaces = workspaces
         self._rollouts = rollouts
         self._clock = clock
         self._tell = tell
         self._loops = loops
-        self._has_loops = has_loops
 
     def act(self, work: Work) -> Outcome:
         """Start a rollout, or find the one that was started before a crash.
@@ -227,9 +225,9 @@ class Deploy:
         now = self._clock.now()
         key = work.key.digest
         workspace = work.event.workspace
-        reference = (
-            reference_of_model(self._workspaces, workspace, model) if self._has_loops else ""
-        )
+        reference = ""
+        if self._loops is not NO_LOOPS:
+            reference = reference_of_model(self._workspaces, workspace, model)
         return Rollout(
             id=key[:32],
             ref=work.ref,

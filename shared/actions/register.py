@@ -113,16 +113,14 @@ class Register:
         workspaces: "Workspaces",
         clock: Clock,
         loops: Loops = NO_LOOPS,
-        has_loops: bool = False,
     ) -> None:
-        """Tell `loops` of models that retrainings made, where `has_loops` says there may be some.
+        """Tell `loops` of models that retrainings made.
 
-        Where there are none, no request is spent on finding out.
+        With NO_LOOPS there are none, and no request is spent on finding out.
         """
         self._workspaces = workspaces
         self._clock = clock
         self._loops = loops
-        self._has_loops = has_loops
 
     def act(self, work: Work) -> Outcome:
         """Register the model, or find the one that was registered before a crash.
@@ -139,9 +137,9 @@ class Register:
         params = work.params(RegisterParams, now)
         path = params.path or f"azureml://jobs/{run.id}/outputs/artifacts/paths/model/"
         _require_own(path, run, event.workspace)
-        reference = (
-            reference_of_record(self._workspaces, event.workspace, run) if self._has_loops else ""
-        )
+        reference = ""
+        if self._loops is not NO_LOOPS:
+            reference = reference_of_record(self._workspaces, event.workspace, run)
         step = work.key.digest[:32]
         found = self._workspaces.find_models(event.workspace, params.name, {STEP: step})
         model = (

@@ -18,7 +18,7 @@ from shared.dead_letters import DeadLetters, Letter
 from shared.events import Workspace
 from shared.folds import Folds
 from shared.ledger import Ledger
-from shared.lineage import Loops
+from shared.lineage import NO_LOOPS, Loops
 from shared.loops.approvals import Approvals
 from shared.loops.follow import Loops as FollowLoops
 from shared.loops.inbox import Inbox
@@ -150,14 +150,12 @@ class World:
                 rollouts=self.rollouts,
                 clock=self.clock,
                 tell=Tell(channels=self.channels),
-                loops=listener,
-                has_loops=self.has_loops,
+                loops=listener if self.has_loops else NO_LOOPS,
             ),
             "register": Register(
                 workspaces=self.workspaces,
                 clock=self.clock,
-                loops=listener,
-                has_loops=self.has_loops,
+                loops=listener if self.has_loops else NO_LOOPS,
             ),
             "retrain": Retrain(
                 loops=self.loops,
