@@ -101,7 +101,8 @@ class Sweep:
 
     def _tend_loops(self) -> None:
         """Follow the runs of retrainings, tell what is untold, and wake what was approved."""
-        _do_all(chain(self.approvals.chores(), self.loops.chores()))
+        running = tuple(self.loops.store.running())
+        _do_all(chain(self.approvals.chores(running), self.loops.chores(running)))
 
     def _forget(self) -> None:
         """Delete what is older than the retention; a claim not while a letter may be replayed."""

@@ -1,6 +1,6 @@
 """What a person says to a loop: yes or no to a retraining, and to go on after giving up."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -68,12 +68,13 @@ class Approvals:
             self.dead_letters.close(letter, f"rejected by {_kept(by)}: {_kept(why)}")
         return self._answer(loop, say_no, by=by, why=why)
 
-    def chores(self) -> Iterator[Callable[[], None]]:
+    def chores(self, running: Iterable[Kept]) -> Iterator[Callable[[], None]]:
         """Yield what is to be done now and then: to wake letters that were not when a yes came.
 
         Whoever said it may have died in between, or the letter was written just after it.
+        `running` are the loops with a retraining whose run may not have ended.
         """
-        for kept in self.loops.store.running():
+        for kept in running:
             for retraining in kept.loop.retrainings:
                 if retraining.stage is Stage.STARTING and retraining.by:
                     yield partial(self._wake, kept.loop, retraining)

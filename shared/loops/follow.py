@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -277,15 +277,15 @@ class Loops:
             else:
                 return
 
-    def chores(self) -> Iterator[Callable[[], None]]:
+    def chores(self, running: Iterable[Kept]) -> Iterator[Callable[[], None]]:
         """Yield what is to be done now and then, each to be done whatever becomes of the others.
 
         That is to send what channels did not take, and to ask how runs stand of whose end no event
-        has told.
+        has told: those of `running`, the loops with a retraining whose run may not have ended.
         """
         for kept in self.store.untold():
             yield partial(self.tell_all, kept.loop, kept.etag)
-        for kept in self.store.running():
+        for kept in running:
             for retraining in kept.loop.retrainings:
                 if retraining.may_run:
                     yield partial(self._look_after, kept.loop, retraining)
