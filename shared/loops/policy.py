@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from shared.durations import format_duration
 from shared.loops.model import Answer, Decision, Loop, Retraining, Stage, Window
-from shared.loops.params import MetricParams, Mode, PolicyParams, WindowsParams
+from shared.loops.params import Mode, PolicyParams
 from shared.loops.reading import is_measured, rank_metric, rank_signal, read_window
 from shared.loops.windows import (
     METRICS_MAX,
@@ -20,18 +20,6 @@ from shared.loops.windows import (
     finite_window,
     join_windows,
 )
-
-__all__ = [
-    "Facts",
-    "MetricParams",
-    "Mode",
-    "PolicyParams",
-    "WindowsParams",
-    "count_in_vain",
-    "decide",
-    "learn",
-    "must_give_up",
-]
 
 #: How many of the newest windows keep as many metrics as one may.
 _NEW_WINDOWS = 5

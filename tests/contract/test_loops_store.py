@@ -26,7 +26,8 @@ from shared.loops.model import (
     Window,
     loop_id,
 )
-from shared.loops.policy import PolicyParams, learn
+from shared.loops.params import PolicyParams
+from shared.loops.policy import learn
 from shared.loops.store import TABLE, LoopStore
 from shared.outcomes import EventRef
 from shared.ports import RowChanged, Tables

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from shared.loops.budget import WEEK, Budget, Slot, count, give_back, release, take
 from shared.loops.model import Answer
-from shared.loops.policy import PolicyParams
+from shared.loops.params import PolicyParams
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

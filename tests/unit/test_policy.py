@@ -28,15 +28,8 @@ from shared.loops.model import (
     Stage,
     Window,
 )
-from shared.loops.policy import (
-    Facts,
-    Mode,
-    PolicyParams,
-    count_in_vain,
-    decide,
-    learn,
-    must_give_up,
-)
+from shared.loops.params import Mode, PolicyParams
+from shared.loops.policy import Facts, count_in_vain, decide, learn, must_give_up
 from shared.loops.reading import is_measured, rank_metric, rank_signal, read_window
 from shared.loops.windows import (
     METRICS_MAX,

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from shared.events import DriftState, Metric, Workspace
 from shared.loops.model import Answer, Loop, Retraining, SignalSeen, Stage, Window
-from shared.loops.policy import Facts, Mode, PolicyParams, decide, learn
+from shared.loops.params import Mode, PolicyParams
+from shared.loops.policy import Facts, decide, learn
 from shared.outcomes import EventRef
 
 BEGIN = datetime(2026, 3, 2, tzinfo=UTC)
