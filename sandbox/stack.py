@@ -27,6 +27,8 @@ class Pace:
 
     #: Emulated seconds of the workspace per real second.
     workspace: float = 60.0
+    #: Real seconds by which metrics are late.
+    metrics: float = 0.0
     #: Real seconds that one of Event Grid's seconds takes.
     event_grid: float = 0.02
     #: How long a message stays hidden whose worker died; 10 minutes in Azure.
@@ -91,6 +93,9 @@ class Stack:
                     topic_url=topic.endpoint,
                     topic_key=topic.key,
                     speed=self.pace.workspace,
+                    metrics_lag=self.pace.metrics,
+                    # The app lives in real time, and asks for what happened in it.
+                    real_time_metrics=True,
                 )
             )
         )

@@ -13,8 +13,8 @@ def main() -> None:
     """Parse the command line, serve, and end on SIGINT or SIGTERM."""
     arguments = vars(_parser().parse_args())
     arguments["workspaces"] = tuple(arguments["workspaces"]) or ("workspace",)
-    if "computes" in arguments:
-        arguments["computes"] = tuple(arguments["computes"])
+    for clusters in arguments.keys() & {"computes", "kubernetes"}:
+        arguments[clusters] = tuple(arguments[clusters])
     arguments["quotas"] = {family: int(cores) for family, cores in arguments["quotas"]}
     endings = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, endings)
@@ -41,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--ca-folder", type=Path, required=True, help="where the CA's PEM is written")
     add("--workspace", dest="workspaces", action="append", default=[], help="repeatable")
     add("--compute", dest="computes", action="append", help="a cluster to have; repeatable")
+    add("--kubernetes", action="append", help="an attached cluster to have; repeatable")
     add("--subscription")
     add("--resource-group")
     add("--location")
@@ -50,6 +51,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--topic-key", help="sent as aeg-sas-key")
     add("--publish-model-deployed", action="store_true")
     add("--speed", type=float, help="emulated seconds per real second")
+    add("--metrics-lag", type=float, help="seconds until a minute's metrics can be read")
+    add("--real-time-metrics", action="store_true", help="keep metrics on the world's clock")
     add("--seed", type=int)
     add(
         "--quota",

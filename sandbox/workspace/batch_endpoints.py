@@ -76,6 +76,20 @@ async def put_endpoint(request: Request) -> Response:
     return JSONResponse(_document(request, endpoint), 200 if existing else 201, headers=headers)
 
 
+async def patch_endpoint(request: Request) -> Response:
+    """Change the tags of a batch endpoint; of the rest the contract allows only the identity."""
+    body = await json_body(request)
+    cloud = cloud_of(request)
+    endpoint = _endpoint(request)
+    if body.keys() - {"tags", "identity"}:
+        raise bad_argument("Only 'tags' and 'identity' of a batch endpoint can be patched.")
+    cloud.operations.refuse_if_busy(endpoint.workspace, *endpoint.entities())
+    if "tags" in body:
+        endpoint.tags = tags_in(body)
+    endpoint.modified_at = cloud.clock.now()
+    return JSONResponse(_document(request, endpoint))
+
+
 async def delete_endpoint(request: Request) -> Response:
     """Delete a batch endpoint with all its deployments."""
     cloud = cloud_of(request)
@@ -104,11 +118,7 @@ async def list_deployments(request: Request) -> Response:
 
 async def get_deployment(request: Request) -> Response:
     """Return one batch deployment."""
-    name = request.path_params["deployment"]
-    deployment = _endpoint(request).deployments.get(name.lower())
-    if deployment is None:
-        raise not_found("Batch deployment", name)
-    return JSONResponse(_document(request, deployment))
+    return JSONResponse(_document(request, _deployment(request)))
 
 
 async def put_deployment(request: Request) -> Response:
@@ -147,6 +157,24 @@ async def put_deployment(request: Request) -> Response:
     headers = cloud.begin(request, kind, deployment, finish, lambda: _document(request, deployment))
     del headers["Location"]
     return JSONResponse(_document(request, deployment), 200 if existing else 201, headers=headers)
+
+
+async def patch_deployment(request: Request) -> Response:
+    """Change the tags or the description; the contract allows nothing else here."""
+    body = await json_body(request)
+    cloud = cloud_of(request)
+    deployment = _deployment(request)
+    properties = object_in(body, "properties")
+    if body.keys() - {"tags", "properties"} or properties.keys() - {"description"}:
+        message = "Only 'tags' and 'properties.description' of a batch deployment can be patched."
+        raise bad_argument(message)
+    endpoint = _endpoint(request)
+    cloud.operations.refuse_if_busy(endpoint.workspace, endpoint.entity, deployment.entity)
+    if "tags" in body:
+        deployment.tags = tags_in(body)
+    deployment.settings = deployment.settings | properties
+    deployment.modified_at = cloud.clock.now()
+    return JSONResponse(_document(request, deployment))
 
 
 async def delete_deployment(request: Request) -> Response:
@@ -214,6 +242,14 @@ def _endpoint(request: Request) -> BatchEndpoint:
     return endpoint
 
 
+def _deployment(request: Request) -> BatchDeployment:
+    name = request.path_params["deployment"]
+    deployment = _endpoint(request).deployments.get(name.lower())
+    if deployment is None:
+        raise not_found("Batch deployment", name)
+    return deployment
+
+
 def _document(request: Request, entity: BatchEndpoint | BatchDeployment) -> Json:
     cloud: Cloud = cloud_of(request)
     base = f"{cloud.workspace(request).arm_id}/batchEndpoints"
@@ -231,9 +267,11 @@ routes: list[ArmRoute] = [
     ("GET", _ENDPOINTS, list_endpoints),
     ("GET", _ENDPOINT, get_endpoint),
     ("PUT", _ENDPOINT, put_endpoint),
+    ("PATCH", _ENDPOINT, patch_endpoint),
     ("DELETE", _ENDPOINT, delete_endpoint),
     ("GET", f"{_ENDPOINT}/deployments", list_deployments),
     ("GET", _DEPLOYMENT, get_deployment),
     ("PUT", _DEPLOYMENT, put_deployment),
+    ("PATCH", _DEPLOYMENT, patch_deployment),
     ("DELETE", _DEPLOYMENT, delete_deployment),
 ]

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Coroutine, Iterator
+from datetime import UTC, datetime
 
 from starlette.requests import Request
 
@@ -73,6 +74,11 @@ class Cloud:
         self.measurements.clear()
         self.requests.clear()
         self._workspaces = {name.lower(): self._new(name) for name in self.settings.workspaces}
+
+    def metrics_now(self) -> datetime:
+        """Return the time that metrics go by."""
+        is_real = self.settings.real_time_metrics
+        return datetime.now(UTC) if is_real else self.clock.now()
 
     def settle(self) -> None:
         """Let everything happen whose time has come."""

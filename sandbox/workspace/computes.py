@@ -1,4 +1,4 @@
-"""Computes: the clusters that a workspace was set up with, which always have a free node."""
+"""Computes: a workspace's clusters and those attached to it, which always have a free node."""
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -15,7 +15,7 @@ async def list_computes(request: Request) -> Response:
     """List the clusters of a workspace."""
     cloud = cloud_of(request)
     workspace = cloud.workspace(request)
-    items = [_document(workspace, name) for name in cloud.settings.computes]
+    items = [_document(cloud, workspace, name) for name in _clusters(cloud)]
     return JSONResponse(page(request, cloud.url, items))
 
 
@@ -26,7 +26,7 @@ async def get_compute(request: Request) -> Response:
     name = find_compute(cloud, workspace, request.path_params["compute"])
     if name is None or name == SERVERLESS:
         raise not_found("Compute", request.path_params["compute"])
-    return JSONResponse(_document(workspace, name))
+    return JSONResponse(_document(cloud, workspace, name))
 
 
 def find_compute(cloud: Cloud, workspace: Workspace, reference: str) -> str | None:
@@ -36,11 +36,22 @@ def find_compute(cloud: Cloud, workspace: Workspace, reference: str) -> str | No
     name = text.removeprefix(prefix)
     if name in {SERVERLESS, f"{prefix}virtualclusters/{SERVERLESS}"}:
         return SERVERLESS
-    return next((c for c in cloud.settings.computes if c.lower() == name), None)
+    return next((c for c in _clusters(cloud) if c.lower() == name), None)
 
 
-def _document(workspace: Workspace, name: str) -> Json:
+def find_kubernetes(cloud: Cloud, workspace: Workspace, reference: str) -> str | None:
+    """Return the ARM id of the Kubernetes cluster with that ARM id in whatever case, or None."""
+    ids = (f"{workspace.arm_id}/computes/{name}" for name in cloud.settings.kubernetes)
+    return next((each for each in ids if each.lower() == reference.lower()), None)
+
+
+def _clusters(cloud: Cloud) -> tuple[str, ...]:
+    return cloud.settings.computes + cloud.settings.kubernetes
+
+
+def _document(cloud: Cloud, workspace: Workspace, name: str) -> Json:
     created = workspace.created_at
+    is_attached = name in cloud.settings.kubernetes
     return {
         "id": f"{workspace.arm_id}/computes/{name}",
         "name": name,
@@ -49,26 +60,49 @@ def _document(workspace: Workspace, name: str) -> Json:
         "tags": {},
         "systemData": system_data(created, created, "emulator"),
         "properties": {
-            "computeType": "AmlCompute",
             "computeLocation": workspace.location,
             "provisioningState": "Succeeded",
             "createdOn": timestamp(created),
             "modifiedOn": timestamp(created),
-            "isAttachedCompute": False,
+            "isAttachedCompute": is_attached,
             "disableLocalAuth": True,
-            "properties": {
-                "vmSize": "Standard_DS3_v2",
-                "vmPriority": "Dedicated",
-                "osType": "Linux",
-                "scaleSettings": {
-                    "minNodeCount": 0,
-                    "maxNodeCount": 4,
-                    "nodeIdleTimeBeforeScaleDown": "PT2M",
-                },
-                "remoteLoginPortPublicAccess": "NotSpecified",
-                "allocationState": "Steady",
-                "currentNodeCount": 0,
-                "targetNodeCount": 0,
+        }
+        | (_kubernetes(workspace, name) if is_attached else _AML_COMPUTE),
+    }
+
+
+_AML_COMPUTE: Json = {
+    "computeType": "AmlCompute",
+    "properties": {
+        "vmSize": "Standard_DS3_v2",
+        "vmPriority": "Dedicated",
+        "osType": "Linux",
+        "scaleSettings": {
+            "minNodeCount": 0,
+            "maxNodeCount": 4,
+            "nodeIdleTimeBeforeScaleDown": "PT2M",
+        },
+        "remoteLoginPortPublicAccess": "NotSpecified",
+        "allocationState": "Steady",
+        "currentNodeCount": 0,
+        "targetNodeCount": 0,
+    },
+}
+
+
+def _kubernetes(workspace: Workspace, name: str) -> Json:
+    others = f"{workspace.arm_id.rsplit('/providers/', 1)[0]}/providers"
+    resources = {"cpu": "1", "memory": "4Gi"}
+    return {
+        "computeType": "Kubernetes",
+        "resourceId": f"{others}/Microsoft.Kubernetes/connectedClusters/{name}",
+        "properties": {
+            "namespace": "default",
+            "defaultInstanceType": "defaultinstancetype",
+            "instanceTypes": {
+                "defaultinstancetype": {
+                    "resources": {"requests": resources, "limits": resources},
+                }
             },
         },
     }

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -178,6 +179,7 @@ class Control(MonitorControl):
         reason: str = "Internal Server Error",
         status: int | None = None,
         latency: float = 0.0,
+        spread: float = 0.0,
         output: Any = None,
         times: int | None = None,
         **names: str,
@@ -185,7 +187,9 @@ class Control(MonitorControl):
         """Say how deployments answer.
 
         A failure is the model's (`model_status`; callers see 424), or with `status` the
-        platform's. `latency` is in real seconds; `output` replaces the predictions.
+        platform's. `latency` is in real seconds, the median of a log-normal distribution where
+        there is a `spread`, its sigma: 0.3 makes p95 1.6 times the median. `output` replaces the
+        predictions.
         """
         return self.rule(
             "scoring",
@@ -196,7 +200,39 @@ class Control(MonitorControl):
             reason=reason,
             status=status,
             latency=latency,
+            spread=spread,
             output=output,
+        )
+
+    def metrics(
+        self,
+        *,
+        unavailable: bool = False,
+        status: int | None = None,
+        lag: float | None = None,
+        cpu: float | None = None,
+        memory: float | None = None,
+        times: int | None = None,
+        duration: float | None = None,
+        **names: str,
+    ) -> tuple[str, ...]:
+        """Say what becomes of metrics; returns the ids of the rules, one for each thing said.
+
+        Reading them is answered with `status`, 503 where it is only `unavailable`; they are late
+        by `lag` seconds; the processors or the memory of deployments are so many percent in use,
+        in the past too. A query of an endpoint's metrics is not one of any deployment's.
+        """
+        said: list[tuple[str, Json]] = []
+        if unavailable or status is not None:
+            said.append(("metrics_outage", {"status": status or 503}))
+        if lag is not None:
+            said.append(("metrics_lag", {"seconds": lag}))
+        for resource, percent in (("cpu", cpu), ("memory", memory)):
+            if percent is not None:
+                said.append(("utilization", {"resource": resource, "percent": percent}))
+        return tuple(
+            self.rule(effect, names, times=times, duration=duration, **parameters)
+            for effect, parameters in said
         )
 
     # Jobs
@@ -288,6 +324,10 @@ class Control(MonitorControl):
         """Let emulated time run so many times as fast as the real one."""
         self._send("PUT", "/control/clock", {"speed": factor})
 
+    def now(self) -> datetime:
+        """Return the emulated time."""
+        return datetime.fromisoformat(self._send("GET", "/control/clock").json()["now"])
+
     # What happened
 
     def requests(self) -> list[Json]:
@@ -306,9 +346,9 @@ class Control(MonitorControl):
         """Return all runs, steps too, as they are now; a metric's value is text."""
         return self._list("/control/runs")
 
-    def measurements(self) -> list[Json]:
-        """Return what each deployment answered, by the minute."""
-        return self._list("/control/measurements")
+    def measurements(self, seconds: int = 60) -> list[Json]:
+        """Return what each deployment answered, by the minute or so many seconds."""
+        return self._list(f"/control/measurements?seconds={seconds}")
 
     def reset(self) -> None:
         """Empty the workspaces and forget everything but the clock."""

@@ -55,8 +55,12 @@ async def list_events(request: Request) -> Response:
 
 
 async def list_measurements(request: Request) -> Response:
-    """List what each deployment answered, by the minute."""
-    return JSONResponse({"value": list(cloud_of(request).measurements.documents())})
+    """List what each deployment answered, by the minute or `seconds`."""
+    try:
+        span = max(1, int(request.query_params.get("seconds", "60")))
+    except ValueError as problem:
+        raise _wrong(problem) from problem
+    return JSONResponse({"value": list(cloud_of(request).measurements.documents(span))})
 
 
 async def list_runs(request: Request) -> Response:

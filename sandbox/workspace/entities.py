@@ -113,6 +113,11 @@ class Spec:
     instances: int
     settings: Json
 
+    @property
+    def kind(self) -> str:
+        """What it runs on: Managed or Kubernetes."""
+        return str(self.settings["endpointComputeType"])
+
 
 @dataclass(slots=True, kw_only=True)
 class Deployment:
@@ -130,6 +135,8 @@ class Deployment:
     tags: dict[str, str] = field(default_factory=dict)
     #: What answers requests: the spec of the last success, also while another is being tried.
     serving: Spec | None = None
+    #: How many instances there were from when on, on the clock of metrics.
+    scaled: list[tuple[datetime, int]] = field(default_factory=list)
     failure_logs: tuple[str, ...] = ()
     operation_url: str = ""
 
@@ -142,6 +149,10 @@ class Deployment:
     def is_ready(self) -> bool:
         """Whether it answers scoring requests."""
         return self.serving is not None and self.state in {"Succeeded", "Updating"}
+
+    def instances_at(self, moment: datetime) -> int:
+        """Return how many instances served then."""
+        return next((count for since, count in reversed(self.scaled) if since <= moment), 0)
 
     def subject(self) -> Subject:
         """Return what rules match on."""
@@ -162,7 +173,7 @@ class Deployment:
             "name": self.name,
             "type": f"{PROVIDER}/workspaces/onlineEndpoints/deployments",
             "location": self.location,
-            "kind": "Managed",
+            "kind": spec.kind,
             "tags": dict(self.tags),
             "sku": {"name": "Default", "capacity": spec.instances},
             "systemData": system_data(self.created_at, self.modified_at, self.created_by),
@@ -190,6 +201,8 @@ class Endpoint:
     modified_at: datetime
     created_by: str
     identity: Json
+    #: The ARM id of the cluster that it runs on, None where the service finds the machines.
+    compute: str | None = None
     state: str = "Creating"
     description: str | None = None
     public_network_access: str = "Enabled"
@@ -205,6 +218,11 @@ class Endpoint:
     def entity(self) -> str:
         """The name under which operations lock this endpoint."""
         return self.name.lower()
+
+    @property
+    def kind(self) -> str:
+        """What it runs on: Managed or Kubernetes."""
+        return "Kubernetes" if self.compute else "Managed"
 
     @property
     def host(self) -> str:
@@ -232,12 +250,13 @@ class Endpoint:
             "name": self.name,
             "type": f"{PROVIDER}/workspaces/onlineEndpoints",
             "location": self.location,
-            "kind": "Managed",
+            "kind": self.kind,
             "tags": dict(self.tags),
             "identity": self.identity,
             "systemData": system_data(self.created_at, self.modified_at, self.created_by),
             "properties": {
                 "authMode": self.auth_mode,
+                "compute": self.compute,
                 "description": self.description,
                 "publicNetworkAccess": self.public_network_access,
                 "provisioningState": self.state,

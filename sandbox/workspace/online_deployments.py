@@ -1,5 +1,6 @@
-"""Deployments of managed online endpoints: what runs, on how many machines, and its log."""
+"""Deployments of online endpoints: what runs, on how many machines, and its log."""
 
+import re
 from typing import Any
 
 from starlette.requests import Request
@@ -26,6 +27,10 @@ from sandbox.workspace.quota import MOST_INSTANCES, vm_size
 
 MOST_DEPLOYMENTS = 20
 
+#: What a Kubernetes cluster calls its machines where nobody has set up others.
+_USUAL_INSTANCE_TYPE = "defaultinstancetype"
+_INSTANCE_TYPE = re.compile(r"(?=.{1,63}$)[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?")
+
 _PROBE: Json = {
     "initialDelay": "PT10S",
     "period": "PT10S",
@@ -46,6 +51,12 @@ _USUAL_SETTINGS: Json = {
     "environmentVariables": {},
     "appInsightsEnabled": False,
     "egressPublicNetworkAccess": "Enabled",
+}
+_KUBERNETES_SETTINGS: Json = {
+    "containerResourceRequirements": {
+        "containerResourceRequests": {"cpu": "100m", "memory": "500Mi"},
+        "containerResourceLimits": {"cpu": "2", "memory": "2Gi"},
+    }
 }
 
 
@@ -76,7 +87,7 @@ async def put_deployment(request: Request) -> Response:
         if len(endpoint.deployments) >= MOST_DEPLOYMENTS:
             message = f"An endpoint has at most {MOST_DEPLOYMENTS} deployments."
             raise refused_by_inferencing("CreateDeployment", "Deployments", message)
-    spec = _parse_spec(cloud.workspace(request), body)
+    spec = _parse_spec(cloud.workspace(request), endpoint, body)
     now = cloud.clock.now()
     deployment = existing or Deployment(
         workspace=endpoint.workspace,
@@ -202,6 +213,7 @@ def _apply(
         deployment.failure_logs = operation.logs
         if operation.outcome == "Succeeded":
             deployment.serving = spec
+            deployment.scaled.append((cloud.metrics_now(), spec.instances))
             if cloud.settings.publish_model_deployed:
                 topic = cloud.workspace(request).arm_id
                 cloud.events.publish(model_deployed(topic, deployment, cloud.clock.now()))
@@ -210,20 +222,33 @@ def _apply(
     return cloud.begin(request, kind, deployment, finish, lambda: cloud.document(deployment))
 
 
-def _parse_spec(workspace: Workspace, body: Json) -> Spec:
+def _parse_spec(workspace: Workspace, endpoint: Endpoint, body: Json) -> Spec:
     properties = object_in(body, "properties")
-    compute = properties.get("endpointComputeType", "Managed")
-    if compute != "Managed":
-        raise bad_argument(f"The compute type '{compute}' is not supported.", "endpointComputeType")
-    instance_type = properties.get("instanceType")
-    if not isinstance(instance_type, str) or not instance_type:
-        raise bad_argument("'instanceType' is required.", "instanceType")
+    kind = properties.get("endpointComputeType", "Managed")
+    if kind != endpoint.kind:
+        message = (
+            f"The compute type '{kind}' of the deployment does not match that of endpoint "
+            f"{endpoint.name}, {endpoint.kind}."
+        )
+        raise bad_argument(message, "endpointComputeType")
     return Spec(
         model=_model(workspace, properties),
-        instance_type=vm_size(instance_type).name,
+        instance_type=_instance_type(kind, properties.get("instanceType")),
         instances=_instances(body),
         settings=_settings(properties),
     )
+
+
+def _instance_type(kind: str, given: Any) -> str:
+    if kind == "Kubernetes":
+        name = _USUAL_INSTANCE_TYPE if given is None else given
+        if not isinstance(name, str) or not _INSTANCE_TYPE.fullmatch(name):
+            message = f"The instance type '{name}' is no name that Kubernetes allows."
+            raise bad_argument(message, "instanceType")
+        return name
+    if not isinstance(given, str) or not given:
+        raise bad_argument("'instanceType' is required.", "instanceType")
+    return vm_size(given).name
 
 
 def _model(workspace: Workspace, properties: Json) -> ModelVersion | None:
@@ -256,7 +281,8 @@ def _instances(body: Json) -> int:
 def _settings(properties: Json) -> Json:
     read_only = {"provisioningState", "instanceType"}
     given = {k: v for k, v in properties.items() if v is not None and k not in read_only}
-    return _USUAL_SETTINGS | given
+    kubernetes = _KUBERNETES_SETTINGS if given.get("endpointComputeType") == "Kubernetes" else {}
+    return _USUAL_SETTINGS | kubernetes | given
 
 
 def _log(deployment: Deployment, container: str) -> list[str]:

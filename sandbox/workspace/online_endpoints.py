@@ -1,4 +1,4 @@
-"""Managed online endpoints: their life, their traffic and their keys."""
+"""Online endpoints: their life, their traffic and their keys."""
 
 import re
 import time
@@ -19,7 +19,8 @@ from sandbox.workspace.arm import (
     tags_in,
 )
 from sandbox.workspace.cloud import Cloud, cloud_of
-from sandbox.workspace.entities import Endpoint
+from sandbox.workspace.computes import find_kubernetes
+from sandbox.workspace.entities import Endpoint, Workspace
 from sandbox.workspace.identity import LIFETIME_SECONDS, issue_token
 from sandbox.workspace.operations import Operation
 from sandbox.workspace.traffic import NO_TRAFFIC, Split, parse_split
@@ -184,8 +185,9 @@ def _new_endpoint(cloud: Cloud, request: Request, body: Json) -> Endpoint:
     properties = object_in(body, "properties")
     parse_split(None, properties)
     now = cloud.clock.now()
+    workspace = cloud.workspace(request)
     endpoint = Endpoint(
-        workspace=cloud.workspace(request).name,
+        workspace=workspace.name,
         name=name,
         location=cloud.settings.location,
         auth_mode=_auth_mode(properties),
@@ -193,6 +195,7 @@ def _new_endpoint(cloud: Cloud, request: Request, body: Json) -> Endpoint:
         modified_at=now,
         created_by=request.state.caller,
         identity={},
+        compute=_compute(cloud, workspace, properties),
         tags=tags_in(body),
     )
     if cloud.endpoint_at(endpoint.host):
@@ -213,6 +216,9 @@ def _replace(cloud: Cloud, endpoint: Endpoint, body: Json) -> Split:
     cloud.operations.refuse_if_busy(endpoint.workspace, *endpoint.entities())
     properties = object_in(body, "properties")
     tags, auth_mode = tags_in(body), _auth_mode(properties)
+    if str(properties.get("compute") or "").lower() != (endpoint.compute or "").lower():
+        message = f"The compute of endpoint {endpoint.name} cannot be changed."
+        raise bad_argument(message, "compute")
     split = parse_split(endpoint, properties)
     endpoint.tags, endpoint.auth_mode = tags, auth_mode
     endpoint.identity = _identity(cloud, body, endpoint)
@@ -220,6 +226,16 @@ def _replace(cloud: Cloud, endpoint: Endpoint, body: Json) -> Split:
     endpoint.modified_at = cloud.clock.now()
     endpoint.state = "Updating"
     return split
+
+
+def _compute(cloud: Cloud, workspace: Workspace, properties: Json) -> str | None:
+    given = properties.get("compute")
+    if not given:
+        return None
+    compute = find_kubernetes(cloud, workspace, str(given))
+    if compute is None:
+        raise bad_argument(f"'{given}' is no attached Kubernetes cluster.", "compute")
+    return compute
 
 
 def _auth_mode(properties: Json) -> str:

@@ -63,7 +63,12 @@ class Quotas:
         deployments: Iterable[Deployment],
         subscription: str,
     ) -> None:
-        """Refuse a deployment of an unknown size, or of more cores than are left."""
+        """Refuse a deployment of an unknown size, or of more cores than are left.
+
+        What runs on a Kubernetes cluster takes none of the region's.
+        """
+        if wanted.kind == "Kubernetes":
+            return
         size = vm_size(wanted.instance_type)
         held = sum(_reserved(d.spec, size.family) for d in deployments)
         own = _reserved(replaced.spec, size.family) if replaced else 0
@@ -120,6 +125,8 @@ def vm_sizes() -> Iterator[Json]:
 
 
 def _reserved(spec: Spec, family: str) -> int:
+    if spec.kind == "Kubernetes":
+        return 0
     size = _SIZES[spec.instance_type.lower()]
     # The service keeps a fifth more instances than asked for, to upgrade without downtime.
     instances = spec.instances + math.ceil(spec.instances / 5)

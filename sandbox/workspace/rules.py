@@ -108,7 +108,8 @@ class Scoring(Effect):
     """How a deployment answers: `error_rate` of the requests fail, the others get `output`.
 
     A failure is the model container's `model_status` (the caller sees 424), unless `status`
-    names one of the platform's own, such as 408, 429 or 500. `latency` is in real seconds.
+    names one of the platform's own, such as 408, 429 or 500. `latency` is in real seconds; with a
+    `spread` it is the median of a log-normal distribution with that sigma.
     """
 
     error_rate: float = 0.0
@@ -116,7 +117,30 @@ class Scoring(Effect):
     reason: str = "Internal Server Error"
     status: int | None = None
     latency: float = 0.0
+    spread: float = 0.0
     output: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsOutage(Effect):
+    """The metrics of a resource cannot be read: the answer has this status."""
+
+    status: int = 503
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsLag(Effect):
+    """The metrics of a resource are so many seconds late."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Utilization(Effect):
+    """The `cpu` or `memory` (a glob) of a deployment's instances is so many percent in use."""
+
+    percent: float
+    resource: str = "*"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +201,9 @@ _KINDS: dict[str, type[Effect]] = {
     "outage": Outage,
     "latency": Latency,
     "scoring": Scoring,
+    "metrics_outage": MetricsOutage,
+    "metrics_lag": MetricsLag,
+    "utilization": Utilization,
     "training": Training,
     "refuse_job": RefuseJob,
     "monitor_finding": MonitorFinding,

@@ -93,7 +93,7 @@ async def _answer(cloud: Cloud, deployment: Deployment, body: bytes, is_mirrored
         deployment.workspace,
         deployment.endpoint,
         deployment.name,
-        at=cloud.clock.now(),
+        at=cloud.metrics_now(),
         status=answer.status,
         model_status=answer.model_status,
         latency_ms=(time.perf_counter() - started) * 1000,
@@ -111,7 +111,8 @@ async def _run(cloud: Cloud, deployment: Deployment, body: bytes) -> Answer:
     if rule is None:
         return _predict(serving.model, body)
     if rule.latency:
-        await asyncio.sleep(rule.latency)
+        jitter = cloud.random.lognormvariate(0, rule.spread) if rule.spread else 1
+        await asyncio.sleep(rule.latency * jitter)
     if cloud.random.random() < rule.error_rate:
         if rule.status is None:
             return _model_failure(rule.model_status, rule.reason)

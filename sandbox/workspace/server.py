@@ -27,6 +27,7 @@ from sandbox.workspace import (
     environments,
     jobs,
     locations,
+    metrics,
     mlflow,
     models,
     monitor_windows,
@@ -62,6 +63,7 @@ _RESOURCES = (
     jobs,
     online_endpoints,
     online_deployments,
+    metrics,
     batch_endpoints,
     schedules,
 )

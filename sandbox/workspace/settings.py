@@ -28,6 +28,13 @@ class Settings:
     seed: int = 0
     #: The clusters that every workspace has.
     computes: tuple[str, ...] = ("cpu-cluster",)
+    #: The Kubernetes clusters that are attached to every workspace.
+    kubernetes: tuple[str, ...] = ("k8s",)
+    #: Seconds after the end of a minute until its metrics can be read.
+    metrics_lag: float = 0.0
+    #: Whether metrics are kept on the world's clock and not on the emulated one: for readers that
+    #: live in real time, while everything else runs fast.
+    real_time_metrics: bool = False
     port: int = 0
     control_port: int = 0
     #: Cores per VM family where they differ from the default.

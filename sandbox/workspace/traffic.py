@@ -32,6 +32,9 @@ def parse_split(endpoint: Endpoint | None, properties: Json) -> Split:
         total = sum(traffic.values())
         raise bad_argument(f"The traffic must add up to 0 or 100, not {total}.", "traffic")
     mirrored = [name for name, percent in mirror.items() if percent]
+    if mirrored and endpoint and endpoint.compute:
+        message = "Traffic of a Kubernetes endpoint cannot be mirrored."
+        raise bad_argument(message, "mirrorTraffic")
     if len(mirrored) > 1:
         raise bad_argument("Traffic can be mirrored to one deployment only.", "mirrorTraffic")
     if mirrored and traffic.get(mirrored[0]):

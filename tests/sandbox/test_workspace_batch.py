@@ -10,9 +10,10 @@ def put_endpoint(arm, name="bep-1", **properties):
     return arm.put(f"/batchEndpoints/{name}", {"properties": {"authMode": "AADToken"} | properties})
 
 
-def put_deployment(arm, model="azureml:churn:1"):
+def put_deployment(arm, model="azureml:churn:1", name="blue"):
     return arm.put(
-        BLUE, {"properties": {"model": {"referenceType": "Id", "assetId": model}, "compute": "c"}}
+        f"{BEP}/deployments/{name}",
+        {"properties": {"model": {"referenceType": "Id", "assetId": model}, "compute": "c"}},
     )
 
 
@@ -34,6 +35,44 @@ def test_a_default_deployment_is_set_when_the_operation_has_ended(batch):
     assert batch.operation(update)["status"] == "Succeeded"
     assert batch.properties(BEP)["defaults"] == {"deploymentName": "blue"}
     assert batch.delete(BLUE).status_code == 400
+
+
+def test_the_default_is_switched_at_once_and_the_old_one_can_go(batch):
+    assert put_deployment(batch, name="green").status_code == 201
+    batch.pass_time()
+    for name in ("blue", "green"):
+        put_endpoint(batch, defaults={"deploymentName": name})
+        batch.pass_time()
+        assert batch.properties(BEP)["defaults"] == {"deploymentName": name}
+        refused = batch.delete(f"{BEP}/deployments/{name}")
+        assert refused.status_code == 400
+        assert "is the default" in refused.json()["error"]["message"]
+    assert batch.delete(BLUE).status_code == 202
+
+
+def test_a_switch_of_the_default_can_fail_and_then_changes_nothing(batch, control):
+    put_endpoint(batch, defaults={"deploymentName": "blue"})
+    batch.pass_time()
+    control.fail_endpoint("batch_endpoint_update")
+    put_endpoint(batch)
+    batch.pass_time()
+    properties = batch.properties(BEP)
+    assert properties["provisioningState"] == "Failed"
+    assert properties["defaults"] == {"deploymentName": "blue"}
+
+
+def test_what_the_contract_lets_one_patch_is_patched_and_no_more(batch):
+    endpoint = batch.patch(BEP, {"tags": {"owner": "me"}})
+    assert (endpoint.status_code, endpoint.json()["tags"]) == (200, {"owner": "me"})
+    deployment = batch.patch(BLUE, {"tags": {"a": "b"}, "properties": {"description": "nightly"}})
+    assert deployment.json()["tags"] == {"a": "b"}
+    assert deployment.json()["properties"]["description"] == "nightly"
+    assert deployment.json()["properties"]["compute"] == "c"
+    defaults = {"properties": {"defaults": {"deploymentName": "blue"}}}
+    assert batch.patch(BEP, defaults).status_code == 400
+    assert batch.patch(BLUE, {"properties": {"compute": "d"}}).status_code == 400
+    put_endpoint(batch)
+    assert batch.patch(BEP, {"tags": {}}).status_code == 409
 
 
 def test_a_default_that_does_not_exist_is_refused(batch):

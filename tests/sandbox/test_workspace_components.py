@@ -54,7 +54,7 @@ def test_the_client_registers_components_and_finds_them(client, control, tmp_pat
 
 def test_the_client_reads_the_clusters(client, control):
     assert client.compute.get("cpu-cluster").provisioning_state == "Succeeded"
-    assert [compute.name for compute in client.compute.list()] == ["cpu-cluster"]
+    assert [compute.name for compute in client.compute.list()] == ["cpu-cluster", "k8s"]
     with pytest.raises(ResourceNotFoundError):
         client.compute.get("gpu-cluster")
 

@@ -41,6 +41,7 @@ def test_a_model_is_deployed_without_code(arm):
         ({"instanceType": "Standard_Imaginary"}, 400, "BadRequest"),
         ({"instanceType": "Standard_DS1_v2"}, 400, "BadRequest"),
         ({"endpointComputeType": "Kubernetes"}, 400, "BadArgument"),
+        ({"endpointComputeType": "AzureMLCompute"}, 400, "BadArgument"),
         ({"capacity": 0}, 400, "BadArgument"),
         ({"capacity": 51}, 400, "BadArgument"),
         ({"capacity": "2"}, 400, "BadArgument"),
@@ -174,6 +175,42 @@ def test_a_deployment_can_be_scaled_by_patch(arm):
     assert error_of(arm.patch(BLUE, {"properties": {}})) == (400, "BadArgument")
     sku = arm.get(f"{BLUE}/skus").json()["value"][0]
     assert sku["capacity"]["maximum"] == 50
+
+
+def test_scaling_takes_its_time_and_the_deployment_answers_meanwhile(arm, control):
+    arm.have("blue", blue=100)
+    scaled = arm.patch(BLUE, {"sku": {"capacity": 3}})
+    control.advance(290)
+    assert arm.operation(scaled)["status"] == "InProgress"
+    assert arm.properties(BLUE)["provisioningState"] == "Updating"
+    assert arm.score().status_code == 200
+    for write in (
+        arm.patch(BLUE, {"sku": {"capacity": 2}}),
+        arm.put_deployment("blue"),
+        arm.put_endpoint(traffic={}),
+        arm.delete(BLUE),
+    ):
+        assert error_of(write) == (409, "Conflict")
+    control.advance(20)
+    assert arm.operation(scaled)["status"] == "Succeeded"
+    assert arm.get(BLUE).json()["sku"]["capacity"] == 3
+
+
+def test_scaling_needs_quota_and_can_fail(arm, control):
+    arm.have("blue")
+    control.quota(12, "standardDSv2Family")
+    assert error_of(arm.patch(BLUE, {"sku": {"capacity": 3}})) == (400, "BadRequest")
+    assert error_of(arm.patch(BLUE, {"sku": {"capacity": 0}})) == (400, "BadArgument")
+    document = arm.get(BLUE).json()
+    assert (document["sku"]["capacity"], document["properties"]["provisioningState"]) == (
+        1,
+        "Succeeded",
+    )
+    control.fail_deployment(operation="deployment_update", code="OutOfCapacity")
+    failed = arm.patch(BLUE, {"sku": {"capacity": 2}})
+    assert failed.status_code == 202
+    arm.pass_time()
+    assert arm.operation(failed)["error"]["code"] == "OutOfCapacity"
 
 
 # Failures

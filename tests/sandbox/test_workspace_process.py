@@ -87,8 +87,10 @@ def test_the_same_seed_makes_the_same_choices(start_emulator):
 
 def test_it_runs_as_a_process_until_it_is_told_to_stop(tmp_path):
     command = [sys.executable, "-m", "sandbox.workspace", "--ca-folder", str(tmp_path)]
+    command += ["--workspace", "ws-a", "--quota", "standardDSv2Family=6", "--kubernetes", "arc"]
+    command += ["--metrics-lag", "180", "--real-time-metrics"]
     process = subprocess.Popen(
-        [*command, "--workspace", "ws-a", "--quota", "standardDSv2Family=6"],
+        command,
         stdout=subprocess.PIPE,
         cwd=Path(__file__).parents[2],
     )

@@ -1,6 +1,9 @@
 """The data plane: keys and tokens, who answers, what failures look like, and what is counted."""
 
+import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 
 import pytest
 
@@ -155,6 +158,42 @@ def test_output_and_latency_can_be_programmed(arm, control):
     assert arm.score().json() == [42]
     [minute] = control.measurements()
     assert minute["latencies"][0] >= 50
+
+
+def test_answers_are_told_by_the_minute_or_the_second(arm, control):
+    arm.have("blue", blue=100)
+    for _ in range(2):
+        arm.score()
+        control.advance(1)
+    seconds = control.measurements(seconds=1)
+    assert [sum(item["count"] for item in each["statuses"]) for each in seconds] == [1, 1]
+    first, second = (datetime.fromisoformat(each["start"]) for each in seconds)
+    assert second > first
+    assert 1 <= len(control.measurements()) <= 2  # a minute may have ended between
+    assert all(each["start"].endswith(":00+00:00") for each in control.measurements())
+
+
+def test_latencies_are_spread_around_their_median(arm, control):
+    arm.have("blue", blue=100)
+    control.scoring(latency=0.01, spread=0.8)
+    key = arm.key()
+    for _ in range(40):
+        arm.score(token=key)
+    latencies = sorted(each for minute in control.measurements() for each in minute["latencies"])
+    assert 5 <= latencies[20] <= 25
+    assert latencies[37] > 1.8 * latencies[20]
+
+
+def test_a_slow_deployment_does_not_slow_the_others(arm, control):
+    arm.have("blue", "green", blue=100)
+    control.scoring(deployment="green", latency=2)
+    key = arm.key()
+    with ThreadPoolExecutor(8) as pool:
+        slow = [pool.submit(arm.score, deployment="green", token=key) for _ in range(8)]
+        started = time.monotonic()
+        assert arm.score(token=key).status_code == 200
+        assert time.monotonic() - started < 1
+        assert {each.result().status_code for each in slow} == {200}
 
 
 # What is counted

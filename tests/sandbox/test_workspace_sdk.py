@@ -11,6 +11,8 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", Marshmallow4Warning)
     from azure.ai.ml.entities import (
         BatchEndpoint,
+        KubernetesOnlineDeployment,
+        KubernetesOnlineEndpoint,
         ManagedOnlineDeployment,
         ManagedOnlineEndpoint,
         Model,
@@ -150,6 +152,23 @@ def test_a_wrong_split_is_refused_by_the_service(client, registered, endpoint):
     with pytest.raises(HttpResponseError, match="does not exist") as failure:
         client.online_endpoints.begin_create_or_update(endpoint)
     assert failure.value.error.code == "BadArgument"
+
+
+def test_a_kubernetes_endpoint_is_made_and_takes_traffic(client, registered):
+    assert client.compute.get("k8s").type == "kubernetes"
+    endpoint = client.online_endpoints.begin_create_or_update(
+        KubernetesOnlineEndpoint(name="kep-1", compute="k8s", auth_mode="key")
+    ).result()
+    assert isinstance(endpoint, KubernetesOnlineEndpoint)
+    created = client.online_deployments.begin_create_or_update(
+        KubernetesOnlineDeployment(
+            name="blue", endpoint_name="kep-1", model="azureml:churn:1", instance_count=2
+        )
+    ).result()
+    assert created.instance_type == "defaultinstancetype"
+    endpoint.traffic = {"blue": 100}
+    updated = client.online_endpoints.begin_create_or_update(endpoint).result()
+    assert updated.traffic == {"blue": 100}
 
 
 def test_throttling_is_waited_out_by_the_client(client, control, registered):
