@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from shared.events import Workspace
@@ -26,6 +27,14 @@ class State(StrEnum):
         return self in (State.SUCCEEDED, State.FAILED, State.CANCELED)
 
 
+class EndpointKind(StrEnum):
+    """What an endpoint runs on, under the names that it has in reactions.yaml."""
+
+    MANAGED = "managed"
+    KUBERNETES = "kubernetes"
+    BATCH = "batch"  #: Its default deployment stands here for the one with all the traffic.
+
+
 class ModelKind(StrEnum):
     """What a registered model is, as far as deploying it goes."""
 
@@ -36,7 +45,10 @@ class ModelKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelVersion:
-    """A model version as the workspace has it now. `id` is its ARM id."""
+    """A model version as the workspace has it now. `id` is its ARM id.
+
+    `flavors` are those of an MLflow model, () where the workspace does not say.
+    """
 
     id: str
     name: str
@@ -47,11 +59,12 @@ class ModelVersion:
     archived: bool = False
     created_at: datetime | None = None
     job_name: str = ""  #: The run that made it, "" if none did.
+    flavors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """An online endpoint as the workspace has it now. Traffic is in percent by deployment name.
+    """An endpoint as the workspace has it now. Traffic is in percent by deployment name.
 
     `document` is the whole ARM resource, so that a write changes what it means to and keeps the
     rest.
@@ -64,12 +77,13 @@ class Endpoint:
     tags: Mapping[str, str] = field(default_factory=dict)
     scoring_uri: str = ""
     auth_mode: str = ""
+    kind: EndpointKind = EndpointKind.MANAGED
     document: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """An online deployment as the workspace has it now.
+    """A deployment as the workspace has it now.
 
     `model` is the ARM id of its model, `operation` the address of what was done to it last.
     """
@@ -85,12 +99,31 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentSpec:
-    """What a new deployment is to be: no code, no environment, so MLflow or Triton."""
+    """What a new deployment is to be: no code, no environment, so MLflow or Triton.
+
+    `compute` is the name of the cluster that a batch deployment runs on.
+    """
 
     model_id: str
     instance_type: str
     instance_count: int
+    kind: EndpointKind = EndpointKind.MANAGED
+    compute: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capacity:
+    """How many cores a region has left for one instance type.
+
+    `cores` are those of one instance; `used` and `limit` those of its family, None where the
+    service does not say.
+    """
+
+    family: str
+    cores: int
+    used: int | None = None
+    limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,24 +241,47 @@ class Workspaces(Protocol):
         """Return the last value of each metric that a run logged, or None without such a run."""
         ...
 
-    def get_endpoint(self, workspace: Workspace, endpoint: str) -> Endpoint | None:
-        """Return the online endpoint, or None."""
+    def get_endpoint(
+        self,
+        workspace: Workspace,
+        endpoint: str,
+        *,
+        kind: EndpointKind = EndpointKind.MANAGED,
+    ) -> Endpoint | None:
+        """Return the endpoint, or None. Managed and Kubernetes ones share their names."""
         ...
 
-    def list_deployments(self, workspace: Workspace, endpoint: str) -> tuple[Deployment, ...]:
+    def list_endpoints(self, workspace: Workspace) -> tuple[Endpoint, ...]:
+        """Return the online endpoints, managed and Kubernetes."""
+        ...
+
+    def list_deployments(
+        self,
+        workspace: Workspace,
+        endpoint: str,
+        *,
+        kind: EndpointKind = EndpointKind.MANAGED,
+    ) -> tuple[Deployment, ...]:
         """Return the endpoint's deployments; () where there is no endpoint."""
         ...
 
     def create_endpoint(
-        self, workspace: Workspace, endpoint: str, *, auth_mode: str, tags: Mapping[str, str]
+        self,
+        workspace: Workspace,
+        endpoint: str,
+        *,
+        auth_mode: str,
+        tags: Mapping[str, str],
+        kind: EndpointKind = EndpointKind.MANAGED,
+        compute: str = "",
     ) -> Operation:
-        """Start creating a managed online endpoint."""
+        """Start creating an endpoint; `compute` is the attached cluster of a Kubernetes one."""
         ...
 
     def create_deployment(
         self, workspace: Workspace, endpoint: str, deployment: str, spec: DeploymentSpec
     ) -> Operation:
-        """Start creating a managed online deployment; it gets no traffic."""
+        """Start creating a deployment; it gets no traffic."""
         ...
 
     def set_traffic(
@@ -234,12 +290,37 @@ class Workspaces(Protocol):
         endpoint: Endpoint,
         traffic: Mapping[str, int],
         tags: Mapping[str, str],
+        *,
+        mirror: Mapping[str, int] = MappingProxyType({}),
     ) -> Operation:
-        """Start setting the whole split and merging `tags`; keep all else of the endpoint."""
+        """Start setting the whole split and mirror, merging `tags`; keep all else of the endpoint.
+
+        Of a batch endpoint, the deployment with all traffic becomes the default one.
+        """
         ...
 
-    def delete_deployment(self, workspace: Workspace, endpoint: str, deployment: str) -> Operation:
+    def scale_deployment(
+        self, workspace: Workspace, endpoint: str, deployment: str, instances: int
+    ) -> Operation:
+        """Start giving an online deployment so many instances; keep all else of it."""
+        ...
+
+    def delete_deployment(
+        self,
+        workspace: Workspace,
+        endpoint: str,
+        deployment: str,
+        *,
+        kind: EndpointKind = EndpointKind.MANAGED,
+    ) -> Operation:
         """Start deleting the deployment, absent or not."""
+        ...
+
+    def find_capacity(self, workspace: Workspace, instance_type: str) -> Capacity | None:
+        """Return what is left of an instance type in the workspace's region.
+
+        None where managed endpoints do not offer that type there.
+        """
         ...
 
     def get_operation(self, operation: Operation) -> OperationResult:

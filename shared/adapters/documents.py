@@ -5,10 +5,12 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final
 
+from shared.errors import WorkspaceRefused
 from shared.workspaces import (
     Deployment,
     DeploymentSpec,
     Endpoint,
+    EndpointKind,
     ModelKind,
     ModelVersion,
     NewModel,
@@ -25,6 +27,11 @@ _READ_ONLY = frozenset({"id", "name", "type", "systemData"})
 _READ_ONLY_PROPERTIES = frozenset({"provisioningState", "scoringUri", "swaggerUri", "keys"})
 #: What the service itself writes among the user's own properties.
 _SYSTEM_PROPERTIES = frozenset({"azureasyncoperationuri", "azureml.onlineendpointid"})
+
+#: What a deployment's document calls what it runs on.
+_COMPUTE_TYPES = MappingProxyType(
+    {EndpointKind.MANAGED: "Managed", EndpointKind.KUBERNETES: "Kubernetes"}
+)
 
 _STATES = {state.value.lower(): state for state in State}
 _KINDS = {kind.value.replace("_", ""): kind for kind in ModelKind}
@@ -43,11 +50,12 @@ def parse_model(name: str, version: str, document: Json) -> ModelVersion:
         archived=properties.get("isArchived") is True,
         created_at=parse_time(_mapping(document, "systemData").get("createdAt")),
         job_name=str(properties.get("jobName") or ""),
+        flavors=tuple(sorted(str(name) for name in _mapping(properties, "flavors"))),
     )
 
 
 def parse_endpoint(document: Json) -> Endpoint:
-    """Read an online endpoint."""
+    """Read an online endpoint; one that names a compute is a Kubernetes one."""
     properties = _mapping(document, "properties")
     return Endpoint(
         name=str(document.get("name") or ""),
@@ -57,18 +65,37 @@ def parse_endpoint(document: Json) -> Endpoint:
         tags=_texts(document, "tags"),
         scoring_uri=str(properties.get("scoringUri") or ""),
         auth_mode=str(properties.get("authMode") or ""),
+        kind=EndpointKind.KUBERNETES if properties.get("compute") else EndpointKind.MANAGED,
+        document=document,
+    )
+
+
+def parse_batch_endpoint(document: Json) -> Endpoint:
+    """Read a batch endpoint; its default deployment is told as the one with all traffic."""
+    properties = _mapping(document, "properties")
+    default = str(_mapping(properties, "defaults").get("deploymentName") or "")
+    return Endpoint(
+        name=str(document.get("name") or ""),
+        state=_parse_state(properties),
+        traffic={default: 100} if default else {},
+        tags=_texts(document, "tags"),
+        scoring_uri=str(properties.get("scoringUri") or ""),
+        auth_mode=str(properties.get("authMode") or ""),
+        kind=EndpointKind.BATCH,
         document=document,
     )
 
 
 def parse_deployment(document: Json) -> Deployment:
-    """Read an online deployment."""
+    """Read a deployment: an online one, or a batch one, which has its size elsewhere."""
     properties = _mapping(document, "properties")
     capacity = _mapping(document, "sku").get("capacity")
+    if capacity is None:
+        capacity = _mapping(properties, "resources").get("instanceCount")
     return Deployment(
         name=str(document.get("name") or ""),
         state=_parse_state(properties),
-        model=str(properties.get("model") or ""),
+        model=_parse_model_id(properties.get("model")),
         operation=_texts(properties, "properties").get("AzureAsyncOperationUri", ""),
         instance_type=str(properties.get("instanceType") or ""),
         instance_count=capacity if isinstance(capacity, int) else 0,
@@ -89,42 +116,106 @@ def new_model_version(model: NewModel) -> Json:
     return {"properties": {name: value for name, value in properties.items() if value}}
 
 
-def new_endpoint(location: str, auth_mode: str, tags: Mapping[str, str]) -> Json:
-    """Write a new endpoint that has an identity of its own; `auth_mode` is one of AUTH_MODES."""
+def new_endpoint(
+    location: str, auth_mode: str, tags: Mapping[str, str], *, compute: str = ""
+) -> Json:
+    """Write a new online endpoint that has an identity of its own.
+
+    `auth_mode` is one of AUTH_MODES; `compute` is the ARM id of a Kubernetes one's cluster.
+    """
+    properties = {"authMode": AUTH_MODES[auth_mode]}
     return {
         "location": location,
         "tags": dict(tags),
         "identity": {"type": "SystemAssigned"},
-        "properties": {"authMode": AUTH_MODES[auth_mode]},
+        "properties": properties | ({"compute": compute} if compute else {}),
     }
 
 
+def new_batch_endpoint(location: str, auth_mode: str, tags: Mapping[str, str]) -> Json:
+    """Write a new batch endpoint; raises WorkspaceRefused where it would not sign in with Entra."""
+    if auth_mode != "aad_token":
+        raise WorkspaceRefused(f"a batch endpoint takes aad_token only, not {auth_mode}")
+    properties = {"authMode": AUTH_MODES[auth_mode]}
+    return {"location": location, "tags": dict(tags), "properties": properties}
+
+
 def new_deployment(location: str, spec: DeploymentSpec) -> Json:
-    """Write a new deployment that brings no code and no environment."""
+    """Write a new online deployment that brings no code and no environment."""
+    properties = {
+        "endpointComputeType": _COMPUTE_TYPES[spec.kind],
+        "model": spec.model_id,
+        "instanceType": spec.instance_type,
+        "scaleSettings": {"scaleType": "Default"},
+        "appInsightsEnabled": False,
+    }
+    if not spec.instance_type:
+        # A Kubernetes cluster has one of its own to fall back on.
+        del properties["instanceType"]
     return {
         "location": location,
         "tags": dict(spec.tags),
         "sku": {"name": "Default", "capacity": spec.instance_count},
+        "properties": properties,
+    }
+
+
+def new_batch_deployment(location: str, spec: DeploymentSpec, compute: str) -> Json:
+    """Write a new batch deployment without code; `compute` is the ARM id of its cluster."""
+    return {
+        "location": location,
+        "tags": dict(spec.tags),
         "properties": {
-            "endpointComputeType": "Managed",
-            "model": spec.model_id,
-            "instanceType": spec.instance_type,
-            "scaleSettings": {"scaleType": "Default"},
-            "appInsightsEnabled": False,
+            "model": {"referenceType": "Id", "assetId": spec.model_id},
+            "compute": compute,
+            "resources": {"instanceCount": spec.instance_count},
         },
     }
 
 
-def with_traffic(document: Json, traffic: Mapping[str, int], tags: Mapping[str, str]) -> Json:
-    """Write an endpoint as it was read, with this split and these tags on top of its own.
+def with_traffic(
+    document: Json,
+    traffic: Mapping[str, int],
+    tags: Mapping[str, str],
+    mirror: Mapping[str, int] = MappingProxyType({}),
+) -> Json:
+    """Write an online endpoint as it was read, with this split and mirror, and its tags and these.
 
     Raises: ValueError where nothing was read; such a write would wipe the endpoint's settings.
     """
+    return _rewritten(document, tags, {"traffic": dict(traffic), "mirrorTraffic": dict(mirror)})
+
+
+def with_default(document: Json, deployment: str | None, tags: Mapping[str, str]) -> Json:
+    """Write a batch endpoint as it was read, with this default, and its tags and these.
+
+    Raises: ValueError where nothing was read.
+    """
+    return _rewritten(document, tags, {"defaults": {"deploymentName": deployment}})
+
+
+def default_of(traffic: Mapping[str, int], mirror: Mapping[str, int]) -> str | None:
+    """Return the one deployment that has all traffic, or None where there is no traffic.
+
+    Raises: WorkspaceRefused for what a batch endpoint cannot do.
+    """
+    serving = {name: share for name, share in traffic.items() if share}
+    if any(mirror.values()) or (serving and [*serving.values()] != [100]):
+        raise WorkspaceRefused("a batch endpoint has one default deployment; it shares out nothing")
+    return next(iter(serving), None)
+
+
+def scaled(instances: int) -> Json:
+    """Write the change of an online deployment's size."""
+    return {"sku": {"capacity": instances}}
+
+
+def _rewritten(document: Json, tags: Mapping[str, str], changes: dict[str, Any]) -> Json:
     if "location" not in document or "properties" not in document:
         raise ValueError("an endpoint can only be written from the document that was read")
     body = {name: value for name, value in document.items() if name not in _READ_ONLY}
     body["tags"] = _texts(document, "tags") | dict(tags)
-    body["properties"] = _writable_properties(document) | {"traffic": dict(traffic)}
+    body["properties"] = _writable_properties(document) | changes
     if identity := _mapping(document, "identity"):
         body["identity"] = _writable_identity(identity)
     return {name: value for name, value in body.items() if value is not None}
@@ -164,6 +255,13 @@ def _parse_kind(properties: Json) -> str:
         return _KINDS.get(stored.replace("_", "").lower(), stored)
     has_python = "python_function" in _mapping(properties, "flavors")
     return ModelKind.MLFLOW if has_python else ModelKind.CUSTOM
+
+
+def _parse_model_id(model: Any) -> str:
+    """Read which model a deployment runs: its id, or a batch deployment's reference to it."""
+    if isinstance(model, Mapping):
+        model = model.get("assetId")
+    return str(model or "")
 
 
 def parse_time(text: Any) -> datetime | None:

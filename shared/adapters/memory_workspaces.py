@@ -5,26 +5,31 @@ an operation runs until the clock has passed its end, and anything else that wan
 endpoint meanwhile is refused, as in the service.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from fnmatch import fnmatchcase
+from types import MappingProxyType
 
+from shared.adapters import memory_rules as rules
+from shared.adapters.memory_registry import MemoryRegistry
 from shared.clock import Clock
 from shared.errors import WorkspaceBusy, WorkspaceRefused
 from shared.events import Workspace
 from shared.workspaces import (
+    Capacity,
     Deployment,
     DeploymentSpec,
     Endpoint,
-    ModelVersion,
-    NewModel,
+    EndpointKind,
     Operation,
     OperationResult,
     OperationStatus,
-    RunRecord,
     Score,
     State,
 )
+
+type Key = tuple[str, str]
 
 
 @dataclass(slots=True)
@@ -47,155 +52,100 @@ class Behaviour:
     #: Code and message with which setting traffic fails, when it is not None.
     stuck_traffic: tuple[str, str] | None = None
     score: Score = field(default_factory=lambda: Score(status=200, body=b"[0]"))
+    #: Answers of single deployments, by a glob on their names; the first one that matches.
+    scores: dict[str, Score] = field(default_factory=dict)
+    #: What the region has, for every instance type; `used` is what others use of it.
+    capacity: Capacity | None = None
+    #: Instance types that managed endpoints do not offer.
+    not_offered: frozenset[str] = frozenset()
     logs: str = ""
 
 
-class MemoryWorkspaces:
+class MemoryWorkspaces(MemoryRegistry):
     """Models, runs, endpoints and deployments of any number of workspaces.
 
-    Runs do nothing by themselves: tests put them into `runs` and `metrics`, which are kept by the
-    workspace's key and the run's id.
+    Endpoints and deployments are kept by the workspace's key and the endpoint's name, which for a
+    batch one begins with `batch/`.
     """
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+        super().__init__(clock)
         self.behaviour = Behaviour()
-        #: Called before each request with its name; may raise what the service would.
-        self.before: Callable[[str], None] = lambda _: None
-        self.models: dict[tuple[str, str, str], ModelVersion] = {}
-        self.runs: dict[tuple[str, str], RunRecord] = {}
-        self.metrics: dict[tuple[str, str], dict[str, float]] = {}
-        self.endpoints: dict[tuple[str, str], Endpoint] = {}
-        self.deployments: dict[tuple[str, str], dict[str, Deployment]] = {}
+        self.endpoints: dict[Key, Endpoint] = {}
+        self.deployments: dict[Key, dict[str, Deployment]] = {}
         self._work: list[_Work] = []
 
-    def register(
+    def get_endpoint(
         self,
         workspace: Workspace,
-        name: str,
-        version: str,
+        endpoint: str,
         *,
-        tags: Mapping[str, str],
-        kind: str = "mlflow_model",
-        properties: Mapping[str, str] | None = None,
-        job_name: str = "",
-    ) -> ModelVersion:
-        """Add a model version, as a data scientist would."""
-        model = ModelVersion(
-            id=f"{workspace.id}/models/{name}/versions/{version}",
-            name=name,
-            version=version,
-            kind=kind,
-            tags=dict(tags),
-            properties=dict(properties or {}),
-            created_at=self._clock.now(),
-            job_name=job_name,
-        )
-        self.models[workspace.key, name, version] = model
-        return model
-
-    def add_run(
-        self, workspace: Workspace, run: RunRecord, metrics: Mapping[str, float] | None = None
-    ) -> RunRecord:
-        """Add a run with what it logged, or put it in place of the one of its id."""
-        self.runs[workspace.key, run.id] = run
-        self.metrics[workspace.key, run.id] = dict(metrics or {})
-        return run
-
-    def get_model(self, workspace: Workspace, name: str, version: str) -> ModelVersion | None:
-        """Return the model version, or None."""
-        self._enter("get_model")
-        return self.models.get((workspace.key, name, version))
-
-    def find_models(
-        self, workspace: Workspace, name: str, tags: Mapping[str, str]
-    ) -> tuple[ModelVersion, ...]:
-        """Return the versions of a model that have all these tags; () without such a model."""
-        self._enter("find_models")
-        versions = self._versions(workspace, name)
-        return tuple(model for model in versions if tags.items() <= model.tags.items())
-
-    def register_model(self, workspace: Workspace, model: NewModel) -> ModelVersion:
-        """Register the next version of a model, and return it."""
-        self._enter("register_model")
-        versions = (model.version for model in self._versions(workspace, model.name))
-        taken = [int(version) for version in versions if version.isdecimal()]
-        return self.register(
-            workspace,
-            model.name,
-            str(max(taken, default=0) + 1),
-            tags=model.tags,
-            kind=model.kind,
-            properties=model.properties,
-            job_name=model.job_name,
-        )
-
-    def get_run(self, workspace: Workspace, run_id: str) -> RunRecord | None:
-        """Return the run, or None."""
-        self._enter("get_run")
-        return self.runs.get((workspace.key, run_id))
-
-    def list_children(self, workspace: Workspace, run_id: str) -> tuple[RunRecord, ...]:
-        """Return the runs that are directly below a run; () without such a run."""
-        self._enter("list_children")
-        found = (run for (key, _), run in self.runs.items() if key == workspace.key)
-        return tuple(run for run in found if run.parent_id == run_id)
-
-    def get_metrics(self, workspace: Workspace, run_id: str) -> Mapping[str, float] | None:
-        """Return the last value of each metric that a run logged, or None without such a run."""
-        self._enter("get_metrics")
-        key = (workspace.key, run_id)
-        if key not in self.runs and key not in self.metrics:
-            return None
-        return dict(self.metrics.get(key, {}))
-
-    def get_endpoint(self, workspace: Workspace, endpoint: str) -> Endpoint | None:
-        """Return the online endpoint, or None."""
+        kind: EndpointKind = EndpointKind.MANAGED,
+    ) -> Endpoint | None:
+        """Return the endpoint, or None. Managed and Kubernetes ones share their names."""
         self._enter("get_endpoint")
-        return self.endpoints.get((workspace.key, endpoint))
+        return self.endpoints.get(_key(workspace, endpoint, kind))
 
-    def list_deployments(self, workspace: Workspace, endpoint: str) -> tuple[Deployment, ...]:
+    def list_endpoints(self, workspace: Workspace) -> tuple[Endpoint, ...]:
+        """Return the online endpoints, managed and Kubernetes."""
+        self._enter("list_endpoints")
+        here = (made for (key, _), made in self.endpoints.items() if key == workspace.key)
+        return tuple(made for made in here if made.kind is not EndpointKind.BATCH)
+
+    def list_deployments(
+        self,
+        workspace: Workspace,
+        endpoint: str,
+        *,
+        kind: EndpointKind = EndpointKind.MANAGED,
+    ) -> tuple[Deployment, ...]:
         """Return the endpoint's deployments; () where there is no endpoint."""
         self._enter("list_deployments")
-        return tuple(self.deployments.get((workspace.key, endpoint), {}).values())
+        return tuple(self.deployments.get(_key(workspace, endpoint, kind), {}).values())
 
     def create_endpoint(
-        self, workspace: Workspace, endpoint: str, *, auth_mode: str, tags: Mapping[str, str]
+        self,
+        workspace: Workspace,
+        endpoint: str,
+        *,
+        auth_mode: str,
+        tags: Mapping[str, str],
+        kind: EndpointKind = EndpointKind.MANAGED,
+        compute: str = "",
     ) -> Operation:
-        """Start creating a managed online endpoint."""
+        """Start creating an endpoint; `compute` is the attached cluster of a Kubernetes one."""
         self._enter("create_endpoint")
-        key = (workspace.key, endpoint)
+        rules.check_new_endpoint(kind, auth_mode, compute)
+        key = _key(workspace, endpoint, kind)
         self._require_settled(key)
-        made = Endpoint(name=endpoint, state=State.CREATING, tags=dict(tags), auth_mode=auth_mode)
-        self.endpoints[key] = made
+        self.endpoints[key] = Endpoint(
+            name=endpoint, state=State.CREATING, tags=dict(tags), auth_mode=auth_mode, kind=kind
+        )
         self.deployments.setdefault(key, {})
         return self._start(lambda: self._settle_endpoint(key, State.SUCCEEDED))
 
     def create_deployment(
         self, workspace: Workspace, endpoint: str, deployment: str, spec: DeploymentSpec
     ) -> Operation:
-        """Start creating a managed online deployment; it gets no traffic."""
+        """Start creating a deployment; it gets no traffic."""
         self._enter("create_deployment")
-        key = (workspace.key, endpoint)
-        self._require_settled(key)
-        if self.endpoints[key].state is not State.SUCCEEDED:
-            raise WorkspaceRefused(f"endpoint {endpoint} is {self.endpoints[key].state}")
-        made = Deployment(
+        key = _key(workspace, endpoint, spec.kind)
+        self._require_ready(key)
+        if self.endpoints[key].kind is not spec.kind:
+            raise WorkspaceRefused(f"endpoint {endpoint} is {self.endpoints[key].kind}")
+        there = self.deployments[key]
+        if deployment not in there and len(there) >= rules.MOST_DEPLOYMENTS:
+            raise WorkspaceRefused(f"at most {rules.MOST_DEPLOYMENTS} deployments")
+        self._check_size(key, deployment, spec.instance_count)
+        there[deployment] = Deployment(
             name=deployment,
             state=State.CREATING,
             model=spec.model_id,
-            instance_type=spec.instance_type,
+            instance_type="" if spec.kind is EndpointKind.BATCH else spec.instance_type,
             instance_count=spec.instance_count,
             tags=dict(spec.tags),
         )
-        self.deployments[key][deployment] = made
-        failure = self.behaviour.broken.get(deployment)
-        state = State.FAILED if failure else State.SUCCEEDED
-
-        def finish() -> None:
-            self.deployments[key][deployment] = replace(made, state=state)
-
-        return self._start(finish, failure)
+        return self._start_deployment(key, deployment)
 
     def set_traffic(
         self,
@@ -203,21 +153,19 @@ class MemoryWorkspaces:
         endpoint: Endpoint,
         traffic: Mapping[str, int],
         tags: Mapping[str, str],
+        *,
+        mirror: Mapping[str, int] = MappingProxyType({}),
     ) -> Operation:
-        """Start setting the whole split and merging `tags`; keep all else of the endpoint."""
+        """Start setting the whole split and mirror, merging `tags`; keep all else of the endpoint.
+
+        Of a batch endpoint, the deployment with all traffic becomes the default one.
+        """
         self._enter("set_traffic")
-        key = (workspace.key, endpoint.name)
+        key = _key(workspace, endpoint.name, endpoint.kind)
         self._require_settled(key)
-        if sum(traffic.values()) not in (0, 100):
-            raise WorkspaceRefused(f"traffic adds up to {sum(traffic.values())}")
-        for name in traffic:
-            found = self.deployments[key].get(name)
-            if found is None or found.state is not State.SUCCEEDED:
-                raise WorkspaceRefused(f"no deployment {name} that could take traffic")
         before = self.endpoints[key]
+        after = self._with_traffic(key, traffic, mirror, tags)
         failure = self.behaviour.stuck_traffic
-        tags = {**before.tags, **tags}
-        after = replace(before, state=State.SUCCEEDED, traffic=dict(traffic), tags=tags)
         self.endpoints[key] = replace(before, state=State.UPDATING)
 
         def finish() -> None:
@@ -225,22 +173,54 @@ class MemoryWorkspaces:
 
         return self._start(finish, failure)
 
-    def delete_deployment(self, workspace: Workspace, endpoint: str, deployment: str) -> Operation:
+    def scale_deployment(
+        self, workspace: Workspace, endpoint: str, deployment: str, instances: int
+    ) -> Operation:
+        """Start giving an online deployment so many instances; keep all else of it."""
+        self._enter("scale_deployment")
+        key = _key(workspace, endpoint)
+        found = self._require(key, deployment)
+        self._require_ready(key)
+        self._check_size(key, deployment, instances)
+        scaled = replace(found, state=State.UPDATING, instance_count=instances)
+        self.deployments[key][deployment] = scaled
+        return self._start_deployment(key, deployment)
+
+    def delete_deployment(
+        self,
+        workspace: Workspace,
+        endpoint: str,
+        deployment: str,
+        *,
+        kind: EndpointKind = EndpointKind.MANAGED,
+    ) -> Operation:
         """Start deleting the deployment, absent or not."""
         self._enter("delete_deployment")
-        key = (workspace.key, endpoint)
+        key = _key(workspace, endpoint, kind)
         found = self.deployments.get(key, {}).get(deployment)
         if found is None:
             return Operation()
         self._require_settled(key)
-        if self.endpoints[key].traffic.get(deployment):
-            raise WorkspaceRefused(f"deployment {deployment} has traffic")
+        self._require_idle(key, deployment)
         self.deployments[key][deployment] = replace(found, state=State.DELETING)
 
         def finish() -> None:
             self.deployments[key].pop(deployment, None)
 
         return self._start(finish)
+
+    def find_capacity(self, workspace: Workspace, instance_type: str) -> Capacity | None:
+        """Return what is left of an instance type in the workspace's region.
+
+        None where managed endpoints do not offer that type there.
+        """
+        self._enter("find_capacity")
+        if instance_type in self.behaviour.not_offered:
+            return None
+        known = self.behaviour.capacity
+        if known is None:
+            return Capacity(family="standardDSv2Family", cores=4)
+        return replace(known, used=rules.cores_of(known, self._held()))
 
     def get_operation(self, operation: Operation) -> OperationResult:
         """Return where the operation stands."""
@@ -269,17 +249,69 @@ class MemoryWorkspaces:
     ) -> Score:
         """Send one scoring request straight to the deployment and return the answer."""
         self._enter("score")
-        return self.behaviour.score
+        if endpoint.kind is EndpointKind.BATCH:
+            raise WorkspaceRefused(f"batch endpoint {endpoint.name} answers no scoring requests")
+        own = self.behaviour.scores.items()
+        answers = (score for glob, score in own if fnmatchcase(deployment, glob))
+        return next(answers, self.behaviour.score)
 
-    def _versions(self, workspace: Workspace, name: str) -> tuple[ModelVersion, ...]:
-        return tuple(
-            model
-            for (key, model_name, _), model in self.models.items()
-            if (key, model_name) == (workspace.key, name)
-        )
+    # What somebody else does, at once
+
+    def change_traffic(
+        self,
+        workspace: Workspace,
+        endpoint: str,
+        traffic: Mapping[str, int],
+        *,
+        mirror: Mapping[str, int] = MappingProxyType({}),
+        tags: Mapping[str, str] = MappingProxyType({}),
+        kind: EndpointKind = EndpointKind.MANAGED,
+    ) -> None:
+        """Set the whole split and mirror as somebody else would, merging `tags`."""
+        self._settle()
+        key = _key(workspace, endpoint, kind)
+        self.endpoints[key] = self._with_traffic(key, traffic, mirror, tags)
+
+    def remove_deployment(
+        self,
+        workspace: Workspace,
+        endpoint: str,
+        deployment: str,
+        *,
+        kind: EndpointKind = EndpointKind.MANAGED,
+    ) -> None:
+        """Delete a deployment as somebody else would; as ever, only without traffic."""
+        self._settle()
+        key = _key(workspace, endpoint, kind)
+        self._require_idle(key, deployment)
+        del self.deployments[key][deployment]
+
+    def scale(self, workspace: Workspace, endpoint: str, deployment: str, instances: int) -> None:
+        """Give a deployment so many instances as somebody else would."""
+        self._settle()
+        key = _key(workspace, endpoint)
+        found = self._require(key, deployment)
+        self.deployments[key][deployment] = replace(found, instance_count=instances)
+
+    def fail_deployment(
+        self,
+        workspace: Workspace,
+        endpoint: str,
+        deployment: str,
+        *,
+        kind: EndpointKind = EndpointKind.MANAGED,
+    ) -> None:
+        """Let a deployment turn Failed by itself."""
+        self._settle()
+        self._settle_deployment(_key(workspace, endpoint, kind), deployment, State.FAILED)
+
+    # The inside
 
     def _enter(self, request: str) -> None:
-        self.before(request)
+        super()._enter(request)
+        self._settle()
+
+    def _settle(self) -> None:
         now = self._clock.now().timestamp()
         for work in self._work:
             if not work.is_settled and work.until <= now:
@@ -293,13 +325,76 @@ class MemoryWorkspaces:
         self._work.append(_Work(until, finish, failure))
         return Operation(url=str(len(self._work) - 1))
 
-    def _settle_endpoint(self, key: tuple[str, str], state: State) -> None:
+    def _start_deployment(self, key: Key, deployment: str) -> Operation:
+        failure = self.behaviour.broken.get(deployment)
+        state = State.FAILED if failure else State.SUCCEEDED
+        return self._start(lambda: self._settle_deployment(key, deployment, state), failure)
+
+    def _settle_endpoint(self, key: Key, state: State) -> None:
         self.endpoints[key] = replace(self.endpoints[key], state=state)
 
-    def _require_settled(self, key: tuple[str, str]) -> None:
+    def _settle_deployment(self, key: Key, deployment: str, state: State) -> None:
+        if found := self.deployments[key].get(deployment):
+            self.deployments[key][deployment] = replace(found, state=state)
+
+    def _with_traffic(
+        self,
+        key: Key,
+        traffic: Mapping[str, int],
+        mirror: Mapping[str, int],
+        tags: Mapping[str, str],
+    ) -> Endpoint:
+        before = self.endpoints[key]
+        rules.check_split(before, self.deployments[key], traffic, mirror)
+        return replace(
+            before,
+            state=State.SUCCEEDED,
+            traffic=dict(traffic),
+            mirror=dict(mirror),
+            tags={**before.tags, **tags},
+        )
+
+    def _check_size(self, key: Key, deployment: str, instances: int) -> None:
+        rules.check_instances(instances)
+        if self.endpoints[key].kind is not EndpointKind.MANAGED:
+            return
+        own = self.deployments[key].get(deployment)
+        has = own.instance_count if own else 0
+        rules.check_cores(self.behaviour.capacity, self._held(), has, instances)
+
+    def _held(self) -> Iterator[int]:
+        for key, deployments in self.deployments.items():
+            if self.endpoints[key].kind is EndpointKind.MANAGED:
+                yield from (deployment.instance_count for deployment in deployments.values())
+
+    def _require(self, key: Key, deployment: str) -> Deployment:
+        found = self.deployments.get(key, {}).get(deployment)
+        if found is None:
+            raise WorkspaceRefused(f"no deployment {deployment}")
+        return found
+
+    def _require_idle(self, key: Key, deployment: str) -> None:
+        endpoint = self.endpoints[key]
+        if endpoint.traffic.get(deployment) or endpoint.mirror.get(deployment):
+            raise WorkspaceRefused(f"deployment {deployment} has traffic")
+
+    def _require_ready(self, key: Key) -> None:
+        self._require_settled(key)
+        endpoint = self.endpoints.get(key)
+        if endpoint is None:
+            raise WorkspaceRefused(f"no endpoint {key[1]}")
+        if endpoint.state is not State.SUCCEEDED:
+            raise WorkspaceRefused(f"endpoint {endpoint.name} is {endpoint.state}")
+
+    def _require_settled(self, key: Key) -> None:
         endpoint = self.endpoints.get(key)
         states = [deployment.state for deployment in self.deployments.get(key, {}).values()]
         if endpoint is not None:
             states.append(endpoint.state)
         if not all(state.is_settled for state in states):
             raise WorkspaceBusy("another operation on same entity is already running")
+
+
+def _key(workspace: Workspace, endpoint: str, kind: EndpointKind = EndpointKind.MANAGED) -> Key:
+    prefix = "batch/" if kind is EndpointKind.BATCH else ""
+    return workspace.key, prefix + endpoint

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Final
 
 from azure.core.credentials import TokenCredential
@@ -12,6 +13,7 @@ from shared.adapters import documents
 from shared.adapters.aml import AUDIENCE, Aml, path_of
 from shared.adapters.arm import PUBLIC_ENDPOINT, Answer, Json, segment
 from shared.adapters.arm_errors import parse_complaint, parse_retry_after
+from shared.adapters.capacity import Capacities
 from shared.adapters.mlflow import Mlflow
 from shared.adapters.models import ModelRegistry
 from shared.adapters.run_history import RunHistory
@@ -20,9 +22,11 @@ from shared.clock import Clock
 from shared.errors import WorkspaceRefused
 from shared.events import Workspace
 from shared.workspaces import (
+    Capacity,
     Deployment,
     DeploymentSpec,
     Endpoint,
+    EndpointKind,
     ModelVersion,
     NewModel,
     Operation,
@@ -52,9 +56,9 @@ class ArmWorkspaces:
     """Every workspace that the app's identity can reach, safe to share between threads.
 
     Each call is one request, but for registering a model, which is two, for lists of more than one
-    page, and for what is remembered: a workspace's document, which is read before what is created
-    first and before its first run is read, its discovery document, and an endpoint's key, which is
-    read before its first score.
+    page, for capacity, which is in two, and for what is remembered: a workspace's document, which
+    is read before what is created first and before its first run is read, its discovery document,
+    its region's VM sizes, and an endpoint's key, which is read before its first score.
     """
 
     def __init__(
@@ -86,6 +90,7 @@ class ArmWorkspaces:
         self._scoring: Final = ScoringClient(ca_path=ca_path)
         self._models: Final = ModelRegistry(self._arm)
         self._history: Final = RunHistory(self.aml)
+        self._capacities: Final = Capacities(self._arm)
         self._mlflow: Final = Mlflow(self.aml)
         self._secrets: dict[str, _Secret] = {}
 
@@ -115,34 +120,77 @@ class ArmWorkspaces:
         """Return the last value of each metric that a run logged, or None without such a run."""
         return self._mlflow.get_metrics(workspace, run_id)
 
-    def get_endpoint(self, workspace: Workspace, endpoint: str) -> Endpoint | None:
-        """Return the online endpoint, or None."""
-        path = _endpoint_path(workspace, endpoint)
+    def get_endpoint(
+        self,
+        workspace: Workspace,
+        endpoint: str,
+        *,
+        kind: EndpointKind = EndpointKind.MANAGED,
+    ) -> Endpoint | None:
+        """Return the endpoint, or None. Managed and Kubernetes ones share their names."""
+        path = _endpoint_path(workspace, endpoint, kind)
         answer = self._arm.call("GET", path, f"reading endpoint {endpoint!r}", expected=(404,))
-        return None if answer.status == 404 else documents.parse_endpoint(answer.body)
+        if answer.status == 404:
+            return None
+        if kind is EndpointKind.BATCH:
+            return documents.parse_batch_endpoint(answer.body)
+        return documents.parse_endpoint(answer.body)
 
-    def list_deployments(self, workspace: Workspace, endpoint: str) -> tuple[Deployment, ...]:
+    def list_endpoints(self, workspace: Workspace) -> tuple[Endpoint, ...]:
+        """Return the online endpoints, managed and Kubernetes; () without such a workspace."""
+        path = f"{path_of(workspace)}/onlineEndpoints"
+        doing = f"listing the endpoints of workspace {workspace.name!r}"
+        return tuple(documents.parse_endpoint(item) for item in self._arm.pages(path, doing))
+
+    def list_deployments(
+        self,
+        workspace: Workspace,
+        endpoint: str,
+        *,
+        kind: EndpointKind = EndpointKind.MANAGED,
+    ) -> tuple[Deployment, ...]:
         """Return the endpoint's deployments; () where there is no endpoint."""
         items = self._arm.pages(
-            f"{_endpoint_path(workspace, endpoint)}/deployments",
+            f"{_endpoint_path(workspace, endpoint, kind)}/deployments",
             f"listing the deployments of endpoint {endpoint!r}",
         )
         return tuple(documents.parse_deployment(item) for item in items)
 
     def create_endpoint(
-        self, workspace: Workspace, endpoint: str, *, auth_mode: str, tags: Mapping[str, str]
+        self,
+        workspace: Workspace,
+        endpoint: str,
+        *,
+        auth_mode: str,
+        tags: Mapping[str, str],
+        kind: EndpointKind = EndpointKind.MANAGED,
+        compute: str = "",
     ) -> Operation:
-        """Start creating a managed online endpoint; `auth_mode` is "key" or "aad_token"."""
-        body = documents.new_endpoint(self.aml.location(workspace), auth_mode, tags)
-        path = _endpoint_path(workspace, endpoint)
+        """Start creating an endpoint; `auth_mode` is "key" or "aad_token".
+
+        `compute` is the name of the attached cluster of a Kubernetes one.
+        """
+        location = self.aml.location(workspace)
+        if kind is EndpointKind.BATCH:
+            body = documents.new_batch_endpoint(location, auth_mode, tags)
+        else:
+            is_managed = kind is EndpointKind.MANAGED
+            cluster = "" if is_managed else _compute_path(workspace, compute)
+            body = documents.new_endpoint(location, auth_mode, tags, compute=cluster)
+        path = _endpoint_path(workspace, endpoint, kind)
         return self._start("PUT", path, f"creating endpoint {endpoint!r}", body)
 
     def create_deployment(
         self, workspace: Workspace, endpoint: str, deployment: str, spec: DeploymentSpec
     ) -> Operation:
-        """Start creating a managed online deployment; it gets no traffic."""
-        body = documents.new_deployment(self.aml.location(workspace), spec)
-        path = _deployment_path(workspace, endpoint, deployment)
+        """Start creating a deployment; it gets no traffic."""
+        location = self.aml.location(workspace)
+        if spec.kind is EndpointKind.BATCH:
+            cluster = _compute_path(workspace, spec.compute)
+            body = documents.new_batch_deployment(location, spec, cluster)
+        else:
+            body = documents.new_deployment(location, spec)
+        path = _deployment_path(workspace, endpoint, deployment, spec.kind)
         return self._start("PUT", path, f"creating deployment {deployment!r}", body)
 
     def set_traffic(
@@ -151,20 +199,49 @@ class ArmWorkspaces:
         endpoint: Endpoint,
         traffic: Mapping[str, int],
         tags: Mapping[str, str],
+        *,
+        mirror: Mapping[str, int] = MappingProxyType({}),
     ) -> Operation:
-        """Start setting the whole split and merging `tags`; keep all else of the endpoint.
+        """Start setting the whole split and mirror, merging `tags`; keep all else of the endpoint.
 
-        The service knows no conditional writes here: what changed since the endpoint was read is
-        overwritten.
+        Of a batch endpoint, the deployment with all traffic becomes the default one. The service
+        knows no conditional writes here: what changed since the endpoint was read is overwritten.
         """
-        body = documents.with_traffic(endpoint.document, traffic, tags)
-        path = _endpoint_path(workspace, endpoint.name)
+        if endpoint.kind is EndpointKind.BATCH:
+            default = documents.default_of(traffic, mirror)
+            body = documents.with_default(endpoint.document, default, tags)
+        else:
+            body = documents.with_traffic(endpoint.document, traffic, tags, mirror)
+        path = _endpoint_path(workspace, endpoint.name, endpoint.kind)
         return self._start("PUT", path, f"setting the traffic of {endpoint.name!r}", body)
 
-    def delete_deployment(self, workspace: Workspace, endpoint: str, deployment: str) -> Operation:
-        """Start deleting the deployment, absent or not."""
+    def scale_deployment(
+        self, workspace: Workspace, endpoint: str, deployment: str, instances: int
+    ) -> Operation:
+        """Start giving an online deployment so many instances; keep all else of it."""
         path = _deployment_path(workspace, endpoint, deployment)
+        body = documents.scaled(instances)
+        return self._start("PATCH", path, f"scaling deployment {deployment!r}", body)
+
+    def delete_deployment(
+        self,
+        workspace: Workspace,
+        endpoint: str,
+        deployment: str,
+        *,
+        kind: EndpointKind = EndpointKind.MANAGED,
+    ) -> Operation:
+        """Start deleting the deployment, absent or not."""
+        path = _deployment_path(workspace, endpoint, deployment, kind)
         return self._start("DELETE", path, f"deleting deployment {deployment!r}", expected=(404,))
+
+    def find_capacity(self, workspace: Workspace, instance_type: str) -> Capacity | None:
+        """Return what is left of an instance type in the workspace's region.
+
+        None where managed endpoints do not offer that type there.
+        """
+        location = self.aml.location(workspace)
+        return self._capacities.find(workspace.subscription, location, instance_type)
 
     def get_operation(self, operation: Operation) -> OperationResult:
         """Return where the operation stands; UNKNOWN where the service named or keeps none.
@@ -205,6 +282,9 @@ class ArmWorkspaces:
         timeout: timedelta,
     ) -> Score:
         """Send one scoring request straight to the deployment and return the answer."""
+        if endpoint.kind is EndpointKind.BATCH:
+            # The same request would start a job there.
+            raise WorkspaceRefused(f"batch endpoint {endpoint.name!r} answers no scoring requests")
         path = _endpoint_path(workspace, endpoint.name)
         is_known = path in self._secrets
         secret = self._secret(path, endpoint)
@@ -272,9 +352,21 @@ def _parse_status(answer: Answer) -> OperationStatus:
     return OperationStatus.RUNNING if answer.status == 202 else OperationStatus.SUCCEEDED
 
 
-def _endpoint_path(workspace: Workspace, endpoint: str) -> str:
-    return f"{path_of(workspace)}/onlineEndpoints/{segment(endpoint)}"
+def _endpoint_path(
+    workspace: Workspace, endpoint: str, kind: EndpointKind = EndpointKind.MANAGED
+) -> str:
+    kinds = "batchEndpoints" if kind is EndpointKind.BATCH else "onlineEndpoints"
+    return f"{path_of(workspace)}/{kinds}/{segment(endpoint)}"
 
 
-def _deployment_path(workspace: Workspace, endpoint: str, deployment: str) -> str:
-    return f"{_endpoint_path(workspace, endpoint)}/deployments/{segment(deployment)}"
+def _deployment_path(
+    workspace: Workspace,
+    endpoint: str,
+    deployment: str,
+    kind: EndpointKind = EndpointKind.MANAGED,
+) -> str:
+    return f"{_endpoint_path(workspace, endpoint, kind)}/deployments/{segment(deployment)}"
+
+
+def _compute_path(workspace: Workspace, compute: str) -> str:
+    return f"{path_of(workspace)}/computes/{segment(compute)}"

@@ -1,120 +1,23 @@
 """The rules of the service that rollouts lean on: the same in the emulator and in the twin."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Mapping
 
 import pytest
 
-from sandbox.workspace.control import Control
-from shared.adapters.memory_workspaces import MemoryWorkspaces
-from shared.errors import WorkspaceBusy, WorkspaceRefused
-from shared.events import Workspace
-from shared.workspaces import (
-    Deployment,
-    DeploymentSpec,
-    Endpoint,
-    Operation,
-    OperationResult,
-    OperationStatus,
-    State,
-    Workspaces,
-)
-from tests.contract.conftest import WORKSPACE, FakeClock
-from tests.contract.test_workspaces import Stage
-
-HOUR = timedelta(hours=1)
-
-
-@dataclass
-class Site:
-    """A workspace with model churn 1, ways to let time pass in it, and to make it fail."""
-
-    workspaces: Workspaces
-    pass_time: Callable[[], None]
-    break_deployments: Callable[[], None]
-    break_traffic: Callable[[], None]
-    workspace: Workspace = WORKSPACE
-
-    def endpoint(self) -> Endpoint:
-        """Return the endpoint, which must be there."""
-        found = self.workspaces.get_endpoint(self.workspace, "churn")
-        assert found is not None
-        return found
-
-    def deployments(self) -> Mapping[str, Deployment]:
-        """Return the endpoint's deployments by name."""
-        found = self.workspaces.list_deployments(self.workspace, "churn")
-        return {deployment.name: deployment for deployment in found}
-
-    def make_endpoint(self) -> None:
-        """Create the endpoint, and wait until it is there."""
-        self.workspaces.create_endpoint(self.workspace, "churn", auth_mode="key", tags={"a": "1"})
-        self.pass_time()
-
-    def deploy(self, name: str) -> Operation:
-        """Start creating a deployment."""
-        model = self.workspaces.get_model(self.workspace, "churn", "1")
-        assert model is not None
-        spec = DeploymentSpec(
-            model_id=model.id, instance_type="Standard_DS3_v2", instance_count=1, tags={"b": "2"}
-        )
-        return self.workspaces.create_deployment(self.workspace, "churn", name, spec)
-
-    def set_traffic(self, traffic: Mapping[str, int]) -> Operation:
-        """Start setting the split."""
-        return self.workspaces.set_traffic(self.workspace, self.endpoint(), traffic, {"c": "3"})
-
-    def result(self, operation: Operation) -> OperationResult:
-        """Return where an operation stands."""
-        return self.workspaces.get_operation(operation)
-
-
-def _twin(clock: FakeClock) -> Site:
-    twin = MemoryWorkspaces(clock)
-    twin.register(WORKSPACE, "churn", "1", tags={})
-    twin.behaviour.takes = HOUR / 2
-
-    class Everything(dict[str, tuple[str, str]]):
-        def get(self, key: str, default: object = None) -> tuple[str, str]:  # type: ignore[override]
-            return ("ResourceNotReady", "crashed")
-
-    def break_deployments() -> None:
-        twin.behaviour.broken = Everything()
-
-    def break_traffic() -> None:
-        twin.behaviour.stuck_traffic = ("InternalServerError", "no")
-
-    return Site(twin, lambda: clock.advance(HOUR), break_deployments, break_traffic)
-
-
-def _emulator(stage: Stage, control: Control) -> Site:
-    stage.put_model()
-    control.provisioning(1800)
-
-    def break_deployments() -> None:
-        control.fail_deployment(code="ResourceNotReady", message="crashed")
-
-    def break_traffic() -> None:
-        control.fail_endpoint(code="InternalServerError", message="no")
-
-    return Site(stage.workspaces, stage.pass_time, break_deployments, break_traffic)
+from shared.errors import QuotaExceeded, WorkspaceBusy, WorkspaceRefused
+from shared.workspaces import Capacity, OperationStatus, State
+from tests.contract.conftest import WORKSPACE
+from tests.contract.sites import Site, make_site
 
 
 @pytest.fixture(params=["twin", "emulator"])
-def site(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[Site]:
+def site(request: pytest.FixtureRequest) -> Site:
     """Each of the two, with model churn 1 in it."""
-    if request.param == "twin":
-        yield _twin(clock)
-        return
-    emulator, control, workspaces = (
-        request.getfixturevalue(name) for name in ("emulator", "control", "workspaces")
-    )
-    yield _emulator(Stage(workspaces, control, emulator), control)
+    return make_site(request)
 
 
 def test_an_endpoint_is_there_at_once_and_ready_later(site: Site) -> None:
-    operation = site.workspaces.create_endpoint(WORKSPACE, "churn", auth_mode="key", tags={})
+    operation = site.start_endpoint()
     assert site.endpoint().state is State.CREATING
     assert site.result(operation).status is OperationStatus.RUNNING
     site.pass_time()
@@ -137,15 +40,13 @@ def test_while_a_deployment_is_made_nothing_else_is_done_on_its_endpoint(site: S
     site.make_endpoint()
     site.deploy("blue")
     with pytest.raises(WorkspaceBusy):
-        site.workspaces.delete_deployment(WORKSPACE, "churn", "blue")
+        site.delete("blue")
     with pytest.raises(WorkspaceBusy):
         site.set_traffic({})
 
 
 def test_while_traffic_is_being_set_no_deployment_is_made(site: Site) -> None:
-    site.make_endpoint()
-    site.deploy("blue")
-    site.pass_time()
+    site.make_endpoint("blue")
     site.set_traffic({"blue": 100})
     assert site.endpoint().state is State.UPDATING
     with pytest.raises(WorkspaceBusy):
@@ -153,9 +54,7 @@ def test_while_traffic_is_being_set_no_deployment_is_made(site: Site) -> None:
 
 
 def test_traffic_is_set_whole_and_tags_are_merged(site: Site) -> None:
-    site.make_endpoint()
-    site.deploy("blue")
-    site.pass_time()
+    site.make_endpoint("blue")
     site.set_traffic({"blue": 100})
     site.pass_time()
     assert site.endpoint().traffic == {"blue": 100}
@@ -167,24 +66,20 @@ def test_traffic_is_set_whole_and_tags_are_merged(site: Site) -> None:
 
 @pytest.mark.parametrize("traffic", [{"blue": 90}, {"blue": 130}, {"nobody": 100}])
 def test_a_split_that_cannot_be_is_refused(site: Site, traffic: Mapping[str, int]) -> None:
-    site.make_endpoint()
-    site.deploy("blue")
-    site.pass_time()
+    site.make_endpoint("blue")
     with pytest.raises(WorkspaceRefused):
         site.set_traffic(traffic)
 
 
 def test_a_deployment_with_traffic_is_not_deleted_and_without_it_is(site: Site) -> None:
-    site.make_endpoint()
-    site.deploy("blue")
-    site.pass_time()
+    site.make_endpoint("blue")
     site.set_traffic({"blue": 100})
     site.pass_time()
     with pytest.raises(WorkspaceRefused):
-        site.workspaces.delete_deployment(WORKSPACE, "churn", "blue")
+        site.delete("blue")
     site.set_traffic({})
     site.pass_time()
-    site.workspaces.delete_deployment(WORKSPACE, "churn", "blue")
+    site.delete("blue")
     assert site.deployments()["blue"].state is State.DELETING
     site.pass_time()
     assert site.deployments() == {}
@@ -203,9 +98,7 @@ def test_a_failed_deployment_stays_and_only_the_operation_says_why(site: Site) -
 
 
 def test_traffic_that_could_not_be_set_stays_as_it_was_on_a_failed_endpoint(site: Site) -> None:
-    site.make_endpoint()
-    site.deploy("blue")
-    site.pass_time()
+    site.make_endpoint("blue")
     site.break_traffic()
     operation = site.set_traffic({"blue": 100})
     site.pass_time()
@@ -214,3 +107,132 @@ def test_traffic_that_could_not_be_set_stays_as_it_was_on_a_failed_endpoint(site
     assert not any(site.endpoint().traffic.values())
     with pytest.raises(WorkspaceRefused):
         site.deploy("green")
+
+
+# Mirrored traffic
+
+
+def test_traffic_is_mirrored_until_it_is_set_without(site: Site) -> None:
+    site.make_endpoint("blue", "green")
+    site.set_traffic({"blue": 100}, {"green": 50})
+    site.pass_time()
+    endpoint = site.endpoint()
+    assert (endpoint.traffic, endpoint.mirror) == ({"blue": 100}, {"green": 50})
+    site.set_traffic({"blue": 90, "green": 10})
+    site.pass_time()
+    endpoint = site.endpoint()
+    assert (endpoint.traffic, endpoint.mirror) == ({"blue": 90, "green": 10}, {})
+
+
+@pytest.mark.parametrize(
+    ("traffic", "mirror"),
+    [
+        ({"blue": 100}, {"green": 51}),
+        ({"blue": 100}, {"green": 10, "red": 10}),
+        ({"blue": 90, "green": 10}, {"green": 10}),
+        ({"blue": 100}, {"nobody": 10}),
+        ({"blue": 100}, {"green": -1}),
+    ],
+)
+def test_a_mirror_that_cannot_be_is_refused(
+    site: Site, traffic: Mapping[str, int], mirror: Mapping[str, int]
+) -> None:
+    site.make_endpoint("blue", "green", "red")
+    with pytest.raises(WorkspaceRefused):
+        site.set_traffic(traffic, mirror)
+
+
+def test_a_deployment_with_mirrored_traffic_is_not_deleted(site: Site) -> None:
+    site.make_endpoint("blue", "green")
+    site.set_traffic({"blue": 100}, {"green": 10})
+    site.pass_time()
+    with pytest.raises(WorkspaceRefused):
+        site.delete("green")
+
+
+# Size
+
+
+def test_a_deployment_is_scaled_while_nobody_waits_and_stays_what_it_is(site: Site) -> None:
+    site.make_endpoint("blue")
+    site.set_traffic({"blue": 100})
+    site.pass_time()
+    before = site.deployments()["blue"]
+    operation = site.scale("blue", 3)
+    assert not site.deployments()["blue"].state.is_settled
+    assert site.result(operation).status is OperationStatus.RUNNING
+    with pytest.raises(WorkspaceBusy):
+        site.set_traffic({})
+    with pytest.raises(WorkspaceBusy):
+        site.scale("blue", 4)
+    site.pass_time()
+    assert site.result(operation).status is OperationStatus.SUCCEEDED
+    blue = site.deployments()["blue"]
+    assert (blue.state, blue.instance_count) == (State.SUCCEEDED, 3)
+    assert (blue.model, blue.instance_type) == (before.model, before.instance_type)
+    assert blue.tags == before.tags
+    assert site.endpoint().traffic == {"blue": 100}
+
+
+def test_scaling_that_fails_leaves_a_failed_deployment(site: Site) -> None:
+    site.make_endpoint("blue")
+    site.break_deployments()
+    operation = site.scale("blue", 3)
+    site.pass_time()
+    assert site.result(operation).status is OperationStatus.FAILED
+    assert site.deployments()["blue"].state is State.FAILED
+
+
+@pytest.mark.parametrize(("name", "instances"), [("blue", 0), ("blue", 51), ("nobody", 2)])
+def test_a_size_that_cannot_be_is_refused(site: Site, name: str, instances: int) -> None:
+    site.make_endpoint("blue")
+    site.limit_cores(1000)
+    with pytest.raises(WorkspaceRefused):
+        site.scale(name, instances)
+
+
+def test_a_fifth_more_cores_are_needed_than_asked_for(site: Site) -> None:
+    site.limit_cores(4 * 5)
+    site.make_endpoint("blue", "green")
+    with pytest.raises(QuotaExceeded):
+        site.deploy("red")
+    with pytest.raises(QuotaExceeded):
+        site.scale("blue", 3)
+    assert site.deployments()["blue"].instance_count == 1
+    site.scale("blue", 2)
+    site.pass_time()
+    assert site.deployments()["blue"].instance_count == 2
+
+
+def test_what_is_left_counts_what_is_there(site: Site) -> None:
+    site.limit_cores(50)
+    family = "standardDSv2Family"
+    before = site.workspaces.find_capacity(WORKSPACE, "Standard_DS3_v2")
+    assert before == Capacity(family=family, cores=4, used=0, limit=50)
+    site.make_endpoint("blue")
+    after = site.workspaces.find_capacity(WORKSPACE, "Standard_DS3_v2")
+    assert after == Capacity(family=family, cores=4, used=8, limit=50)
+
+
+@pytest.mark.parametrize("instance_type", ["Standard_Nope", "Standard_DS1_v2"])
+def test_what_managed_endpoints_do_not_offer_has_no_capacity(
+    site: Site, instance_type: str
+) -> None:
+    assert site.workspaces.find_capacity(WORKSPACE, instance_type) is None
+
+
+def test_an_endpoint_has_no_more_than_twenty_deployments(site: Site) -> None:
+    site.limit_cores(1000)
+    site.make_endpoint(*(f"blue-{number}" for number in range(20)))
+    with pytest.raises(WorkspaceRefused):
+        site.deploy("green")
+    site.delete("blue-7")
+    site.pass_time()
+    site.deploy("green")
+
+
+def test_nothing_is_made_or_scaled_on_an_endpoint_that_is_not_there(site: Site) -> None:
+    with pytest.raises(WorkspaceRefused):
+        site.deploy("blue")
+    with pytest.raises(WorkspaceRefused):
+        site.scale("blue", 2)

@@ -12,13 +12,17 @@ from marshmallow.warnings import Marshmallow4Warning
 
 from shared.adapters.arm import API_VERSION
 from shared.adapters.documents import (
+    new_batch_deployment,
+    new_batch_endpoint,
     new_deployment,
     new_endpoint,
     new_model_version,
+    scaled,
+    with_default,
     with_traffic,
 )
 from shared.adapters.targets.component import new_job
-from shared.workspaces import DeploymentSpec, NewModel
+from shared.workspaces import DeploymentSpec, EndpointKind, NewModel
 
 MODEL = (
     "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w"
@@ -32,11 +36,21 @@ with warnings.catch_warnings():
     from azure.ai.ml._restclient.arm_ml_service._configuration import (
         MachineLearningServicesMgmtClientConfiguration as SdkConfiguration,
     )
-    from azure.ai.ml.entities import ManagedOnlineDeployment, ManagedOnlineEndpoint, Model
+    from azure.ai.ml.entities import (
+        BatchEndpoint,
+        KubernetesOnlineDeployment,
+        KubernetesOnlineEndpoint,
+        ManagedOnlineDeployment,
+        ManagedOnlineEndpoint,
+        Model,
+        ModelBatchDeployment,
+        ResourceConfiguration,
+    )
 
 pytestmark = pytest.mark.filterwarnings("ignore::marshmallow.warnings.Marshmallow4Warning")
 
 TAGS = {"by": "signalbox"}
+CLUSTER = MODEL.replace("/models/churn/versions/7", "/computes/cluster")
 
 
 def plain(body: Any) -> Any:
@@ -72,6 +86,90 @@ def test_a_new_endpoint_is_written_as_the_sdk_writes_it() -> None:
         assert new_endpoint("westeurope", auth_mode, TAGS) == theirs
 
 
+def test_a_new_kubernetes_endpoint_is_written_as_the_sdk_writes_it() -> None:
+    entity = KubernetesOnlineEndpoint(name="ep-1", compute=CLUSTER, auth_mode="key", tags=TAGS)
+    theirs = plain(entity._to_rest_online_endpoint(location="westeurope").as_dict())
+    assert new_endpoint("westeurope", "key", TAGS, compute=CLUSTER) == theirs
+
+
+@pytest.mark.parametrize("instance_type", ["gpu-small", ""])
+def test_a_new_kubernetes_deployment_is_written_as_the_sdk_writes_it(instance_type: str) -> None:
+    entity = KubernetesOnlineDeployment(
+        name="blue",
+        endpoint_name="ep-1",
+        model=MODEL,
+        instance_type=instance_type or None,
+        instance_count=2,
+        tags=TAGS,
+    )
+    theirs = plain(entity._to_rest_object(location="westeurope").as_dict())
+    # The service's own default would be to scale by load, and not to keep the count.
+    theirs["properties"]["scaleSettings"] = {"scaleType": "Default"}
+    spec = DeploymentSpec(
+        model_id=MODEL,
+        instance_type=instance_type,
+        instance_count=2,
+        kind=EndpointKind.KUBERNETES,
+        tags=TAGS,
+    )
+    assert new_deployment("westeurope", spec) == theirs
+
+
+def test_a_new_batch_endpoint_is_written_as_the_sdk_writes_it() -> None:
+    entity = BatchEndpoint(name="ep-1", tags=TAGS)
+    theirs = plain(entity._to_rest_batch_endpoint(location="westeurope").as_dict())
+    # Its own case; the contract has ours.
+    assert theirs["properties"]["authMode"].lower() == "aadtoken"
+    theirs["properties"]["authMode"] = "AADToken"
+    assert new_batch_endpoint("westeurope", "aad_token", TAGS) == theirs
+
+
+def test_a_new_batch_deployment_is_written_as_the_sdk_writes_it() -> None:
+    entity = ModelBatchDeployment(
+        name="blue", endpoint_name="ep-1", model=MODEL, compute=CLUSTER, tags=TAGS
+    )
+    entity.resources = ResourceConfiguration(instance_count=2)
+    theirs = plain(entity._to_rest_object(location="westeurope").as_dict())
+    spec = DeploymentSpec(
+        model_id=MODEL,
+        instance_type="",
+        instance_count=2,
+        kind=EndpointKind.BATCH,
+        compute="cluster",
+        tags=TAGS,
+    )
+    assert new_batch_deployment("westeurope", spec, CLUSTER) == theirs
+
+
+def test_a_default_is_written_back_as_the_sdk_writes_it() -> None:
+    document = {
+        "id": f"{MODEL}/../batchEndpoints/ep-1",
+        "name": "ep-1",
+        "type": "Microsoft.MachineLearningServices/workspaces/batchEndpoints",
+        "location": "westeurope",
+        "tags": {"team": "growth"},
+        "properties": {
+            "authMode": "AADToken",
+            "description": "who leaves",
+            "provisioningState": "Succeeded",
+            "scoringUri": "https://ep-1.westeurope.inference.ml.azure.com/jobs",
+            "defaults": {"deploymentName": "blue"},
+            "properties": {"owner": "me"},
+        },
+    }
+    entity = BatchEndpoint._from_rest_object(models.BatchEndpoint(document))
+    entity.defaults.deployment_name = "green"
+    entity.tags = {**entity.tags, "by": "signalbox"}
+    theirs = plain(entity._to_rest_batch_endpoint(location="westeurope").as_dict())
+    theirs["properties"]["authMode"] = "AADToken"
+    assert with_default(document, "green", TAGS) == theirs
+
+
+def test_a_new_size_is_what_the_contract_lets_one_patch() -> None:
+    contract = models.PartialMinimalTrackedResourceWithSku(sku=models.PartialSku(capacity=3))
+    assert scaled(3) == contract.as_dict()
+
+
 def test_an_endpoint_is_written_back_as_the_sdk_writes_it() -> None:
     document = {
         "id": f"{MODEL}/../onlineEndpoints/ep-1",
@@ -93,10 +191,11 @@ def test_an_endpoint_is_written_back_as_the_sdk_writes_it() -> None:
         },
     }
     entity = ManagedOnlineEndpoint._from_rest_object(models.OnlineEndpoint(document))
-    entity.traffic = {"blue": 90, "green": 10}
+    entity.traffic = {"blue": 100}
+    entity.mirror_traffic = {"green": 20}
     entity.tags = {**entity.tags, "by": "signalbox"}
     theirs = plain(entity._to_rest_online_endpoint(location="westeurope").as_dict())
-    ours = with_traffic(document, {"blue": 90, "green": 10}, TAGS)
+    ours = with_traffic(document, {"blue": 100}, TAGS, {"green": 20})
     assert ours.pop("kind") == "Managed"  # The SDK loses it.
     assert ours["identity"] == {"type": theirs["identity"]["type"]}
     assert ours | {"identity": None} == theirs | {"identity": None}

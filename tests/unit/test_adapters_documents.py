@@ -6,14 +6,21 @@ from typing import Any
 import pytest
 
 from shared.adapters.documents import (
+    default_of,
+    new_batch_deployment,
+    new_batch_endpoint,
     new_deployment,
     new_endpoint,
+    parse_batch_endpoint,
     parse_deployment,
     parse_endpoint,
     parse_model,
+    scaled,
+    with_default,
     with_traffic,
 )
-from shared.workspaces import DeploymentSpec, ModelKind, State
+from shared.errors import WorkspaceRefused
+from shared.workspaces import DeploymentSpec, EndpointKind, ModelKind, State
 
 #: As the service answers it, with everything that it may hold.
 ENDPOINT: dict[str, Any] = {
@@ -52,6 +59,24 @@ ENDPOINT: dict[str, Any] = {
 }
 
 
+BATCH: dict[str, Any] = {
+    "id": "/subscriptions/s/resourceGroups/g/providers/p/workspaces/w/batchEndpoints/churn",
+    "name": "churn",
+    "type": "Microsoft.MachineLearningServices/workspaces/batchEndpoints",
+    "location": "westeurope",
+    "tags": {"team": "growth"},
+    "identity": None,
+    "properties": {
+        "authMode": "AADToken",
+        "defaults": {"deploymentName": "Blue"},
+        "description": "who leaves",
+        "provisioningState": "Succeeded",
+        "scoringUri": "https://churn.westeurope.inference.ml.azure.com/jobs",
+        "swaggerUri": None,
+    },
+}
+
+
 def test_an_endpoint_is_read() -> None:
     endpoint = parse_endpoint(ENDPOINT)
     assert endpoint.name == "Churn"
@@ -63,8 +88,77 @@ def test_an_endpoint_is_read() -> None:
     assert endpoint.document is ENDPOINT
 
 
+@pytest.mark.parametrize(
+    ("compute", "kind"),
+    [
+        (None, EndpointKind.MANAGED),
+        ("", EndpointKind.MANAGED),
+        ("/w/computes/k8s", EndpointKind.KUBERNETES),
+    ],
+)
+def test_an_endpoint_that_names_a_compute_is_a_kubernetes_one(
+    compute: str | None, kind: EndpointKind
+) -> None:
+    assert parse_endpoint({"name": "e", "properties": {"compute": compute}}).kind is kind
+
+
+def test_a_batch_endpoints_default_is_read_as_the_one_with_all_traffic() -> None:
+    endpoint = parse_batch_endpoint(BATCH)
+    assert (endpoint.name, endpoint.kind) == ("churn", EndpointKind.BATCH)
+    assert (endpoint.state, endpoint.auth_mode) == (State.SUCCEEDED, "AADToken")
+    assert (endpoint.traffic, endpoint.mirror) == ({"Blue": 100}, {})
+    assert endpoint.tags == {"team": "growth"}
+    assert endpoint.scoring_uri.endswith("/jobs")
+    assert endpoint.document is BATCH
+
+
+@pytest.mark.parametrize("defaults", [None, {}, {"deploymentName": None}, {"deploymentName": ""}])
+def test_a_batch_endpoint_without_a_default_has_no_traffic(defaults: Any) -> None:
+    assert parse_batch_endpoint({"properties": {"defaults": defaults}}).traffic == {}
+
+
+def test_setting_the_default_of_a_batch_endpoint_keeps_the_rest() -> None:
+    assert with_default(BATCH, "green", {"by": "signalbox"}) == {
+        "location": "westeurope",
+        "tags": {"team": "growth", "by": "signalbox"},
+        "properties": {
+            "authMode": "AADToken",
+            "defaults": {"deploymentName": "green"},
+            "description": "who leaves",
+        },
+    }
+    assert with_default(BATCH, None, {})["properties"]["defaults"] == {"deploymentName": None}
+
+
+def test_setting_a_default_needs_the_document_that_was_read() -> None:
+    with pytest.raises(ValueError, match="that was read"):
+        with_default({}, "blue", {})
+
+
+@pytest.mark.parametrize(
+    ("traffic", "default"),
+    [({"blue": 100}, "blue"), ({"blue": 0, "green": 100}, "green"), ({}, None), ({"a": 0}, None)],
+)
+def test_all_traffic_is_the_default_deployments(
+    traffic: dict[str, int], default: str | None
+) -> None:
+    assert default_of(traffic, {"green": 0}) == default
+
+
+@pytest.mark.parametrize(
+    ("traffic", "mirror"),
+    [({"a": 90, "b": 10}, {}), ({"a": 10}, {}), ({"a": 100, "b": 100}, {}), ({"a": 100}, {"b": 1})],
+)
+def test_a_batch_endpoint_shares_out_nothing(
+    traffic: dict[str, int], mirror: dict[str, int]
+) -> None:
+    with pytest.raises(WorkspaceRefused, match="one default deployment"):
+        default_of(traffic, mirror)
+
+
 def test_setting_traffic_changes_the_split_and_adds_tags_and_keeps_the_rest() -> None:
-    body = with_traffic(ENDPOINT, {"Blue": 90, "green": 10}, {"stage": "live", "by": "signalbox"})
+    tags = {"stage": "live", "by": "signalbox"}
+    body = with_traffic(ENDPOINT, {"Blue": 90, "green": 10}, tags, {"Green": 20})
     assert body == {
         "location": "westeurope",
         "kind": "Managed",
@@ -77,7 +171,7 @@ def test_setting_traffic_changes_the_split_and_adds_tags_and_keeps_the_rest() ->
             "authMode": "AADToken",
             "compute": "/compute/k8s",
             "description": "who leaves",
-            "mirrorTraffic": {"Green": 10},
+            "mirrorTraffic": {"Green": 20},
             "properties": {"owner": "me"},
             "publicNetworkAccess": "Disabled",
             "traffic": {"Blue": 90, "green": 10},
@@ -92,8 +186,9 @@ def test_setting_traffic_leaves_what_was_read_alone() -> None:
     assert repr(ENDPOINT) == before
 
 
-def test_setting_traffic_replaces_the_whole_split() -> None:
-    assert with_traffic(ENDPOINT, {}, {})["properties"]["traffic"] == {}
+def test_setting_traffic_replaces_the_whole_split_and_mirror() -> None:
+    properties = with_traffic(ENDPOINT, {}, {})["properties"]
+    assert (properties["traffic"], properties["mirrorTraffic"]) == ({}, {})
 
 
 @pytest.mark.parametrize("document", [{}, {"location": "x"}, {"properties": {}}])
@@ -145,6 +240,27 @@ def test_a_deployment_is_read() -> None:
     assert deployment.tags == {"a": ""}
 
 
+def test_a_batch_deployment_is_read() -> None:
+    deployment = parse_deployment(
+        {
+            "name": "blue",
+            "properties": {
+                "provisioningState": "Succeeded",
+                "model": {"referenceType": "Id", "assetId": "/models/churn/versions/7"},
+                "compute": "/computes/cpu-cluster",
+                "resources": {"instanceCount": 2},
+            },
+        }
+    )
+    assert (deployment.model, deployment.instance_count) == ("/models/churn/versions/7", 2)
+    assert deployment.instance_type == ""
+
+
+def test_a_batch_deployment_of_a_component_has_no_model() -> None:
+    deployment = parse_deployment({"name": "blue", "properties": {"model": {}, "resources": None}})
+    assert (deployment.model, deployment.instance_count) == ("", 0)
+
+
 def test_a_deployment_without_a_size_is_read() -> None:
     assert parse_deployment({"name": "blue", "properties": {}}).instance_count == 0
 
@@ -164,6 +280,19 @@ def test_a_deployment_without_a_size_is_read() -> None:
 )
 def test_a_models_kind_is_read_in_every_spelling(properties: dict[str, Any], kind: str) -> None:
     assert parse_model("churn", "7", {"properties": properties}).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("flavors", "read"),
+    [
+        ({"sklearn": {}, "python_function": {"data": {}}}, ("python_function", "sklearn")),
+        ({}, ()),
+        (None, ()),
+        (["sklearn"], ()),
+    ],
+)
+def test_a_models_flavors_are_read(flavors: Any, read: tuple[str, ...]) -> None:
+    assert parse_model("churn", "7", {"properties": {"flavors": flavors}}).flavors == read
 
 
 def test_a_model_is_read() -> None:
@@ -218,3 +347,65 @@ def test_a_new_endpoint_has_an_identity_of_its_own(auth_mode: str, written: str)
         "identity": {"type": "SystemAssigned"},
         "properties": {"authMode": written},
     }
+
+
+def test_a_kubernetes_endpoint_names_its_cluster() -> None:
+    body = new_endpoint("westeurope", "key", {}, compute="/w/computes/k8s")
+    assert body["properties"] == {"authMode": "Key", "compute": "/w/computes/k8s"}
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "written"),
+    [("gpu-small", {"instanceType": "gpu-small"}), ("", {})],
+)
+def test_a_kubernetes_deployment_may_leave_its_machines_to_the_cluster(
+    instance_type: str, written: dict[str, str]
+) -> None:
+    spec = DeploymentSpec(
+        model_id="/m/1",
+        instance_type=instance_type,
+        instance_count=2,
+        kind=EndpointKind.KUBERNETES,
+        compute="k8s",
+    )
+    assert new_deployment("westeurope", spec)["properties"] == {
+        "endpointComputeType": "Kubernetes",
+        "model": "/m/1",
+        "scaleSettings": {"scaleType": "Default"},
+        "appInsightsEnabled": False,
+        **written,
+    }
+
+
+def test_a_new_batch_endpoint_is_called_with_tokens_of_entra() -> None:
+    assert new_batch_endpoint("westeurope", "aad_token", {"a": "b"}) == {
+        "location": "westeurope",
+        "tags": {"a": "b"},
+        "properties": {"authMode": "AADToken"},
+    }
+    with pytest.raises(WorkspaceRefused, match="aad_token only, not key"):
+        new_batch_endpoint("westeurope", "key", {})
+
+
+def test_a_new_batch_deployment_runs_its_model_on_a_cluster() -> None:
+    spec = DeploymentSpec(
+        model_id="/m/1",
+        instance_type="",
+        instance_count=2,
+        kind=EndpointKind.BATCH,
+        compute="cpu-cluster",
+        tags={"a": "b"},
+    )
+    assert new_batch_deployment("westeurope", spec, "/w/computes/cpu-cluster") == {
+        "location": "westeurope",
+        "tags": {"a": "b"},
+        "properties": {
+            "model": {"referenceType": "Id", "assetId": "/m/1"},
+            "compute": "/w/computes/cpu-cluster",
+            "resources": {"instanceCount": 2},
+        },
+    }
+
+
+def test_scaling_says_nothing_but_the_size() -> None:
+    assert scaled(3) == {"sku": {"capacity": 3}}

@@ -1,0 +1,170 @@
+"""A workspace that rules can be tried in, in the emulator and in the twin."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from types import MappingProxyType
+
+import pytest
+
+from shared.adapters.memory_workspaces import MemoryWorkspaces
+from shared.events import Workspace
+from shared.workspaces import (
+    Capacity,
+    Deployment,
+    DeploymentSpec,
+    Endpoint,
+    EndpointKind,
+    Operation,
+    OperationResult,
+    Workspaces,
+)
+from tests.contract.conftest import WORKSPACE, FakeClock
+from tests.contract.test_workspaces import Stage
+
+HOUR = timedelta(hours=1)
+#: What each kind of endpoint runs on in the emulator.
+COMPUTES = {EndpointKind.KUBERNETES: "k8s", EndpointKind.BATCH: "cpu-cluster"}
+
+
+@dataclass(kw_only=True)
+class Site:
+    """A workspace with model churn 1, ways to let time pass in it, and to make it fail.
+
+    Its endpoint `churn` is of `kind`.
+    """
+
+    workspaces: Workspaces
+    pass_time: Callable[[], None]
+    break_deployments: Callable[[], None]
+    break_traffic: Callable[[], None]
+    #: Gives the family of Standard_DS3_v2 so many cores.
+    limit_cores: Callable[[int], None]
+    workspace: Workspace = WORKSPACE
+    kind: EndpointKind = EndpointKind.MANAGED
+
+    def endpoint(self) -> Endpoint:
+        """Return the endpoint, which must be there."""
+        found = self.workspaces.get_endpoint(self.workspace, "churn", kind=self.kind)
+        assert found is not None
+        return found
+
+    def deployments(self) -> Mapping[str, Deployment]:
+        """Return the endpoint's deployments by name."""
+        found = self.workspaces.list_deployments(self.workspace, "churn", kind=self.kind)
+        return {deployment.name: deployment for deployment in found}
+
+    def start_endpoint(self, name: str = "churn", auth_mode: str = "aad_token") -> Operation:
+        """Start creating an endpoint."""
+        return self.workspaces.create_endpoint(
+            self.workspace,
+            name,
+            auth_mode=auth_mode,
+            tags={"a": "1"},
+            kind=self.kind,
+            compute=COMPUTES.get(self.kind, ""),
+        )
+
+    def make_endpoint(self, *deployments: str) -> None:
+        """Create the endpoint and deployments in it, and wait until they are there."""
+        self.start_endpoint()
+        self.pass_time()
+        for name in deployments:
+            self.deploy(name)
+            self.pass_time()
+
+    def deploy(
+        self, name: str, *, instances: int = 1, kind: EndpointKind | None = None
+    ) -> Operation:
+        """Start creating a deployment."""
+        model = self.workspaces.get_model(self.workspace, "churn", "1")
+        assert model is not None
+        kind = kind or self.kind
+        spec = DeploymentSpec(
+            model_id=model.id,
+            instance_type="Standard_DS3_v2" if kind is EndpointKind.MANAGED else "",
+            instance_count=instances,
+            kind=kind,
+            compute=COMPUTES.get(kind, ""),
+            tags={"b": "2"},
+        )
+        return self.workspaces.create_deployment(self.workspace, "churn", name, spec)
+
+    def set_traffic(
+        self, traffic: Mapping[str, int], mirror: Mapping[str, int] = MappingProxyType({})
+    ) -> Operation:
+        """Start setting the split and the mirror."""
+        endpoint = self.endpoint()
+        tags = {"c": "3"}
+        return self.workspaces.set_traffic(self.workspace, endpoint, traffic, tags, mirror=mirror)
+
+    def scale(self, name: str, instances: int) -> Operation:
+        """Start giving a deployment so many instances."""
+        return self.workspaces.scale_deployment(self.workspace, "churn", name, instances)
+
+    def delete(self, name: str) -> Operation:
+        """Start deleting a deployment."""
+        return self.workspaces.delete_deployment(self.workspace, "churn", name, kind=self.kind)
+
+    def result(self, operation: Operation) -> OperationResult:
+        """Return where an operation stands."""
+        return self.workspaces.get_operation(operation)
+
+
+def make_site(request: pytest.FixtureRequest) -> Site:
+    """Return the twin or the emulator, as the parameter says, with model churn 1 in it."""
+    if request.param == "twin":
+        return _twin(request.getfixturevalue("clock"))
+    names = ("workspaces", "control", "emulator")
+    return _emulator(Stage(*(request.getfixturevalue(name) for name in names)))
+
+
+def _twin(clock: FakeClock) -> Site:
+    twin = MemoryWorkspaces(clock)
+    twin.register(WORKSPACE, "churn", "1", tags={})
+    twin.behaviour.takes = HOUR / 2
+    twin.behaviour.not_offered = frozenset({"Standard_DS1_v2", "Standard_Nope"})
+
+    class Everything(dict[str, tuple[str, str]]):
+        def get(self, key: str, default: object = None) -> tuple[str, str]:  # type: ignore[override]
+            return ("ResourceNotReady", "crashed")
+
+    def break_deployments() -> None:
+        twin.behaviour.broken = Everything()
+
+    def break_traffic() -> None:
+        twin.behaviour.stuck_traffic = ("InternalServerError", "no")
+
+    def limit_cores(cores: int) -> None:
+        twin.behaviour.capacity = Capacity(family="standardDSv2Family", cores=4, limit=cores)
+
+    return Site(
+        workspaces=twin,
+        pass_time=lambda: clock.advance(HOUR),
+        break_deployments=break_deployments,
+        break_traffic=break_traffic,
+        limit_cores=limit_cores,
+    )
+
+
+def _emulator(stage: Stage) -> Site:
+    control = stage.control
+    stage.put_model()
+    control.provisioning(1800)
+
+    def break_deployments() -> None:
+        control.fail_deployment(code="ResourceNotReady", message="crashed")
+
+    def break_traffic() -> None:
+        control.fail_endpoint(code="InternalServerError", message="no")
+
+    def limit_cores(cores: int) -> None:
+        control.quota(cores, "standardDSv2Family")
+
+    return Site(
+        workspaces=stage.workspaces,
+        pass_time=stage.pass_time,
+        break_deployments=break_deployments,
+        break_traffic=break_traffic,
+        limit_cores=limit_cores,
+    )
