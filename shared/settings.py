@@ -29,6 +29,8 @@ class Settings:
     retry_base: timedelta
     #: How long outcomes, claims, and closed letters and rollouts are kept.
     retention: timedelta
+    #: The span of one value of endpoints' metrics.
+    metrics_grain: timedelta
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
@@ -47,6 +49,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         budget=timedelta(seconds=_number(environ, "SIGNALBOX_BUDGET_SECONDS", 20)),
         retry_base=timedelta(seconds=_number(environ, "SIGNALBOX_RETRY_SECONDS", 10)),
         retention=timedelta(days=_number(environ, "SIGNALBOX_RETENTION_DAYS", 30)),
+        metrics_grain=timedelta(seconds=_number(environ, "SIGNALBOX_METRICS_GRAIN_SECONDS", 60)),
     )
 
 

@@ -195,11 +195,10 @@ class Arm:
         """Send a request about the resource at `path`.
 
         An error status raises, except where it is `expected`. `doing` opens the error's message.
+        An `api-version` in the query takes the place of the usual one.
         """
-        told = urlencode({"api-version": API_VERSION, **query}, quote_via=quote, safe="$")
-        request = HttpRequest(
-            method, f"{self.endpoint}{path}?{told}", json=body, headers=dict(headers)
-        )
+        url = f"{self.endpoint}{address(path, query)}"
+        request = HttpRequest(method, url, json=body, headers=dict(headers))
         return self._sender.read(request, doing, expected)
 
     def pages(
@@ -232,6 +231,12 @@ class Arm:
     def close(self) -> None:
         """Close the connections; only a process that goes on without them needs to."""
         self._sender.close()
+
+
+def address(path: str, query: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Return the path and query of a request to ARM as they are sent."""
+    told = urlencode({"api-version": API_VERSION, **query}, quote_via=quote, safe="$")
+    return f"{path}?{told}"
 
 
 def is_below(url: str, endpoint: str) -> bool:

@@ -16,6 +16,7 @@ from shared.settings import APP_ROOT, read_settings
         ("SIGNALBOX_LEASE_SECONDS", "0"),
         ("SIGNALBOX_BUDGET_SECONDS", "-1"),
         ("SIGNALBOX_RETENTION_DAYS", "1.5"),
+        ("SIGNALBOX_METRICS_GRAIN_SECONDS", "0.5"),
         ("SIGNALBOX_ARM_ENDPOINT", "http://management.azure.com"),
         ("SIGNALBOX_STUDIO_ENDPOINT", "ml.azure.com"),
         ("SIGNALBOX_DEVOPS_ENDPOINT", "http://dev.azure.com"),
@@ -31,6 +32,13 @@ def test_a_setting_that_is_not_what_it_should_be_is_named(name: str, value: str)
 def test_an_endpoint_has_no_slash_at_its_end() -> None:
     settings = read_settings({"SIGNALBOX_ARM_ENDPOINT": "https://management.chinacloudapi.cn/"})
     assert settings.arm_endpoint == "https://management.chinacloudapi.cn"
+
+
+def test_metrics_are_by_the_minute_and_documented_so() -> None:
+    assert read_settings({}).metrics_grain == timedelta(minutes=1)
+    assert read_settings({"SIGNALBOX_METRICS_GRAIN_SECONDS": "1"}).metrics_grain.seconds == 1
+    page = (APP_ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert "| `SIGNALBOX_METRICS_GRAIN_SECONDS` | 60 |" in page
 
 
 def test_the_endpoints_of_other_services_are_the_public_ones_and_are_documented_so() -> None:
