@@ -3,6 +3,7 @@
 import azure.functions as func
 
 from handlers import (
+    alerts,
     dataset_drift_detected,
     dead_letter,
     model_deployed,
@@ -21,6 +22,7 @@ app.register_functions(run_completed.bp)
 app.register_functions(run_status_changed.bp)
 app.register_functions(dataset_drift_detected.bp)
 app.register_functions(workspace_events.bp)
+app.register_functions(alerts.bp)
 app.register_functions(dead_letter.bp)
 app.register_functions(rollouts.bp)
 app.register_functions(sweep.bp)

@@ -1,8 +1,9 @@
-"""Reads what Event Grid delivers: a body into envelopes, an envelope into events.
+"""Reads what is delivered: a body into envelopes, an envelope into events.
 
-What arrives disagrees with the documentation and with itself: two schemas, three casings, versions
-as numbers, an object as a string. All of it is read; what can't be is EventMalformed, whatever it
-holds, and never another exception. No message repeats a value, because any of them may be hostile.
+What Event Grid delivers disagrees with the documentation and with itself: two schemas, three
+casings, versions as numbers, an object as a string. Azure Monitor has a schema of its own. All
+of it is read; what can't be is EventMalformed, whatever it holds, and never another exception. No
+message repeats a value, because any of them may be hostile.
 """
 
 import base64
@@ -16,10 +17,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, assert_never, get_args
 
+from shared.alerts import happened_at, parse_alert
 from shared.errors import EventMalformed
 from shared.events import (
+    AlertFired,
     DriftDetected,
     Event,
+    EventType,
     Model,
     ModelDeployed,
     ModelRegistered,
@@ -64,12 +68,13 @@ _WORKSPACE = re.compile(
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
-Schema = Literal["EventGridSchema", "CloudEventSchemaV1_0"]
+Schema = Literal["EventGridSchema", "CloudEventSchemaV1_0", "azureMonitorCommonAlertSchema"]
+_ALERT: Schema = "azureMonitorCommonAlertSchema"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
-    """What both schemas say about an event. `time` is aware, in UTC.
+    """What all schemas say about an event. `time` is aware, in UTC.
 
     `raw` is the whole envelope as it arrived and can be written as JSON; `data` is empty where the
     envelope has no object for it.
@@ -101,13 +106,26 @@ def read_body(body: str | bytes, *, limit: int = MAX_BODY) -> tuple[dict[str, An
     return tuple(envelopes)
 
 
+def read_alerts(body: bytes) -> tuple[dict[str, Any], ...]:
+    """Return the envelopes of a body that holds nothing but alerts of the common alert schema.
+
+    Raises EventMalformed for anything else. What an alert says is not looked at.
+    """
+    envelopes = read_body(body)
+    for envelope in envelopes:
+        _require_common(Fields("the body", envelope))
+    return envelopes
+
+
 def parse_envelope(raw: Mapping[str, Any]) -> Envelope:
-    """Read an envelope of either schema; `specversion` tells which.
+    """Read an envelope of any schema; `specversion` or `schemaId` tells which.
 
     Raises EventMalformed if it lacks an id, a type, a source or a time, or holds an unusable one.
     """
     ready = _require_json(raw)
     top = Fields("the envelope", ready)
+    if top.get("schemaId") is not None:
+        return _alert_envelope(top, ready)
     schema: Schema = "EventGridSchema"
     type_, source, time = "eventType", "topic", "eventTime"
     if top.get("specversion") is not None:
@@ -117,8 +135,7 @@ def parse_envelope(raw: Mapping[str, Any]) -> Envelope:
         type_, source, time = "type", "source", "time"
     top.require("id", type_, source, time)
     happened = top.time(time)
-    if happened < TIME_MIN:
-        refuse(time, f"is before {TIME_MIN.year}")
+    _require_storable(time, happened)
     return Envelope(
         schema=schema,
         id=top.label("id", limit=256),
@@ -131,6 +148,36 @@ def parse_envelope(raw: Mapping[str, Any]) -> Envelope:
     )
 
 
+def _alert_envelope(top: Fields, ready: dict[str, Any]) -> Envelope:
+    _require_common(top)
+    data = _object_of(top.get("data"))
+    workspace, alert = parse_alert(data)
+    _require_storable("firedDateTime", alert.fired_at)
+    return Envelope(
+        schema=_ALERT,
+        id=alert.id,
+        type=str(EventType.ALERT_FIRED),
+        source=workspace,
+        subject=alert.rule,
+        time=happened_at(alert),
+        data=data,
+        raw=ready,
+    )
+
+
+def _require_storable(key: str, time: datetime) -> None:
+    if time < TIME_MIN:
+        refuse(key, f"is before {TIME_MIN.year}")
+
+
+def _require_common(top: Fields) -> None:
+    if top.name("schemaId").lower() != _ALERT.lower():
+        raise EventMalformed(
+            "the alert is not of the common alert schema",
+            hint="Enable the common alert schema in the action of the action group.",
+        )
+
+
 def parse_events(envelope: Envelope) -> tuple[Event | UnknownEvent, ...]:
     """Read the events in an envelope: one, or two where a run's event tells of drift as well.
 
@@ -139,8 +186,12 @@ def parse_events(envelope: Envelope) -> tuple[Event | UnknownEvent, ...]:
 
     Raises EventMalformed if its source is no workspace or its data isn't what its type promises.
     """
-    kind = _KINDS.get(envelope.type.lower())
     id_, time = envelope.id, envelope.time
+    if envelope.schema == _ALERT:
+        workspace = parse_workspace(envelope.source, what="the alert's target")
+        _, alert = parse_alert(envelope.data)
+        return (AlertFired(id=id_, time=time, workspace=workspace, alert=alert),)
+    kind = _KINDS.get(envelope.type.lower())
     if kind is None:
         return (UnknownEvent(id=id_, type=envelope.type, time=time, source=envelope.source),)
     data = Fields(f"the data of {kind}", envelope.data)

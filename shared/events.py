@@ -12,7 +12,8 @@ from shared.ids import digest
 class EventType(StrEnum):
     """The kinds of event that reactions can be written for.
 
-    The names are Event Grid's, but for DriftDetected, which is made of three kinds that arrive.
+    The names are Event Grid's, but for DriftDetected, which is made of three kinds that arrive, and
+    AlertFired, which Azure Monitor sends.
     """
 
     MODEL_REGISTERED = "ModelRegistered"
@@ -20,6 +21,7 @@ class EventType(StrEnum):
     RUN_COMPLETED = "RunCompleted"
     RUN_STATUS_CHANGED = "RunStatusChanged"
     DRIFT_DETECTED = "DriftDetected"
+    ALERT_FIRED = "AlertFired"
 
 
 #: The statuses of a run, in the casing in which events tell them here, whichever arrived.
@@ -159,6 +161,48 @@ class Drift:
     detail: str = ""
 
 
+class Severity(StrEnum):
+    """How bad an alert is, by its rule; Sev0 is the worst."""
+
+    SEV0 = "Sev0"
+    SEV1 = "Sev1"
+    SEV2 = "Sev2"
+    SEV3 = "Sev3"
+    SEV4 = "Sev4"
+
+
+class AlertCondition(StrEnum):
+    """Whether what an alert tells of is so."""
+
+    FIRED = "Fired"
+    RESOLVED = "Resolved"  #: It is so no more. Not every kind of alert tells this.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """An alert of Azure Monitor. `id` is an ARM id, that of its resolution too.
+
+    `targets` are the ARM ids of what it is about, often in lower case; `endpoint` and `deployment`
+    are the names of the first online ones of them in the workspace, "" where there is none.
+    `metric` and `value` are of the rule's first condition, "" and None where that is no number's.
+    """
+
+    id: str
+    rule: str
+    severity: Severity
+    condition: AlertCondition
+    fired_at: datetime
+    resolved_at: datetime | None = None
+    description: str = ""
+    signal_type: str = ""  #: "Metric", "Log" or "Activity Log".
+    monitoring_service: str = ""
+    targets: tuple[str, ...] = ()
+    endpoint: str = ""
+    deployment: str = ""
+    metric: str = ""
+    value: float | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """Something that happened in a workspace. `time` is the source's, aware, in UTC."""
@@ -249,6 +293,19 @@ class DriftDetected(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AlertFired(Event):
+    """An alert about something in the workspace fired or was resolved; `id` is the alert's."""
+
+    type: ClassVar[EventType] = EventType.ALERT_FIRED
+    alert: Alert
+
+    @property
+    def about(self) -> str:
+        """The alert and its condition."""
+        return f"{self.alert.id}:{self.alert.condition}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UnknownEvent:
     """A well-formed event of a type that no reaction can be written for."""
 
@@ -267,6 +324,7 @@ EVENT_CLASSES: Mapping[EventType, type[Event]] = {
         RunCompleted,
         RunStatusChanged,
         DriftDetected,
+        AlertFired,
     )
 }
 

@@ -27,6 +27,14 @@ TRIGGERS = {
     "run_completed": EVENT_GRID,
     "run_status_changed": EVENT_GRID,
     "dataset_drift_detected": EVENT_GRID,
+    "alerts": {
+        "type": "httpTrigger",
+        "direction": "IN",
+        "name": "request",
+        "methods": ["POST"],
+        "authLevel": "FUNCTION",
+        "route": "alerts",
+    },
     "workspace_events": QUEUE | {"queueName": "workspace-events"},
     "dead_letter": QUEUE | {"queueName": "dead-letter"},
     "rollouts": QUEUE | {"queueName": "rollouts"},
@@ -37,6 +45,8 @@ TRIGGERS = {
         "schedule": "%SIGNALBOX_SWEEP_SCHEDULE%",
     },
 }
+#: What a function gives back: only that of the HTTP trigger does.
+OUTPUTS = {"alerts": [{"type": "http", "direction": "OUT", "name": "$return"}]}
 #: What costs a cold start most, and is imported only by the path that needs it.
 HEAVY = ("azure.ai.ml", "azure.identity", "azure.storage", "azure.data", "apprise", "httpx")
 
@@ -46,10 +56,15 @@ def test_the_worker_finds_exactly_these_functions(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("function", TRIGGERS)
-def test_a_function_has_one_trigger_and_no_other_binding(stage: Stage, function: str) -> None:
-    (binding,) = stage.stack.host.functions()[function]
-    expected = TRIGGERS[function]
-    assert {name: binding.get(name) for name in expected} == expected
+def test_a_function_has_one_trigger_and_no_other_binding_but_its_answer(
+    stage: Stage, function: str
+) -> None:
+    bindings = stage.stack.host.functions()[function]
+    expected = [TRIGGERS[function], *OUTPUTS.get(function, [])]
+    assert [
+        {name: binding.get(name) for name in known}
+        for binding, known in zip(bindings, expected, strict=True)
+    ] == expected
 
 
 def test_every_blueprint_of_the_handlers_is_registered() -> None:

@@ -190,8 +190,9 @@ def with_top(name: str, **changes: object) -> dict[str, Any]:
 
 
 class TestRealPayloads:
-    def test_every_event_type_has_a_payload_in_both_schemas(self) -> None:
-        assert {event.type for event in EXPECTED.values()} == set(EventType)
+    def test_every_event_type_of_event_grid_has_a_payload_in_both_schemas(self) -> None:
+        types = {event.type for event in EXPECTED.values()}
+        assert types == set(EventType) - {EventType.ALERT_FIRED}
         assert {f"{name}.{schema}" for name in EXPECTED for schema in SCHEMAS} <= set(PAYLOADS)
 
     @pytest.mark.parametrize("schema", SCHEMAS)

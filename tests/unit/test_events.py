@@ -12,6 +12,9 @@ import pytest
 
 from shared.events import (
     EVENT_CLASSES,
+    Alert,
+    AlertCondition,
+    AlertFired,
     Drift,
     DriftDetected,
     DriftSource,
@@ -26,6 +29,7 @@ from shared.events import (
     RunCompleted,
     RunStatusChanged,
     Service,
+    Severity,
     Workspace,
     as_data,
 )
@@ -53,6 +57,15 @@ DRIFT = Drift(
     features=("age",),
     window_start=NOON,
 )
+ALERT = Alert(
+    id="/alerts/1",
+    rule="churn-latency",
+    severity=Severity.SEV1,
+    condition=AlertCondition.FIRED,
+    fired_at=NOON,
+    targets=("/endpoints/churn",),
+    value=0.5,
+)
 
 REGISTERED = ModelRegistered(
     id="e1", time=NOON, workspace=WORKSPACE, model=Model(name="fraud", version="3")
@@ -67,6 +80,7 @@ EVENTS: tuple[Event, ...] = (
     ),
     RunCompleted(id="e1", time=NOON, workspace=WORKSPACE, run=RUN),
     RunStatusChanged(id="e1", time=NOON, workspace=WORKSPACE, run=RUN),
+    AlertFired(id="e1", time=NOON, workspace=WORKSPACE, alert=ALERT),
     DriftDetected(id="e1", time=NOON, workspace=WORKSPACE, drift=DRIFT),
 )
 
@@ -87,7 +101,14 @@ def test_every_event_type_has_a_class() -> None:
     list(
         zip(
             EVENTS,
-            ["fraud:3", "svc", "run-1", "run-1:Failed", "Fraud:root-1:data_drift"],
+            [
+                "fraud:3",
+                "svc",
+                "run-1",
+                "run-1:Failed",
+                "/alerts/1:Fired",
+                "Fraud:root-1:data_drift",
+            ],
             strict=True,
         )
     ),
