@@ -1,13 +1,14 @@
-"""Lengths of time as people write them in reactions.yaml: 45s, 15m, 2h, 3d."""
+"""Lengths of time as people write them in reactions.yaml: 500ms, 45s, 15m, 2h, 3d."""
 
 import re
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BeforeValidator
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_DURATION = re.compile(r"(\d{1,6})([smhd])")
+#: In milliseconds.
+_UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_DURATION = re.compile(r"(\d{1,6})(ms|[smhd])")
 
 
 def parse_duration(value: object) -> object:
@@ -19,17 +20,29 @@ def parse_duration(value: object) -> object:
         return value
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise ValueError("write a number and a unit: 45s, 15m, 2h or 3d")
-    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+        raise ValueError("write a number and a unit: 500ms, 45s, 15m, 2h or 3d")
+    return timedelta(milliseconds=int(match[1]) * _UNITS[match[2]])
 
 
 def format_duration(value: timedelta) -> str:
     """Write a duration in the largest unit that divides it."""
-    seconds = int(value.total_seconds())
+    milliseconds = value // timedelta(milliseconds=1)
     for unit, size in reversed(_UNITS.items()):
-        if seconds and seconds % size == 0:
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"
+        if milliseconds and milliseconds % size == 0:
+            return f"{milliseconds // size}{unit}"
+    return "0s"
+
+
+def between(least: timedelta, most: timedelta) -> AfterValidator:
+    """Return what lets a duration through from `least` to `most` only."""
+
+    def check(value: timedelta) -> timedelta:
+        if not least <= value <= most:
+            told = f"from {format_duration(least)} to {format_duration(most)}"
+            raise ValueError(f"{told}, found {format_duration(value)}")
+        return value
+
+    return AfterValidator(check)
 
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]

@@ -3,26 +3,36 @@
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any
 
+from shared.durations import Duration, between
 from shared.events import Workspace
 from shared.reactions.document import Path, read_document
 from shared.reactions.model import (
+    ChannelName,
     Finding,
     LoadContext,
+    Orphans,
     Params,
     Reaction,
     Reactions,
     ReactionsInvalid,
     Severity,
+    Values,
 )
+from shared.reactions.params import read_values
 from shared.reactions.reaction import ReactionReader
 from shared.reactions.render import OPEN
 from shared.reactions.report import Report, finding_at
 from shared.reactions.wording import cut, found, kind_of
 
+if TYPE_CHECKING:
+    from shared.rollouts.strategy import Strategy
+
 VERSION = 1
 
+_KEYS = {"version", "workspaces", "channels", "rollouts", "orphans", "reactions"}
 _CHANNEL = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _SETTING = re.compile(r"%([^%]+)%")
 _WORKSPACE_ID = re.compile(
@@ -33,7 +43,17 @@ _WORKSPACE_ID = re.compile(
 _ID_FORM = (
     "/subscriptions/…/resourceGroups/…/providers/Microsoft.MachineLearningServices/workspaces/…"
 )
+_ORPHANED_LEAST = timedelta(hours=1)
+_ORPHANED_MOST = timedelta(days=90)
 _FORM_HINT = f"Write {_ID_FORM}, or %NAME% for an app setting that holds it."
+
+
+class OrphansParams(Values):
+    """What to do about deployments that nothing is sent to: the values of `Orphans`."""
+
+    after: Annotated[Duration, between(_ORPHANED_LEAST, _ORPHANED_MOST)] = timedelta(days=1)
+    notify: tuple[ChannelName, ...] = ()
+    delete: bool = False
 
 
 def load_reactions(
@@ -65,12 +85,7 @@ def load_reactions(
     findings = _in_order(report.findings)
     if loaded is None or any(item.severity is Severity.ERROR for item in findings):
         raise ReactionsInvalid(source, findings)
-    return Reactions(
-        workspaces=loaded.workspaces,
-        channels=loaded.channels,
-        reactions=loaded.reactions,
-        warnings=findings,
-    )
+    return replace(loaded, warnings=findings)
 
 
 def _in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
@@ -100,16 +115,23 @@ class _Loader:
             message = f"the file should be a mapping, found {kind_of(data)}"
             self._report.error((), message, "Begin with `version: 1`.")
             return None
-        self._report.check_keys(
-            data, (), {"version", "workspaces", "channels", "reactions"}, "the file"
-        )
+        self._report.check_keys(data, (), _KEYS, "the file")
         self._check_version(data)
         workspaces = self._workspaces(self._list(data, "workspaces", required=True))
         channels = self._channels(self._list(data, "channels", required=False))
         context = replace(self._context, channels=frozenset(channels))
+        context = replace(context, strategies=self._strategies(data, context))
+        orphans = self._orphans(data, context)
         reactions = self._reactions(self._list(data, "reactions", required=True), context)
         self._warn_of_unused(channels, context.named)
-        return Reactions(workspaces=workspaces, channels=channels, reactions=reactions)
+        self._warn_of_unused_strategies(context)
+        return Reactions(
+            workspaces=workspaces,
+            channels=channels,
+            reactions=reactions,
+            rollouts={name: item for name, item in context.strategies.items() if item is not None},
+            orphans=orphans,
+        )
 
     def _check_version(self, data: dict[str, Any]) -> None:
         if "version" not in data:
@@ -179,6 +201,43 @@ class _Loader:
             if name not in used:
                 hint = "Remove it, or name it in a reaction."
                 self._report.warn(("channels", index), f"no reaction uses channel '{name}'", hint)
+
+    def _mapping(self, data: dict[str, Any], key: str, hint: str) -> dict[str, Any]:
+        value = data.get(key, {})
+        if isinstance(value, dict):
+            return value
+        message = f"`{key}:` should be a mapping, found {kind_of(value)}"
+        self._report.error((key,), message, hint, key=True)
+        return {}
+
+    def _strategies(
+        self, data: dict[str, Any], context: LoadContext
+    ) -> "dict[str, Strategy | None]":
+        items = self._mapping(data, "rollouts", "Write strategies below it: `name: {steps: […]}`.")
+        if not items:
+            return {}
+        from shared.reactions.strategies import read_strategies
+
+        return read_strategies(items, self._report, context)
+
+    def _warn_of_unused_strategies(self, context: LoadContext) -> None:
+        used = context.named_strategies
+        if any(OPEN in name for name in used):
+            return
+        for name in context.strategies.keys() - used:
+            hint = f"Remove it, or name it in a `deploy`: `rollout: {name}`."
+            message = f"no reaction uses strategy '{name}'"
+            self._report.warn(("rollouts", name), message, hint, key=True)
+
+    def _orphans(self, data: dict[str, Any], context: LoadContext) -> Orphans | None:
+        if "orphans" not in data:
+            return None
+        items = self._mapping(data, "orphans", "Write its values below it: `after: 1d`.")
+        params, faults = read_values("orphans", items, OrphansParams, context)
+        for fault in faults:
+            path = ("orphans", *fault.path)
+            self._report.error(path, fault.message, fault.hint, key=fault.is_of_key)
+        return None if params is None else Orphans(**params.model_dump())
 
     def _reactions(self, items: list[Any], context: LoadContext) -> tuple[Reaction, ...]:
         reader = ReactionReader(self._report, self._actions, context)

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
 from pydantic_core import PydanticCustomError
@@ -11,6 +13,10 @@ from pydantic_core import PydanticCustomError
 from shared import errors
 from shared.events import EventType, Workspace
 from shared.reactions.expressions import Expression
+from shared.rollouts.ready_made import READY_MADE
+
+if TYPE_CHECKING:
+    from shared.rollouts.strategy import Strategy
 
 
 class Severity(StrEnum):
@@ -82,6 +88,8 @@ class LoadContext:
     ones can be told. `has_file` says whether the app has a file of this path. `on` is the type of
     event that the reaction is for, None where that is not known. `find_job_faults` says what is
     wrong with the file of a job that gets inputs of these names; `inputs` are those of the step.
+    `strategies` are those that it declares, None for one that can't be read; `named_strategies` is
+    to them as `named` is to channels.
     """
 
     channels: frozenset[str]
@@ -90,6 +98,18 @@ class LoadContext:
     on: EventType | None = None
     find_job_faults: Callable[[str, Collection[str]], tuple[str, ...]] = lambda *_: ()
     inputs: tuple[str, ...] = ()
+    strategies: "Mapping[str, Strategy | None]" = field(default_factory=dict)
+    named_strategies: set[str] = field(default_factory=set)
+
+    @property
+    def known_strategies(self) -> tuple[str, ...]:
+        """The names of the file's strategies and of those that are ready-made."""
+        return (*self.strategies, *READY_MADE)
+
+
+def unfit(told: str, hint: str = "") -> PydanticCustomError:
+    """Return the error of a value: what it should be, as "should be …", and what would be right."""
+    return PydanticCustomError("unfit", "{told}", {"told": told, "hint": hint})
 
 
 def _check_channel(name: str, info: ValidationInfo) -> str:
@@ -121,9 +141,32 @@ def check_job(path: str, info: ValidationInfo) -> str:
     return path
 
 
+def _check_strategy(name: str, info: ValidationInfo) -> str:
+    if isinstance(info.context, LoadContext):
+        info.context.named_strategies.add(name)
+        known = info.context.known_strategies
+        if name not in known:
+            raise PydanticCustomError("strategy_undeclared", "no such strategy", {"known": known})
+    return name
+
+
+def _check_strategies(glob: str, info: ValidationInfo) -> str:
+    if isinstance(info.context, LoadContext):
+        known = info.context.known_strategies
+        fitting = [name for name in known if fnmatchcase(name, glob.lower())]
+        info.context.named_strategies.update(fitting)
+        if not fitting:
+            raise PydanticCustomError("strategy_undeclared", "no such strategy", {"known": known})
+    return glob
+
+
 #: The name of a channel. The loader checks, wherever it stands in a Params model, that the file
 #: declares it.
 ChannelName = Annotated[str, AfterValidator(_check_channel)]
+#: The name of a rollout's strategy: the file declares it under `rollouts:`, or it is ready-made.
+RolloutName = Annotated[str, AfterValidator(_check_strategy)]
+#: A glob that some such name fits.
+RolloutGlob = Annotated[str, AfterValidator(_check_strategies)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,14 +198,34 @@ class Reaction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Orphans:
+    """What to do about deployments that nothing is sent to: tell `notify`, and maybe delete them.
+
+    `after` is how long a deployment has to have been without traffic.
+    """
+
+    after: timedelta = timedelta(days=1)
+    notify: tuple[str, ...] = ()
+    delete: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reactions:
-    """A whole reactions file, free of errors."""
+    """A whole reactions file, free of errors. `rollouts` are its own strategies, by name."""
 
     workspaces: tuple[Workspace, ...]
     channels: tuple[str, ...]
     reactions: tuple[Reaction, ...]
     warnings: tuple[Finding, ...] = ()
+    rollouts: "Mapping[str, Strategy]" = field(default_factory=dict)
+    orphans: Orphans | None = None
 
     def get(self, name: str) -> Reaction | None:
         """Return the reaction of this name, enabled or not, or None."""
         return next((item for item in self.reactions if item.name == name), None)
+
+    def find_strategy(self, name: str) -> "Strategy | None":
+        """Return the strategy of this name, of the file or ready-made, or None."""
+        from shared.rollouts.params import find_strategy
+
+        return find_strategy(name, self.rollouts)

@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from shared.errors import ParamsInvalid
 from shared.reactions.document import Path
-from shared.reactions.model import LoadContext, Params, Step
+from shared.reactions.model import LoadContext, Params, Step, Values
 from shared.reactions.render import OPEN, Template, render
 from shared.reactions.wording import dotted, found, suggest
 
@@ -31,16 +31,23 @@ def find_param_faults(
     """Return what is wrong with values as written; what an expression decides is left open."""
     inputs = raw.get("inputs")
     names = tuple(inputs) if isinstance(inputs, Mapping) else ()
+    _, faults = read_values(action, raw, params, replace(context, inputs=names))
+    open_paths = tuple(_templated(raw, ())) if faults else ()
+    return tuple(
+        fault
+        for fault in faults
+        if fault.is_of_key or not any(_overlap(fault.path, path) for path in open_paths)
+    )
+
+
+def read_values[V: Values](
+    owner: str, raw: Mapping[str, Any], values: type[V], context: LoadContext
+) -> tuple[V | None, tuple[ParamFault, ...]]:
+    """Return what is written below `owner`, or None and all that is wrong with it."""
     try:
-        params.model_validate(raw, context=replace(context, inputs=names))
+        return values.model_validate(raw, context=context), ()
     except ValidationError as error:
-        open_paths = tuple(_templated(raw, ()))
-        return tuple(
-            fault
-            for fault in _explain(error, action, raw, params, context.channels)
-            if fault.is_of_key or not any(_overlap(fault.path, path) for path in open_paths)
-        )
-    return ()
+        return None, _explain(error, owner, raw, values, context.channels)
 
 
 def prepare[P: Params](step: Step, data: Mapping[str, Any], params: type[P]) -> P:
@@ -112,7 +119,7 @@ def _explain(
     error: ValidationError,
     action: str,
     raw: Mapping[str, Any],
-    params: type[Params],
+    params: type[Values],
     channels: Iterable[str],
 ) -> tuple[ParamFault, ...]:
     """Say in people's words what pydantic found, one fault for each place."""
@@ -154,7 +161,7 @@ def _explain_at(
     path: Path,
     errors: list[ErrorDetails],
     action: str,
-    params: type[Params],
+    params: type[Values],
     channels: tuple[str, ...],
 ) -> Iterator[ParamFault]:
     """Yield one fault for a place; but every fault of a job's file, for these are of the file."""
@@ -169,7 +176,7 @@ def _explain_one(
     path: Path,
     errors: list[ErrorDetails],
     action: str,
-    params: type[Params],
+    params: type[Values],
     channels: tuple[str, ...],
 ) -> ParamFault:
     name = f"`{dotted(path)}`" if path else f"`{action}`"
@@ -185,26 +192,34 @@ def _explain_one(
         return ParamFault(path, f"{name} should be {words}, found {found(value)}", hint)
     match first["type"]:
         case "missing":
-            return ParamFault(path, f"`{action}` needs {name}", is_of_key=True)
+            hint = first.get("ctx", {}).get("hint", "")
+            return ParamFault(path, f"`{action}` needs {name}", hint, is_of_key=True)
         case "extra_forbidden":
             hint = suggest(str(path[-1]), _fields_at(params, path[:-1])) if path else ""
             return ParamFault(path, f"`{action}` has no {name}", hint, is_of_key=True)
-        case "channel_undeclared" | "file_missing" as kind:
-            return ParamFault(path, *_absent(kind, str(value), channels))
+    return ParamFault(path, *_tell(name, first, channels))
+
+
+def _tell(name: str, error: ErrorDetails, channels: tuple[str, ...]) -> tuple[str, str]:
+    """Return message and hint for a value that is of the right kind and not right."""
+    value, context = error["input"], error.get("ctx", {})
+    match error["type"]:
+        case "unfit":
+            return f"{name} {context['told']}", context["hint"]
+        case "file_missing":
+            told = f"the app has no file {found(value)}"
+            return told, "Add it, or name one that is there."
+        case "channel_undeclared":
+            hint = suggest(str(value), channels) or "Declare it under `channels:`."
+            return f"there is no channel {found(value)}", hint
+        case "strategy_undeclared":
+            return f"there is no strategy {found(value)}", suggest(str(value), context["known"])
         case "literal_error" | "enum":
-            expected = first.get("ctx", {}).get("expected", "")
-            hint = suggest(str(value), re.findall(r"'([^']*)'", expected))
-            return ParamFault(path, f"{name} can't be {found(value)}", hint)
+            hint = suggest(str(value), re.findall(r"'([^']*)'", context.get("expected", "")))
+            return f"{name} can't be {found(value)}", hint
         case "value_error" | "assertion_error":
-            return ParamFault(path, f"{name}: {first.get('ctx', {}).get('error', first['msg'])}")
-    return ParamFault(path, f"{name} {_plainly(first['msg'])}, found {found(value)}")
-
-
-def _absent(kind: str, name: str, channels: tuple[str, ...]) -> tuple[str, str]:
-    if kind == "file_missing":
-        return f"the app has no file {found(name)}", "Add it, or name one that is there."
-    hint = suggest(name, channels) or "Declare it under `channels:`."
-    return f"there is no channel {found(name)}", hint
+            return f"{name}: {context.get('error', error['msg'])}", ""
+    return f"{name} {_plainly(error['msg'])}, found {found(value)}", ""
 
 
 def _plainly(message: str) -> str:

@@ -219,7 +219,7 @@ class ReactionReader:
         possible = self._actions[action].events
         if place.on is None or not possible or place.on in possible:
             return
-        message = f"`{action}` can't be done for a {place.on} event"
+        message = f"`{action}` can't be done for {place.on} events"
         hint = f"Use it in a reaction `on: {' or '.join(sorted(possible))}`."
         self._report.error((*place.path, action), message, hint, reaction=place.reaction, key=True)
 

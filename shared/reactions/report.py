@@ -49,9 +49,9 @@ class Report:
         mark = self.document.mark(path) if key else self.document.value_mark(path, offset)
         self.findings.append(finding_at(mark, message, hint, reaction=reaction))
 
-    def warn(self, path: Path, message: str, hint: str) -> None:
-        """Add a warning at a value."""
-        mark = self.document.value_mark(path)
+    def warn(self, path: Path, message: str, hint: str, *, key: bool = False) -> None:
+        """Add a warning at a value, or at its key."""
+        mark = self.document.mark(path) if key else self.document.value_mark(path)
         self.findings.append(finding_at(mark, message, hint, severity=Severity.WARNING))
 
     def line(self, path: Path) -> int:

@@ -229,7 +229,11 @@ class _Walk:
 
     def _unknown_field(self, node: Node, record: Record) -> tuple[str, str]:
         word = node["value"]
-        owner = f"`{record.named}`" if record.named else f"a {self._event_type} event"
+        owner = (
+            f"`{record.named}`"
+            if record.named
+            else f"{'an' if self._event_type[0] in 'AEIOU' else 'a'} {self._event_type} event"
+        )
         message = f"{owner} has no `{cut(word)}`"
         if nearest(word, record.fields) is None and not record.named:
             if word.lower() in ("true", "false", "null"):

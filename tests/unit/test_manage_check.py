@@ -184,6 +184,66 @@ def test_a_golden_request_that_the_app_does_not_have_is_found_before_it_is_neede
     assert "the app has no file 'golden/gone.json'" in result.output
 
 
+ROLLOUT = """\
+version: 1
+workspaces: ["%CHECK_TEST_WORKSPACE%"]
+rollouts:
+  careful:
+    steps:
+      - probe: {request: golden/churn.json, output: golden/gone.json}
+      - traffic: 10
+      - hold: 15m
+  idle:
+    based_on: canary
+reactions:
+  - name: go
+    on: ModelRegistered
+    do:
+      - deploy: {endpoint: e, instance_type: Standard_DS3_v2, rollout: carefull}
+"""
+
+
+def test_what_is_wrong_with_a_strategy_is_shown_with_the_rest(file: Path) -> None:
+    file.write_text(ROLLOUT, encoding="utf-8")
+    result = CliRunner().invoke(app, ["check", str(file)])
+    assert result.exit_code == 1
+    assert result.output.replace(str(file), "FILE") == dedent(
+        """\
+        FILE:4:3 warning
+          no reaction uses strategy 'careful'
+             4 |   careful:
+                   ^
+          Remove it, or name it in a `deploy`: `rollout: careful`.
+
+        FILE:6:53 error
+          the app has no file 'golden/gone.json'
+             6 |       - probe: {request: golden/churn.json, output: golden/gone.json}
+                                                                     ^
+          Add it, or name one that is there.
+
+        FILE:7:18 error
+          `steps[1].traffic` should be a percentage, found 10
+             7 |       - traffic: 10
+                                  ^
+          Write `10%`.
+
+        FILE:9:3 warning
+          no reaction uses strategy 'idle'
+             9 |   idle:
+                   ^
+          Remove it, or name it in a `deploy`: `rollout: idle`.
+
+        FILE:15:72 error in reaction 'go'
+          there is no strategy 'carefull'
+            15 |       - deploy: {endpoint: e, instance_type: Standard_DS3_v2, rollout: carefull}
+                                                                                        ^
+          Did you mean `careful`?
+
+        FILE: 3 errors, 2 warnings
+        """
+    )
+
+
 RETRAIN = """\
 version: 1
 workspaces: ["%CHECK_TEST_WORKSPACE%"]

@@ -14,8 +14,15 @@ from shared.reactions.load import load_reactions
 from shared.reactions.model import ReactionsInvalid
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reactions.md").read_text(encoding="utf-8")
+_READY_MADE = "all-at-once:"
 #: Each YAML example, with the findings that follow it, if any.
-EXAMPLES = re.findall(r"```yaml\n(.*?)```\n(?:```text\n(.*?)```\n)?", PAGE, re.DOTALL)
+EXAMPLES = [
+    (example, findings)
+    for example, findings in re.findall(
+        r"```yaml\n(.*?)```\n(?:```text\n(.*?)```\n)?", PAGE, re.DOTALL
+    )
+    if not example.startswith(_READY_MADE)
+]
 ID = (
     "/subscriptions/s/resourceGroups/rg/providers/Microsoft.MachineLearningServices/workspaces/main"
 )
@@ -23,6 +30,8 @@ ID = (
 
 def findings_of(example: str) -> str:
     """Load an example, which may be only the reactions of a file, and return its findings."""
+    if example.startswith("rollouts:"):
+        example = f"version: 1\nworkspaces: []\nreactions: []\n{example}"
     if example.startswith("- "):
         head = "version: 1\nworkspaces: ['%SIGNALBOX_WORKSPACE%']\nchannels: [team]\nreactions:\n"
         example = head + indent(example, "  ")

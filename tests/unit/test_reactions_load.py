@@ -203,6 +203,8 @@ MISTAKES = [
     ("count: 2", "? [a]\n          : 2", 14, 13, "a key has to be text, found a list", "quotes"),
     ("count: 2", '"\\ud800": 2', 14, 11, "can't be read as a value", ""),
     # Top level
+    ("version: 1", "version: 1\nrollout: {}", 2, 1, "the file has no `rollout`", "`rollouts`"),
+    ("version: 1", "version: 1\norphans: []", 2, 1, "should be a mapping, found a list", "after"),
     ("version: 1", "versoin: 1", 1, 1, "the file has no `versoin`", "`version`"),
     ("version: 1", "version: 2", 1, 10, "`version:` should be 1, found 2", "no other"),
     ("version: 1", "version: true", 1, 10, "`version:` should be 1, found true", ""),
@@ -415,7 +417,7 @@ _EXPRESSIONS = st.sampled_from(
 )
 _WORDS = (
     "version workspaces channels reactions name description enabled on when do deploy notify "
-    "endpoint count gates metric channel title"
+    "endpoint count gates metric channel title rollouts orphans steps"
 )
 _KEYS = st.sampled_from(_WORDS.split())
 _STRUCTURES = st.recursive(
@@ -437,7 +439,12 @@ _REACTION = st.fixed_dictionaries(
 )
 _FILES = st.fixed_dictionaries(
     {"version": st.just(1) | _SCALARS, "reactions": st.lists(_REACTION) | _STRUCTURES},
-    optional={"workspaces": st.lists(st.text()) | _STRUCTURES, "channels": _STRUCTURES},
+    optional={
+        "workspaces": st.lists(st.text()) | _STRUCTURES,
+        "channels": _STRUCTURES,
+        "rollouts": _STRUCTURES,
+        "orphans": _STRUCTURES,
+    },
 )
 
 

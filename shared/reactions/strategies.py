@@ -1,0 +1,51 @@
+"""Reads the strategies that a file has under `rollouts:`."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from shared.reactions.document import Path
+from shared.reactions.model import LoadContext
+from shared.reactions.report import Report
+from shared.reactions.wording import found
+from shared.rollouts.params import read_strategy
+from shared.rollouts.ready_made import READY_MADE
+from shared.rollouts.strategy import Strategy
+
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+
+
+def read_strategies(
+    data: Mapping[str, Any], report: Report, context: LoadContext
+) -> dict[str, Strategy | None]:
+    """Return the strategies by name, None for one with a mistake; the report has the mistakes.
+
+    One that can't be called so is left out.
+    """
+    read = {name: _read(name, raw, report, context) for name, raw in data.items()}
+    return {name: strategy for name, strategy in read.items() if _check_name(name, report)}
+
+
+def _check_name(name: str, report: Report) -> bool:
+    if _NAME.fullmatch(name) is None:
+        message = f"a strategy can't be called {found(name)}"
+        hint = "Lower-case letters, digits and -, a letter first, at most 63 characters."
+    elif name in READY_MADE:
+        message = f"strategy '{name}' is ready-made"
+        hint = f"Choose another name, or begin one with `based_on: {name}`."
+    else:
+        return True
+    report.error(("rollouts", name), message, hint, key=True)
+    return False
+
+
+def _read(name: str, raw: Any, report: Report, context: LoadContext) -> Strategy | None:
+    path: Path = ("rollouts", name)
+    if not isinstance(raw, dict):
+        message = f"a strategy should be a mapping, found {found(raw)}"
+        report.error(path, message, "Give it `steps:`, or `based_on:` a ready-made one.", key=True)
+        return None
+    strategy, faults = read_strategy(name, raw, context)
+    for fault in faults:
+        report.error((*path, *fault.path), fault.message, fault.hint, key=fault.is_of_key)
+    return strategy
