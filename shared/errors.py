@@ -239,6 +239,12 @@ class QuotaExceeded(SignalboxError):
     default_hint = "Free or request cores (Azure keeps 20% in reserve), then register again."
 
 
+class OrderImpossible(SignalboxError):
+    """A rollout can't be told this where it stands."""
+
+    code = "rollout.order"
+
+
 class StorageUnavailable(SignalboxError):
     """The app's own storage did not answer, or answered with a server error."""
 

@@ -33,7 +33,11 @@ if TYPE_CHECKING:
     from shared.loops.approvals import Approvals
     from shared.loops.follow import Loops
     from shared.loops.targets import Target
+    from shared.metrics import Metrics
+    from shared.orphan_watch import OrphanWatch
     from shared.rollouts.advance import Rollouts
+    from shared.rollouts.store import RolloutStore
+    from shared.rollouts.tick import Tick
     from shared.sweep import Sweep
     from shared.tell import Tell
     from shared.workspaces import Workspaces
@@ -146,6 +150,14 @@ class Services:
         return self._aml_workspaces
 
     @once
+    def metrics(self) -> "Metrics":
+        """The metrics of online endpoints."""
+        from shared.adapters.azure_monitor import AzureMonitorMetrics
+
+        arm = self._aml_workspaces.aml.arm
+        return AzureMonitorMetrics(arm, grain=self.settings.metrics_grain)
+
+    @once
     def channels(self) -> Channels:
         """The channels whose URLs are in app settings."""
         from shared.adapters.channels import AppriseChannels
@@ -186,14 +198,13 @@ class Services:
     def rollouts(self) -> "Rollouts":
         """The rollouts."""
         from shared.rollouts.advance import Rollouts
-        from shared.rollouts.store import RolloutStore
         from shared.rollouts.tell import TellRollout
 
         settings = self.settings
         return Rollouts(
-            store=RolloutStore(tables=self.tables),
+            store=self._rollout_store,
             queues=self.queues,
-            workspaces=self.workspaces,
+            tick=lambda: self._tick,
             tell=TellRollout(
                 tell=self.tell,
                 clock=self.clock,
@@ -203,10 +214,29 @@ class Services:
             records=self.records,
             clock=self.clock,
             lease=settings.lease,
-            budget=settings.budget,
-            retry_base=settings.retry_base,
-            read_request=read_request,
             loops=self.loops,
+        )
+
+    @once
+    def _rollout_store(self) -> "RolloutStore":
+        from shared.rollouts.store import RolloutStore
+
+        return RolloutStore(tables=self.tables)
+
+    @once
+    def _tick(self) -> "Tick":
+        from shared.rollouts.measure import Gates
+        from shared.rollouts.tick import Tick
+
+        return Tick(
+            store=self._rollout_store,
+            workspaces=self.workspaces,
+            gates=Gates(metrics=self.metrics),
+            overrule=lambda holder, newer: self.rollouts.overrule(holder, newer),
+            clock=self.clock,
+            budget=self.settings.budget,
+            retry_base=self.settings.retry_base,
+            read_file=read_golden,
         )
 
     @once
@@ -222,6 +252,22 @@ class Services:
             clock=self.clock,
             studio=self.settings.studio_endpoint,
             target=self.target,
+        )
+
+    @once
+    def orphans(self) -> "OrphanWatch":
+        """The watch over deployments that serve nobody."""
+        from shared.orphan_watch import OrphanWatch
+        from shared.reactions.model import Orphans
+
+        return OrphanWatch(
+            tables=self.tables,
+            workspaces=self.workspaces,
+            rollouts=self._rollout_store,
+            tell=self.tell,
+            clock=self.clock,
+            watched=self.reactions.workspaces,
+            rules=self.reactions.orphans or Orphans(),
         )
 
     @once
@@ -261,6 +307,8 @@ class Services:
             rollouts=self.rollouts,
             clock=self.clock,
             tell=self.tell,
+            find_strategy=self.reactions.find_strategy,
+            read_file=read_golden,
             loops=self._retrained,
         )
 
@@ -288,6 +336,18 @@ class Services:
             workspaces=self.workspaces,
             clock=self.clock,
             loops=self._retrained,
+        )
+
+    @once
+    def _shift_traffic(self) -> Action:
+        from shared.actions.shift_traffic import ShiftTraffic
+
+        return ShiftTraffic(
+            workspaces=self.workspaces,
+            rollouts=self.rollouts,
+            clock=self.clock,
+            find_strategy=self.reactions.find_strategy,
+            read_file=read_golden,
         )
 
     @once
@@ -338,6 +398,7 @@ class Services:
             react=self.react,
             clock=self.clock,
             retention=self.settings.retention,
+            orphans=self.orphans if self.reactions.orphans else None,
         )
 
     def _credential(self) -> "TokenCredential":
@@ -355,8 +416,8 @@ class Services:
         return DefaultAzureCredential()
 
 
-def read_request(path: str) -> bytes:
-    """Return a golden request of the app, by its path below the app's folder.
+def read_golden(path: str) -> bytes:
+    """Return a golden request, or what it is to be answered, by its path below the app's folder.
 
     Raises: ParamsInvalid where there is none; the path's form was validated with the reaction.
     """
@@ -364,7 +425,7 @@ def read_request(path: str) -> bytes:
         return (APP_ROOT / path).read_bytes()
     except OSError as error:
         raise ParamsInvalid(
-            f"golden request {path} can't be read", hint="Add the file to the app and deploy it."
+            f"golden file {path} can't be read", hint="Add the file to the app and deploy it."
         ) from error
 
 

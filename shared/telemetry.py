@@ -21,6 +21,7 @@ SPAN_SWEEP = "signalbox.sweep"
 METRIC_OUTCOMES = "signalbox.outcomes"
 METRIC_LETTERS = "signalbox.letters"
 METRIC_ROLLOUTS = "signalbox.rollouts"
+METRIC_GATES = "signalbox.gates"
 METRIC_MESSAGES = "signalbox.messages"
 METRIC_DECISIONS = "signalbox.decisions"
 METRIC_RETRAININGS = "signalbox.retrainings"
@@ -33,6 +34,8 @@ ATTR_STATUS = "signalbox.status"
 ATTR_CODE = "signalbox.code"
 ATTR_ROLLOUT = "signalbox.rollout"
 ATTR_PHASE = "signalbox.phase"
+ATTR_GATE = "signalbox.gate"
+ATTR_OUTCOME = "signalbox.outcome"
 ATTR_CHANNEL = "signalbox.channel"
 ATTR_ANSWER = "signalbox.answer"
 ATTR_STAGE = "signalbox.stage"
@@ -45,6 +48,7 @@ COUNTERS: Mapping[str, str] = {
     METRIC_OUTCOMES: "Outcomes of steps, by reaction, status and code",
     METRIC_LETTERS: "Letters, by status and code",
     METRIC_ROLLOUTS: "Rollouts that entered a phase, by phase",
+    METRIC_GATES: "Looks at gates, by gate and outcome",
     METRIC_MESSAGES: "Messages to channels, by channel and status",
     METRIC_DECISIONS: "Decisions about windows of monitors, by reaction and answer",
     METRIC_RETRAININGS: "Retrainings that came to a stage, by stage",

@@ -12,6 +12,7 @@ _CLASSES: Final = {
     "notify": "NotifyParams",
     "register": "RegisterParams",
     "retrain": "RetrainParams",
+    "shift_traffic": "ShiftTrafficParams",
 }
 
 

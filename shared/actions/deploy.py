@@ -5,15 +5,15 @@ from the model as the workspace has it now. The action starts a rollout and retu
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic_core import PydanticCustomError
 
-from shared import telemetry
 from shared.actions.base import Work
 from shared.better import BetterParams
 from shared.clock import Clock
@@ -31,50 +31,99 @@ from shared.events import EventType, Model, ModelRegistered
 from shared.ids import deployment_name, slug
 from shared.lineage import NO_LOOPS, Loops, reference_of_model
 from shared.outcomes import Outcome, OutcomeStatus
-from shared.reactions.model import ChannelName, Params, Values, check_file
+from shared.reactions.model import (
+    ChannelName,
+    LoadContext,
+    Params,
+    RolloutGlob,
+    RolloutName,
+    Values,
+    unfit,
+)
 from shared.redact import redact
+from shared.rollouts.golden import ProbeParams
 
 if TYPE_CHECKING:
     from shared.rollouts.advance import Rollouts
     from shared.rollouts.model import Rollout
+    from shared.rollouts.strategy import Strategy
     from shared.tell import Tell
     from shared.workspaces import ModelVersion, Workspaces
 
+#: What an MLflow model needs to be deployed without code.
+_FLAVOR = "python_function"
 #: So long after its event a model that isn't there may still be on its way.
 _YOUNG = timedelta(minutes=10)
 #: A tag of this name and a field's chooses that field, where the reaction's `allow` lets it.
 TAG_PREFIX = "signalbox_"
 
-_NO_TIME = timedelta(0)
-#: No longer than a tick has its rollout to itself.
-_PROBE_MAX = timedelta(minutes=1)
-_REQUEST = re.compile(r"golden/[A-Za-z0-9_][A-Za-z0-9._-]*(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*\.json")
 _INSTANCE_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9_]{2,63}")
+#: In a cluster they have names that are given there.
+_CLUSTER_INSTANCE_TYPE = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
+_COMPUTE = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,62}")
 
 
-def _check_request(path: str) -> str:
-    if path and (_REQUEST.fullmatch(path) is None or ".." in path):
-        raise ValueError("name a .json file below the app's golden/ folder: golden/churn.json")
-    return path
+def _needed(hint: str = "") -> PydanticCustomError:
+    """Return the error of a value that is not there."""
+    return PydanticCustomError("missing", "missing", {"hint": hint})
 
 
-def _check_instance_type(name: str) -> str:
-    if _INSTANCE_TYPE.fullmatch(name) is None:
+def _kind(info: ValidationInfo) -> str:
+    """Return the kind of endpoint, as far as it is known; it is checked before."""
+    return str(info.data.get("kind", ""))
+
+
+def _check_compute(name: str, info: ValidationInfo) -> str:
+    kind = _kind(info)
+    if kind == "managed" and name:
+        raise unfit("is not for managed endpoints", "Leave it out, or give another `kind`.")
+    if kind in ("kubernetes", "batch") and not name:
+        raise _needed(f"Name the cluster that the `{kind}` endpoint runs on.")
+    if name and _COMPUTE.fullmatch(name) is None:
+        raise ValueError("name a compute of the workspace: cpu-cluster")
+    return name
+
+
+def _check_instance_type(name: str, info: ValidationInfo) -> str:
+    kind = _kind(info)
+    if kind == "batch":
+        if name:
+            raise unfit("is not for batch endpoints", "The cluster of `compute` says what runs.")
+    elif not name:
+        if kind:
+            raise _needed()
+    elif kind == "kubernetes" and _CLUSTER_INSTANCE_TYPE.fullmatch(name) is None:
+        raise ValueError("name an instance type of the cluster: defaultinstancetype")
+    elif kind == "managed" and _INSTANCE_TYPE.fullmatch(name) is None:
         raise ValueError("name a VM size as Azure writes it: Standard_DS3_v2")
     return name
 
 
-RequestPath = Annotated[str, AfterValidator(_check_request), AfterValidator(check_file)]
+def _check_auth_mode(mode: str, info: ValidationInfo) -> str:
+    if mode != "aad_token" and _kind(info) == "batch":
+        raise unfit(f"can't be '{mode}' for batch endpoints", "They take `aad_token` only.")
+    return mode
+
+
+def _check_fits(name: str, info: ValidationInfo) -> str:
+    """Hold a strategy against the kind of endpoint, where the file's are known."""
+    kind = _kind(info)
+    if isinstance(info.context, LoadContext) and kind in ("kubernetes", "batch"):
+        from shared.rollouts.fit import find_misfit
+        from shared.rollouts.params import find_strategy
+        from shared.workspaces import EndpointKind
+
+        strategy = find_strategy(name, info.context.strategies)
+        misfit = find_misfit(strategy, EndpointKind(kind)) if strategy else ""
+        if misfit:
+            raise unfit(f"does not fit: '{name}' {misfit}", "Choose or write another strategy.")
+    return name
+
+
+Compute = Annotated[str, AfterValidator(_check_compute)]
 InstanceType = Annotated[str, AfterValidator(_check_instance_type)]
-
-
-class ProbeParams(Values):
-    """How a new deployment is proved before it gets traffic."""
-
-    request: RequestPath = ""
-    status: int = Field(default=200, ge=100, le=599)
-    timeout: Duration = Field(default=timedelta(seconds=10), gt=_NO_TIME, le=_PROBE_MAX)
-    tries: int = Field(default=3, ge=1, le=20)
+AuthMode = Annotated[Literal["aad_token", "key"], AfterValidator(_check_auth_mode)]
+FittingRollout = Annotated[RolloutName, AfterValidator(_check_fits)]
 
 
 class AllowParams(Values):
@@ -84,6 +133,7 @@ class AllowParams(Values):
     instance_type: tuple[str, ...] = ()
     instance_count: tuple[int, ...] = ()
     probe_request: tuple[str, ...] = ()
+    rollout: tuple[RolloutGlob, ...] = ()
 
 
 class DeployParams(Params):
@@ -92,9 +142,12 @@ class DeployParams(Params):
     events = frozenset({EventType.MODEL_REGISTERED})
 
     endpoint: str = Field(min_length=1, max_length=255)
-    instance_type: InstanceType
+    kind: Literal["managed", "kubernetes", "batch"] = "managed"
+    compute: Compute = Field(default="", validate_default=True)
+    instance_type: InstanceType = Field(default="", validate_default=True)
     instance_count: int = Field(default=1, ge=1, le=50)
-    auth_mode: Literal["aad_token", "key"] = "aad_token"
+    auth_mode: AuthMode = "aad_token"
+    rollout: FittingRollout = "all-at-once"
     probe: ProbeParams = Field(default_factory=ProbeParams)
     keep_old: Duration = timedelta(hours=1)
     timeout: Duration = timedelta(hours=1)
@@ -125,9 +178,11 @@ class Deploy:
         rollouts: "Rollouts",
         clock: Clock,
         tell: "Tell",
+        find_strategy: "Callable[[str], Strategy | None]",
+        read_file: Callable[[str], bytes],
         loops: Loops = NO_LOOPS,
     ) -> None:
-        """Tell `loops` of models that retrainings made.
+        """Find strategies and files of the app by name; tell `loops` of models of retrainings.
 
         With NO_LOOPS there are none, and no request is spent on finding out.
         """
@@ -135,6 +190,8 @@ class Deploy:
         self._rollouts = rollouts
         self._clock = clock
         self._tell = tell
+        self._find_strategy = find_strategy
+        self._read_file = read_file
         self._loops = loops
 
     def act(self, work: Work) -> Outcome:
@@ -161,8 +218,6 @@ class Deploy:
         )
         _require_current(work, now, found)
         params = choose(work.params(DeployParams, now), found.tags)
-        if params.probe.request:
-            self._rollouts.read_request(params.probe.request)  # that it is there is known now
         plan = self._plan(work, found, params)
         if params.when_better is not None and not self._rollouts.has_begun(plan):
             # Once it has, the model may serve already, and would be compared with itself.
@@ -220,38 +275,39 @@ class Deploy:
         return f" ({untold})" if untold else ""
 
     def _plan(self, work: Work, model: "ModelVersion", params: DeployParams) -> "Rollout":
-        from shared.rollouts.model import ModelRef, Moment, Phase, Plan, Probe, Rollout
+        from shared.rollouts.begin import begin, settle_strategy
+        from shared.rollouts.model import ModelRef, Plan
+        from shared.rollouts.strategy import Probe
+        from shared.workspaces import EndpointKind
 
-        now = self._clock.now()
-        key = work.key.digest
-        workspace = work.event.workspace
+        key, kind = work.key.digest, EndpointKind(params.kind)
+        probe = Probe(**params.probe.model_dump())
+        found = self._find_strategy(params.rollout)
         reference = ""
         if self._loops is not NO_LOOPS:
-            reference = reference_of_model(self._workspaces, workspace, model)
-        return Rollout(
-            id=key[:32],
-            ref=work.ref,
-            step=f"{work.reaction.name}/{work.key.step}",
-            workspace=workspace,
+            reference = reference_of_model(self._workspaces, work.event.workspace, model)
+        deployment = deployment_name(model.name, model.version, key)
+        return begin(
+            work,
+            read_file=self._read_file,
+            now=self._clock.now(),
             endpoint=slug(params.endpoint),
-            deployment=deployment_name(model.name, model.version, key),
+            deployment=deployment,
             model=ModelRef(id=model.id, name=model.name, version=model.version),
             plan=Plan(
+                strategy=settle_strategy(found, params.rollout, probe, kind),
+                probe=probe,
+                kind=kind,
+                compute=params.compute,
                 instance_type=params.instance_type,
                 instance_count=params.instance_count,
                 auth_mode=params.auth_mode,
                 keep_old=params.keep_old,
                 timeout=params.timeout,
-                probe=Probe(**params.probe.model_dump()),
                 adopt=params.adopt,
                 channels=params.notify,
             ),
-            phase=Phase.QUEUED,
-            since=now,
-            created_at=now,
-            due_at=now,
-            history=(Moment(at=now, phase=Phase.QUEUED),),
-            traceparent=telemetry.traceparent(),
+            goal={deployment: 100},
             retraining=reference,
         )
 
@@ -276,6 +332,8 @@ def _require_current(work: Work, event: ModelRegistered, model: "ModelVersion") 
         raise ModelUnfit(
             f"model {name} is a {redact(model.kind, most=50)}, which needs a scoring script"
         )
+    if model.kind == ModelKind.MLFLOW and model.flavors and _FLAVOR not in model.flavors:
+        raise ModelUnfit(f"MLflow model {name} has no {_FLAVOR} flavor, and needs a scoring script")
 
 
 def choose(params: DeployParams, tags: Mapping[str, str]) -> DeployParams:
@@ -290,6 +348,8 @@ def choose(params: DeployParams, tags: Mapping[str, str]) -> DeployParams:
             continue
         if field == "endpoint":
             text = slug(text)
+        if field == "rollout":
+            text = text.lower()  # as the names of all strategies are
         allowed = [str(item) for item in getattr(params.allow, field)]
         if not any(fnmatchcase(text.lower(), pattern.lower()) for pattern in allowed):
             shown = redact(text, most=100)

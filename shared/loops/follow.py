@@ -29,7 +29,8 @@ from shared.loops.targets import (
 from shared.ports import RowChanged
 from shared.records import Records
 from shared.redact import redact
-from shared.rollouts.model import Phase, Rollout
+from shared.rollouts.model import Cause, Rollout
+from shared.rollouts.phases import Phase
 from shared.run_reports import run_link
 from shared.tell import Tell
 
@@ -47,6 +48,8 @@ _SERVES = frozenset({Phase.LIVE, Phase.RETIRING, Phase.DONE})
 #: What a retraining comes to when its rollout ends without serving. One that gave way to a newer
 #: version says nothing against its model.
 _UNDONE = {
+    Phase.KEEPING: Stage.ROLLED_BACK,
+    Phase.REMOVING: Stage.ROLLED_BACK,
     Phase.ROLLED_BACK: Stage.ROLLED_BACK,
     Phase.REFUSED: Stage.ROLLED_BACK,
     Phase.SUPERSEDED: Stage.REGISTERED,
@@ -184,15 +187,16 @@ class Loops:
         if rollout.phase in _SERVES:
             facts = {"model": model, "rollout": rollout.id}
             self._move(rollout.retraining, Stage.LIVE, live_at=now, **facts)
-        stage = _UNDONE.get(rollout.phase)
+        made_place = rollout.cause is Cause.SUPERSEDED
+        stage = Stage.REGISTERED if made_place else _UNDONE.get(rollout.phase)
         if stage is None:
             return
 
         def undo(loop: Loop, retraining: Retraining) -> Loop:
             is_other = retraining.rollout not in ("", rollout.id)
-            if retraining.stage in (Stage.LIVE, Stage.ROLLED_BACK):
+            if retraining.stage is Stage.ROLLED_BACK:
                 return loop
-            if retraining.stage is Stage.DEPLOYING and is_other:
+            if retraining.stage in (Stage.DEPLOYING, Stage.LIVE) and is_other:
                 return loop
             back = moved(retraining, stage, now, redact(rollout.reason, most=_REASON_MAX))
             return loop.with_retraining(replace(back, model=model, rollout=rollout.id))

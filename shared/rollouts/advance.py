@@ -1,4 +1,4 @@
-"""Advance a rollout by one tick: load, observe, decide, apply, save, tell, send the next tick.
+"""Advance a rollout by one tick: load, work, save, tell, send the next tick.
 
 A waiting rollout is a row and a delayed message; nothing runs for it. The row is written before
 anything is done, so that of two ticks one works, and once more after it. A lost message is sent
@@ -9,71 +9,51 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from shared import telemetry
 from shared.clock import Clock
-from shared.errors import Disposition, SignalboxError, WorkspaceRefused, failure_of
+from shared.errors import OrderImpossible
 from shared.events import Workspace
 from shared.lineage import NO_LOOPS, Loops
 from shared.outcomes import Outcome, OutcomeStatus
 from shared.ports import Queues, RowChanged
 from shared.records import Records
-from shared.redact import redact
-from shared.retry import backoff
-from shared.rollouts.apply import apply
-from shared.rollouts.decide import Go, Observation, SendProbe, Wait, decide, leave
-from shared.rollouts.model import EXCLUSIVE, UNDECIDED, Moment, Notice, NoticeKind, Phase, Rollout
-from shared.rollouts.notices import notices_of
-from shared.rollouts.probe import probe
+from shared.rollouts.hand import Hand
+from shared.rollouts.model import Cause, Rollout
+from shared.rollouts.orders import POSSIBLE, Order, OrderKind
+from shared.rollouts.phases import EXCLUSIVE, UNDECIDED, Phase
+from shared.rollouts.splits import share
 from shared.rollouts.store import RolloutStore
 from shared.rollouts.tell import TellRollout
-from shared.workspaces import (
-    Deployment,
-    Operation,
-    OperationResult,
-    OperationStatus,
-    State,
-    Workspaces,
-)
+
+if TYPE_CHECKING:
+    from shared.rollouts.tick import Tick
 
 log = logging.getLogger(__name__)
 
 QUEUE = "rollouts"
+#: An order that finds the row changed under its hands so often has met no tick, but a fault.
+_ORDER_TRIES = 20
 
-#: Between looks at an operation: a fifth of the time that it has taken so far, so that the number
-#: of looks grows with its logarithm, and not less than the service asks.
-_PACE = 5
-_PACE_MIN = timedelta(seconds=5)
-_PACE_MAX = timedelta(seconds=60)
-#: More decisions than a tick can need; one that takes more has gone in a circle.
-_DECISIONS_MAX = 8
-#: After so many writes that did not set traffic back, people are told, once.
-_WRITES_TOLD = 3
-#: After so many ticks in a row that could do nothing, people are told, once.
-_TROUBLES_TOLD = 10
-_REASON_MAX = 1000
-
-#: A write that is refused here means that the rollout has failed; elsewhere it is tried again.
-_FORWARD = frozenset({Phase.ENDPOINT, Phase.DEPLOYMENT, Phase.PROBING, Phase.SHIFTING})
-#: What is only to be deleted here harms nobody: it never keeps the next rollout out for good.
-_CLEANING = frozenset({Phase.RETIRING, Phase.REMOVING})
+_NO_TIME = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollouts:
-    """Starts rollouts and advances them."""
+    """Starts rollouts, advances them, and takes the orders of people.
+
+    `tick` is called for what only ticks need: an event that starts a rollout does not pay for it.
+    """
 
     store: RolloutStore
     queues: Queues
-    workspaces: Workspaces
+    tick: "Callable[[], Tick]"
     tell: TellRollout
     records: Records
     clock: Clock
     lease: timedelta
-    budget: timedelta
-    retry_base: timedelta
-    read_request: Callable[[str], bytes]
     loops: Loops = NO_LOOPS
 
     def start(self, rollout: Rollout) -> Rollout:
@@ -113,7 +93,55 @@ class Rollouts:
             "tick": rollout.tick,
         }
         wait = rollout.due_at - self.clock.now() if delay is None else delay
-        self.queues.send(QUEUE, json.dumps(message), delay=max(wait, timedelta(0)))
+        self.queues.send(QUEUE, json.dumps(message), delay=max(wait, _NO_TIME))
+
+    def order(self, rollout: Rollout, order: Order) -> Rollout:
+        """Give a rollout an order, and have it looked at now; return the rollout with it.
+
+        It is done by a tick; one that is under way begins no write any more without having heard
+        of it. Raises: OrderImpossible, and whatever the storage raises.
+        """
+        for _ in range(_ORDER_TRIES):
+            kept = self.store.get(rollout.partition, rollout.id)
+            if kept is None:
+                raise OrderImpossible(f"there is no rollout {rollout.id[:8]} any more")
+            _require_possible(kept.rollout, order)
+            self._require_free(kept.rollout, order)
+            ordered = replace(
+                kept.rollout, orders=(*kept.rollout.orders, order), due_at=self.clock.now()
+            )
+            try:
+                self.store.save(ordered, etag=kept.etag)
+            except RowChanged:
+                continue
+            self.wake(ordered, delay=_NO_TIME)
+            return ordered
+        raise OrderImpossible(f"rollout {rollout.id[:8]} changes too fast", retry_after=self.lease)
+
+    def _require_free(self, rollout: Rollout, order: Order) -> None:
+        """Raises: OrderImpossible where going back from live would have to wait for another."""
+        if order.kind is not OrderKind.ABORT or rollout.phase is not Phase.LIVE:
+            return
+        holder = self.store.find_holder(rollout)
+        if holder is not None and holder.id != rollout.id and holder.phase in UNDECIDED:
+            raise OrderImpossible(
+                f"rollout {holder.id[:8]} of {holder.model.words} has the endpoint now",
+                hint="Abort that one: it goes back to this one, or to what is healthy.",
+            )
+
+    def overrule(self, holder: Rollout, newer: Rollout) -> None:
+        """Have an older rollout make place for a newer one, if that is still possible."""
+        order = Order(
+            kind=OrderKind.ABORT,
+            by=f"rollout {newer.id[:8]}",
+            why=f"{newer.model.words} takes its place",
+            at=self.clock.now(),
+            supersedes=True,
+        )
+        try:
+            self.order(holder, order)
+        except OrderImpossible as error:
+            log.info("not overruled: %s", error.message, extra={"rollout": holder.id})
 
     def advance(self, message: str, *, redelivered: bool = False) -> None:
         """Do the tick that a message of the queue names, unless it is stale or being done.
@@ -129,7 +157,9 @@ class Rollouts:
             return
         if kept.rollout.tick != content["tick"]:
             if redelivered and kept.rollout.tick == content["tick"] + 1:
-                self._wake_next(kept.rollout)
+                self._wake_next(
+                    kept.rollout, at_once=bool(kept.rollout.orders or kept.rollout.notices)
+                )
             return
         now = self.clock.now()
         busy_until = kept.rollout.busy_until
@@ -141,213 +171,104 @@ class Rollouts:
                 replace(kept.rollout, busy_until=now + self.lease), etag=kept.etag
             )
         except RowChanged:
-            return  # another worker has the tick
-        before = mine.rollout
+            # Another worker has the tick, or an order came in, whose own message does it.
+            return
+        before, hand = mine.rollout, Hand(self.store, mine, self.clock, self.lease)
         with telemetry.span(
             telemetry.SPAN_TICK, parent=before.traceparent, rollout=before.id, phase=before.phase
         ):
             try:
-                self._finish(before, self._step(before), mine.etag)
+                self._finish(before, self.tick().work(before, hand), hand)
             except RowChanged:
                 log.warning("tick lost to another worker", extra={"rollout": before.id})
 
-    def _finish(self, before: Rollout, after: Rollout, etag: str) -> None:
+    def _finish(self, before: Rollout, after: Rollout, hand: Hand) -> None:
         """Record, save, let go, tell, and send the next tick: each safe to be done again."""
         after = replace(after, tick=before.tick + 1, busy_until=None)
-        outcome = _outcome(after) if after.phase is not before.phase else None
-        if outcome is not None:
-            self.records.add(after.ref, {after.step: outcome}, delivery=False)
+        outcome = _outcome(after)
+        if outcome is not None and outcome != _outcome(before):
+            hand.require()
+            self.records.add(after.ref, {after.reaction_step: outcome}, delivery=False)
         if after.retraining and after.phase is not before.phase:
             self.loops.rollout_changed(after)
-        kept = self.store.save(after, etag=etag)
+        saved = hand.save_all(after)
         if before.phase in EXCLUSIVE and after.phase not in EXCLUSIVE:
-            self.store.unlock(after)
-        if after.notices:
-            told = self.tell.all(after)
-            if told != after:
-                kept = self.store.save(told, etag=kept.etag)
-        self._wake_next(kept.rollout)
+            self._let_go(after)
+        if saved.notices:
+            told = self.tell.all(saved)
+            if told != saved:
+                saved = hand.save_all(told)
+        # What the tick did see may have to wait: a pause, until the deployment is made.
+        self._wake_next(saved, at_once=len(saved.orders) > len(after.orders))
 
-    def _wake_next(self, rollout: Rollout) -> None:
-        if not rollout.phase.is_terminal or rollout.notices:
-            self.wake(rollout)
+    def _let_go(self, rollout: Rollout) -> None:
+        """Give the endpoint free, and wake what waits for it: of those that begin, the oldest."""
+        self.store.unlock(rollout)
+        waiting = [
+            kept.rollout
+            for kept in self.store.open(rollout.partition)
+            if kept.rollout.id != rollout.id and _waits_for_endpoint(kept.rollout)
+        ]
+        queued = [other for other in waiting if other.phase is Phase.QUEUED]
+        first = min(queued, key=lambda other: other.created_at, default=None)
+        for other in waiting:
+            if other is first or other.phase is not Phase.QUEUED:
+                self.wake(other, delay=_NO_TIME)
 
-    def _step(self, rollout: Rollout) -> Rollout:
-        """Observe, decide and apply until there is something to wait for."""
-        deadline = self.clock.now() + self.budget
-        seen: Observation | None = None
-        for _ in range(_DECISIONS_MAX):
-            now = self.clock.now()
-            if rollout.phase.is_terminal or now >= deadline:
-                break
-            is_write = False
-            try:
-                seen = seen or self._observe(rollout)
-                decision = decide(rollout, seen, now)
-                if isinstance(decision, Wait):
-                    return _waiting(rollout, decision, now)
-                if isinstance(decision, Go):
-                    rollout = enter(rollout, decision, now)
-                    seen = _still_seen(seen)
-                    if rollout.phase is Phase.RETIRING:
-                        # The row has to say so before the lock is taken: a holder whose row
-                        # says `live` has no right to it.
-                        break
-                elif isinstance(decision, SendProbe):
-                    rollout, seen = self._probe(rollout, seen)
-                else:
-                    is_write = True
-                    return _submitted(apply(decision, rollout, seen, self.workspaces), now)
-            except Exception as error:  # noqa: BLE001 - here, and only here, a tick's fate is decided
-                return self._in_trouble(rollout, error, now, is_write=is_write)
-        return replace(rollout, due_at=self.clock.now())
-
-    def _observe(self, rollout: Rollout) -> Observation:
-        """Read what deciding needs in this phase, and no more."""
-        if rollout.phase is Phase.LIVE:
-            return Observation()
-        if rollout.phase in (Phase.QUEUED, Phase.RETIRING):
-            has_lock = self.store.lock(rollout)
-            if rollout.phase is Phase.QUEUED or not has_lock:
-                return Observation(has_lock=has_lock)
-        operation = None
-        if rollout.operation is not None and rollout.operation.url:
-            operation = self._ask(rollout.operation)
-            if operation.status is OperationStatus.RUNNING:
-                return Observation(has_lock=True, operation=operation)
-        endpoint = self.workspaces.get_endpoint(rollout.workspace, rollout.endpoint)
-        found = (
-            self.workspaces.list_deployments(rollout.workspace, rollout.endpoint)
-            if endpoint is not None
-            else ()
-        )
-        deployments = {deployment.name: deployment for deployment in found}
-        ours = deployments.get(rollout.deployment)
-        if operation is None and rollout.phase is Phase.DEPLOYMENT and ours is not None:
-            operation = self._find_reason(ours)
-        return Observation(
-            has_lock=True,
-            has_looked=True,
-            endpoint=endpoint,
-            deployments=deployments,
-            operation=operation,
-        )
-
-    def _find_reason(self, ours: Deployment) -> OperationResult | None:
-        """Return why our deployment failed, although the operation's address was lost in a crash.
-
-        Only the operation's document has the reason, and the resource remembers where that is.
-        """
-        if ours.state is not State.FAILED or not ours.operation:
-            return None
-        return self._ask(Operation(url=ours.operation))
-
-    def _ask(self, operation: Operation) -> OperationResult:
-        try:
-            return self.workspaces.get_operation(operation)
-        except WorkspaceRefused:  # an address that is none of ARM's: the resource tells the rest
-            return OperationResult(status=OperationStatus.UNKNOWN)
-
-    def _probe(self, rollout: Rollout, seen: Observation) -> tuple[Rollout, Observation]:
-        assert seen.endpoint is not None  # decided from it
-        result = probe(rollout, seen.endpoint, self.workspaces, self.read_request)
-        return replace(rollout, tries=rollout.tries + 1), replace(seen, probe=result)
-
-    def _in_trouble(
-        self, rollout: Rollout, error: Exception, now: datetime, *, is_write: bool
-    ) -> Rollout:
-        """Wait longer each time; give up what goes forward when waiting can't help, or no more."""
-        failure = failure_of(error)
-        reason = redact(f"{failure.code}: {failure.reason}", most=_REASON_MAX)
-        # What was foreseen says all in its reason; what caused it may hold a signed address.
-        unforeseen = error if failure.code == SignalboxError.code else None
-        log.warning(
-            "tick in trouble: %s", reason, extra={"rollout": rollout.id}, exc_info=unforeseen
-        )
-        is_hopeless = is_write and failure.disposition is not Disposition.RETRY
-        is_too_late = now - rollout.since > rollout.plan.timeout
-        if rollout.phase in _FORWARD and (is_hopeless or is_too_late):
-            back = Go(phase=Phase.ROLLING_BACK, reason=reason)
-            return replace(enter(rollout, back, now), due_at=now)
-        troubles = rollout.troubles + 1
-        if is_write and rollout.phase in _CLEANING and troubles >= _TROUBLES_TOLD:
-            return replace(enter(rollout, leave(rollout, reason), now), due_at=now)
-        wait = backoff(troubles, retry_after=failure.retry_after, base=self.retry_base)
-        troubled = replace(rollout, trouble=reason, troubles=troubles, due_at=now + wait)
-        if troubles != _TROUBLES_TOLD:
-            return troubled
-        text = f"stuck in phase {rollout.phase}, and trying on: {reason}"
-        return _call_for_help(troubled, text)
+    def _wake_next(self, rollout: Rollout, *, at_once: bool) -> None:
+        """Send the next tick; at once where an order came in that the last one did not see."""
+        if rollout.is_open:
+            self.wake(rollout, delay=_NO_TIME if at_once else None)
 
 
-def enter(rollout: Rollout, go: Go, now: datetime) -> Rollout:
-    """Return the rollout in its next phase, with what is to be told of it."""
-    reason = redact(go.reason, most=_REASON_MAX)
-    telemetry.count(telemetry.METRIC_ROLLOUTS, phase=go.phase)
-    return replace(
-        rollout,
-        phase=go.phase,
-        since=now,
-        stable=rollout.stable if go.stable is None else go.stable,
-        reason=reason or rollout.reason,
-        submitted=False,
-        operation=None,
-        tries=0,
-        trouble="",
-        troubles=0,
-        history=(*rollout.history, Moment(at=now, phase=go.phase, text=reason)),
-        notices=rollout.notices + notices_of(rollout, go.phase, reason),
+def _waits_for_endpoint(rollout: Rollout) -> bool:
+    return rollout.phase in EXCLUSIVE and not rollout.has_endpoint
+
+
+def _require_possible(rollout: Rollout, order: Order) -> None:
+    """Raises: OrderImpossible, with what can be ordered instead."""
+    phases = POSSIBLE[order.kind]
+    is_stuck = order.kind is OrderKind.ABORT and rollout.phase is Phase.LIVE and not rollout.stable
+    if rollout.phase in phases and not is_stuck:
+        return
+    possible = [str(kind) for kind, where in POSSIBLE.items() if rollout.phase in where]
+    raise OrderImpossible(
+        f"{order.kind}: the rollout is {rollout.phase}"
+        + (", and nothing served before it" if is_stuck else ""),
+        hint=f"Now it takes {', '.join(possible)}." if possible else "It takes no orders now.",
     )
-
-
-def _waiting(rollout: Rollout, wait: Wait, now: datetime) -> Rollout:
-    delay = wait.delay or _pace(rollout, now, wait.asked)
-    return replace(rollout, due_at=now + delay, trouble="", troubles=0)
-
-
-def _submitted(rollout: Rollout, now: datetime) -> Rollout:
-    asked = rollout.operation.retry_after if rollout.operation else None
-    waiting = replace(rollout, due_at=now + _pace(rollout, now, asked), trouble="", troubles=0)
-    if rollout.phase is Phase.ROLLING_BACK and rollout.tries == _WRITES_TOLD:
-        return _call_for_help(
-            waiting, f"the endpoint did not take {_WRITES_TOLD} writes that set its traffic back"
-        )
-    return waiting
-
-
-def _call_for_help(rollout: Rollout, reason: str) -> Rollout:
-    notices = tuple(
-        Notice(kind=NoticeKind.ATTENTION, channel=channel, reason=reason)
-        for channel in rollout.plan.channels
-    )
-    return replace(rollout, notices=rollout.notices + notices)
-
-
-def _pace(rollout: Rollout, now: datetime, asked: timedelta | None) -> timedelta:
-    least = _PACE_MIN if asked is None else asked
-    return max(least, min((now - rollout.since) / _PACE, _PACE_MAX))
-
-
-def _still_seen(seen: Observation) -> Observation | None:
-    """Return what may be decided from in the next phase: what was read just now, or nothing."""
-    if not seen.has_looked or seen.probe is not None:
-        return None
-    return replace(seen, operation=None)
 
 
 _OUTCOMES: Mapping[Phase, tuple[OutcomeStatus, str]] = {
     Phase.LIVE: (OutcomeStatus.DONE, ""),
     Phase.DONE: (OutcomeStatus.DONE, ""),
-    Phase.ROLLED_BACK: (OutcomeStatus.FAILED, "rollout.rolled_back"),
     Phase.REFUSED: (OutcomeStatus.FAILED, "rollout.refused"),
     Phase.SUPERSEDED: (OutcomeStatus.SKIPPED, "superseded"),
 }
 
+_BACK: Mapping[Cause | None, tuple[OutcomeStatus, str]] = {
+    None: (OutcomeStatus.FAILED, "rollout.rolled_back"),
+    Cause.FAILED: (OutcomeStatus.FAILED, "rollout.rolled_back"),
+    Cause.ABORTED: (OutcomeStatus.FAILED, "rollout.aborted"),
+    Cause.SUPERSEDED: (OutcomeStatus.SKIPPED, "superseded"),
+    Cause.NOT_BETTER: (OutcomeStatus.SKIPPED, "rollout.not_better"),
+}
+#: There was nothing healthy to go back to, and nobody mended that in time.
+_STAYED = (OutcomeStatus.FAILED, "rollout.not_rolled_back")
+
 
 def _outcome(rollout: Rollout) -> Outcome | None:
-    if rollout.phase not in _OUTCOMES:
+    if rollout.phase in (Phase.KEEPING, Phase.REMOVING, Phase.ROLLED_BACK):
+        has_stayed = rollout.plan.creates and share(rollout.split, rollout.deployment)
+        status, code = _STAYED if has_stayed else _BACK[rollout.cause]
+    elif rollout.phase is Phase.QUEUED:
+        status, code = OutcomeStatus.WAITING, ""
+    elif rollout.phase in _OUTCOMES:
+        status, code = _OUTCOMES[rollout.phase]
+        if rollout.cause is Cause.ABORTED:
+            code = "rollout.aborted"
+    else:
         return None
-    status, code = _OUTCOMES[rollout.phase]
     is_live = status is OutcomeStatus.DONE
     detail = f"live on {rollout.endpoint} as {rollout.deployment}" if is_live else rollout.reason
     return Outcome(status=status, detail=detail, code=code, rollout=rollout.id)

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from shared.errors import SignalboxError
 from shared.redact import redact
-from shared.rollouts.decide import (
+from shared.rollouts.model import Rollout
+from shared.rollouts.observation import (
     TAG_DEPLOYMENT,
     TAG_MODEL,
     TAG_ROLLOUT,
@@ -13,17 +14,24 @@ from shared.rollouts.decide import (
     CreateEndpoint,
     DeleteDeployment,
     Observation,
+    Scale,
     SetTraffic,
+    Write,
+    is_marked,
 )
-from shared.rollouts.model import Rollout
-from shared.workspaces import Deployment, DeploymentSpec, Endpoint, Operation, Workspaces
+from shared.workspaces import (
+    Deployment,
+    DeploymentSpec,
+    Endpoint,
+    EndpointKind,
+    Operation,
+    Workspaces,
+)
 
 #: Of the log of a container that failed, this much is kept and told.
 LOG_LINES = 20
 _LOG_MAX = 3000
 _NO_LOG = "(the container wrote no log)"
-
-Write = CreateEndpoint | CreateDeployment | SetTraffic | DeleteDeployment
 
 
 def apply(command: Write, rollout: Rollout, seen: Observation, workspaces: Workspaces) -> Rollout:
@@ -31,25 +39,30 @@ def apply(command: Write, rollout: Rollout, seen: Observation, workspaces: Works
 
     Raises: what Workspaces raises.
     """
+    workspace, endpoint, plan = rollout.workspace, rollout.endpoint, rollout.plan
     match command:
         case CreateEndpoint():
             operation = workspaces.create_endpoint(
-                rollout.workspace,
-                rollout.endpoint,
-                auth_mode=rollout.plan.auth_mode,
+                workspace,
+                endpoint,
+                auth_mode=plan.auth_mode,
                 tags={TAG_MODEL: rollout.model.name},
+                kind=plan.kind,
+                compute=plan.compute,
             )
         case CreateDeployment():
             operation = workspaces.create_deployment(
-                rollout.workspace, rollout.endpoint, rollout.deployment, _spec(rollout)
+                workspace, endpoint, rollout.deployment, _spec(rollout)
             )
         case SetTraffic():
             operation = _set_traffic(command, rollout, seen, workspaces)
+        case Scale():
+            operation = workspaces.scale_deployment(
+                workspace, endpoint, command.name, command.instances
+            )
         case DeleteDeployment():
-            if command.read_logs:
-                rollout = replace(rollout, logs=_read_logs(rollout, workspaces))
             operation = workspaces.delete_deployment(
-                rollout.workspace, rollout.endpoint, command.name
+                workspace, endpoint, command.name, kind=plan.kind
             )
     return replace(rollout, operation=operation, submitted=True, tries=rollout.tries + 1)
 
@@ -59,6 +72,8 @@ def _spec(rollout: Rollout) -> DeploymentSpec:
         model_id=rollout.model.id,
         instance_type=rollout.plan.instance_type,
         instance_count=rollout.plan.instance_count,
+        kind=rollout.plan.kind,
+        compute=rollout.plan.compute,
         tags={
             TAG_MODEL: rollout.model.name,
             TAG_VERSION: rollout.model.version,
@@ -71,15 +86,21 @@ def _set_traffic(
     command: SetTraffic, rollout: Rollout, seen: Observation, workspaces: Workspaces
 ) -> Operation:
     assert isinstance(seen.endpoint, Endpoint)  # decided from it
-    serving = seen.deployments.get(command.serving)
+    tags = _tags(command, rollout, seen) if is_marked(rollout, seen.endpoint) else {}
+    return workspaces.set_traffic(
+        rollout.workspace, seen.endpoint, command.traffic, tags, mirror=command.mirror
+    )
+
+
+def _tags(command: SetTraffic, rollout: Rollout, seen: Observation) -> dict[str, str]:
+    serving = seen.find(command.serving)
     model, version = model_of(serving) if serving else (rollout.model.name, "")
-    tags = {
+    return {
         TAG_MODEL: model,
         TAG_VERSION: version,
         TAG_DEPLOYMENT: command.serving,
         TAG_ROLLOUT: serving.tags.get(TAG_ROLLOUT, "") if serving else "",
     }
-    return workspaces.set_traffic(rollout.workspace, seen.endpoint, command.traffic, tags)
 
 
 def model_of(deployment: Deployment) -> tuple[str, str]:
@@ -92,8 +113,10 @@ def model_of(deployment: Deployment) -> tuple[str, str]:
     return "", ""
 
 
-def _read_logs(rollout: Rollout, workspaces: Workspaces) -> str:
+def read_logs(rollout: Rollout, workspaces: Workspaces) -> str:
     """Return the last log lines; that they can't be read must not keep a failure in place."""
+    if rollout.plan.kind is EndpointKind.BATCH:
+        return "(a batch deployment has no log but those of its jobs)"
     try:
         text = workspaces.get_logs(
             rollout.workspace, rollout.endpoint, rollout.deployment, lines=LOG_LINES

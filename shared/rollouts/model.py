@@ -1,4 +1,4 @@
-"""A rollout: the life of one new deployment, from created to serving all traffic or gone."""
+"""A rollout: the life of one new deployment, or of one change of traffic, on an endpoint."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,82 +8,41 @@ from enum import StrEnum
 from shared.events import Workspace
 from shared.ids import digest
 from shared.outcomes import EventRef
-from shared.workspaces import Operation
+from shared.rollouts.measurements import Measurement
+from shared.rollouts.orders import Order
+from shared.rollouts.phases import Phase
+from shared.rollouts.strategy import Probe, Step, Strategy
+from shared.workspaces import EndpointKind, Operation
 
 
-class Phase(StrEnum):
-    """Where a rollout stands."""
+class Cause(StrEnum):
+    """Why traffic went back, or was never moved."""
 
-    QUEUED = "queued"  #: Waits for its turn on the endpoint.
-    CHECKING = "checking"  #: Has the endpoint to itself; looks at what is there.
-    ENDPOINT = "endpoint"  #: The endpoint is being created.
-    DEPLOYMENT = "deployment"  #: The new deployment is being created, with no traffic.
-    PROBING = "probing"  #: The new deployment answers scoring requests sent straight to it.
-    SHIFTING = "shifting"  #: All traffic is being moved to the new deployment.
-    LIVE = "live"  #: Serves; the old deployment is kept for a while. The endpoint is free.
-    RETIRING = "retiring"  #: The old deployment is being deleted.
-    ROLLING_BACK = "rolling-back"  #: Traffic goes to what is healthy now.
-    REMOVING = "removing"  #: The new deployment is being deleted, its log lines read before.
-    DONE = "done"
-    ROLLED_BACK = "rolled-back"
-    REFUSED = "refused"  #: Nothing was touched: the endpoint is not this rollout's to change.
-    SUPERSEDED = "superseded"  #: Nothing was touched: this version, or a newer one, serves.
-
-    @property
-    def is_terminal(self) -> bool:
-        """Whether nothing follows."""
-        return not TRANSITIONS[self]
-
-
-#: From each phase, the phases that may follow. docs/rollouts.md draws it.
-TRANSITIONS: Mapping[Phase, frozenset[Phase]] = {
-    Phase.QUEUED: frozenset({Phase.CHECKING}),
-    Phase.CHECKING: frozenset({Phase.ENDPOINT, Phase.DEPLOYMENT, Phase.REFUSED, Phase.SUPERSEDED}),
-    Phase.ENDPOINT: frozenset({Phase.DEPLOYMENT, Phase.ROLLING_BACK}),
-    Phase.DEPLOYMENT: frozenset({Phase.PROBING, Phase.ROLLING_BACK}),
-    Phase.PROBING: frozenset({Phase.SHIFTING, Phase.ROLLING_BACK}),
-    Phase.SHIFTING: frozenset({Phase.LIVE, Phase.ROLLING_BACK}),
-    Phase.LIVE: frozenset({Phase.RETIRING, Phase.DONE}),
-    Phase.RETIRING: frozenset({Phase.DONE}),
-    Phase.ROLLING_BACK: frozenset({Phase.REMOVING}),
-    Phase.REMOVING: frozenset({Phase.ROLLED_BACK}),
-    Phase.DONE: frozenset(),
-    Phase.ROLLED_BACK: frozenset(),
-    Phase.REFUSED: frozenset(),
-    Phase.SUPERSEDED: frozenset(),
-}
-
-#: In these phases the rollout must have the endpoint to itself.
-EXCLUSIVE = frozenset(Phase) - {phase for phase in Phase if not TRANSITIONS[phase]} - {Phase.LIVE}
-
-#: In these it is still open what will serve on the endpoint.
-UNDECIDED = EXCLUSIVE - {Phase.RETIRING, Phase.REMOVING}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Probe:
-    """The scoring requests that prove a new deployment.
-
-    `request` is a file of the app, "" for an empty request; `status` is the status that counts.
-    """
-
-    request: str = ""
-    status: int = 200
-    timeout: timedelta = timedelta(seconds=10)
-    tries: int = 3
+    FAILED = "failed"  #: A step, a gate, a write or the deployment failed.
+    ABORTED = "aborted"  #: A person said so.
+    SUPERSEDED = "superseded"  #: A newer version took its place.
+    NOT_BETTER = "not-better"  #: In a comparison, the old one won.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What the rollout is to do: the reaction's values, settled when it began."""
+    """What the rollout is to do: the reaction's values, settled when it began.
 
-    instance_type: str
-    instance_count: int
-    auth_mode: str
-    keep_old: timedelta
-    timeout: timedelta
+    `probe` is what the deployment that serves has to answer after a rollback. A rollout that does
+    not `create` moves the traffic of deployments that are there.
+    """
+
+    strategy: Strategy
     probe: Probe
-    adopt: bool
+    timeout: timedelta
+    creates: bool = True
+    kind: EndpointKind = EndpointKind.MANAGED
+    compute: str = ""
+    instance_type: str = ""
+    instance_count: int = 0
+    auth_mode: str = ""
+    keep_old: timedelta = timedelta(0)
+    adopt: bool = False
     channels: tuple[str, ...] = ()
 
 
@@ -95,11 +54,18 @@ class ModelRef:
     name: str
     version: str
 
+    @property
+    def words(self) -> str:
+        """Name and version, or "" where the model is not known."""
+        return f"{self.name} {self.version}".strip()
+
 
 class NoticeKind(StrEnum):
     """What people are told of a rollout."""
 
     STARTED = "started"
+    APPROVAL = "approval"
+    HELD = "held"
     LIVE = "live"
     FAILED = "failed"
     ROLLED_BACK = "rolled back"
@@ -118,20 +84,26 @@ class Notice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
-    """One line of a rollout's history."""
+    """One line of a rollout's history; `step` is that of the strategy, from 0, -1 for none."""
 
     at: datetime
     phase: Phase
     text: str = ""
+    step: int = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
-    """The life of one new deployment on an endpoint, as it is kept."""
+    """The life of one new deployment on an endpoint, as it is kept.
+
+    `deployment` is the one whose share is to grow, `stable` the one that is measured against.
+    Splits are in percent by deployment name: `origin` is the one that the rollout found, `goal`
+    the one that it is to end with, `split` and `mirror` those that it believes to be in force.
+    """
 
     id: str
     ref: EventRef
-    step: str  #: "reaction/step", where the outcome is recorded.
+    reaction_step: str  #: "reaction/step", where the outcome is recorded.
     workspace: Workspace
     endpoint: str
     deployment: str
@@ -140,12 +112,31 @@ class Rollout:
     phase: Phase
     since: datetime  #: When the phase began.
     created_at: datetime
+    goal: Mapping[str, int]
+    origin: Mapping[str, int] = field(default_factory=dict)
+    split: Mapping[str, int] = field(default_factory=dict)
+    mirror: Mapping[str, int] = field(default_factory=dict)
+    split_at: datetime | None = None  #: When the endpoint was seen to have this split and mirror.
+    is_moved: bool = False  #: Whether a write that moves traffic was ever begun.
     stable: str = ""  #: What served when the rollout began; "" if nothing did.
-    reason: str = ""  #: Why it is being, or was, rolled back, refused or superseded.
+    stable_instances: int = 0  #: How many instances it had then.
+    step: int = -1  #: The strategy's step that it is at, from 0; -1 before the first.
+    is_waived: bool = False  #: Whether a person has waived that the gates prove themselves.
+    looks: Mapping[str, int] = field(default_factory=dict)  #: Tests of gates so far, by kind.
+    looked_at: datetime | None = None  #: When they were last measured.
+    measured: tuple[Measurement, ...] = ()  #: What came of that, of each gate.
+    orders: tuple[Order, ...] = ()  #: What it was told and has not done yet.
+    cause: Cause | None = None  #: Why it goes, or went, back.
+    attempt: int = 0  #: How often it was tried again.
+    has_kept: bool = False  #: Whether a deployment of an earlier attempt may still be there.
+    reason: str = ""  #: Why it is being, or was, held, rolled back, refused or superseded.
     logs: str = ""  #: The last log lines of the container that failed.
     submitted: bool = False  #: Whether the phase's operation was started.
     operation: Operation | None = None  #: The operation that is under way.
-    tries: int = 0  #: Of the phase's probe or write.
+    tries: int = 0  #: Of the phase's write.
+    probes: int = 0  #: Sent in the phase.
+    has_endpoint: bool = False  #: Whether it has taken the endpoint's lock, and not let go.
+    alarm: str = ""  #: What people were told last of a phase that can't go on.
     trouble: str = ""  #: Why the last tick could not do its work; "" if it could.
     troubles: int = 0  #: Ticks in a row that could not.
     tick: int = 0  #: The tick that it waits for; a message for another one is stale.
@@ -161,6 +152,17 @@ class Rollout:
     def partition(self) -> str:
         """The table partition of the endpoint: its lock and its rollouts are in one."""
         return endpoint_key(self.workspace, self.endpoint)
+
+    @property
+    def current(self) -> Step | None:
+        """The strategy's step that it is at, or None before the first and after the last."""
+        steps = self.plan.strategy.steps
+        return steps[self.step] if 0 <= self.step < len(steps) else None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something is still to be done, or told."""
+        return not self.phase.is_terminal or bool(self.notices) or bool(self.orders)
 
 
 def endpoint_key(workspace: Workspace, endpoint: str) -> str:

@@ -9,9 +9,13 @@ from pydantic import TypeAdapter
 
 from shared.parts import join, split
 from shared.ports import Row, RowChanged, RowExists, Tables, Value
-from shared.rollouts.model import EXCLUSIVE, Rollout
+from shared.rollouts.measurements import Measurement
+from shared.rollouts.model import Rollout
+from shared.rollouts.phases import EXCLUSIVE
 
 TABLE = "SignalboxRollouts"
+#: Every look at the gates: a row each, in the partition of its rollout.
+MEASUREMENTS = "SignalboxMeasurements"
 _LOCK = "lock"
 
 
@@ -84,8 +88,32 @@ class RolloutStore:
         for row in rows:
             yield _kept_from(row)
 
+    def add_measurements(self, rollout: Rollout, found: tuple[Measurement, ...]) -> None:
+        """Keep what a look at the gates showed, once for a tick and step."""
+        document = _measurements().dump_json(found, exclude_defaults=True).decode()
+        key = f"{rollout.tick:08}-{rollout.step + 1:03}"
+        try:
+            self._tables.insert(MEASUREMENTS, rollout.id, key, split(document))
+        except RowExists:
+            # A tick that is done again: what it decides by is what it sees now.
+            row = self._tables.get(MEASUREMENTS, rollout.id, key)
+            if row is not None:
+                values = split(document)
+                self._tables.replace(MEASUREMENTS, rollout.id, key, values, etag=row.etag)
+
+    def measurements(self, rollout_id: str) -> tuple[Measurement, ...]:
+        """Return every measurement of a rollout, the oldest first."""
+        rows = sorted(
+            self._tables.query(MEASUREMENTS, partition=rollout_id), key=lambda row: row.key
+        )
+        return tuple(
+            item for row in rows for item in _measurements().validate_json(join(row.values))
+        )
+
     def remove(self, kept: Kept) -> None:
-        """Delete a rollout's row."""
+        """Delete a rollout's row, and its measurements before it."""
+        for row in self._tables.query(MEASUREMENTS, partition=kept.rollout.id):
+            self._tables.delete(MEASUREMENTS, row.partition, row.key)
         self._tables.delete(TABLE, kept.rollout.partition, kept.rollout.id)
 
     def lock(self, rollout: Rollout) -> bool:
@@ -117,6 +145,12 @@ class RolloutStore:
             return False
         return True
 
+    def find_holder(self, rollout: Rollout) -> Rollout | None:
+        """Return the rollout that has the endpoint, None where none has."""
+        row = self._tables.get(TABLE, rollout.partition, _LOCK)
+        kept = None if row is None else self.get(rollout.partition, str(row.values["holder"]))
+        return None if kept is None else kept.rollout
+
     def unlock(self, rollout: Rollout) -> None:
         """Let go of the endpoint, if this rollout has it."""
         row = self._tables.get(TABLE, rollout.partition, _LOCK)
@@ -133,11 +167,16 @@ def _document() -> TypeAdapter[Rollout]:
     return TypeAdapter(Rollout)
 
 
+@cache
+def _measurements() -> TypeAdapter[tuple[Measurement, ...]]:
+    return TypeAdapter(tuple[Measurement, ...])
+
+
 def _values(rollout: Rollout) -> dict[str, Value]:
     document = _document().dump_json(rollout, exclude_defaults=True).decode()
     return {
         "kind": "rollout",
-        "open": not rollout.phase.is_terminal or bool(rollout.notices),
+        "open": rollout.is_open,
         "due_at": rollout.due_at,
         **split(document),
     }

@@ -184,7 +184,10 @@ def test_a_failed_deployment_that_cannot_be_deleted_keeps_no_version_out(serving
     serving.react.react(serving.register("churn", "2"))
     serving.settle(most=3000)
     text = serving.channels.sent[-1].text
-    assert serving.channels.sent[-1].title == "churn 2 was rolled back on churn"
+    assert serving.told()[-2:] == [
+        "churn 2 was rolled back on churn",
+        "churn 2 on churn needs a look",
+    ]
     assert "could not be deleted: workspace.denied: no right to delete" in text
     assert "expected 200, got 424" in text
     serving.workspaces.behaviour = Behaviour()

@@ -11,7 +11,9 @@ from shared.actions.deploy import Deploy
 from shared.actions.notify import Notify
 from shared.actions.register import Register
 from shared.actions.retrain import Retrain
+from shared.actions.shift_traffic import ShiftTraffic
 from shared.adapters.memory import MemoryBlobs, MemoryChannels, MemoryQueues, MemoryTables
+from shared.adapters.memory_metrics import MemoryMetrics
 from shared.adapters.memory_targets import MemoryTargets
 from shared.adapters.memory_workspaces import MemoryWorkspaces
 from shared.dead_letters import DeadLetters, Letter
@@ -31,10 +33,12 @@ from shared.reactions.load import load_reactions
 from shared.records import Records
 from shared.rollouts import advance
 from shared.rollouts.advance import Rollouts
+from shared.rollouts.measure import Gates
 from shared.rollouts.model import Rollout
 from shared.rollouts.store import RolloutStore
 from shared.rollouts.tell import TellRollout
-from shared.services import read_request
+from shared.rollouts.tick import Tick
+from shared.services import read_golden
 from shared.steps import Steps
 from shared.sweep import Sweep
 from shared.tell import Tell
@@ -95,6 +99,7 @@ class World:
         self.blobs = MemoryBlobs()
         self.channels = MemoryChannels()
         self.workspaces = MemoryWorkspaces(self.clock)
+        self.metrics = MemoryMetrics(self.clock, self.workspaces)
         self.reactions = reactions
         self.targets = MemoryTargets()
         #: Listens in place of the loops, for tests that want to know what they are told.
@@ -131,25 +136,35 @@ class World:
         )
         self.approvals = Approvals(loops=self.loops, dead_letters=self.letters, clock=self.clock)
         listener = self.listener or self.loops
+        store = RolloutStore(tables=self.tables)
         self.rollouts = Rollouts(
-            store=RolloutStore(tables=self.tables),
+            store=store,
             queues=self.queues,
-            workspaces=self.workspaces,
+            tick=lambda: Tick(
+                store=store,
+                workspaces=self.workspaces,
+                gates=Gates(metrics=self.metrics),
+                overrule=lambda holder, newer: self.rollouts.overrule(holder, newer),
+                clock=self.clock,
+                budget=timedelta(seconds=20),
+                retry_base=retry_base,
+                read_file=read_golden,
+            ),
             tell=tell,
             records=self.records,
             clock=self.clock,
             lease=LEASE,
-            budget=timedelta(seconds=20),
-            retry_base=retry_base,
-            read_request=read_request,
             loops=listener,
         )
+        loaded = load_reactions(self.reactions, actions=ACTIONS, settings={})
         actions = {
             "deploy": Deploy(
                 workspaces=self.workspaces,
                 rollouts=self.rollouts,
                 clock=self.clock,
                 tell=Tell(channels=self.channels),
+                find_strategy=loaded.find_strategy,
+                read_file=read_golden,
                 loops=listener if self.has_loops else NO_LOOPS,
             ),
             "register": Register(
@@ -163,6 +178,13 @@ class World:
                 find_rollout=self.rollouts.find_of_model,
                 clock=self.clock,
             ),
+            "shift_traffic": ShiftTraffic(
+                workspaces=self.workspaces,
+                rollouts=self.rollouts,
+                clock=self.clock,
+                find_strategy=loaded.find_strategy,
+                read_file=read_golden,
+            ),
             "notify": Notify(
                 channels=self.channels,
                 folds=lambda: self.folds,
@@ -173,7 +195,7 @@ class World:
         }
         ledger = Ledger(tables=self.tables, clock=self.clock, lease=LEASE)
         self.react = React(
-            reactions=load_reactions(self.reactions, actions=ACTIONS, settings={}),
+            reactions=loaded,
             steps=Steps(action=actions.__getitem__, ledger=ledger, clock=self.clock),
             records=self.records,
             dead_letters=self.letters,
@@ -209,20 +231,27 @@ class World:
         for _ in range(most):
             if until():
                 return
-            for message in self.queues.take(advance.QUEUE):
-                self.rollouts.advance(message)
-            for message in self.queues.take(dead_letters.QUEUE):
-                letter = self.letters.due(message)
-                if letter is not None:
-                    self.react.replay(letter)
-            waiting = [
-                *self.queues.waiting(advance.QUEUE),
-                *self.queues.waiting(dead_letters.QUEUE),
-            ]
-            if not waiting:
+            self.deliver()
+            due = self.next_due()
+            if due is None:
                 return
-            self.clock.time = max(self.clock.time, min(waiting)[0])
+            self.metrics.observe()
+            self.clock.time = max(self.clock.time, due)
         raise AssertionError("it does not settle")
+
+    def deliver(self) -> None:
+        """Hand out the messages that are due now."""
+        for message in self.queues.take(advance.QUEUE):
+            self.rollouts.advance(message)
+        for message in self.queues.take(dead_letters.QUEUE):
+            letter = self.letters.due(message)
+            if letter is not None:
+                self.react.replay(letter)
+
+    def next_due(self) -> datetime | None:
+        """Return when the next message is due, or None."""
+        queues = (advance.QUEUE, dead_letters.QUEUE)
+        return min((due for queue in queues for due, _ in self.queues.waiting(queue)), default=None)
 
     def endpoint(self, name: str = "churn") -> Mapping[str, int]:
         """Return the live traffic of an endpoint."""

@@ -1,14 +1,25 @@
-"""People are told what they need to know, and where to look."""
+"""People are told what they need to know, once, and where to look or how to answer."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
-from shared.rollouts.model import Notice, NoticeKind, Phase
+from shared.rollouts.measurements import GateOutcome
+from shared.rollouts.model import Cause, ModelRef, Notice, NoticeKind
 from shared.rollouts.notices import notices_of, text_of
-from tests.unit.test_decide import make_rollout
+from shared.rollouts.phases import STEPS, TRANSITIONS, Phase
+from shared.workspaces import EndpointKind
+from tests.unit.rollouts import OLD, make_measurement, make_rollout, with_plan, with_strategy
 
 STUDIO = "https://ml.azure.com"
+
+
+def body_of(kind: NoticeKind, **changes: object) -> str:
+    """Return the body of a message of this kind."""
+    rollout = replace(make_rollout(Phase.KEEPING), **changes)  # type: ignore[arg-type]
+    return text_of(rollout, Notice(kind=kind, channel="team"), studio=STUDIO).body
 
 
 @pytest.mark.parametrize("kind", NoticeKind)
@@ -17,41 +28,182 @@ def test_every_message_names_model_version_endpoint_and_studio(kind: NoticeKind)
     text = text_of(rollout, Notice(kind=kind, channel="team", reason="no pip"), studio=STUDIO)
     assert "churn 2" in text.title
     for line in ("Model: churn", "Version: 2", "Endpoint: churn", "Reason: no pip"):
-        assert line in text.body
+        assert line in text.body.splitlines()
     assert text.body.endswith(
         "https://ml.azure.com/endpoints/realtime/churn/detail?wsid=" + rollout.workspace.id
     )
-    assert text.good is (kind in (NoticeKind.STARTED, NoticeKind.LIVE))
-
-
-def test_a_rollback_says_what_serves_now_and_shows_the_log() -> None:
-    rollout = make_rollout(logs="No module named 'x'")
-    notice = Notice(kind=NoticeKind.ROLLED_BACK, channel="team")
-    body = text_of(rollout, notice, studio=STUDIO).body
-    assert f"Serving now: {rollout.stable}" in body
-    assert "No module named 'x'" in body
-    first = text_of(replace(rollout, stable=""), notice, studio=STUDIO).body
-    assert "Serving now: nothing" in first
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "kind"),
+    ("kind", "good"),
     [
-        (Phase.CHECKING, Phase.ENDPOINT, NoticeKind.STARTED),
-        (Phase.CHECKING, Phase.DEPLOYMENT, NoticeKind.STARTED),
-        (Phase.CHECKING, Phase.REFUSED, NoticeKind.FAILED),
-        (Phase.SHIFTING, Phase.LIVE, NoticeKind.LIVE),
-        (Phase.PROBING, Phase.ROLLING_BACK, NoticeKind.FAILED),
-        (Phase.REMOVING, Phase.ROLLED_BACK, NoticeKind.ROLLED_BACK),
-        (Phase.RETIRING, Phase.DONE, NoticeKind.ATTENTION),
-        (Phase.ENDPOINT, Phase.DEPLOYMENT, None),
-        (Phase.CHECKING, Phase.SUPERSEDED, None),
-        (Phase.LIVE, Phase.RETIRING, None),
-        (Phase.LIVE, Phase.DONE, None),
+        (NoticeKind.STARTED, True),
+        (NoticeKind.LIVE, True),
+        (NoticeKind.APPROVAL, None),
+        (NoticeKind.HELD, None),
+        (NoticeKind.FAILED, False),
+        (NoticeKind.ROLLED_BACK, False),
+        (NoticeKind.ATTENTION, False),
     ],
 )
-def test_each_turn_is_told_once_and_quiet_ones_are_not(
-    before: Phase, after: Phase, kind: NoticeKind | None
-) -> None:
-    kinds = [notice.kind for notice in notices_of(make_rollout(before), after, "why")]
+def test_a_message_is_good_news_bad_news_or_a_question(kind: NoticeKind, good: bool | None) -> None:
+    text = text_of(make_rollout(), Notice(kind=kind, channel="team"), studio=STUDIO)
+    assert text.good is good
+
+
+@pytest.mark.parametrize(
+    ("cause", "title"),
+    [
+        (None, "churn 2 failed on churn"),
+        (Cause.FAILED, "churn 2 failed on churn"),
+        (Cause.ABORTED, "churn 2 was aborted on churn"),
+        (Cause.SUPERSEDED, "churn 2 makes place for a newer version on churn"),
+        (Cause.NOT_BETTER, "churn 2 is not better than what serves on churn"),
+    ],
+)
+def test_why_it_goes_back_is_in_the_title(cause: Cause | None, title: str) -> None:
+    notice = Notice(kind=NoticeKind.FAILED, channel="team")
+    assert text_of(make_rollout(cause=cause), notice, studio=STUDIO).title == title
+
+
+def test_where_the_model_is_not_known_the_deployment_is_named() -> None:
+    rollout = make_rollout(model=ModelRef(id="", name="", version=""))
+    notice = Notice(kind=NoticeKind.LIVE, channel="team")
+    assert text_of(rollout, notice, studio=STUDIO).title == f"{rollout.deployment} is live on churn"
+
+
+def test_a_rollback_says_what_serves_now_and_shows_the_log() -> None:
+    body = body_of(NoticeKind.ROLLED_BACK, logs="No module named 'x'")
+    assert f"Serving now: {OLD}" in body
+    assert "No module named 'x'" in body
+    assert "Serving now: nothing" in body_of(NoticeKind.ROLLED_BACK, stable="")
+
+
+def test_a_rollback_says_how_long_the_deployment_is_kept() -> None:
+    kept = with_strategy(make_rollout(Phase.KEEPING), keep_failed=timedelta(hours=2))
+    line = f"{kept.deployment} is kept for 2h, without traffic"
+    notice = Notice(kind=NoticeKind.ROLLED_BACK, channel="team")
+    assert line in text_of(kept, notice, studio=STUDIO).body
+    for other in (replace(kept, phase=Phase.REMOVING), with_plan(kept, creates=False)):
+        assert "is kept" not in text_of(other, notice, studio=STUDIO).body
+
+
+@pytest.mark.parametrize(
+    ("kind", "orders"),
+    [
+        (NoticeKind.APPROVAL, ["approve", "abort"]),
+        (NoticeKind.HELD, ["resume", "retry", "promote", "abort"]),
+        (NoticeKind.FAILED, []),
+        (NoticeKind.LIVE, []),
+    ],
+)
+def test_whoever_is_asked_is_told_how_to_answer(kind: NoticeKind, orders: list[str]) -> None:
+    body = body_of(kind, id="0123456789abcdef")
+    lines = [line for line in body.splitlines() if line.startswith("python manage.py")]
+    assert lines == [f'python manage.py rollouts {order} 01234567 -m "why"' for order in orders]
+
+
+@pytest.mark.parametrize("kind", [NoticeKind.LIVE, NoticeKind.APPROVAL, NoticeKind.HELD])
+def test_what_an_observed_gate_would_have_done_is_told(kind: NoticeKind) -> None:
+    observed = make_measurement(GateOutcome.FAIL, detail="cpu at 90%", observe=True)
+    measured = (
+        observed,
+        make_measurement(GateOutcome.FAIL, detail="errors"),
+        make_measurement(GateOutcome.PASS, detail="latency", observe=True),
+    )
+    body = body_of(kind, measured=measured)
+    assert "Observed, would have failed: cpu at 90%" in body
+    assert body.count("Observed") == 1
+    assert "Observed" not in body_of(NoticeKind.FAILED, measured=measured)
+
+
+TOLD: Mapping[tuple[Phase, Phase], NoticeKind | None] = {
+    **{(Phase.CHECKING, step): NoticeKind.STARTED for step in STEPS if step != Phase.APPROVING},
+    (Phase.CHECKING, Phase.ENDPOINT): NoticeKind.STARTED,
+    (Phase.CHECKING, Phase.DEPLOYMENT): NoticeKind.STARTED,
+    # Tried again and turned away: what REFUSED is of others.
+    (Phase.CHECKING, Phase.KEEPING): NoticeKind.FAILED,
+    (Phase.QUEUED, Phase.KEEPING): NoticeKind.FAILED,
+    (Phase.ROLLING_BACK, Phase.KEEPING): NoticeKind.ROLLED_BACK,
+    (Phase.ROLLING_BACK, Phase.REMOVING): NoticeKind.ROLLED_BACK,
+    # That it goes back was told when it began to.
+    (Phase.STEPPING_DOWN, Phase.STEPPING_DOWN): None,
+    (Phase.STEPPING_DOWN, Phase.ROLLING_BACK): None,
+}
+ENTERED: Mapping[Phase, NoticeKind] = {
+    Phase.REFUSED: NoticeKind.FAILED,
+    Phase.HELD: NoticeKind.HELD,
+    Phase.APPROVING: NoticeKind.APPROVAL,
+    Phase.LIVE: NoticeKind.LIVE,
+    Phase.STEPPING_DOWN: NoticeKind.FAILED,
+    Phase.ROLLING_BACK: NoticeKind.FAILED,
+}
+TURNS = [(before, after) for before in Phase for after in TRANSITIONS[before]]
+
+
+@pytest.mark.parametrize(("before", "after"), TURNS)
+def test_each_turn_is_told_once_and_quiet_ones_are_not(before: Phase, after: Phase) -> None:
+    kind = TOLD.get((before, after), ENTERED.get(after))
+    kinds = [notice.kind for notice in notices_of(make_rollout(before), after, "")]
     assert kinds == ([] if kind is None else [kind])
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(Phase.RETIRING, Phase.DONE), (Phase.REMOVING, Phase.ROLLED_BACK)]
+)
+def test_what_could_not_be_deleted_is_told(before: Phase, after: Phase) -> None:
+    (notice,) = notices_of(make_rollout(before), after, f"{OLD} could not be deleted: denied")
+    assert notice.kind is NoticeKind.ATTENTION
+    assert notice.reason == f"{OLD} could not be deleted: denied"
+    assert notices_of(make_rollout(before), after, "") == ()
+
+
+def test_every_channel_is_told_with_the_reason_there_is() -> None:
+    rollout = with_plan(make_rollout(Phase.PROBING, reason="before"), channels=("team", "ops"))
+    told = notices_of(rollout, Phase.ROLLING_BACK, "why")
+    assert [(notice.channel, notice.reason) for notice in told] == [("team", "why"), ("ops", "why")]
+    (first, _) = notices_of(rollout, Phase.ROLLING_BACK, "")
+    assert first.reason == "before"
+    assert notices_of(with_plan(rollout, channels=()), Phase.ROLLING_BACK, "why") == ()
+
+
+def test_a_rollback_that_left_it_its_traffic_needs_a_look() -> None:
+    rollout = make_rollout(Phase.ROLLING_BACK, split={"other": 100})
+    stayed = replace(rollout, split={rollout.deployment: 100})
+    for after in (Phase.KEEPING, Phase.REMOVING):
+        kinds = [notices_of(each, after, "why")[0].kind for each in (rollout, stayed)]
+        assert kinds == [NoticeKind.ROLLED_BACK, NoticeKind.ATTENTION]
+    shift = with_plan(stayed, creates=False)
+    assert notices_of(shift, Phase.KEEPING, "why")[0].kind is NoticeKind.ROLLED_BACK
+
+
+def test_whoever_is_asked_is_told_the_split_and_what_the_gates_measured() -> None:
+    measured = (
+        make_measurement(GateOutcome.TOO_FEW, detail="9 requests"),
+        make_measurement(GateOutcome.FAIL, detail="cpu at 90%", observe=True),
+    )
+    for kind in (NoticeKind.APPROVAL, NoticeKind.HELD):
+        lines = body_of(kind, measured=measured).splitlines()
+        assert f"Traffic: {OLD} 100%" in lines
+        assert "Gate error_rate, too_few: 9 requests" in lines
+        assert not any("Gate" in line and "cpu" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "creates", "title"),
+    [
+        (0, True, "churn 2: rollout started on churn"),
+        (1, True, "churn 2: rollout is tried again on churn"),
+        (0, False, "churn 2: shift of traffic started on churn"),
+    ],
+)
+def test_what_was_begun_is_in_the_title(attempt: int, creates: bool, title: str) -> None:
+    rollout = with_plan(make_rollout(attempt=attempt), creates=creates)
+    notice = Notice(kind=NoticeKind.STARTED, channel="team")
+    assert text_of(rollout, notice, studio=STUDIO).title == title
+
+
+def test_a_batch_endpoint_has_a_page_of_its_own_kind() -> None:
+    rollout = with_plan(make_rollout(), kind=EndpointKind.BATCH)
+    body = text_of(rollout, Notice(kind=NoticeKind.LIVE, channel="team"), studio=STUDIO).body
+    assert "https://ml.azure.com/endpoints/batch/churn/detail" in body

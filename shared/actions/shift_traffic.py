@@ -1,0 +1,238 @@
+"""The `shift_traffic` action: move an endpoint's traffic between deployments that are there.
+
+The event only says that there is something to do. What there is to move, and between which
+deployments, is decided from the endpoint as the workspace has it now. The action starts a rollout
+and returns.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+from shared.actions.base import Work
+from shared.actions.deploy import FittingRollout
+from shared.clock import Clock
+from shared.durations import Duration
+from shared.errors import ParamsInvalid
+from shared.ids import is_legal_name, slug
+from shared.outcomes import Outcome, OutcomeStatus
+from shared.reactions.model import ChannelName, Params, unfit
+from shared.redact import redact
+from shared.rollouts.amounts import whole_percent
+from shared.rollouts.golden import ProbeParams
+
+if TYPE_CHECKING:
+    from shared.rollouts.advance import Rollouts
+    from shared.rollouts.model import Rollout
+    from shared.rollouts.strategy import Strategy
+    from shared.workspaces import Deployment, Endpoint, Workspaces
+
+_LISTED_MAX = 300
+
+
+def _check_deployment(name: str) -> str:
+    if not is_legal_name(name):
+        raise ValueError("name a deployment: 3 to 32 letters, digits and single dashes")
+    return name
+
+
+def _check_version(version: str, info: ValidationInfo) -> str:
+    if version and info.data.get("to"):
+        raise unfit("can't stand beside `to`", "Keep one of them.")
+    return version
+
+
+def _check_split(split: dict[str, int], info: ValidationInfo) -> dict[str, int]:
+    """Hold a split against what it has to be, and against what stands beside it."""
+    ways = [info.data.get(name) for name in ("to", "to_version")]
+    if None in ways:
+        return split  # one of them is wrong, which is told first
+    if not split:
+        if not any(ways):
+            hint = "Or give `to` or `to_version`: one deployment, for all traffic."
+            raise PydanticCustomError("missing", "missing", {"hint": hint})
+        return split
+    if any(ways):
+        raise unfit("can't stand beside `to` or `to_version`", "Keep one of them.")
+    if len({name.lower() for name in split}) < len(split):
+        raise unfit("names a deployment twice", "In AML, casing tells no names apart.")
+    if sum(split.values()) != 100:
+        raise unfit(f"should add up to 100%, found {sum(split.values())}%")
+    if info.data.get("kind") == "batch" and max(split.values()) < 100:
+        raise unfit(
+            "can't share traffic on batch endpoints", "Name the default deployment with `to`."
+        )
+    return split
+
+
+DeploymentName = Annotated[str, AfterValidator(_check_deployment)]
+Share = Annotated[int, BeforeValidator(whole_percent(0, 100))]
+Shares = Annotated[dict[DeploymentName, Share], AfterValidator(_check_split)]
+
+
+class ShiftTrafficParams(Params):
+    """What `shift_traffic` takes; of `to`, `to_version` and `split` exactly one."""
+
+    endpoint: str = Field(min_length=1, max_length=255)
+    kind: Literal["managed", "kubernetes", "batch"] = "managed"
+    to: DeploymentName = ""
+    to_version: Annotated[str, AfterValidator(_check_version)] = Field(default="", max_length=255)
+    split: Shares = Field(default_factory=dict, validate_default=True)
+    rollout: FittingRollout = "all-at-once"
+    probe: ProbeParams = Field(default_factory=ProbeParams)
+    timeout: Duration = timedelta(hours=1)
+    notify: tuple[ChannelName, ...] = ()
+
+
+class ShiftTraffic:
+    """Starts the rollout of a split."""
+
+    may_fail = False
+
+    def __init__(
+        self,
+        *,
+        workspaces: "Workspaces",
+        rollouts: "Rollouts",
+        clock: Clock,
+        find_strategy: "Callable[[str], Strategy | None]",
+        read_file: Callable[[str], bytes],
+    ) -> None:
+        """Find strategies and files of the app by name."""
+        self._workspaces = workspaces
+        self._rollouts = rollouts
+        self._clock = clock
+        self._find_strategy = find_strategy
+        self._read_file = read_file
+
+    def act(self, work: Work) -> Outcome:
+        """Start a rollout, or find the one that was started before a crash.
+
+        Raises: ExpressionFailed, ParamsInvalid, and what Workspaces raises.
+        """
+        from shared.rollouts.splits import words
+        from shared.workspaces import EndpointKind
+
+        params = work.params(ShiftTrafficParams)
+        where, kind = (work.event.workspace, slug(params.endpoint)), EndpointKind(params.kind)
+        endpoint = self._workspaces.get_endpoint(*where, kind=kind)
+        if endpoint is None:
+            raise ParamsInvalid(f"there is no {_of(kind)}endpoint {where[1]}")
+        deployments = self._workspaces.list_deployments(*where, kind=kind)
+        plan = self._plan(work, params, endpoint, deployments)
+        if self._is_done(plan, endpoint):
+            detail = f"the endpoint has this split already: {words(plan.goal)}"
+            return Outcome(status=OutcomeStatus.DONE, detail=detail)
+        rollout = self._rollouts.start(plan)
+        detail = f"rollout of {words(rollout.goal)} on {rollout.endpoint}"
+        return Outcome(status=OutcomeStatus.WAITING, detail=detail, rollout=rollout.id)
+
+    def _plan(
+        self,
+        work: Work,
+        params: ShiftTrafficParams,
+        endpoint: "Endpoint",
+        deployments: "Collection[Deployment]",
+    ) -> "Rollout":
+        from shared.rollouts.apply import model_of
+        from shared.rollouts.begin import begin, settle_strategy
+        from shared.rollouts.model import ModelRef, Plan
+        from shared.rollouts.strategy import Probe
+
+        goal = find_goal(params, deployments)
+        growing = find_growing(goal, endpoint.traffic)
+        (chosen,) = (found for found in deployments if found.name == growing)
+        name, version = model_of(chosen)
+        probe = Probe(**params.probe.model_dump())
+        found = self._find_strategy(params.rollout)
+        return begin(
+            work,
+            read_file=self._read_file,
+            now=self._clock.now(),
+            endpoint=slug(params.endpoint),
+            deployment=growing,
+            model=ModelRef(id=chosen.model, name=name, version=version),
+            plan=Plan(
+                strategy=settle_strategy(found, params.rollout, probe, endpoint.kind),
+                probe=probe,
+                creates=False,
+                kind=endpoint.kind,
+                timeout=params.timeout,
+                channels=params.notify,
+            ),
+            goal=goal,
+        )
+
+    def _is_done(self, rollout: "Rollout", endpoint: "Endpoint") -> bool:
+        """Say whether there is nothing to move, nor will be when other rollouts have ended."""
+        from shared.rollouts.splits import is_same
+
+        return (
+            is_same(endpoint.traffic, rollout.goal)
+            and not self._rollouts.has_begun(rollout)
+            and self._rollouts.find_undecided(rollout) is None
+        )
+
+
+def _of(kind: str) -> str:
+    return "batch " if kind == "batch" else ""
+
+
+def find_goal(
+    params: ShiftTrafficParams, deployments: "Collection[Deployment]"
+) -> Mapping[str, int]:
+    """Return the split that is wanted, in percent under the deployments' own names.
+
+    Raises: ParamsInvalid, with what is there.
+    """
+    if params.to_version:
+        return {_find_version(params.to_version, deployments): 100}
+    wanted = {params.to: 100} if params.to else params.split
+    own = {found.name.lower(): found.name for found in deployments}
+    absent = [name for name, part in wanted.items() if part and name.lower() not in own]
+    if absent:
+        raise ParamsInvalid(
+            f"the endpoint has no deployment {' and no '.join(absent)}", hint=_what_is(deployments)
+        )
+    return {own[name.lower()]: part for name, part in wanted.items() if part}
+
+
+def _find_version(version: str, deployments: "Collection[Deployment]") -> str:
+    """Return the deployment of a model version; of several, the only one that can serve."""
+    from shared.rollouts.apply import model_of
+    from shared.workspaces import State
+
+    of_it = [found for found in deployments if model_of(found)[1] == version]
+    fit = [found for found in of_it if found.state is State.SUCCEEDED] or of_it
+    if not fit:
+        shown = redact(version, most=100)
+        told = f"the endpoint has no deployment of version {shown!r}"
+        raise ParamsInvalid(told, hint=_what_is(deployments))
+    if len(fit) > 1:
+        told = f"several deployments are of version {version}: {_list(fit)}"
+        raise ParamsInvalid(told, hint="Name one of them with `to`.")
+    return fit[0].name
+
+
+def _what_is(deployments: "Collection[Deployment]") -> str:
+    return f"It has {_list(deployments) or 'none'}."
+
+
+def _list(deployments: "Collection[Deployment]") -> str:
+    from shared.rollouts.apply import model_of
+
+    shown = (
+        f"{found.name} ({version})" if (version := model_of(found)[1]) else found.name
+        for found in sorted(deployments, key=lambda found: found.name)
+    )
+    return redact(", ".join(shown), most=_LISTED_MAX)
+
+
+def find_growing(goal: Mapping[str, int], traffic: Mapping[str, int]) -> str:
+    """Return the deployment whose share grows most, among equals the one with the largest goal."""
+    from shared.rollouts.splits import share
+
+    return max(goal, key=lambda name: (goal[name] - share(traffic, name), goal[name], name))

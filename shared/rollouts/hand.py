@@ -1,0 +1,75 @@
+"""A rollout's row in the hand of one tick: nobody else changes it, but for orders that come in."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from shared.clock import Clock
+from shared.ports import RowChanged
+from shared.rollouts.model import Rollout
+from shared.rollouts.store import Kept, RolloutStore
+
+
+class Hand:
+    """Writes a rollout's row for one tick, each time on the condition that nothing was added."""
+
+    def __init__(self, store: RolloutStore, kept: Kept, clock: Clock, lease: timedelta) -> None:
+        """Go on from the row as this tick wrote it when it began."""
+        self._store = store
+        self._kept = kept
+        self._clock = clock
+        self._lease = lease
+
+    def begin(self, rollout: Rollout) -> None:
+        """Write the rollout before something is begun that takes time, and keep the tick for it.
+
+        What was read may have taken most of the lease, and a write that outlives it would come
+        after those of whoever has the tick then. Raises: RowChanged, as `save` does.
+        """
+        self.save(replace(rollout, busy_until=self._clock.now() + self._lease))
+
+    def save(self, rollout: Rollout) -> None:
+        """Write the rollout.
+
+        Raises: RowChanged where an order has come in, or another worker has the tick.
+        """
+        self._kept = self._store.save(rollout, etag=self._kept.etag)
+
+    def hear(self, rollout: Rollout) -> Rollout:
+        """Return the rollout with the orders that came in since it was written.
+
+        Raises: RowChanged where another worker has the tick.
+        """
+        before, self._kept = self._kept.rollout, self._find()
+        news = self._kept.rollout.orders[len(before.orders) :]
+        return replace(rollout, orders=rollout.orders + news)
+
+    def require(self) -> None:
+        """Make sure that this worker has the tick still, before it tells others what came of it.
+
+        Raises: RowChanged.
+        """
+        self._find()
+
+    def _find(self) -> Kept:
+        before = self._kept.rollout
+        found = self._store.get(before.partition, before.id)
+        is_mine = found is not None and (found.rollout.tick, found.rollout.busy_until) == (
+            before.tick,
+            before.busy_until,
+        )
+        if found is None or not is_mine:
+            raise RowChanged
+        return found
+
+    def save_all(self, rollout: Rollout) -> Rollout:
+        """Write the rollout with whatever orders came in, and return it.
+
+        Raises: RowChanged where another worker has the tick.
+        """
+        while True:
+            try:
+                self.save(rollout)
+            except RowChanged:
+                rollout = self.hear(rollout)
+            else:
+                return rollout

@@ -1,0 +1,432 @@
+"""Traffic moves between deployments that are there, by the steps and gates of a rollout."""
+
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from shared.adapters.memory_metrics import Behaviour
+from shared.dead_letters import LetterStatus
+from shared.outcomes import Outcome, OutcomeStatus
+from shared.rollouts.model import Rollout
+from shared.rollouts.orders import Order, OrderKind
+from shared.rollouts.phases import Phase
+from shared.workspaces import DeploymentSpec, Endpoint, EndpointKind
+from tests.stories.kill import Ports, live_through
+from tests.stories.world import REACTIONS, WORKSPACE, World, run_completed
+
+ALERT = Path(__file__).parent.parent / "events" / "alert_fired.metric.json"
+BAD = Behaviour(error_rate=0.2)
+#: A strategy of two splits, without metrics; what it says of conflicts is put in.
+CAREFUL = """
+rollouts:
+  careful:
+    steps: [{{traffic: 50%}}, {{hold: 1h}}, {{traffic: 100%}}]
+    on_conflict: {}
+"""
+
+
+class Shifts(World):
+    """A world in which somebody has made blue and green, and blue serves."""
+
+    def __init__(self, values: str, *, more: str = "", on: str = "RunCompleted") -> None:
+        """Have a reaction `shift` with these values of the action; `more` follows in the file."""
+        shift = f"""
+  - name: shift
+    on: {on}
+    do:
+      - shift_traffic: {{notify: [team], {values}}}
+"""
+        super().__init__(REACTIONS + shift + more)
+        self.splits: list[Mapping[str, int]] = []
+        self.workspaces.before = self._see
+        self.make("churn", "blue", "green")
+        self.workspaces.change_traffic(WORKSPACE, "churn", {"blue": 100})
+        self.workspaces.behaviour.takes = timedelta(seconds=40)
+        self.metrics.rate = 6000
+        self.metrics.observe()
+        self.clock.pass_time(timedelta(hours=1))
+
+    def make(self, name: str, *deployments: str, kind: EndpointKind = EndpointKind.MANAGED) -> None:
+        """Make an endpoint by hand; its deployments have versions 1, 2 and so on of model churn."""
+        auth_mode = "aad_token" if kind is EndpointKind.BATCH else "key"
+        self.workspaces.create_endpoint(
+            WORKSPACE, name, auth_mode=auth_mode, tags={"team": "risk"}, kind=kind
+        )
+        for version, deployment in enumerate(deployments, start=1):
+            self.workspaces.get_endpoint(WORKSPACE, name, kind=kind)
+            spec = DeploymentSpec(
+                model_id=f"{WORKSPACE.id}/models/churn/versions/{version}",
+                instance_type="Standard_DS3_v2",
+                instance_count=1,
+                kind=kind,
+            )
+            self.workspaces.create_deployment(WORKSPACE, name, deployment, spec)
+
+    def _see(self, request: str) -> None:
+        """Take note of every split that an endpoint is seen with, as its metrics do."""
+        self.metrics.observe()
+        for endpoint in self.workspaces.endpoints.values():
+            if self.splits[-1:] != [endpoint.traffic] and endpoint.name == "churn":
+                self.splits.append(endpoint.traffic)
+
+    def happen(self, event_id: str = "event-a", **tags: str) -> None:
+        """Have a run complete."""
+        self.react.react(run_completed(event_id, self.clock.now(), event_id, tags))
+
+    def shift_to(self, phase: Phase, step: int = -1) -> Rollout:
+        """Let the only shift come to a phase, at a step of its strategy; return it."""
+
+        def is_there() -> bool:
+            rollout = self.shift()
+            return rollout.phase is phase and step in (-1, rollout.step)
+
+        self.settle(until=is_there)
+        assert is_there()
+        return self.shift()
+
+    def shift(self) -> Rollout:
+        """Return the only rollout that moves what is there."""
+        (found,) = (rollout for rollout in self.all_rollouts() if not rollout.plan.creates)
+        return found
+
+    def say(self, kind: OrderKind) -> None:
+        """Give the shift an order."""
+        order = Order(kind=kind, by="ada", why="because", at=self.clock.now())
+        self.rollouts.order(self.shift(), order)
+
+    def is_shifted(self) -> Outcome:
+        """Return what came of the action, for the only event that it was done for."""
+        return self.outcome("shift/shift_traffic")
+
+    def made(self) -> Endpoint:
+        """Return endpoint churn."""
+        return self.workspaces.endpoints[WORKSPACE.key, "churn"]
+
+
+CANARY = "endpoint: churn, split: {blue: 80%, green: 20%}, rollout: canary"
+
+
+def test_traffic_goes_by_the_steps_of_the_strategy_to_the_split_that_is_wanted() -> None:
+    world = Shifts(CANARY)
+    world.happen()
+    assert world.is_shifted().status is OutcomeStatus.WAITING
+    assert world.is_shifted().detail == "rollout of blue 80%, green 20% on churn"
+    world.settle()
+    assert world.splits[1:] == [
+        {"blue": 100},
+        {"blue": 98, "green": 2},
+        {"blue": 90, "green": 10},
+        {"blue": 80, "green": 20},
+    ]
+    assert world.shift().phase is Phase.DONE
+    assert world.is_shifted().status is OutcomeStatus.DONE
+    assert world.is_shifted().rollout == world.shift().id
+    assert world.told() == [
+        "churn 2: shift of traffic started on churn",
+        "churn 2 is live on churn",
+    ]
+    assert set(world.deployments()) == {"blue", "green"}, "nothing is made and nothing deleted"
+
+
+def test_an_endpoint_that_somebody_made_is_not_marked_as_signalbox_s() -> None:
+    world = Shifts(CANARY)
+    world.happen()
+    world.settle()
+    assert world.made().tags == {"team": "risk"}
+
+
+def test_an_endpoint_that_signalbox_made_says_what_serves() -> None:
+    world = Shifts("endpoint: fraud, to_version: '1'")
+    world.react.react(world.register("fraud", "1"))
+    world.settle()
+    world.react.react(world.register("fraud", "2"))
+    world.settle(until=lambda: world.told()[-1] == "fraud 2 is live on fraud")
+    assert world.serving("fraud") == "2"
+    world.happen()
+    world.settle()
+    assert world.serving("fraud") == "1"
+    tags = world.workspaces.endpoints[WORKSPACE.key, "fraud"].tags
+    assert (tags["signalbox_model"], tags["signalbox_version"]) == ("fraud", "1")
+    assert tags["signalbox_deployment"] in world.deployments("fraud")
+    assert sorted(world.deployments("fraud").values()) == ["1", "2"], "what serves is kept"
+
+
+def test_a_gate_that_fails_gives_back_the_split_that_was_found() -> None:
+    world = Shifts("endpoint: churn, to: green, rollout: canary")
+    found = {"blue": 70, "green": 30}
+    world.workspaces.change_traffic(WORKSPACE, "churn", found)
+    world.metrics.observe()
+    world.clock.pass_time(timedelta(hours=1))
+    world.happen()
+    world.shift_to(Phase.HOLDING, 4)
+    assert world.endpoint() == {"blue": 35, "green": 65}
+    world.metrics.behave("green", BAD)
+    world.settle()
+    assert world.endpoint() == found
+    assert world.shift().phase is Phase.ROLLED_BACK
+    assert "gate error_rate" in world.shift().reason
+    assert (world.is_shifted().status, world.is_shifted().code) == (
+        OutcomeStatus.FAILED,
+        "rollout.rolled_back",
+    )
+    assert world.told()[-1] == "churn 2 was rolled back on churn"
+    assert set(world.deployments()) == {"blue", "green"}, "what it did not make it does not delete"
+
+
+def test_what_steps_down_goes_by_the_splits_that_it_came_by_and_tells_why() -> None:
+    down = "\nrollouts:\n  down: {based_on: canary, on_failure: step_down}\n"
+    world = Shifts("endpoint: churn, split: {green: 80%, blue: 20%}, rollout: down", more=down)
+    world.happen()
+    world.shift_to(Phase.HOLDING, 4)
+    world.metrics.behave("green", BAD)
+    world.settle()
+    assert world.splits[1:] == [
+        {"blue": 100},
+        {"blue": 92, "green": 8},
+        {"blue": 60, "green": 40},
+        {"blue": 92, "green": 8},
+        {"blue": 100},
+    ]
+    assert "gate error_rate" in world.shift().reason
+    assert "gate error_rate" in world.channels.sent[-1].text
+
+
+def test_a_shift_that_was_rolled_back_can_be_tried_again() -> None:
+    world = Shifts("endpoint: churn, to: green, rollout: canary")
+    world.happen()
+    world.shift_to(Phase.HOLDING, 4)
+    world.metrics.behave("green", BAD)
+    world.settle()
+    world.metrics.behave("green", Behaviour())
+    world.clock.pass_time(timedelta(hours=1))
+    world.say(OrderKind.RETRY)
+    world.settle()
+    assert world.endpoint() == {"green": 100}
+    assert world.is_shifted().status is OutcomeStatus.DONE
+
+
+@pytest.mark.parametrize(
+    ("policy", "phase", "split"),
+    [
+        ("adopt", Phase.DONE, {"green": 100}),
+        ("abort", Phase.ROLLED_BACK, {"blue": 100}),
+    ],
+)
+def test_a_split_that_somebody_else_sets_is_adopted_or_undone_as_the_strategy_says(
+    policy: str, phase: Phase, split: Mapping[str, int]
+) -> None:
+    values = "endpoint: churn, to: green, rollout: careful"
+    world = Shifts(values, more=CAREFUL.format(policy))
+    world.happen()
+    world.shift_to(Phase.HOLDING)
+    world.workspaces.change_traffic(WORKSPACE, "churn", {"blue": 20, "green": 80})
+    world.settle()
+    assert world.shift().phase is phase
+    assert world.endpoint() == split
+
+
+@pytest.mark.parametrize(
+    ("order", "phase", "split"),
+    [
+        (OrderKind.RESUME, Phase.DONE, {"green": 100}),
+        (OrderKind.ABORT, Phase.ROLLED_BACK, {"blue": 100}),
+    ],
+)
+def test_a_split_that_somebody_else_sets_has_a_person_decide(
+    order: OrderKind, phase: Phase, split: Mapping[str, int]
+) -> None:
+    values = "endpoint: churn, to: green, rollout: careful"
+    world = Shifts(values, more=CAREFUL.format("hold"))
+    world.happen()
+    world.shift_to(Phase.HOLDING)
+    world.workspaces.change_traffic(WORKSPACE, "churn", {"blue": 20, "green": 80})
+    world.shift_to(Phase.HELD)
+    assert world.endpoint() == {"blue": 20, "green": 80}
+    assert "was changed by someone to green 80%, blue 20%" in world.shift().reason
+    world.say(order)
+    world.settle()
+    assert world.shift().phase is phase
+    assert world.endpoint() == split
+
+
+def test_whoever_aborts_gets_back_the_split_that_was_found() -> None:
+    values = "endpoint: churn, to: green, rollout: careful"
+    world = Shifts(values, more=CAREFUL.format("hold"))
+    world.happen()
+    world.shift_to(Phase.HOLDING)
+    assert world.endpoint() == {"blue": 50, "green": 50}
+    world.say(OrderKind.ABORT)
+    world.settle()
+    assert world.endpoint() == {"blue": 100}
+    assert world.is_shifted().code == "rollout.aborted"
+
+
+def test_a_deployment_that_is_not_well_is_given_no_traffic() -> None:
+    world = Shifts("endpoint: churn, to: green")
+    world.workspaces.fail_deployment(WORKSPACE, "churn", "green")
+    world.happen()
+    world.settle()
+    assert world.shift().phase is Phase.REFUSED
+    assert world.splits[-1] == {"blue": 100}
+    assert world.is_shifted().code == "rollout.refused"
+    assert "deployment green is Failed, and can't be given traffic" in world.is_shifted().detail
+
+
+def test_a_deployment_that_is_being_changed_is_waited_for() -> None:
+    world = Shifts("endpoint: churn, to: green")
+    world.workspaces.scale_deployment(WORKSPACE, "churn", "green", 2)
+    world.happen()
+    world.settle()
+    assert world.endpoint() == {"green": 100}
+
+
+def test_a_deployment_that_keeps_being_changed_is_given_up() -> None:
+    world = Shifts("endpoint: churn, to: green, timeout: 20m")
+    world.workspaces.behaviour.takes = timedelta(hours=2)
+    world.workspaces.scale_deployment(WORKSPACE, "churn", "green", 2)
+    world.happen()
+    world.settle()
+    assert world.shift().phase is Phase.REFUSED
+    assert "deployment green is Updating" in world.is_shifted().detail
+
+
+def test_the_default_deployment_of_a_batch_endpoint_is_switched() -> None:
+    world = Shifts("endpoint: nightly, kind: batch, to: second")
+    world.workspaces.behaviour.takes = timedelta(0)
+    world.make("nightly", "first", "second", kind=EndpointKind.BATCH)
+    world.workspaces.change_traffic(WORKSPACE, "nightly", {"first": 100}, kind=EndpointKind.BATCH)
+    world.happen()
+    world.settle()
+    assert world.workspaces.endpoints[WORKSPACE.key, "batch/nightly"].traffic == {"second": 100}
+    assert world.is_shifted().status is OutcomeStatus.DONE
+
+
+def test_it_waits_for_the_rollout_that_has_the_endpoint() -> None:
+    values = "endpoint: churn, to: '${{ run.tags.to }}', rollout: careful"
+    world = Shifts(values, more=CAREFUL.format("hold"))
+    world.happen("event-a", to="green")
+    world.settle(until=lambda: world.shift().phase is Phase.HOLDING)
+    world.happen("event-b", to="blue")
+    second = world.all_rollouts()[-1]
+    world.clock.pass_time(timedelta(minutes=10))
+    for message in world.queues.take("rollouts"):
+        world.rollouts.advance(message)
+    assert world.endpoint() == {"blue": 50, "green": 50}
+    assert {r.id: r.phase for r in world.all_rollouts()}[second.id] is Phase.QUEUED
+    world.settle()
+    assert [rollout.phase for rollout in world.all_rollouts()] == [Phase.DONE] * 2
+    assert world.splits[-4:] == [
+        {"blue": 50, "green": 50},
+        {"green": 100},
+        {"green": 50, "blue": 50},
+        {"blue": 100},
+    ]
+
+
+def test_a_split_that_is_in_force_needs_no_rollout() -> None:
+    world = Shifts("endpoint: churn, to: Blue")
+    world.happen()
+    assert world.all_rollouts() == []
+    assert world.is_shifted().status is OutcomeStatus.DONE
+    assert world.is_shifted().detail == "the endpoint has this split already: blue 100%"
+
+
+def test_a_split_that_another_rollout_is_about_to_change_is_set_again_after_it() -> None:
+    values = "endpoint: churn, to: '${{ run.tags.to }}', rollout: careful"
+    world = Shifts(values, more=CAREFUL.format("hold"))
+    world.happen("event-a", to="green")
+    assert world.endpoint() == {"blue": 100}, "it has not begun yet"
+    world.happen("event-b", to="blue")
+    world.settle()
+    assert len(world.all_rollouts()) == 2
+    assert world.endpoint() == {"blue": 100}
+
+
+def test_an_alert_about_one_deployment_gives_its_traffic_to_another() -> None:
+    world = Shifts("endpoint: '${{ alert.endpoint }}', to: blue", on="AlertFired")
+    world.workspaces.change_traffic(WORKSPACE, "churn", {"green": 100})
+    raw = json.loads(ALERT.read_text())
+    raw["data"]["essentials"]["alertTargetIDs"] = [
+        f"{WORKSPACE.id}/onlineEndpoints/churn/deployments/green".lower()
+    ]
+    world.react.react(raw)
+    world.settle()
+    assert world.endpoint() == {"blue": 100}
+
+
+@pytest.mark.parametrize(
+    ("to", "told"),
+    [
+        ("red", "the endpoint has no deployment red"),
+        ("../../x", "`to`: name a deployment"),
+        ("", "`to`: name a deployment"),
+        ("blue?api-version=1", "`to`: name a deployment"),
+    ],
+)
+def test_what_a_tag_names_moves_nothing_unless_it_is_there(to: str, told: str) -> None:
+    world = Shifts("endpoint: churn, to: '${{ run.tags.to }}'")
+    world.happen(to=to)
+    world.settle()
+    (letter,) = world.all_letters()
+    assert letter.status is LetterStatus.PARKED
+    assert told in letter.reason
+    assert world.endpoint() == {"blue": 100}
+    assert world.all_rollouts() == []
+
+
+def test_an_endpoint_that_is_not_there_is_not_made() -> None:
+    world = Shifts("endpoint: '${{ run.tags.endpoint }}', to: blue")
+    world.happen(endpoint="../fraud")
+    (letter,) = world.all_letters()
+    assert "there is no endpoint fraud-" in letter.reason
+    assert len(world.workspaces.endpoints) == 1
+
+
+def test_a_deployment_that_goes_while_it_waits_is_told() -> None:
+    world = Shifts("endpoint: churn, to: green")
+    world.happen()
+    world.workspaces.remove_deployment(WORKSPACE, "churn", "green")
+    world.settle()
+    assert world.shift().phase is Phase.REFUSED
+    assert "deployment green is not there" in world.is_shifted().detail
+
+
+def test_a_golden_request_that_the_app_lacks_is_told_before_anything_moves() -> None:
+    world = Shifts("endpoint: churn, to: green, probe: {request: golden/none.json}")
+    world.happen()
+    (letter,) = world.all_letters()
+    assert letter.status is LetterStatus.PARKED
+    assert "golden/none.json" in letter.reason
+    assert world.all_rollouts() == []
+
+
+@pytest.mark.parametrize(
+    ("rollout", "splits"),
+    [
+        ("all-at-once", [{"blue": 100}, {"green": 100}]),
+        ("careful", [{"blue": 100}, {"blue": 50, "green": 50}, {"green": 100}]),
+    ],
+)
+def test_a_split_is_reached_once_wherever_the_process_is_killed(
+    rollout: str, splits: list[Mapping[str, int]]
+) -> None:
+    def live(kill_at: tuple[int, str] | None) -> tuple[Shifts, Ports]:
+        values = f"endpoint: churn, to: green, rollout: {rollout}"
+        world = Shifts(values, more=CAREFUL.format("hold"))
+        ports = Ports(world)
+        ports.kill_at = kill_at
+        live_through(world, run_completed("event-a", world.clock.now(), "run-a"))
+        return world, ports
+
+    calls = len(live(None)[1].calls)
+    assert calls > 20
+    for kill_at in product(range(1, calls + 1), ("before", "after")):
+        world, _ = live(kill_at)
+        assert world.shift().phase is Phase.DONE, kill_at
+        outcome = world.is_shifted()
+        assert (outcome.status, outcome.rollout) == (OutcomeStatus.DONE, world.shift().id), kill_at
+        assert world.splits[1:] == splits, kill_at

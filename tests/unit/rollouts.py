@@ -1,0 +1,202 @@
+"""Rollouts, and what they see, for tests: ordinary ones, but for what a test changes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from shared.events import Workspace
+from shared.metrics import Measure
+from shared.outcomes import EventRef
+from shared.rollouts.decide import decide
+from shared.rollouts.measurements import GateOutcome, Measurement
+from shared.rollouts.model import ModelRef, Plan, Rollout
+from shared.rollouts.observation import (
+    TAG_DEPLOYMENT,
+    TAG_MODEL,
+    TAG_ROLLOUT,
+    TAG_VERSION,
+    Decision,
+    Go,
+    Observation,
+)
+from shared.rollouts.orders import Order, OrderKind
+from shared.rollouts.phases import Phase
+from shared.rollouts.strategy import Gate, Probe, Step, StepKind, Strategy
+from shared.workspaces import Deployment, Endpoint, OperationResult, OperationStatus, State
+
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+#: The new deployment, the one that serves, and one that is beside them.
+NEW, OLD, BLUE = "churn-v2-abc123", "churn-v1-def456", "Blue"
+BOTH = {OLD: State.SUCCEEDED, NEW: State.SUCCEEDED}
+OWN = {TAG_MODEL: "churn", TAG_VERSION: "1", TAG_DEPLOYMENT: OLD}
+
+RUNNING = OperationResult(status=OperationStatus.RUNNING, retry_after=timedelta(seconds=3))
+ENDED = OperationResult(status=OperationStatus.SUCCEEDED)
+FAILED = OperationResult(status=OperationStatus.FAILED, code="ImageBuildFailure", message="no pip")
+
+#: One step of each kind, as short as they get.
+PROBE = Step(kind=StepKind.PROBE, probe=Probe())
+MIRROR = Step(kind=StepKind.MIRROR, percent=10)
+HOLD = Step(kind=StepKind.HOLD, span=15 * MINUTE)
+APPROVE = Step(kind=StepKind.APPROVE, span=15 * MINUTE)
+SCALE = Step(kind=StepKind.SCALE, instances=3)
+BETTER = Step(kind=StepKind.BETTER, measure=Measure.LATENCY_P95)
+
+ERRORS = Gate(measure=Measure.ERROR_RATE, max_increase=0.01)
+
+
+def traffic(percent: int) -> Step:
+    """Return the step that gives the new deployment so much."""
+    return Step(kind=StepKind.TRAFFIC, percent=percent)
+
+
+CANARY = (PROBE, traffic(10), HOLD, traffic(100), HOLD)
+
+
+def make_strategy(*steps: Step, **changes: Any) -> Strategy:
+    """Return a strategy without gates, which is all at once where no steps are given."""
+    strategy = Strategy(name="careful", steps=steps or (PROBE, traffic(100)))
+    return replace(strategy, **changes)
+
+
+def make_plan(*steps: Step, **changes: Any) -> Plan:
+    """Return the plan of a new deployment."""
+    plan = Plan(
+        strategy=make_strategy(*steps),
+        probe=Probe(),
+        timeout=timedelta(hours=1),
+        instance_type="Standard_DS3_v2",
+        instance_count=1,
+        auth_mode="aad_token",
+        keep_old=timedelta(minutes=30),
+        channels=("team",),
+    )
+    return replace(plan, **changes)
+
+
+def make_rollout(phase: Phase = Phase.CHECKING, *steps: Step, **changes: Any) -> Rollout:
+    """Return a rollout of churn 2, over one of churn 1, in a phase that has just begun."""
+    rollout = Rollout(
+        id="r1",
+        ref=EventRef(key="k", id="e", type="ModelRegistered", time=NOW, source="ws"),
+        reaction_step="reaction/deploy",
+        workspace=Workspace(subscription="s", resource_group="g", name="w"),
+        endpoint="churn",
+        deployment=NEW,
+        model=ModelRef(id="/models/churn/versions/2", name="churn", version="2"),
+        plan=make_plan(*steps),
+        phase=phase,
+        since=NOW,
+        created_at=NOW,
+        due_at=NOW,
+        goal={NEW: 100},
+        origin={OLD: 100},
+        split={OLD: 100},
+        stable=OLD,
+    )
+    return replace(rollout, **changes)
+
+
+def at_step(step: int, *steps: Step, **changes: Any) -> Rollout:
+    """Return a rollout that has just come to one of its steps."""
+    return make_rollout(steps[step].phase, *steps, **{"step": step, **changes})
+
+
+def with_strategy(rollout: Rollout, **changes: Any) -> Rollout:
+    """Return the rollout with other words in its strategy."""
+    strategy = replace(rollout.plan.strategy, **changes)
+    return replace(rollout, plan=replace(rollout.plan, strategy=strategy))
+
+
+def with_plan(rollout: Rollout, **changes: Any) -> Rollout:
+    """Return the rollout with another plan."""
+    return replace(rollout, plan=replace(rollout.plan, **changes))
+
+
+def make_shift(phase: Phase, *steps: Step, **changes: Any) -> Rollout:
+    """Return a rollout that moves the traffic of deployments that are there."""
+    return with_plan(make_rollout(phase, *steps, **changes), creates=False)
+
+
+def make_deployment(name: str, state: State = State.SUCCEEDED, **changes: Any) -> Deployment:
+    """Return a deployment that Signalbox made."""
+    found = Deployment(
+        name=name,
+        state=state,
+        instance_count=1,
+        tags={TAG_ROLLOUT: "r0", TAG_MODEL: "churn"},
+    )
+    return replace(found, **changes)
+
+
+def make_endpoint(traffic: Mapping[str, int] | None = None, **changes: Any) -> Endpoint:
+    """Return an endpoint on which OLD serves, unless said otherwise."""
+    endpoint = Endpoint(
+        name="churn",
+        state=State.SUCCEEDED,
+        traffic={OLD: 100} if traffic is None else traffic,
+        tags=OWN,
+    )
+    return replace(endpoint, **changes)
+
+
+def make_seen(
+    traffic: Mapping[str, int] | None = None,
+    *,
+    states: Mapping[str, State] | None = None,
+    mirror: Mapping[str, int] | None = None,
+    tags: Mapping[str, str] | None = None,
+    **changes: Any,
+) -> Observation:
+    """Return what is seen when OLD serves and NEW does not, unless said otherwise."""
+    found = {OLD: State.SUCCEEDED} if states is None else states
+    seen = Observation(
+        has_lock=True,
+        has_looked=True,
+        endpoint=make_endpoint(traffic, mirror=mirror or {}, tags=OWN if tags is None else tags),
+        deployments={name: make_deployment(name, state) for name, state in found.items()},
+    )
+    return replace(seen, **changes)
+
+
+def make_order(kind: OrderKind, **changes: Any) -> Order:
+    """Return an order of ada's."""
+    order = Order(kind=kind, by="ada", why="I say so", at=NOW)
+    return replace(order, **changes)
+
+
+def make_measurement(
+    outcome: GateOutcome, measure: Measure = Measure.ERROR_RATE, **changes: Any
+) -> Measurement:
+    """Return what a look at a gate showed."""
+    item = Measurement(
+        at=NOW, step=0, measure=measure, outcome=outcome, detail=f"it came to {outcome}"
+    )
+    return replace(item, **changes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A rollout that sees something, so long after its phase began, and what it then does."""
+
+    rollout: Rollout
+    seen: Observation
+    decision: Decision
+    after: timedelta = timedelta(0)
+
+    def require(self) -> None:
+        """Hold what is decided against the decision; a Go's rollout only where that has one."""
+        decision, wanted = decide(self.rollout, self.seen, NOW + self.after), self.decision
+        if isinstance(wanted, Go) and isinstance(decision, Go):
+            if wanted.rollout is None:
+                decision = replace(decision, rollout=None)
+            if not wanted.note:
+                decision = replace(decision, note="")
+        assert decision == wanted
+
+
+def went(phase: Phase, reason: str, rollout: Rollout, **changes: Any) -> Go:
+    """Return the decision to go on to a phase with these things learnt."""
+    return Go(phase=phase, reason=reason, rollout=replace(rollout, **changes))

@@ -1,0 +1,186 @@
+"""What would keep a deployment from being made is found before anything is."""
+
+from dataclasses import replace
+from datetime import datetime
+
+import pytest
+
+from shared.adapters.memory_workspaces import MemoryWorkspaces
+from shared.errors import SignalboxError, WorkspaceDenied, WorkspaceRefused, WorkspaceUnreachable
+from shared.rollouts.model import Rollout
+from shared.rollouts.observation import Observation
+from shared.rollouts.phases import Phase
+from shared.rollouts.preflight import cores_of, find_faults
+from shared.rollouts.strategy import Step
+from shared.workspaces import Capacity, EndpointKind
+from tests.unit.rollouts import (
+    NOW,
+    OLD,
+    SCALE,
+    make_deployment,
+    make_rollout,
+    make_seen,
+    traffic,
+    with_plan,
+)
+
+FAMILY = "standardDSv2Family"
+STABLE = replace(SCALE, instances=0)
+EMPTY = make_seen(endpoint=None, deployments={})
+
+
+class StandingClock:
+    """A clock that stands still."""
+
+    def now(self) -> datetime:
+        return NOW
+
+
+def wanting(instances: int, *steps: Step) -> Rollout:
+    """Return a rollout of a deployment with so many instances."""
+    return with_plan(make_rollout(Phase.CHECKING, *steps), instance_count=instances)
+
+
+def workspaces(
+    capacity: Capacity | None = None, error: SignalboxError | None = None
+) -> MemoryWorkspaces:
+    """Return a workspace whose region has this left, or does not say."""
+    found = MemoryWorkspaces(StandingClock())
+    found.behaviour.capacity = capacity
+
+    def fail(_: str) -> None:
+        if error is not None:
+            raise error
+
+    found.before = fail
+    return found
+
+
+def having(limit: int | None, used: int | None = 0) -> Capacity:
+    """Return what a region has, of sizes of four cores."""
+    return Capacity(family=FAMILY, cores=4, used=used, limit=limit)
+
+
+def faults(
+    rollout: Rollout, capacity: Capacity | None = None, seen: Observation = EMPTY
+) -> tuple[str, ...]:
+    """Return what would keep the deployment from being made."""
+    return find_faults(rollout, seen, workspaces(capacity))
+
+
+@pytest.mark.parametrize(
+    ("instances", "needed"), [(1, 2), (2, 3), (4, 5), (5, 6), (6, 8), (10, 12), (50, 60)]
+)
+def test_a_fifth_more_is_kept_in_reserve(instances: int, needed: int) -> None:
+    assert cores_of(instances) == needed
+    assert faults(wanting(instances), having(4 * needed)) == ()
+    (fault,) = faults(wanting(instances), having(4 * needed - 1))
+    assert fault == (
+        f"{instances} x Standard_DS3_v2 need {4 * needed} cores, with the fifth that Azure keeps"
+        f" in reserve; of {4 * needed - 1} of {FAMILY} {4 * needed - 1} are left"
+    )
+
+
+@pytest.mark.parametrize(
+    ("capacity", "is_short"),
+    [
+        (having(100, 92), False),
+        (having(100, 93), True),
+        (having(100, 120), True),
+        (having(0, 0), True),
+        (having(None, 500), False),
+        (None, False),
+    ],
+)
+def test_what_others_use_is_not_left(capacity: Capacity | None, is_short: bool) -> None:
+    assert bool(faults(wanting(1), capacity)) is is_short
+
+
+def test_where_more_is_used_than_there_is_nothing_is_left() -> None:
+    (fault,) = faults(wanting(1), having(100, 120))
+    assert fault.endswith("of 100 of standardDSv2Family 0 are left")
+
+
+def test_what_it_is_to_be_scaled_to_has_to_fit() -> None:
+    scaled = wanting(1, traffic(10), SCALE, traffic(100))
+    assert faults(scaled, having(16)) == ()
+    assert faults(scaled, having(15)) != ()
+
+
+def test_as_many_as_the_stable_one_are_those_of_the_largest_that_serves() -> None:
+    idle, serving = "idle", OLD
+    found = {
+        idle: make_deployment(idle, instance_count=9),
+        serving: make_deployment(serving, instance_count=5),
+    }
+    seen = make_seen(deployments=found)
+    scaled = wanting(1, STABLE, traffic(100))
+    assert faults(scaled, having(24), seen) == ()
+    assert faults(scaled, having(23), seen) != ()
+
+
+def test_a_size_that_is_not_offered_is_named() -> None:
+    offering = workspaces()
+    offering.behaviour.not_offered = frozenset({"Standard_DS3_v2"})
+    assert find_faults(wanting(1), EMPTY, offering) == (
+        "managed endpoints do not offer Standard_DS3_v2 in the workspace's region",
+    )
+
+
+@pytest.mark.parametrize("error", [WorkspaceDenied("no right"), WorkspaceRefused("no such page")])
+def test_what_the_app_may_not_read_does_not_count(error: SignalboxError) -> None:
+    assert find_faults(wanting(1), EMPTY, workspaces(error=error)) == ()
+
+
+def test_what_waiting_helps_is_waited_for() -> None:
+    unreachable = workspaces(error=WorkspaceUnreachable("down"))
+    with pytest.raises(WorkspaceUnreachable):
+        find_faults(wanting(1), EMPTY, unreachable)
+
+
+@pytest.mark.parametrize("kind", [EndpointKind.KUBERNETES, EndpointKind.BATCH])
+def test_no_region_limits_a_cluster_of_one_s_own(kind: EndpointKind) -> None:
+    on_cluster = with_plan(wanting(50), kind=kind)
+    assert find_faults(on_cluster, EMPTY, workspaces(having(0))) == ()
+
+
+@pytest.mark.parametrize(("count", "is_full"), [(0, False), (19, False), (20, True), (21, True)])
+def test_an_endpoint_has_twenty_deployments_at_the_most(count: int, is_full: bool) -> None:
+    seen = make_seen(deployments={f"d{i}": make_deployment(f"d{i}") for i in range(count)})
+    told = f"endpoint churn has {count} deployments, and AML lets it have 20"
+    assert faults(wanting(1), None, seen) == ((told,) if is_full else ())
+
+
+@pytest.mark.parametrize(
+    ("name", "is_legal"),
+    [
+        ("abc", True),
+        ("a-1", True),
+        ("A" * 32, True),
+        ("churn-v2-abc123", True),
+        ("ab", False),
+        ("a" * 33, False),
+        ("1abc", False),
+        ("-abc", False),
+        ("abc-", False),
+        ("a--b", False),
+        ("a_b", False),
+        ("a b", False),
+        ("abc\n", False),
+        ("café", False),
+        ("", False),
+    ],
+)
+def test_names_are_those_that_the_service_takes(name: str, is_legal: bool) -> None:
+    for field in ("endpoint", "deployment"):
+        found = faults(replace(wanting(1), **{field: name}))  # type: ignore[arg-type]
+        told = (
+            f"{field} {name!r} is no name that AML takes: 3 to 32 letters, digits and single dashes"
+        )
+        assert found == (() if is_legal else (told,))
+
+
+def test_all_that_is_wrong_is_found_at_once() -> None:
+    seen = make_seen(deployments={f"d{i}": make_deployment(f"d{i}") for i in range(20)})
+    crowded = replace(wanting(1), endpoint="a_b", deployment="x")
+    assert len(faults(crowded, having(0), seen)) == 4
