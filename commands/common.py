@@ -2,16 +2,21 @@
 
 import json
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import datetime, timedelta
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
     from shared.services import Services
 
 EXIT_ERRORS = 1
@@ -90,7 +95,6 @@ def pick[T](found: Mapping[str, T], prefix: str, noun: str) -> T:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table: as wide as the terminal, or as wide as it needs to be in a pipe."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -99,10 +103,24 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(Text(visible(cell)) for cell in row))
+    _console().print(table)
+
+
+def print_lines(lines: "Iterable[Text]") -> None:
+    """Print lines, in colour where the terminal has it; none is wrapped in a pipe."""
+    console = _console()
+    for line in lines:
+        console.print(line, soft_wrap=True)
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    # A pipe of an old code page has no signs for what is drawn.
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     console = Console()
-    if not console.is_terminal:
-        console = Console(width=_PIPE_WIDTH)
-    console.print(table)
+    return console if console.is_terminal else Console(width=_PIPE_WIDTH)
 
 
 def visible(text: str) -> str:

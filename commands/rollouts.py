@@ -1,15 +1,38 @@
-"""`manage.py rollouts`: see what is being rolled out, and how it went."""
+"""`manage.py rollouts`: see what is being rolled out and how it went, and tell it what to do."""
 
-from typing import TYPE_CHECKING, Annotated
+from getpass import getuser
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands.common import AsJson, app_services, pick, print_json, print_table, visible, when
+from commands.common import (
+    AsJson,
+    app_services,
+    fail,
+    pick,
+    print_json,
+    print_lines,
+    print_table,
+    when,
+)
 
 if TYPE_CHECKING:
+    from commands.rollout_view import View
     from shared.rollouts.model import Rollout
+    from shared.services import Services
 
 app = typer.Typer(help="Rollouts: new deployments on their way.", no_args_is_help=True)
+
+RolloutId = Annotated[str, typer.Argument(help="The rollout's id, or how it begins.")]
+Why = Annotated[str, typer.Option("--why", "-m", help="The reason, kept with the rollout.")]
+By = Annotated[
+    str,
+    typer.Option(
+        "--by",
+        envvar="SIGNALBOX_USER",
+        help="Who says so, kept with the rollout; else whoever is signed in here.",
+    ),
+]
 
 
 @app.command("list")
@@ -18,67 +41,152 @@ def list_rollouts(
     as_json: AsJson = False,
 ) -> None:
     """List the rollouts that have not ended, the oldest first."""
-    found = sorted(_all().values(), key=lambda rollout: rollout.created_at)
+    with app_services() as services:
+        found = sorted(_all(services).values(), key=lambda rollout: rollout.created_at)
+        now = services.clock.now()
     shown = [rollout for rollout in found if every or not rollout.phase.is_terminal]
     if as_json:
         print_json(shown)
     elif shown:
-        _print_table(shown)
+        from commands.rollout_view import split_of, step_of, waits_of
+
+        columns = ("id", "endpoint", "model", "phase", "step", "split", "since", "waits for")
+        rows = (
+            (
+                rollout.id[:8],
+                rollout.endpoint,
+                rollout.model.words,
+                str(rollout.phase),
+                step_of(rollout),
+                split_of(rollout),
+                when(rollout.since),
+                waits_of(rollout, now),
+            )
+            for rollout in shown
+        )
+        print_table(columns, rows)
     else:
         typer.echo("no rollouts")
 
 
 @app.command()
 def show(
-    rollout_id: Annotated[str, typer.Argument(help="The rollout's id, or how it begins.")],
+    rollout_id: RolloutId,
+    measurements: Annotated[
+        bool, typer.Option("--measurements", help="Every look at the gates, with its queries.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show one rollout: what it is, where it stands, and what happened when."""
-    rollout = pick(_all(), rollout_id, "rollout")
-    if as_json:
-        print_json(rollout)
-        return
-    facts = {
-        "rollout": rollout.id,
-        "model": f"{rollout.model.name} {rollout.model.version}",
-        "workspace": rollout.workspace.name,
-        "endpoint": rollout.endpoint,
-        "deployment": rollout.deployment,
-        "old": rollout.stable or "(nothing served before)",
-        "phase": str(rollout.phase),
-        "reason": rollout.reason,
-        "trouble": rollout.trouble,
-        "untold": rollout.untold,
-        "next tick": "" if rollout.phase.is_terminal else when(rollout.due_at),
-    }
-    for name, value in facts.items():
-        if value:
-            typer.echo(f"{name + ':':12} {visible(value)}")
-    for moment in rollout.history:
-        typer.echo(f"  {when(moment.at)}  {moment.phase:13} {visible(moment.text)}".rstrip())
-    if rollout.logs:
-        typer.echo("last lines of the container's log:")
-        for line in rollout.logs.splitlines():
-            typer.echo(f"  {visible(line)}")
-
-
-def _all() -> "dict[str, Rollout]":
+    """Draw one rollout: where it stands, what was measured, what comes next and what happened."""
     with app_services() as services:
-        return {kept.rollout.id: kept.rollout for kept in services.rollouts.store.all()}
+        view = _view(services, pick(_all(services), rollout_id, "rollout"))
+    if as_json:
+        print_json(_as_data(view))
+        return
+    from commands.rollout_view import draw
+
+    print_lines(draw(view, measurements=measurements))
 
 
-def _print_table(rollouts: "list[Rollout]") -> None:
-    columns = ("id", "endpoint", "model", "phase", "since", "next tick", "trouble")
-    rows = (
-        (
-            rollout.id[:8],
-            rollout.endpoint,
-            f"{rollout.model.name} {rollout.model.version}",
-            str(rollout.phase),
-            when(rollout.since),
-            "" if rollout.phase.is_terminal else when(rollout.due_at),
-            rollout.trouble or rollout.reason,
+@app.command()
+def pause(rollout_id: RolloutId, why: Why, by: By = "", as_json: AsJson = False) -> None:
+    """Leave a rollout as it is until somebody says resume, promote, retry or abort."""
+    _order("pause", rollout_id, why=why, by=by, as_json=as_json)
+
+
+@app.command()
+def resume(rollout_id: RolloutId, why: Why, by: By = "", as_json: AsJson = False) -> None:
+    """Go on with the step at which a rollout was held, from its beginning."""
+    _order("resume", rollout_id, why=why, by=by, as_json=as_json)
+
+
+@app.command()
+def promote(
+    rollout_id: RolloutId,
+    why: Why,
+    to_end: Annotated[bool, typer.Option("--to-end", help="To the last split.")] = False,
+    by: By = "",
+    as_json: AsJson = False,
+) -> None:
+    """Go on to the next step, without what is left of this one."""
+    _order("promote", rollout_id, why=why, by=by, as_json=as_json, to_end=to_end)
+
+
+@app.command()
+def approve(rollout_id: RolloutId, why: Why, by: By = "", as_json: AsJson = False) -> None:
+    """Say yes where a rollout waits for that."""
+    _order("approve", rollout_id, why=why, by=by, as_json=as_json)
+
+
+@app.command()
+def abort(rollout_id: RolloutId, why: Why, by: By = "", as_json: AsJson = False) -> None:
+    """Roll back. Beats everything else."""
+    _order("abort", rollout_id, why=why, by=by, as_json=as_json)
+
+
+@app.command()
+def retry(rollout_id: RolloutId, why: Why, by: By = "", as_json: AsJson = False) -> None:
+    """Try again what failed, from the failed step if what it needs is still there."""
+    _order("retry", rollout_id, why=why, by=by, as_json=as_json)
+
+
+#: What comes of an order, in words.
+_WILL = {
+    "pause": "it stays as it is, once a split that is being set is there",
+    "resume": "it begins the step that it is at anew",
+    "promote": "it goes on to its next step",
+    "promote to the end": "it goes on to its last split",
+    "approve": "it goes on to its next step",
+    "abort": "it rolls back",
+    "retry": "it tries again, from the step that failed if its deployment is still there",
+}
+
+
+def _order(
+    name: str, rollout_id: str, *, why: str, by: str, as_json: bool, to_end: bool = False
+) -> None:
+    from shared.rollouts.control import give_order
+    from shared.rollouts.orders import OrderKind
+
+    with app_services() as services:
+        whole = pick(_all(services), rollout_id, "rollout").id
+        who = by or _user()
+        given = give_order(
+            services.rollouts, whole, OrderKind(name), by=who, why=why, to_end=to_end
         )
-        for rollout in rollouts
+    if as_json:
+        print_json(given)
+        return
+    said = f"{name} to the end" if to_end else name
+    typer.echo(f"{said} is given: at its next tick, within seconds, {_WILL[said]}")
+
+
+def _user() -> str:
+    try:
+        return getuser()
+    except OSError:
+        raise fail("say who you are: --by NAME, or SIGNALBOX_USER") from None
+
+
+def _all(services: "Services") -> "dict[str, Rollout]":
+    return {kept.rollout.id: kept.rollout for kept in services.rollouts.store.all()}
+
+
+def _view(services: "Services", rollout: "Rollout") -> "View":
+    from commands.rollout_view import View
+    from shared.rollouts.forecast import forecast
+
+    now = services.clock.now()
+    return View(
+        rollout=rollout,
+        measurements=services.rollouts.store.measurements(rollout.id),
+        coming=forecast(rollout, now, grain=services.settings.metrics_grain),
+        now=now,
     )
-    print_table(columns, rows)
+
+
+def _as_data(view: "View") -> dict[str, Any]:
+    """Return the rollout with all that was measured and what comes next, for programs."""
+    from dataclasses import asdict
+
+    return {**asdict(view.rollout), "measurements": view.measurements, "next": view.coming}

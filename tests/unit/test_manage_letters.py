@@ -1,4 +1,4 @@
-"""`manage.py letters` and `manage.py rollouts`, against the app's own storage."""
+"""`manage.py letters`, against the app's own storage."""
 
 import json
 from collections.abc import Iterator
@@ -10,9 +10,7 @@ from manage import app
 from sandbox.azurite import Azurite
 from shared.dead_letters import LetterStatus
 from shared.errors import Disposition, Failure
-from shared.rollouts.model import Phase
 from shared.services import Services
-from tests.unit.test_decide import make_rollout
 
 
 @pytest.fixture(scope="module")
@@ -76,27 +74,10 @@ def test_closing_takes_a_reason(services: Services) -> None:
     assert run("letters", "close", "x").exit_code == 2
 
 
-@pytest.mark.parametrize("words", [("letters", "show"), ("rollouts", "show")])
-def test_an_id_that_there_is_not_is_said_and_exits_with_1(
-    services: Services, words: tuple[str, str]
-) -> None:
-    result = run(*words, "zzz")
+def test_an_id_that_there_is_not_is_said_and_exits_with_1(services: Services) -> None:
+    result = run("letters", "show", "zzz")
     assert result.exit_code == 1
-    assert "there is no" in result.output
-
-
-def test_a_rollout_is_listed_and_shown_with_what_happened(services: Services) -> None:
-    rollout = make_rollout(Phase.PROBING, id="abc123", trouble="workspace.busy: wait")
-    services.rollouts.store.add(rollout)
-    services.rollouts.store.add(make_rollout(Phase.DONE, id="def456"))
-    assert [item["id"] for item in json.loads(run("rollouts", "list", "--json").output)] == [
-        "abc123"
-    ]
-    assert "probing" in run("rollouts", "list").output
-    shown = run("rollouts", "show", "abc").output
-    assert "churn 2" in shown
-    assert "workspace.busy: wait" in shown
-    assert json.loads(run("rollouts", "show", "def456", "--json").output)["phase"] == "done"
+    assert "there is no letter zzz" in result.output
 
 
 def test_without_a_storage_account_the_error_is_one_that_helps(
