@@ -2,7 +2,7 @@
 
 import typer
 
-from commands import letters, loops, rollouts
+from commands import endpoints, letters, loops, rollouts
 from commands.check import check
 
 app = typer.Typer(
@@ -15,6 +15,7 @@ app.command()(check)
 app.add_typer(letters.app, name="letters")
 app.add_typer(rollouts.app, name="rollouts")
 app.add_typer(loops.app, name="loops")
+app.add_typer(endpoints.app, name="endpoints")
 
 if __name__ == "__main__":
     app()

@@ -13,6 +13,7 @@ from shared.dead_letters import GRACE, DeadLetters, LetterStatus
 from shared.folds import Folds
 from shared.loops.approvals import Approvals
 from shared.loops.follow import Loops
+from shared.orphan_watch import OrphanWatch
 from shared.ports import Blobs, Message, Queues, Tables
 from shared.react import MAX_KEPT, React
 from shared.rollouts import advance
@@ -33,7 +34,10 @@ _MOST = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:
-    """Finds what was lost on the way, and deletes what is older than the retention."""
+    """Finds what was lost on the way, and deletes what is older than the retention.
+
+    `orphans` is None where the reactions file has no `orphans:`.
+    """
 
     tables: Tables
     queues: Queues
@@ -46,6 +50,7 @@ class Sweep:
     react: React
     clock: Clock
     retention: timedelta
+    orphans: OrphanWatch | None = None
 
     def run(self) -> None:
         """Do one sweep: what can't be done keeps nothing else from being done.
@@ -60,6 +65,7 @@ class Sweep:
                 self._take_undelivered,
                 self.folds.tell_due,
                 self._tend_loops,
+                self._tend_orphans,
                 self._forget,
             )
             _do_all(parts)
@@ -104,6 +110,11 @@ class Sweep:
         running = tuple(self.loops.store.running())
         _do_all(chain(self.approvals.chores(running), self.loops.chores(running)))
 
+    def _tend_orphans(self) -> None:
+        """Look at the workspaces whose day is over, and tell of what was found."""
+        if self.orphans is not None:
+            _do_all(self.orphans.chores())
+
     def _forget(self) -> None:
         """Delete what is older than the retention; a claim not while a letter may be replayed."""
         now = self.clock.now()
@@ -123,6 +134,8 @@ class Sweep:
         self.folds.forget(before)
         for idle in self.loops.store.idle(before):
             self.loops.store.remove(idle)
+        if self.orphans is not None:
+            self.orphans.forget(before)
 
 
 def _do_all(parts: Iterable[Callable[[], None]]) -> None:

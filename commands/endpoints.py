@@ -1,0 +1,84 @@
+"""`manage.py endpoints`: what is on the endpoints, and serves nobody."""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from commands.common import AsJson, app_services, fail, print_json, print_table, visible, when
+
+if TYPE_CHECKING:
+    from shared.orphans import Orphan
+
+app = typer.Typer(help="Endpoints: what is on them, and serves nobody.", no_args_is_help=True)
+
+
+@app.callback()
+def endpoints() -> None:
+    """Keep `orphans` a command of its own while it is the only one."""
+
+
+@app.command()
+def orphans(as_json: AsJson = False) -> None:
+    """List the deployments that nothing is sent to, of every workspace of the reactions file.
+
+    It reads the workspaces now. Those that have not been so for long enough are marked. The exit
+    status is 1 if a workspace could not be read; the others are listed.
+    """
+    from shared.errors import SignalboxError
+
+    found: list[Orphan] = []
+    faults: list[str] = []
+    with app_services() as services:
+        after = services.orphans.rules.after
+        for workspace in services.reactions.workspaces:
+            try:
+                found += services.orphans.find(workspace)
+            except SignalboxError as error:
+                faults.append(f"{workspace.name}: {error.code}: {error.message}")
+    if as_json:
+        print_json([_as_data(orphan) for orphan in found])
+    elif found:
+        _print_table(found, after)
+    elif not faults:
+        typer.echo("no orphans")
+    if faults:
+        raise fail("\n".join(visible(fault) for fault in faults))
+
+
+def _as_data(orphan: "Orphan") -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {**asdict(orphan), "workspace": orphan.workspace.id}
+
+
+def _print_table(found: "list[Orphan]", after: timedelta) -> None:
+    from shared.orphans import cost_words, instance_words
+
+    columns = ("workspace", "endpoint", "deployment", "model", "instances", "state", "since")
+    rows = (
+        (
+            orphan.workspace.name,
+            orphan.endpoint,
+            orphan.deployment,
+            orphan.model,
+            instance_words(orphan),
+            str(orphan.state),
+            when(orphan.since) if orphan.since else "",
+            cost_words(orphan),
+            _note(orphan, after),
+        )
+        for orphan in found
+    )
+    print_table((*columns, "cost", "note"), rows)
+
+
+def _note(orphan: "Orphan", after: timedelta) -> str:
+    """Say what the columns don't: that it is no orphan yet, or why it is still there."""
+    from shared.durations import format_duration
+
+    if orphan.since is None:
+        return "not seen before"
+    if not orphan.is_due:
+        return f"for less than {format_duration(after)}"
+    return f"not deleted: {orphan.trouble}" if orphan.trouble else ""
