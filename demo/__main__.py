@@ -1,4 +1,4 @@
-"""`python -m demo`: the app on a laptop's whole cloud, played through in six stories."""
+"""`python -m demo`: the app on a laptop's whole cloud, played through in eight stories."""
 
 import signal
 

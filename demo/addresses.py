@@ -49,9 +49,10 @@ def addresses(play: Play) -> Iterator[tuple[str, str]]:
 
 def to_try(play: Play) -> Iterator[str]:
     """Yield what somebody may try, in another terminal."""
-    yield ".venv/bin/python -m demo.register churn 6 --tag auc=0.92"
+    yield ".venv/bin/python -m demo.register churn 8 --tag auc=0.92"
     yield ".venv/bin/python -m demo.register fraud 1 --tag signalbox_instance_type=Standard_NC6"
     yield _manage("letters list")
+    yield _manage("rollouts list --all")
     yield _manage("loops list")
     for loop in play.watch.loops:
         # Loops of one reaction share the first half of their ids.

@@ -2,6 +2,8 @@
 
 import ssl
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,6 +39,7 @@ class Customer:
         tls = ssl.create_default_context(cafile=str(ca_path))
         self._http = httpx.Client(verify=tls, timeout=10, trust_env=False)
         self._stopping = Event()
+        self._asking = Event()
         self._thread: Thread | None = None
 
     @property
@@ -55,7 +58,17 @@ class Customer:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         request = self._http.build_request("POST", url, content=body, headers=headers)
         self._thread = Thread(target=self._ask, args=(request,), name="customer", daemon=True)
+        self._asking.set()
         self._thread.start()
+
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """Ask nothing inside the block."""
+        self._asking.clear()
+        try:
+            yield
+        finally:
+            self._asking.set()
 
     def __enter__(self) -> Self:
         return self
@@ -73,6 +86,8 @@ class Customer:
 
     def _ask(self, request: httpx.Request) -> None:
         while not self._stopping.wait(_PAUSE):
+            if not self._asking.is_set():
+                continue
             try:
                 answer = self._http.send(request)
             except httpx.HTTPError as error:

@@ -8,7 +8,7 @@ from demo.runs import short
 from shared.loops.model import Answer, Decision, LoopStatus, Retraining, Stage
 from shared.loops.targets import REFERENCE
 from shared.outcomes import OutcomeStatus
-from shared.rollouts.model import Phase
+from shared.rollouts.phases import Phase
 
 _MONITOR = "churn-monitor"
 _COMPONENT = "churn_train"

@@ -1,7 +1,7 @@
 """What a story is told with: the sandbox, the people, the screen, and checks that must hold."""
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +15,8 @@ from demo.watch import Records, Watch
 from demo.workspace import Workspace
 from sandbox.stack import Stack
 from shared.loops.model import Loop
-from shared.rollouts.model import Phase, Rollout
+from shared.rollouts.model import Rollout
+from shared.rollouts.phases import Phase
 
 _PAUSE = 0.25
 #: Several times what the longest wait of a story takes on a slow machine.
@@ -41,6 +42,10 @@ class Play:
     settings: Mapping[str, str]
     #: The last lines that the app logged.
     log: deque[str]
+    #: How often many customers, at other times than the one, got each status.
+    crowds: Counter[int] = field(default_factory=Counter)
+    #: So many failures were a bad version's, which customers had to meet for it to be caught.
+    excused: int = 0
     #: What is being waited for, or "".
     waiting: str = field(default="")
 
@@ -116,14 +121,15 @@ class Play:
             raise NotAsTold(f"this does not hold: {fact}" + (f"; instead: {saw}" if saw else ""))
         self.screen.line("checked", fact)
 
+    def check_traffic(self, deployment: str) -> None:
+        """Check that the workspace has all traffic on a deployment."""
+        traffic = self.workspace.traffic("churn")
+        fact = f"{deployment} has 100% of the endpoint's traffic"
+        self.check(fact, traffic == {deployment: 100}, traffic)
+
     def check_serves(self, deployment: str, *, others: Mapping[str, str] | None = None) -> None:
         """Check that the workspace has all traffic on a deployment, and just these others."""
-        traffic = self.workspace.traffic("churn")
-        self.check(
-            f"{deployment} has 100% of the endpoint's traffic",
-            traffic == {deployment: 100},
-            traffic,
-        )
+        self.check_traffic(deployment)
         found = self.workspace.deployments("churn")
         rest = {name: version for name, version in found.items() if name != deployment}
         beside = ", ".join(others or ()) or "nothing else"

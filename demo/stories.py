@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from demo.canary import GOLDEN, bad_canary, good_canary
 from demo.drift import drift
 from demo.play import Play
 from demo.stage import APP_ROOT
@@ -10,9 +11,9 @@ from sandbox.event_grid.disorder import Disorder
 from sandbox.stack import SYSTEM_TOPIC
 from shared.dead_letters import Letter, LetterStatus
 from shared.outcomes import OutcomeStatus
-from shared.rollouts.model import Phase, Rollout
+from shared.rollouts.model import Rollout
+from shared.rollouts.phases import Phase
 
-GOLDEN = "golden/churn.json"
 _STEP = "deploy-tagged-models/deploy"
 
 
@@ -158,6 +159,21 @@ STORIES = (
         opening="What customers send changes, and a model monitor sees it. The app does the rest.",
         promise="drift that lasts is retrained once; what is better goes live, and has to help",
         tell=drift,
+    ),
+    Story(
+        title="7. A canary",
+        opening=(
+            "churn 6 is to be rolled out by steps: 10%, 50%, 100% of what many customers ask, each"
+            " held while the gates measure."
+        ),
+        promise="each split only after the gates let it pass; not one failed request",
+        tell=good_canary,
+    ),
+    Story(
+        title="8. A bad one, caught at 10%",
+        opening="churn 7 takes three times as long to answer, and fails one request in 20.",
+        promise="it never gets more than 10%; traffic goes back, and is seen to be back",
+        tell=bad_canary,
     ),
 )
 

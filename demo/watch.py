@@ -1,7 +1,7 @@
 """Shows what happens as it happens: deliveries, rollouts, loops, letters, messages, answers."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from queue import Empty
@@ -14,12 +14,15 @@ from demo.stage import Channel, Told
 from sandbox.event_grid.log import Delivery
 from sandbox.stack import Stack
 from shared.dead_letters import Letter, LetterStatus
+from shared.durations import format_duration
 from shared.envelopes import parse_envelope, parse_events
 from shared.loops.model import Answer, Decision, Loop, Retraining, Stage
 from shared.loops.store import LoopStore
 from shared.outcomes import Outcome, ref_of
 from shared.records import Record
-from shared.rollouts.model import Moment, Phase, Rollout
+from shared.rollouts.measurements import GateOutcome, Measurement
+from shared.rollouts.model import Moment, Rollout
+from shared.rollouts.phases import Phase
 from shared.rollouts.store import RolloutStore
 from shared.services import Services
 
@@ -46,6 +49,10 @@ class Records:
         """Return every rollout, the oldest first."""
         found = [kept.rollout for kept in self._rollouts.all()]
         return sorted(found, key=lambda rollout: rollout.created_at)
+
+    def measured(self, rollout: Rollout) -> tuple[Measurement, ...]:
+        """Return what the gates of a rollout measured, the oldest first."""
+        return self._rollouts.measurements(rollout.id)
 
     def loops(self) -> list[Loop]:
         """Return every loop, by its monitor."""
@@ -80,6 +87,7 @@ class Watch:
         self._seen_letters: dict[str, tuple[LetterStatus, int]] = {}
         self._seen_answers: dict[tuple[str, str], str] = {}
         self._seen_stages: dict[str, tuple[Stage, bool | None]] = {}
+        self._looked_at: dict[str, datetime | None] = {}
         self._troubles: dict[str, str] = {}
         self._runs: Final = RunNews()
         self.loops: list[Loop] = []
@@ -96,6 +104,7 @@ class Watch:
             self._decided,
             self._retrained,
             self._moved,
+            self._measured,
             self._buried,
             self._told,
             self._switched,
@@ -105,7 +114,7 @@ class Watch:
             self._screen.line(item.label, item.text, at=item.at)
             self._screen.quote(item.quote)
 
-    def _new[T](self, key: str, items: list[T] | tuple[T, ...]) -> list[T]:
+    def _new[T](self, key: str, items: Sequence[T]) -> list[T]:
         """Return the items of a list that only grows which the last call did not see."""
         seen = self._seen.get(key, 0)
         self._seen[key] = len(items)
@@ -142,12 +151,19 @@ class Watch:
     def _moved(self) -> Iterator[News]:
         for rollout in self.rollouts:
             for moment in self._new(rollout.id, rollout.history):
-                text = _PHASES[moment.phase](rollout, moment)
+                text = _PHASES.get(moment.phase, _other)(rollout, moment)
                 yield News(at=moment.at, label=moment.phase, text=text)
             trouble = rollout.trouble
             if trouble and trouble != self._troubles.get(rollout.id):
                 yield News(at=datetime.now(UTC), label="trouble", text=f"trying on: {trouble}")
             self._troubles[rollout.id] = trouble
+
+    def _measured(self) -> Iterator[News]:
+        for rollout in self.rollouts:
+            if rollout.looked_at != self._looked_at.get(rollout.id):
+                found = self._records.measured(rollout)
+                yield from map(_gate_news, self._new(f"measured of {rollout.id}", found))
+            self._looked_at[rollout.id] = rollout.looked_at
 
     def _buried(self) -> Iterator[News]:
         for letter in self.letters:
@@ -249,9 +265,31 @@ def _live(rollout: Rollout, moment: Moment) -> str:
     return f"{text}; {rollout.stable} is kept for {seconds:g} s"
 
 
+def _gate_news(item: Measurement) -> News:
+    label = "gate failed" if item.outcome is GateOutcome.FAIL else "gate"
+    verdict = "" if item.outcome is GateOutcome.FAIL else f"{item.outcome.replace('_', ' ')}: "
+    return News(at=item.at, label=label, text=f"{verdict}{item.detail}")
+
+
 def _probing(rollout: Rollout, moment: Moment) -> str:
     request = rollout.plan.probe.request or "an empty request"
     return f"{rollout.deployment} is sent {request} directly"
+
+
+def _shifting(rollout: Rollout, moment: Moment) -> str:
+    percent = rollout.plan.strategy.steps[moment.step].percent
+    share = "all traffic" if percent == 100 else f"{percent}% of the traffic"
+    return f"{share} is being moved to {rollout.deployment}"
+
+
+def _holding(rollout: Rollout, moment: Moment) -> str:
+    span = format_duration(rollout.plan.strategy.steps[moment.step].span)
+    return f"{moment.text}: for {span}, while the gates measure"
+
+
+def _keeping(rollout: Rollout, moment: Moment) -> str:
+    span = format_duration(rollout.plan.strategy.keep_failed)
+    return f"{rollout.deployment} is kept for {span}, without traffic"
 
 
 def _queued(rollout: Rollout, moment: Moment) -> str:
@@ -263,6 +301,10 @@ def _done(rollout: Rollout, moment: Moment) -> str:
     return moment.text or f"the rollout of {rollout.model.name} {rollout.model.version} has ended"
 
 
+def _other(rollout: Rollout, moment: Moment) -> str:
+    return moment.text or f"the rollout of {rollout.model.words}"
+
+
 _PHASES: Mapping[Phase, Callable[[Rollout, Moment], str]] = {
     Phase.QUEUED: _queued,
     Phase.CHECKING: lambda rollout, moment: f"what is there on endpoint {rollout.endpoint}?",
@@ -271,13 +313,13 @@ _PHASES: Mapping[Phase, Callable[[Rollout, Moment], str]] = {
         f"{rollout.deployment} is being created, with no traffic"
     ),
     Phase.PROBING: _probing,
-    Phase.SHIFTING: lambda rollout, moment: f"all traffic is being moved to {rollout.deployment}",
+    Phase.SHIFTING: _shifting,
+    Phase.HOLDING: _holding,
     Phase.LIVE: _live,
     Phase.RETIRING: lambda rollout, moment: f"{rollout.stable} is being deleted",
     Phase.ROLLING_BACK: lambda rollout, moment: f"{rollout.deployment} failed; it gets no traffic",
-    Phase.REMOVING: lambda rollout, moment: (
-        f"{rollout.deployment} is being deleted, once its log is read"
-    ),
+    Phase.KEEPING: _keeping,
+    Phase.REMOVING: lambda rollout, moment: f"{rollout.deployment} is being deleted",
     Phase.DONE: _done,
     Phase.ROLLED_BACK: _done,
     Phase.REFUSED: _done,

@@ -23,8 +23,10 @@ class Arm:
             params={"api-version": "2025-12-01"},
             verify=trusted,
         )
-        token = issue_token(MACHINE_LEARNING_AUDIENCE, "tenant", "tests")
-        self._scoring = httpx.Client(headers={"Authorization": f"Bearer {token}"}, verify=trusted)
+        #: What opens the endpoints.
+        self.scoring_token = issue_token(MACHINE_LEARNING_AUDIENCE, "tenant", "tests")
+        bearer = {"Authorization": f"Bearer {self.scoring_token}"}
+        self._scoring = httpx.Client(headers=bearer, verify=trusted)
 
     def __enter__(self) -> Self:
         return self

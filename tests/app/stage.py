@@ -1,7 +1,10 @@
 """The app in the real worker, on the whole sandbox, with verbs for what happens around it."""
 
 import logging
+import os
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -13,6 +16,7 @@ from typing import Any, Self
 import httpx
 
 from demo.stage import FUNCTIONS, Channel, app_settings
+from sandbox.load import Load
 from sandbox.stack import DEAD_LETTER_CONTAINER, Pace, Stack
 from sandbox.tap import Request
 from shared import dead_letters
@@ -25,7 +29,8 @@ from shared.dead_letters import DeadLetters, Letter, LetterStatus
 from shared.envelopes import parse_envelope, parse_events
 from shared.outcomes import OutcomeStatus, ref_of
 from shared.records import Record, Records
-from shared.rollouts.model import Phase, Rollout
+from shared.rollouts.model import Rollout
+from shared.rollouts.phases import Phase
 from shared.rollouts.store import RolloutStore
 from tests.app.arm import Arm, Json
 
@@ -37,8 +42,9 @@ MODEL_REGISTERED_SUBSCRIPTION = "model-registered-eventgridschema"
 LEASE = timedelta(seconds=2)
 RETRY_SECONDS = 1
 
-#: What died comes back after two seconds; Event Grid repeats itself after a tenth of one.
-PACE = Pace(workspace=60.0, event_grid=0.01, visibility=timedelta(seconds=2))
+#: What died comes back after two seconds; Event Grid repeats itself after a tenth of one; what is
+#: a minute of metrics elsewhere is a second, and as late as one.
+PACE = Pace(workspace=60.0, metrics=1.0, event_grid=0.01, visibility=timedelta(seconds=2))
 #: Emulated seconds of every operation: over when the app looks for the first time.
 _PROVISIONING = 30
 _CORES = 10_000
@@ -133,14 +139,15 @@ class Stage:
 
     def start_app(self) -> None:
         """Start the host, and have the workspace's events delivered to it."""
-        settings = app_settings(
+        self.settings = self.stack.app_settings() | app_settings(
             self.stack,
             SIGNALBOX_CHANNEL_TEAM=self.channel_url,
             SIGNALBOX_LEASE_SECONDS=f"{LEASE.total_seconds():.0f}",
             SIGNALBOX_RETRY_SECONDS=f"{RETRY_SECONDS}",
+            SIGNALBOX_METRICS_GRAIN_SECONDS="1",
             PYTHON_ENABLE_OPENTELEMETRY="true",
         )
-        self.stack.start_host(self.app_folder, settings, log=self.log.append)
+        self.stack.start_host(self.app_folder, self.settings, log=self.log.append)
         self.subscribe()
 
     def subscribe(self, **changes: Any) -> None:
@@ -185,6 +192,29 @@ class Stage:
     def enqueue(self, text: str, queue: str = EVENTS_QUEUE) -> None:
         """Put a message into a queue, as it is."""
         self.queues.send(queue, text)
+
+    @contextmanager
+    def load(self, endpoint: str, *, rate: float = 80.0) -> Iterator[Load]:
+        """Send an endpoint so many scoring requests a second in the block, as its callers do."""
+        found = self.arm.endpoint(endpoint)
+        assert found is not None
+        uri, trusted = found["properties"]["scoringUri"], self.stack.workspace.ca_path
+        with Load(uri, self.arm.scoring_token, rate=rate, ca_path=trusted) as load:
+            yield load
+
+    def manage(self, *arguments: str) -> str:
+        """Run the operator's command line beside the app; return what it printed."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=REPOSITORY,
+            env={**os.environ, **self.settings},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     def kill_worker(self) -> None:
         """Kill the worker's process; the host starts another by itself."""
@@ -314,6 +344,14 @@ class Stage:
             return next((each for each in over if not each.notices), None)
 
         return self.wait_for(f"{model} {version} ends", ended)
+
+    def wait_phase(self, model: str, version: str, phase: Phase) -> Rollout:
+        """Return the rollout of a version when it is in this phase."""
+
+        def found() -> Rollout | None:
+            return next((one for one in self.rollouts(model, version) if one.phase is phase), None)
+
+        return self.wait_for(f"{model} {version} is {phase}", found)
 
     def wait_live(self, model: str, version: str = "1", *, at: Phase = Phase.DONE) -> Rollout:
         """Return the rollout when it has come to `at`: by default, its old version is gone."""

@@ -7,7 +7,7 @@ import pytest
 
 from sandbox.workspace.control import Control
 from shared.outcomes import OutcomeStatus
-from shared.rollouts.model import Phase
+from shared.rollouts.phases import Phase
 from tests.app.stage import Stage
 
 NAME = "failing"

@@ -12,7 +12,7 @@ import pytest
 from demo.stage import FUNCTIONS
 from sandbox.event_grid import Schema, StorageQueue
 from shared.outcomes import OutcomeStatus
-from shared.rollouts.decide import TAG_MODEL, TAG_ROLLOUT, TAG_VERSION
+from shared.rollouts.observation import TAG_MODEL, TAG_ROLLOUT, TAG_VERSION
 from tests.app.arm import Json
 from tests.app.stage import EVENTS_QUEUE, Stage
 

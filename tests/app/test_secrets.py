@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from sandbox.azurite import ACCOUNT_KEY
-from shared.rollouts.model import Phase
+from shared.rollouts.phases import Phase
 from tests.app.stage import CHANNEL_SECRET, Stage
 
 

@@ -7,7 +7,7 @@ from sandbox.stack import DEAD_LETTER_CONTAINER
 from shared.dead_letters import GRACE
 from shared.outcomes import OutcomeStatus
 from shared.rollouts import advance
-from shared.rollouts.model import Phase
+from shared.rollouts.phases import Phase
 from tests.app.arm import Json
 from tests.app.stage import EVENTS_QUEUE, Stage
 

@@ -9,7 +9,7 @@ from sandbox.stack import SYSTEM_TOPIC
 from shared.dead_letters import LetterStatus
 from shared.errors import ChannelDown, WorkspaceThrottled, WorkspaceUnreachable
 from shared.outcomes import OutcomeStatus
-from shared.rollouts.model import Phase
+from shared.rollouts.phases import Phase
 from tests.app.arm import Json
 from tests.app.stage import PACE, Stage
 

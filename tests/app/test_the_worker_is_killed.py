@@ -16,7 +16,7 @@ import pytest
 
 from sandbox.tap import Request
 from shared.outcomes import OutcomeStatus
-from shared.rollouts.model import Phase
+from shared.rollouts.phases import Phase
 from tests.app.arm import Json
 from tests.app.stage import Stage
 

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +18,7 @@ from demo.runs import RunNews
 from demo.screen import Screen
 from demo.stage import APP_ROOT
 
-_LONGEST = 240
+_LONGEST = 300
 
 _CHURN_1_CRASHES = """
 from dataclasses import replace
@@ -77,6 +78,41 @@ _FROM_DRIFT_TO_RECOVERY = (
 )
 
 
+#: What the stories of the two canaries show, in this order.
+_A_CANARY = (
+    r"requests +many customers ask now, 80 times a second$",
+    r"gate +pass: churn-v5-[0-9a-f]{6}: error rate 0% \(0 of \d+\)$",
+    r"shifting +10% of the traffic is being moved to churn-v6-[0-9a-f]{6}$",
+    r"holding +churn-v5-[0-9a-f]{6} 90%, churn-v6-[0-9a-f]{6} 10%: for 10s, ",
+    r"gate +pass: error rate 0% .* p = \S+, not below \S+$",
+    r"shifting +50% of the traffic is being moved to churn-v6-[0-9a-f]{6}$",
+    r"gate +pass: mean latency .* p = \S+, not below \S+$",
+    r"shifting +all traffic is being moved to churn-v6-[0-9a-f]{6}$",
+    r"gate +pass: ",
+    r"live +churn-v6-[0-9a-f]{6} serves all traffic; ",
+    r"checked +churn-v6-[0-9a-f]{6} has 100% of the endpoint's traffic$",
+    r"checked +on record: \d+ measurements, none failed$",
+    r"checked +\d+ customers' requests meanwhile, none failed$",
+)
+_A_BAD_CANARY = (
+    r"holding +churn-v6-[0-9a-f]{6} 90%, churn-v7-[0-9a-f]{6} 10%: for 10s, ",
+    r"gate failed +.* p = \S+, below \S+$",
+    r"team +churn 7 failed on churn$",
+    r"keeping +churn-v7-[0-9a-f]{6} is kept for 4s, without traffic$",
+    r"team +churn 7 was rolled back on churn$",
+    r"checked +churn-v6-[0-9a-f]{6} has 100% of the endpoint's traffic$",
+    r"checked +gate (latency|error_rate) failed at 10%$",
+    r"checked +the team was told what it measured$",
+    r"checked +\d+ of \d+ customers' requests failed \(\S+%\), by churn 7 only$",
+    r"checked +none failed once traffic was back$",
+    r"the record +\d+\.\d s from the first reading at 10% to traffic that is back, ",
+    r"customers +\d+ s from the first failed request to the last one that churn 7 was sent$",
+    r"checked +beside it: nothing else$",
+    r"operator +python manage.py rollouts show [0-9a-f]{8}$",
+    r"✗ +3 hold 10s +█░+ +10%",
+)
+
+
 @pytest.fixture(scope="module")
 def shown() -> str:
     """What the demo shows, played once."""
@@ -87,20 +123,36 @@ def shown() -> str:
 
 
 def test_every_story_ends_as_told(shown):
-    assert len(re.findall(r"s  as told       [1-6]\. ", shown)) == 6
+    assert len(re.findall(r"s  as told       [1-8]\. ", shown)) == 8
     verdict = shown.splitlines()[-1]
     found = re.fullmatch(
-        r"6 of 6 stories ended as told; of (\d+) scoring requests 0 failed\.", verdict
+        r"8 of 8 stories ended as told; of (\d+) scoring requests 0 failed"
+        r"(, but for \d+ of a bad version)?\.",
+        verdict,
     )
     assert found is not None, verdict
-    assert int(found[1]) > 100
+    assert int(found[1]) > 1000
+
+
+def expect(shown: str, title: str, facts: Sequence[str]) -> str:
+    """Find a story, and in it these facts, in this order; return it."""
+    _, _, story = shown.partition(f"\n{title}\n")
+    lines = iter(story.splitlines())
+    for fact in facts:
+        assert any(re.search(fact, line) for line in lines), f"{fact}\n{story}"
+    return story
+
+
+def test_a_canary_goes_live_by_what_its_gates_measure(shown):
+    expect(shown, "7. A canary", _A_CANARY)
+
+
+def test_a_bad_canary_is_caught_at_a_tenth_and_told_and_shown(shown):
+    expect(shown, "8. A bad one, caught at 10%", _A_BAD_CANARY)
 
 
 def test_drift_is_held_back_retrained_deployed_and_proved(shown):
-    _, _, story = shown.partition("\n6. The data drifts\n")
-    lines = iter(story.splitlines())
-    for fact in _FROM_DRIFT_TO_RECOVERY:
-        assert any(re.search(fact, line) for line in lines), f"{fact}\n{story}"
+    story = expect(shown, "6. The data drifts", _FROM_DRIFT_TO_RECOVERY)
     assert story.count("retraining is starting: job jobs/churn.yaml") == 1
 
 
