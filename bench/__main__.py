@@ -8,10 +8,28 @@ import logging
 import sys
 from collections.abc import Iterator, Sequence
 
-from bench import arm_requests, cold_start, drift, memory, storage_requests, throughput
+from bench import (
+    arm_requests,
+    cold_start,
+    drift,
+    gates,
+    memory,
+    storage_requests,
+    throughput,
+    waiting,
+)
 from bench.figure import BenchFailed, Figure, note
 
-_BENCHES = (cold_start, memory, throughput, storage_requests, arm_requests, drift)
+_BENCHES = (
+    cold_start,
+    memory,
+    throughput,
+    storage_requests,
+    arm_requests,
+    waiting,
+    drift,
+    gates,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

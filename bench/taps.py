@@ -61,12 +61,17 @@ def _send(bench: Bench, function: str, event: Json) -> tuple[list[Request], list
 
 
 def _told(storage: list[Request], aml: list[Json]) -> Asked:
-    ours = (each for each in storage if _AGENT in each.headers.get("user-agent", ""))
+    ours = filter(is_of_worker, storage)
     theirs = (each for each in aml if _AGENT in (each["userAgent"] or ""))
     return Asked(
         storage=tuple(f"{each.method} {unquote(each.path.partition('/')[2])}" for each in ours),
         aml=tuple(f"{each['method']} {each['path']}" for each in theirs),
     )
+
+
+def is_of_worker(request: Request) -> bool:
+    """Say whether the worker asked for it, and not the host."""
+    return _AGENT in request.headers.get("user-agent", "")
 
 
 def _is_look_for_rollouts(request: Request) -> bool:

@@ -5,11 +5,20 @@ from types import ModuleType
 
 import pytest
 
-from bench import arm_requests, cold_start, drift, memory, storage_requests, throughput
+from bench import (
+    arm_requests,
+    cold_start,
+    drift,
+    gates,
+    memory,
+    storage_requests,
+    throughput,
+    waiting,
+)
 from bench.__main__ import main
 from bench.figure import BenchFailed, Figure
 
-BENCHES = [arm_requests, cold_start, drift, memory, storage_requests, throughput]
+BENCHES = [arm_requests, cold_start, drift, gates, memory, storage_requests, throughput, waiting]
 NOTIFIED = {"shared.react": 50.0, "azure.data.tables": 40.0, "apprise": 30.0}
 
 
@@ -22,7 +31,7 @@ def test_a_bench_prints_a_line_for_each_of_its_figures(
     assert [line["name"] for line in lines] == list(bench.FIGURES)
     for line in lines:
         assert list(line) == ["name", "value", "unit", "floor", "ratio"]
-        assert line["unit"] in ("s", "events/s", "requests", "replays", "MiB")
+        assert line["unit"] in ("s", "events/s", "requests", "replays", "MiB", "bytes", "min", "%")
         assert all(line[number] > 0 for number in ("value", "floor", "ratio"))
 
 
