@@ -17,12 +17,20 @@ LAYERS = [
     | {"better", "texts", "parts"}
     | {f"loops.{name}" for name in ("model", "params", "windows", "reading", "policy", "budget")}
     | {"loops.notices", "loops.stages", "loops.targets"}
-    | {"rollouts.model", "rollouts.decide", "rollouts.notices"},
+    | {"metrics", "alerts", "orphans"}
+    | {f"rollouts.{name}" for name in ("model", "phases", "strategy", "orders", "measurements")}
+    | {f"rollouts.{name}" for name in ("splits", "amounts", "golden", "gate_params", "sequence")}
+    | {f"rollouts.{name}" for name in ("ready_made", "params", "fit", "observation", "routes")}
+    | {f"rollouts.{name}" for name in ("starting", "stepping", "returning", "decide", "notices")}
+    | {f"rollouts.{name}" for name in ("evidence", "significance", "gates")}
+    | {"rollouts.progress", "rollouts.forecast"},
     {"ledger", "records", "dead_letters", "steps", "react", "sweep", "actions"}
     | {"lineage", "champions"}
     | {"folds", "run_reports", "tell"}
     | {f"loops.{name}" for name in ("store", "inbox", "follow", "approvals")}
-    | {f"rollouts.{name}" for name in ("store", "probe", "apply", "tell", "advance")},
+    | {"orphan_watch"}
+    | {f"rollouts.{name}" for name in ("store", "hand", "begin", "preflight", "probe", "measure")}
+    | {f"rollouts.{name}" for name in ("apply", "tell", "observe", "tick", "advance", "control")},
     {"services"},
 ]
 SDKS = {"azure", "httpx", "apprise", "requests"}
