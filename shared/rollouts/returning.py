@@ -27,6 +27,7 @@ from shared.rollouts.routes import (
     find_order,
     first_step_again,
     go_back,
+    mirror_beside,
 )
 from shared.rollouts.splits import is_same, leader, on_the_way, only, share, words
 from shared.rollouts.stepping import SHORT_WAIT
@@ -74,7 +75,9 @@ def stepping_down(rollout: Rollout, seen: Observation, now: datetime) -> Decisio
     if not is_same(seen.traffic, rollout.split):
         return _step_off(rollout, seen, now, at_once=True)
     return _pause_between(rollout, now) or SetTraffic(
-        traffic=lower, serving=leader(lower, rollout.stable)
+        traffic=lower,
+        mirror=mirror_beside(seen.mirror, lower, rollout, seen),
+        serving=leader(lower, rollout.stable),
     )
 
 
@@ -129,9 +132,11 @@ def rolling_back(rollout: Rollout, seen: Observation, now: datetime) -> Decision
     for found in [seen.find(name) for name in target]:
         if found is not None and (decision := _make_room(rollout, seen, found, target, now)):
             return decision
-    ours = {rollout.deployment.lower(), *map(str.lower, target)}
-    theirs = {name: part for name, part in seen.mirror.items() if name.lower() not in ours}
-    return SetTraffic(traffic=target, mirror=theirs, serving=leader(target, rollout.stable))
+    return SetTraffic(
+        traffic=target,
+        mirror=mirror_beside(seen.mirror, target, rollout, seen),
+        serving=leader(target, rollout.stable),
+    )
 
 
 def _find_busy(rollout: Rollout, seen: Observation) -> Deployment | None:

@@ -1,5 +1,6 @@
 """The ways out of a phase that several phases share. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -7,7 +8,7 @@ from shared.rollouts.model import Cause, Rollout
 from shared.rollouts.observation import Go, Observation
 from shared.rollouts.orders import POSSIBLE, Order, OrderKind
 from shared.rollouts.phases import STEPS, Phase
-from shared.rollouts.splits import on_the_way, share
+from shared.rollouts.splits import Split, on_the_way, share
 from shared.rollouts.strategy import OnFailure, Step, StepKind
 
 #: How often a write that succeeded without taking effect, or failed, is tried.
@@ -66,6 +67,18 @@ def first_step_again(rollout: Rollout) -> int:
     steps = rollout.plan.strategy.steps[: rollout.step + 1]
     sets = (i for i, step in enumerate(steps) if step.kind in (StepKind.TRAFFIC, StepKind.MIRROR))
     return max(sets, default=max(rollout.step, 0))
+
+
+def mirror_beside(
+    mirror: Split, split: Split, rollout: Rollout, seen: Observation
+) -> Mapping[str, int]:
+    """Return what of a mirror stays beside a split: somebody's, to what is healthy and idle."""
+    ours = {rollout.deployment.lower(), *map(str.lower, split)}
+    return {
+        name: part
+        for name, part in mirror.items()
+        if name.lower() not in ours and seen.is_healthy(name)
+    }
 
 
 def last_split(rollout: Rollout) -> int:

@@ -29,6 +29,7 @@ from shared.rollouts.routes import (
     give_in,
     go_back,
     hold,
+    mirror_beside,
     next_step,
     obey,
     promote,
@@ -91,12 +92,13 @@ def _unfit(rollout: Rollout, seen: Observation, now: datetime) -> Decision | Non
     return None
 
 
-def _wanted(rollout: Rollout, step: Step) -> tuple[Mapping[str, int], Mapping[str, int]]:
+def _wanted(
+    rollout: Rollout, step: Step, seen: Observation
+) -> tuple[Mapping[str, int], Mapping[str, int]]:
     """Return the split and the mirror that the step wants."""
     if step.kind is StepKind.TRAFFIC:
         split = on_the_way(rollout.origin, rollout.goal, step.percent)
-        ours = {rollout.deployment.lower(), *map(str.lower, split)}
-        return split, {k: part for k, part in rollout.mirror.items() if k.lower() not in ours}
+        return split, mirror_beside(rollout.mirror, split, rollout, seen)
     if step.kind is StepKind.MIRROR:
         mirror = {rollout.deployment: step.percent} if step.percent else {}
         return rollout.split, mirror
@@ -109,7 +111,7 @@ def _conflict(rollout: Rollout, step: Step, seen: Observation, now: datetime) ->
     What the step wants is no conflict, whoever did it: a write of ours may have been forgotten in
     a crash.
     """
-    goal, wanted_mirror = _wanted(rollout, step)
+    goal, wanted_mirror = _wanted(rollout, step, seen)
     if is_same(seen.traffic, goal) and is_same(seen.mirror, wanted_mirror):
         return None
     if is_same(seen.traffic, rollout.split) and is_same(seen.mirror, rollout.mirror):
@@ -163,7 +165,7 @@ def _probe(rollout: Rollout, step: Step, seen: Observation, now: datetime) -> De
 def _set_split(rollout: Rollout, step: Step, seen: Observation, now: datetime) -> Decision:
     """Set the split and the mirror that the step wants, and go on when they read back so."""
     assert seen.endpoint is not None  # in_step looked
-    traffic, mirror = _wanted(rollout, step)
+    traffic, mirror = _wanted(rollout, step, seen)
     serving = leader(traffic, rollout.stable)
     is_there = is_same(seen.traffic, traffic) and is_same(seen.mirror, mirror)
     is_last = is_same(traffic, rollout.goal) and is_marked(rollout, seen.endpoint)
