@@ -36,6 +36,8 @@ REQUEST_MOST = timedelta(seconds=30)
 _BEFORE_STEPS = frozenset({Phase.QUEUED, Phase.CHECKING, Phase.ENDPOINT, Phase.DEPLOYMENT})
 _BACK = frozenset({Phase.KEEPING, Phase.REMOVING, Phase.ROLLED_BACK})
 
+_WENT_BACK = frozenset({Phase.ROLLING_BACK, Phase.KEEPING, Phase.REMOVING})
+
 type Shares = Mapping[str, int]
 
 
@@ -235,10 +237,12 @@ class Rules:
             return
         if writer.plan.creates:
             states = self.ticks[-1].states
+            # Nobody goes back to what was itself gone back from.
+            unfit = {one.deployment for one in self.rollouts() if one.phase in _WENT_BACK}
             others = {
                 name: part
                 for name, part in now[0].items()
-                if name != writer.deployment and states.get(name) is State.SUCCEEDED
+                if name not in {writer.deployment, *unfit} and states[name] is State.SUCCEEDED
             }
             total = sum(others.values())
             for name, part in others.items():
