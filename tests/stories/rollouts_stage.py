@@ -144,7 +144,7 @@ class Stage:
         for turn in range(1_000):
             if turn % 20 == 19:
                 self.world.sweep.run()
-                self._decide(turn // 20)
+                self._decide()
             self.hand_out()
             self.rules.check()
             waiting = self._waiting()
@@ -155,10 +155,11 @@ class Stage:
         left = [words(one) for one in self.rules.rollouts() if one.is_open]
         raise AssertionError("\n".join(left))
 
-    def _decide(self, turn: int) -> None:
-        for number, rollout in enumerate(self.rules.rollouts(), turn):
+    def _decide(self) -> None:
+        for rollout in self.rules.rollouts():
             if rollout.phase in (Phase.HELD, Phase.APPROVING):
-                self.order(_ANSWERS[number % len(_ANSWERS)], rollout)
+                # Each time something else: what is only resumed may be held for ever.
+                self.order(_ANSWERS[len(rollout.history) % len(_ANSWERS)], rollout)
 
     def hand_out(self, *, is_reversed: bool = False) -> None:
         """Hand out what is due, and what was not taken."""
