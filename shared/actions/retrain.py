@@ -4,12 +4,13 @@ What is decided is written before anything is started, so that of two workers on
 is started is named from the claim, so that after a crash it is found.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from shared import telemetry
 from shared.actions.base import Work
@@ -36,7 +37,7 @@ from shared.loops.params import Mode, PolicyParams
 from shared.loops.targets import Input, TargetParams
 from shared.outcomes import Outcome, OutcomeStatus
 from shared.ports import RowChanged
-from shared.reactions.model import ChannelName, Params
+from shared.reactions.model import ChannelName, Params, Values
 from shared.redact import redact
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 _REASON_MAX = 1000
 #: How long to wait for a place among the runs that a reaction may have.
 _PLACE_WAIT = timedelta(minutes=10)
+_HOST = re.compile(r"(?:\*\.)?[a-z0-9](?:[a-z0-9-]{0,62}\.)+[a-z]{2,63}", re.IGNORECASE)
 #: Events have no order: only a window that was told of later by this much makes one late.
 _LATE = timedelta(hours=1)
 
@@ -64,6 +66,25 @@ def _drop_nothing(inputs: object) -> object:
 Inputs = Annotated[dict[str, Input], BeforeValidator(_drop_nothing)]
 
 
+#: Characters that a shell, or a workflow's template, takes for more than a part of a word.
+_UNPLAIN = re.compile(r"[^\w .,:/@%+=-]")
+
+
+def _check_host(pattern: str) -> str:
+    if _HOST.fullmatch(pattern) is None:
+        raise ValueError("name a host, or all below a domain: `*.blob.core.windows.net`")
+    return pattern
+
+
+class AllowInputs(Values):
+    """What the inputs may hold beyond plain texts and what is registered in the workspace."""
+
+    #: Hosts that an address among the inputs may name.
+    hosts: tuple[Annotated[str, AfterValidator(_check_host)], ...] = ()
+    #: Inputs whose text may have any character.
+    free_text: tuple[str, ...] = ()
+
+
 class RetrainParams(Params):
     """What `retrain` takes."""
 
@@ -76,7 +97,20 @@ class RetrainParams(Params):
     model: str = Field(default="", max_length=255)
     mode: Mode = Mode.AUTO
     policy: PolicyParams = Field(default_factory=PolicyParams)
+    allow: AllowInputs = Field(default_factory=AllowInputs)
     notify: tuple[ChannelName, ...] = ()
+
+    @model_validator(mode="after")
+    def _plain_inputs(self) -> Self:
+        for name, value in self.inputs.items():
+            if not isinstance(value, str) or name in self.allow.free_text:
+                continue
+            if odd := _UNPLAIN.search(value):
+                raise ValueError(
+                    f"input `{name}` has {odd[0]!a}, which a shell may take for a command; if the"
+                    f" job quotes it, list `{name}` under `allow.free_text`"
+                )
+        return self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,6 +337,7 @@ class Retrain:
             since=retraining.decided_at,
             is_first=is_first,
             inputs=case.params.inputs,
+            hosts=case.params.allow.hosts,
             tags={
                 "signalbox_event": case.event.id[:250],
                 "signalbox_reaction": loop.reaction,

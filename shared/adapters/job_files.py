@@ -1,7 +1,8 @@
 """The YAML files of jobs: read, given their inputs, and held against the SDK's schema. No network.
 
 A job of the app can't bring code or data from the app's own folder: nothing there is meant to be
-uploaded, and an upload takes longer than a trigger has. It names what is registered.
+uploaded, and an upload takes longer than a trigger has. It names what is registered. The SDK itself
+is kept from uploading as well: shared/adapters/mlclient.py.
 """
 
 import json
@@ -12,16 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import JobInvalid
-from shared.loops.targets import Input
+from shared.loops.addresses import is_registered_code, is_remote
+from shared.loops.targets import Submission
 from shared.redact import redact
 
 if TYPE_CHECKING:
     from azure.ai.ml.entities import Job
 
-#: What the SDK takes for code without uploading anything; it refuses git addresses.
-_REGISTERED_CODE = re.compile(r"(?:azureml:)?/subscriptions/", re.IGNORECASE)
-#: What it takes for data or models without uploading anything.
-_REMOTE = re.compile(r"azureml:|[a-z][a-z0-9+.-]*://|/subscriptions/|\$\{\{", re.IGNORECASE)
 _COMPONENT_FILE = re.compile(r"(?:file:)?(?P<path>[^:@]+\.ya?ml)", re.IGNORECASE)
 #: Values in which people's own keys may be called anything.
 _OPAQUE = frozenset({"tags", "properties", "environment_variables"})
@@ -73,23 +71,21 @@ def read_job(path: Path) -> dict[str, Any]:
     return document
 
 
-def make_job(
-    path: Path, *, name: str, tags: Mapping[str, str], inputs: Mapping[str, Input]
-) -> "Job":
-    """Return the job of a file under a name, with these tags and inputs on top of its own.
+def make_job(path: Path, submission: Submission, tags: Mapping[str, str]) -> "Job":
+    """Return the job of a file for a submission, with its inputs and these tags on top of its own.
 
     Without an experiment of its own it is put into that of the file's name. What is returned is
     the caller's alone. Raises: JobInvalid.
     """
     document = read_job(path)
-    document["name"] = name
+    document["name"] = submission.name
     own = document.get("tags")
     document["tags"] = {**(own if isinstance(own, dict) else {}), **tags}
     document.setdefault("experiment_name", path.stem)
-    faults = [*_find_unknown(document, inputs)]
+    faults = [*_find_unknown(document, submission.inputs)]
     if not faults:
-        for key, value in inputs.items():
-            document["inputs"][key] = _input(document["inputs"][key], value)
+        for key in submission.inputs:
+            document["inputs"][key] = _input(document["inputs"][key], submission, key)
         faults = [*_find_local(document, path)]
     if faults:
         raise JobInvalid("\n".join(faults))
@@ -185,11 +181,11 @@ def _find_unknown(document: Mapping[str, Any], inputs: Collection[str]) -> Itera
             yield f"the job has no input `{name}`; its inputs: {told}"
 
 
-def _input(before: Any, value: Input) -> Any:
+def _input(before: Any, submission: Submission, name: str) -> Any:
     """Return an input with another value: an address where the job declares one, else a literal."""
     if isinstance(before, dict) and "path" in before:
-        return {**before, "path": str(value)}
-    return value
+        return {**before, "path": submission.address(name)}
+    return submission.inputs[name]
 
 
 def _find_local(document: Mapping[str, Any], path: Path) -> Iterator[str]:
@@ -215,9 +211,9 @@ def _local_in(node: Any, path: Path, where: str, depth: int) -> Iterator[str]:
 
 
 def _local_value(key: Any, value: str, path: Path, where: str, depth: int) -> Iterator[str]:
-    if key == "code" and not _REGISTERED_CODE.match(value):
+    if key == "code" and not is_registered_code(value):
         yield f"`{where}`: code is not uploaded from here; {_CODE_HINT}"
-    elif key == "path" and not _REMOTE.match(value):
+    elif key == "path" and not is_remote(value):
         yield f"`{where}`: nothing is uploaded from here; {_DATA_HINT}"
     elif key in ("component", "trial") and (match := _COMPONENT_FILE.fullmatch(value)):
         inner = (path.parent / match["path"]).resolve()

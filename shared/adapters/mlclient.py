@@ -1,13 +1,14 @@
 """azure-ai-ml, for what only it can do: reading a job's YAML and submitting what it means.
 
 Importing it takes 2 s and 80 MB, so that nothing imports it before it is needed. Its habits that do
-not belong in an app are turned off here: it writes to the terminal, tells every run which git
-repository the app lives in, waits for minutes, and sleeps for as long as a service asks it to.
+not belong in an app are turned off here: it uploads what it takes for a local path, writes to the
+terminal, tells every run which git repository the app lives in, waits for minutes, and sleeps for
+as long as a service asks it to.
 """
 
 import logging
 import warnings
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from shared.adapters.aml import Aml
 from shared.adapters.arm import CONNECT_TIMEOUT, PUBLIC_ENDPOINT, READ_TIMEOUT, RETRIES
@@ -82,15 +83,25 @@ def _cloud(aml: Aml) -> dict[str, Any]:
     }
 
 
+def _refuse_upload(*_: object, **__: object) -> NoReturn:
+    from azure.ai.ml.exceptions import MlException
+
+    told = "nothing is uploaded from here: a local path is left in the job"
+    raise MlException(message=told, no_personal_data_message=told)
+
+
 def _import() -> bool:
     with warnings.catch_warnings():
         # It builds its schemas in a way that its marshmallow deprecates.
         warnings.simplefilter("ignore")
         import azure.ai.ml
+        import azure.ai.ml._artifacts._artifact_utilities as artifacts
         import azure.ai.ml.operations._job_operations as job_operations
 
     # It would describe the folder of the app, or the developer's, as where the job's code is from.
     vars(job_operations)["get_git_properties"] = dict
+    # Everything that it uploads goes through this. The app's own files have its secrets among them.
+    vars(artifacts)["_upload_to_datastore"] = _refuse_upload
     logger = logging.getLogger(azure.ai.ml.__name__)
     for handler in tuple(logger.handlers):
         logger.removeHandler(handler)

@@ -9,8 +9,10 @@ from typing import Annotated, Protocol, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from shared.errors import JobInvalid
 from shared.events import Workspace
 from shared.ids import REFERENCE as REFERENCE
+from shared.loops.addresses import find_fault
 from shared.reactions.model import Values, check_file, check_job
 
 #: What an input of a run may be.
@@ -178,6 +180,8 @@ class Submission:
     is_first: bool  #: Whether nothing can have been started before; else it is looked for.
     inputs: Mapping[str, Input] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
+    #: Patterns of the hosts that an address among the inputs may name.
+    hosts: tuple[str, ...] = ()
     #: Facts of the drift, for targets that take a payload: strings, numbers and lists of them.
     drift: Mapping[str, object] = field(default_factory=dict)
 
@@ -185,6 +189,16 @@ class Submission:
     def name(self) -> str:
         """The name of an AML job."""
         return f"signalbox-{self.id}"
+
+    def address(self, name: str) -> str:
+        """Return the input of this name as the address of data. Raises: JobInvalid."""
+        text = str(self.inputs[name])
+        if fault := find_fault(text, self.workspace, self.hosts):
+            raise JobInvalid(
+                f"input `{name}` can't be used: {fault}",
+                hint="Mend `inputs:` or `allow:` in the reaction, then replay the letter.",
+            )
+        return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,21 +4,27 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import dedent
+from typing import NoReturn
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.adapters.job_files import faults_of, find_job_faults, make_job
+from shared.adapters.mlclient import sdk
 from shared.errors import JobInvalid
+from shared.events import Workspace
+from shared.loops.targets import Input, Submission
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::marshmallow.warnings.Marshmallow4Warning"),
     pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning"),
 ]
 
+WORKSPACE = Workspace(subscription="s", resource_group="g", name="w")
 ROOT = Path(__file__).parent.parent.parent
 GOOD = """\
     type: command
@@ -36,6 +42,19 @@ def file(tmp_path: Path) -> Path:
     path = tmp_path / "churn.yaml"
     path.write_text(dedent(GOOD), encoding="utf-8")
     return path
+
+
+def submission(**inputs: Input) -> Submission:
+    """Return a retraining with these inputs."""
+    return Submission(
+        id="f" * 32,
+        reference="r",
+        workspace=WORKSPACE,
+        since=datetime(2026, 3, 2, tzinfo=UTC),
+        is_first=True,
+        inputs=inputs,
+        hosts=("*.blob.core.windows.net",),
+    )
 
 
 def told(path: Path, text: str, *inputs: str) -> tuple[str, ...]:
@@ -125,19 +144,106 @@ def test_a_component_that_is_registered_code_included_is_no_fault(file: Path) ->
 
 def test_a_job_is_made_with_its_own_tags_and_inputs_below_those_that_are_given(file: Path) -> None:
     file.write_text(f"{dedent(GOOD)}tags: {{team: growth, a: own}}\n", encoding="utf-8")
-    job = make_job(
-        file, name="signalbox-1", tags={"a": "b"}, inputs={"days": 7, "data": "azureml:d:2"}
-    )
-    assert (job.name, job.experiment_name) == ("signalbox-1", "churn")
+    job = make_job(file, submission(days=7, data="azureml:d:2"), {"a": "b"})
+    assert (job.name, job.experiment_name) == (f"signalbox-{'f' * 32}", "churn")
     assert job.tags == {"team": "growth", "a": "b"}
     inputs = job._to_job().inputs
     assert inputs["days"] == 7
     assert (inputs["data"].type, inputs["data"].path) == ("uri_folder", "d:2")
 
 
-def test_an_input_can_not_bring_in_data_of_the_app(file: Path) -> None:
-    with pytest.raises(JobInvalid, match="nothing is uploaded from here"):
-        make_job(file, name="n", tags={}, inputs={"data": "./secrets"})
+LOCAL = (
+    "./secrets",
+    "../local.settings.json",
+    "/proc/self/environ",
+    "file:///proc/self/environ",
+    "${{x}}/../../../../proc/self/environ",
+    "${{ x }}/../../local.settings.json",
+    "${{parent.inputs.x}}",
+    "/subscriptions/../proc/self/environ",
+    "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/../../../x",
+    "azureml://datastores/a/paths/../../x",
+    "azureml://datastores/a/paths/%2e%2e/x",
+    "azureml:a:1\n/proc/self/environ",
+    "subscriptions/s/resourcegroups/g/workspaces/w/data/d/versions/1",
+    "~/x",
+    "C:/windows/win.ini",
+)
+
+
+@pytest.mark.parametrize("path", LOCAL)
+def test_an_input_can_not_bring_in_data_of_the_app(file: Path, path: str) -> None:
+    with pytest.raises(JobInvalid, match="input `data` can't be used: it is no address"):
+        make_job(file, submission(data=path), {})
+
+
+@pytest.mark.parametrize("path", [path for path in LOCAL if path != "${{parent.inputs.x}}"])
+def test_a_file_of_a_job_can_not_bring_in_data_of_the_app(file: Path, path: str) -> None:
+    text = GOOD.replace("azureml:churn-data@latest", json.dumps(path))
+    assert told(file, text, "data")[0].startswith("`inputs.data.path`: nothing is uploaded")
+
+
+@pytest.mark.parametrize(
+    ("path", "fault"),
+    [
+        ("https://evil.example/x", "does not list evil.example"),
+        ("http://169.254.169.254/", "does not list 169.254.169.254"),
+        ("https://me:pw@acct.blob.core.windows.net/x", "it is no address"),
+        ("https://evil.example#.blob.core.windows.net/x", "it is no address"),
+        ("https://evil.example/.blob.core.windows.net", "does not list evil.example"),
+        (
+            "azureml://subscriptions/s/resourcegroups/g/workspaces/other/data/d/versions/1",
+            "it is in another workspace",
+        ),
+        (
+            "/subscriptions/t/resourceGroups/g/providers/Microsoft.MachineLearningServices"
+            "/workspaces/w/data/d/versions/1",
+            "it is in another workspace",
+        ),
+    ],
+)
+def test_an_address_has_to_be_of_this_workspace_or_of_a_host_that_is_allowed(
+    file: Path, path: str, fault: str
+) -> None:
+    with pytest.raises(JobInvalid, match=fault):
+        make_job(file, submission(data=path), {})
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "azureml:churn-data:3",
+        "azureml:churn-data@latest",
+        "azureml://datastores/workspaceblobstore/paths/churn/2026/",
+        "azureml://jobs/run-1/outputs/data/paths/",
+        "https://acct.blob.core.windows.net/data/churn/",
+        "wasbs://data@acct.blob.core.windows.net/churn/",
+        "azureml://subscriptions/S/resourcegroups/G/workspaces/W/datastores/d/paths/x",
+        "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices"
+        "/workspaces/w/data/d/versions/1",
+    ],
+)
+def test_an_input_can_name_data_that_is_somewhere_else(file: Path, path: str) -> None:
+    assert make_job(file, submission(data=path), {}).inputs
+
+
+class NoToken:
+    """A credential that nobody may ask: the test sends nothing."""
+
+    def get_token(self, *scopes: str, **_: object) -> NoReturn:
+        raise AssertionError(f"a token for {scopes} was asked for")
+
+
+def test_the_sdk_itself_uploads_nothing(file: Path) -> None:
+    sdk()
+    from azure.ai.ml import MLClient, load_job
+    from azure.ai.ml.exceptions import MlException
+
+    text = dedent(GOOD).replace("azureml:churn-data@latest", str(file.parent))
+    file.write_text(text, encoding="utf-8")
+    client = MLClient(NoToken(), "s", "g", "w", enable_telemetry=False)
+    with pytest.raises(MlException, match="nothing is uploaded from here"):
+        client.jobs.create_or_update(load_job(file))
 
 
 def test_nothing_of_the_sdk_is_loaded_to_import_what_uses_it() -> None:

@@ -16,7 +16,7 @@ LAYERS = [
     | {"fields", "runs", "drift", "monitors"}
     | {"better", "texts", "parts"}
     | {f"loops.{name}" for name in ("model", "params", "windows", "reading", "policy", "budget")}
-    | {"loops.notices", "loops.stages", "loops.targets"}
+    | {"loops.notices", "loops.stages", "loops.addresses", "loops.targets"}
     | {"metrics", "alerts", "orphans"}
     | {f"rollouts.{name}" for name in ("model", "phases", "strategy", "orders", "measurements")}
     | {f"rollouts.{name}" for name in ("splits", "amounts", "golden", "gate_params", "sequence")}

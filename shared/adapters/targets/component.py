@@ -12,7 +12,7 @@ from shared.adapters.arm import Json, segment
 from shared.adapters.jobs import Jobs, literal, tags_of
 from shared.errors import JobInvalid, TargetAbsent
 from shared.events import Workspace
-from shared.loops.targets import ComponentTarget, Input, Submission, Submitted, TargetRun
+from shared.loops.targets import ComponentTarget, Submission, Submitted, TargetRun
 
 LATEST = "latest"
 #: Where a job runs that names no compute: AML's own.
@@ -46,7 +46,7 @@ class Component:
             experiment=params.experiment or params.name,
             compute=_compute(params, submission.workspace),
             tags=tags_of(submission),
-            inputs=_inputs(params, component, submission.inputs),
+            inputs=_inputs(params, component, submission),
         )
         return self._jobs.start(submission, properties)
 
@@ -97,10 +97,9 @@ def _compute(params: ComponentTarget, workspace: Workspace) -> str:
     return f"{workspace.id}/computes/{params.compute}"
 
 
-def _inputs(
-    params: ComponentTarget, component: Json, inputs: Mapping[str, Input]
-) -> dict[str, Json]:
+def _inputs(params: ComponentTarget, component: Json, submission: Submission) -> dict[str, Json]:
     """Write the inputs as the component declares them; as literals where that can't be read."""
+    inputs = submission.inputs
     declared = _declared(component)
     if declared is None:
         return {name: literal(value) for name, value in inputs.items()}
@@ -110,7 +109,7 @@ def _inputs(
             f"component {params.name!r} has no input {', '.join(unknown)}",
             hint=f"Its inputs: {known}. Mend `inputs:` in the reaction, then replay the letter.",
         )
-    return {name: _input(value, declared[name]) for name, value in inputs.items()}
+    return {name: _input(submission, name, declared[name]) for name in inputs}
 
 
 def _declared(component: Json) -> dict[str, str] | None:
@@ -132,7 +131,8 @@ def _declared(component: Json) -> dict[str, str] | None:
     }
 
 
-def _input(value: Input, kind: str) -> Json:
+def _input(submission: Submission, name: str, kind: str) -> Json:
+    value = submission.inputs[name]
     if kind in _DATA and isinstance(value, str):
-        return {"jobInputType": kind, "uri": value}
+        return {"jobInputType": kind, "uri": submission.address(name)}
     return literal(value)

@@ -14,7 +14,7 @@ from shared.adapters.jobs import Jobs, literal, tags_of
 from shared.adapters.mlflow import Mlflow
 from shared.errors import JobInvalid, TargetAbsent
 from shared.events import Workspace
-from shared.loops.targets import CopyTarget, Input, Submission, Submitted, TargetRun
+from shared.loops.targets import CopyTarget, Submission, Submitted, TargetRun
 
 #: What the service answers but does not take, or what is of the old job alone.
 _NOT_COPIED = frozenset(
@@ -45,7 +45,7 @@ class CopyOf:
         if started := self._jobs.find_started(submission):
             return started
         job = self._find(params.experiment, submission.workspace)
-        copied = copy_of(job, submission.inputs)
+        copied = copy_of(job, submission)
         tags = {**copied.get("tags", {}), **tags_of(submission)}
         return self._jobs.start(
             submission, {**copied, "displayName": submission.name, "tags": tags}
@@ -65,10 +65,10 @@ class CopyOf:
         raise TargetAbsent(f"no job of experiment {experiment!r} has completed")
 
 
-def copy_of(job: Json, inputs: Mapping[str, Input]) -> dict[str, Any]:
-    """Return the properties of a job as a new job with these inputs can have them.
+def copy_of(job: Json, submission: Submission) -> dict[str, Any]:
+    """Return the properties of a job as a new job with a submission's inputs can have them.
 
-    Raises: JobInvalid for inputs that the job does not have.
+    Raises: JobInvalid for inputs that the job does not have, or that are no addresses.
     """
     found = job.get("properties")
     properties = {
@@ -78,7 +78,7 @@ def copy_of(job: Json, inputs: Mapping[str, Input]) -> dict[str, Any]:
     }
     properties["tags"] = _people_s(properties.get("tags"))
     properties["properties"] = _people_s(properties.get("properties"))
-    properties["inputs"] = _inputs(str(job.get("name")), properties.get("inputs"), inputs)
+    properties["inputs"] = _inputs(str(job.get("name")), properties.get("inputs"), submission)
     properties["outputs"] = _outputs(str(job.get("name")), properties.get("outputs"))
     return properties
 
@@ -92,7 +92,8 @@ def _people_s(texts: Any) -> dict[str, Any]:
     }
 
 
-def _inputs(name: str, found: Any, inputs: Mapping[str, Input]) -> dict[str, Any]:
+def _inputs(name: str, found: Any, submission: Submission) -> dict[str, Any]:
+    inputs = submission.inputs
     known = dict(found) if isinstance(found, Mapping) else {}
     if unknown := sorted(inputs.keys() - known.keys()):
         told = ", ".join(map(str, known)) or "none"
@@ -100,14 +101,15 @@ def _inputs(name: str, found: Any, inputs: Mapping[str, Input]) -> dict[str, Any
             f"job {name!r} has no input {', '.join(unknown)}",
             hint=f"Its inputs: {told}. Mend `inputs:` in the reaction, then replay the letter.",
         )
-    return known | {key: _input(known[key], value) for key, value in inputs.items()}
+    return known | {key: _input(known[key], submission, key) for key in inputs}
 
 
-def _input(before: Any, value: Input) -> Json:
+def _input(before: Any, submission: Submission, name: str) -> Json:
+    value = submission.inputs[name]
     kind = before.get("jobInputType") if isinstance(before, Mapping) else _LITERAL
     if str(kind).lower() == _LITERAL or not isinstance(value, str):
         return literal(value)
-    return {**before, "uri": value}
+    return {**before, "uri": submission.address(name)}
 
 
 def _outputs(name: str, found: Any) -> dict[str, Any]:

@@ -39,12 +39,7 @@ class Job:
         """
         if started := self._jobs.find_started(submission):
             return started
-        job = make_job(
-            self._root / params.file,
-            name=submission.name,
-            tags=tags_of(submission),
-            inputs=submission.inputs,
-        )
+        job = make_job(self._root / params.file, submission, tags_of(submission))
         doing = f"starting job {submission.name!r}"
         client = self._clients.get(submission.workspace)
         try:

@@ -1,0 +1,59 @@
+"""Inputs of a retraining come from events: what a shell could take for a command is refused."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from shared.actions.retrain import RetrainParams
+
+TARGET = {"github": {"repository": "contoso/churn", "workflow": "retrain.yml"}}
+
+
+def params(text: str, **allow: object) -> RetrainParams:
+    """Return the values of a step with one input."""
+    return RetrainParams.model_validate({"target": TARGET, "inputs": {"x": text}, "allow": allow})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "churn-2026_03",
+        "2026-03-02T09:00:00+00:00",
+        "azureml:churn-data@latest",
+        "azureml://datastores/blob/paths/churn/2026/",
+        "Größe, alter Wert",
+        "0.5%",
+    ],
+)
+def test_a_plain_text_is_an_input(text: str) -> None:
+    assert params(text).inputs == {"x": text}
+
+
+@pytest.mark.parametrize("odd", [*"`$\\;|&<>\"'(){}[]*?#~!^\n\r\t\0\x1b", "\u2028", "\u202e"])
+def test_a_text_that_a_shell_could_take_for_a_command_is_refused(odd: str) -> None:
+    with pytest.raises(ValidationError, match="`allow.free_text`") as caught:
+        params(f"churn{odd}curl evil.example")
+    assert "evil.example" not in str(caught.value.errors()[0]["msg"])
+    assert params(f"churn{odd}x", free_text=["x"]).inputs == {"x": f"churn{odd}x"}
+
+
+@given(st.text())
+def test_what_passes_is_one_line_without_quotes(text: str) -> None:
+    try:
+        passed = params(text)
+    except ValidationError:
+        return
+    assert set(str(passed.inputs["x"])).isdisjoint("`$\\;|&<>\"'\n\r\0")
+
+
+@pytest.mark.parametrize("host", ["acct.blob.core.windows.net", "*.blob.core.windows.net"])
+def test_a_host_is_allowed_by_its_name_or_its_domain(host: str) -> None:
+    assert params("x", hosts=[host]).allow.hosts == (host,)
+
+
+@pytest.mark.parametrize("host", ["*", "*.net", "https://a.example", "a.example/x", "169.254.1.1"])
+def test_a_pattern_for_every_host_is_refused(host: str) -> None:
+    with pytest.raises(ValidationError, match="name a host, or all below a domain"):
+        params("x", hosts=[host])
