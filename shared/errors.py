@@ -236,7 +236,9 @@ class QuotaExceeded(SignalboxError):
     """The subscription has no cores left for the deployment."""
 
     code = "workspace.quota"
-    default_hint = "Free or request cores (Azure keeps 20% in reserve), then register again."
+    default_hint = (
+        "Free or request cores (of most sizes Azure keeps 20% in reserve), then register again."
+    )
 
 
 class OrderImpossible(SignalboxError):

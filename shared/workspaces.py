@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from shared.events import Workspace
 
@@ -33,6 +33,18 @@ class EndpointKind(StrEnum):
     MANAGED = "managed"
     KUBERNETES = "kubernetes"
     BATCH = "batch"  #: Its default deployment stands here for the one with all the traffic.
+
+
+#: How callers of a new endpoint may sign in; the first is the one where nobody says. Batch
+#: endpoints have no keys, and those of a cluster do not know Entra
+#: (how-to-authenticate-online-endpoint, reference-yaml-endpoint-batch).
+AUTH_MODES: Final[Mapping[EndpointKind, tuple[str, ...]]] = MappingProxyType(
+    {
+        EndpointKind.MANAGED: ("aad_token", "key", "aml_token"),
+        EndpointKind.KUBERNETES: ("key", "aml_token"),
+        EndpointKind.BATCH: ("aad_token",),
+    }
+)
 
 
 class ModelKind(StrEnum):
@@ -319,7 +331,7 @@ class Workspaces(Protocol):
     def find_capacity(self, workspace: Workspace, instance_type: str) -> Capacity | None:
         """Return what is left of an instance type in the workspace's region.
 
-        None where managed endpoints do not offer that type there.
+        None where that region does not list it.
         """
         ...
 

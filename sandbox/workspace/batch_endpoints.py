@@ -44,6 +44,11 @@ async def put_endpoint(request: Request) -> Response:
     name = request.path_params["endpoint"]
     properties = object_in(body, "properties")
     existing = workspace.batch_endpoints.get(name.lower())
+    if str(properties.get("authMode")).lower() != "aadtoken":
+        message = (
+            f"'authMode' of a batch endpoint must be AADToken, not {properties.get('authMode')}."
+        )
+        raise bad_argument(message, "authMode")
     default = _default(existing, properties)
     now = cloud.clock.now()
     if existing is None:

@@ -6,7 +6,7 @@ from starlette.responses import JSONResponse, Response
 from sandbox.workspace.arm import ArmError, ArmRoute, not_found, page
 from sandbox.workspace.cloud import Cloud, cloud_of
 from sandbox.workspace.operations import POLL_INTERVAL, Operation
-from sandbox.workspace.quota import vm_sizes
+from sandbox.workspace.vm_sizes import vm_sizes
 
 
 async def get_operation_status(request: Request) -> Response:

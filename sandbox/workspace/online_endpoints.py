@@ -186,16 +186,17 @@ def _new_endpoint(cloud: Cloud, request: Request, body: Json) -> Endpoint:
     parse_split(None, properties)
     now = cloud.clock.now()
     workspace = cloud.workspace(request)
+    compute = _compute(cloud, workspace, properties)
     endpoint = Endpoint(
         workspace=workspace.name,
         name=name,
         location=cloud.settings.location,
-        auth_mode=_auth_mode(properties),
+        auth_mode=_auth_mode(properties, compute),
         created_at=now,
         modified_at=now,
         created_by=request.state.caller,
         identity={},
-        compute=_compute(cloud, workspace, properties),
+        compute=compute,
         tags=tags_in(body),
     )
     if cloud.endpoint_at(endpoint.host):
@@ -215,7 +216,7 @@ def _new_endpoint(cloud: Cloud, request: Request, body: Json) -> Endpoint:
 def _replace(cloud: Cloud, endpoint: Endpoint, body: Json) -> Split:
     cloud.operations.refuse_if_busy(endpoint.workspace, *endpoint.entities())
     properties = object_in(body, "properties")
-    tags, auth_mode = tags_in(body), _auth_mode(properties)
+    tags, auth_mode = tags_in(body), _auth_mode(properties, endpoint.compute)
     if str(properties.get("compute") or "").lower() != (endpoint.compute or "").lower():
         message = f"The compute of endpoint {endpoint.name} cannot be changed."
         raise bad_argument(message, "compute")
@@ -238,11 +239,14 @@ def _compute(cloud: Cloud, workspace: Workspace, properties: Json) -> str | None
     return compute
 
 
-def _auth_mode(properties: Json) -> str:
+def _auth_mode(properties: Json, compute: str | None) -> str:
     given = properties.get("authMode")
     mode = _AUTH_MODES.get(str(given).lower())
     if mode is None:
         raise bad_argument(f"'authMode' must be Key, AMLToken or AADToken, not {given}.")
+    if compute and mode == "AADToken":
+        message = "The auth mode AADToken is supported for managed online endpoints only."
+        raise bad_argument(message, "authMode")
     return mode
 
 

@@ -99,10 +99,21 @@ def _check_instance_type(name: str, info: ValidationInfo) -> str:
     return name
 
 
-def _check_auth_mode(mode: str, info: ValidationInfo) -> str:
-    if mode != "aad_token" and _kind(info) == "batch":
-        raise unfit(f"can't be '{mode}' for batch endpoints", "They take `aad_token` only.")
-    return mode
+def _settle_auth_mode(mode: str | None, info: ValidationInfo) -> str | None:
+    """Return the way to sign in, or the usual one of the kind of endpoint; None if it is unknown.
+
+    Raises: PydanticCustomError for one that endpoints of the kind don't have.
+    """
+    from shared.workspaces import AUTH_MODES, EndpointKind
+
+    kind = _kind(info)
+    if not kind:
+        return mode
+    known = AUTH_MODES[EndpointKind(kind)]
+    if mode is not None and mode not in known:
+        others = " or ".join(f"`{name}`" for name in known)
+        raise unfit(f"can't be '{mode}' for {kind} endpoints", f"They take {others}.")
+    return mode or known[0]
 
 
 def _check_fits(name: str, info: ValidationInfo) -> str:
@@ -122,7 +133,9 @@ def _check_fits(name: str, info: ValidationInfo) -> str:
 
 Compute = Annotated[str, AfterValidator(_check_compute)]
 InstanceType = Annotated[str, AfterValidator(_check_instance_type)]
-AuthMode = Annotated[Literal["aad_token", "key"], AfterValidator(_check_auth_mode)]
+AuthMode = Annotated[
+    Literal["aad_token", "key", "aml_token"] | None, AfterValidator(_settle_auth_mode)
+]
 FittingRollout = Annotated[RolloutName, AfterValidator(_check_fits)]
 
 
@@ -146,7 +159,7 @@ class DeployParams(Params):
     compute: Compute = Field(default="", validate_default=True)
     instance_type: InstanceType = Field(default="", validate_default=True)
     instance_count: int = Field(default=1, ge=1, le=50)
-    auth_mode: AuthMode = "aad_token"
+    auth_mode: AuthMode = Field(default=None, validate_default=True)
     rollout: FittingRollout = "all-at-once"
     probe: ProbeParams = Field(default_factory=ProbeParams)
     keep_old: Duration = timedelta(hours=1)
@@ -301,7 +314,7 @@ class Deploy:
                 compute=params.compute,
                 instance_type=params.instance_type,
                 instance_count=params.instance_count,
-                auth_mode=params.auth_mode,
+                auth_mode=params.auth_mode or "",
                 keep_old=params.keep_old,
                 timeout=params.timeout,
                 adopt=params.adopt,

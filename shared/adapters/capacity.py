@@ -6,8 +6,6 @@ from typing import Any, Final
 from shared.adapters.arm import Arm, Json, segment
 from shared.workspaces import Capacity
 
-#: How the service calls managed online endpoints among what a size is good for.
-_MANAGED = "mir"
 #: A family has a row for each kind of cores, and one in each workspace; only the type differs.
 _DEDICATED = "microsoft.machinelearningservices/vmfamily/dedicatedcores/usages"
 
@@ -23,7 +21,11 @@ class Capacities:
         self._sizes: dict[str, Mapping[str, Capacity]] = {}
 
     def find(self, subscription: str, location: str, instance_type: str) -> Capacity | None:
-        """Return what is left of an instance type, or None where it is not offered."""
+        """Return what is left of an instance type, or None where the region does not list it.
+
+        A size that is listed may still be none for endpoints: what the list says of that is free
+        text, and the service refuses by itself.
+        """
         path = (
             f"/subscriptions/{segment(subscription)}/providers/Microsoft.MachineLearningServices"
             f"/locations/{segment(location)}"
@@ -48,17 +50,10 @@ class Capacities:
                 family=str(item.get("family") or ""), cores=_whole(item, "vCPUs") or 0
             )
             for item in items
-            if _is_offered(item)
         }
         if found:
             self._sizes[path.lower()] = found
         return found
-
-
-def _is_offered(size: Json) -> bool:
-    kinds = size.get("supportedComputeTypes")
-    # Where the service does not say, it is the one that has to refuse.
-    return not isinstance(kinds, list) or _MANAGED in [str(kind).lower() for kind in kinds]
 
 
 def _is_of(family: str, usage: Json) -> bool:

@@ -20,7 +20,9 @@ from shared.workspaces import (
 type Json = Mapping[str, Any]
 
 #: How callers prove themselves to an endpoint: our words and the service's.
-AUTH_MODES: Final = MappingProxyType({"key": "Key", "aad_token": "AADToken"})
+_AUTH_MODES: Final = MappingProxyType(
+    {"key": "Key", "aml_token": "AMLToken", "aad_token": "AADToken"}
+)
 
 #: What the service answers but does not take.
 _READ_ONLY = frozenset({"id", "name", "type", "systemData"})
@@ -121,9 +123,9 @@ def new_endpoint(
 ) -> Json:
     """Write a new online endpoint that has an identity of its own.
 
-    `auth_mode` is one of AUTH_MODES; `compute` is the ARM id of a Kubernetes one's cluster.
+    `auth_mode` is one of our words; `compute` is the ARM id of a Kubernetes one's cluster.
     """
-    properties = {"authMode": AUTH_MODES[auth_mode]}
+    properties = {"authMode": _AUTH_MODES[auth_mode]}
     return {
         "location": location,
         "tags": dict(tags),
@@ -133,10 +135,8 @@ def new_endpoint(
 
 
 def new_batch_endpoint(location: str, auth_mode: str, tags: Mapping[str, str]) -> Json:
-    """Write a new batch endpoint; raises WorkspaceRefused where it would not sign in with Entra."""
-    if auth_mode != "aad_token":
-        raise WorkspaceRefused(f"a batch endpoint takes aad_token only, not {auth_mode}")
-    properties = {"authMode": AUTH_MODES[auth_mode]}
+    """Write a new batch endpoint; `auth_mode` is one of our words."""
+    properties = {"authMode": _AUTH_MODES[auth_mode]}
     return {"location": location, "tags": dict(tags), "properties": properties}
 
 

@@ -5,17 +5,42 @@ from collections.abc import Iterable, Mapping
 
 from shared.adapters.documents import default_of
 from shared.errors import QuotaExceeded, WorkspaceRefused
-from shared.workspaces import Capacity, Deployment, Endpoint, EndpointKind, State
+from shared.workspaces import (
+    AUTH_MODES,
+    Capacity,
+    Deployment,
+    Endpoint,
+    EndpointKind,
+    State,
+)
 
 MOST_DEPLOYMENTS = 20
 MOST_INSTANCES = 50
 MOST_MIRRORED = 50
 
+#: The VM sizes that skip the reserve: azure-ai-docs, reference-managed-online-endpoints-vm-sku-list
+#: (dated 2023-10-18, read 2026-11 at commit 1d987e37).
+_WITHOUT_RESERVE = frozenset(
+    {
+        "standard_nc24ads_a100_v4",
+        "standard_nc48ads_a100_v4",
+        "standard_nc96ads_a100_v4",
+        "standard_nc40ads_h100_v5",
+        "standard_nc80adis_h100_v5",
+        "standard_nd40rs_v2",
+        "standard_nd96asr_v4",
+        "standard_nd96amsr_a100_v4",
+        "standard_nd96is_h100_v5",
+        "standard_nd96isr_h100_v5",
+    }
+)
+
 
 def check_new_endpoint(kind: EndpointKind, auth_mode: str, compute: str) -> None:
     """Refuse an endpoint that the service would not create."""
-    if kind is EndpointKind.BATCH and auth_mode != "aad_token":
-        raise WorkspaceRefused(f"a batch endpoint takes aad_token only, not {auth_mode}")
+    if auth_mode not in AUTH_MODES[kind]:
+        known = " or ".join(AUTH_MODES[kind])
+        raise WorkspaceRefused(f"a {kind} endpoint takes {known}, not {auth_mode}")
     if kind is EndpointKind.KUBERNETES and not compute:
         raise WorkspaceRefused("a Kubernetes endpoint needs a compute")
 
@@ -64,12 +89,13 @@ def check_instances(instances: int) -> None:
 def check_cores(capacity: Capacity | None, held: Iterable[int], own: int, wanted: int) -> None:
     """Refuse more instances than there are cores for.
 
-    `held` are the instances of each deployment, `own` those that the deployment itself has now.
+    All are counted with their reserve: `held` are the instances of each deployment, `own` those
+    that the deployment itself has now.
     """
     if capacity is None or capacity.limit is None:
         return
     used = cores_of(capacity, held)
-    needed = capacity.cores * (_reserved(wanted) - _reserved(own))
+    needed = capacity.cores * (wanted - own)
     if needed > 0 and used + needed > capacity.limit:
         raise QuotaExceeded(
             f"Not enough quota available for {capacity.family}. "
@@ -79,9 +105,10 @@ def check_cores(capacity: Capacity | None, held: Iterable[int], own: int, wanted
 
 def cores_of(capacity: Capacity, held: Iterable[int]) -> int:
     """Return the cores in use: those of deployments with so many instances, and of all others."""
-    return (capacity.used or 0) + capacity.cores * sum(map(_reserved, held))
+    return (capacity.used or 0) + capacity.cores * sum(held)
 
 
-def _reserved(instances: int) -> int:
-    # The service keeps a fifth more, to upgrade without downtime.
-    return instances + math.ceil(instances / 5)
+def with_reserve(instance_type: str, instances: int) -> int:
+    """Return how many instances the quota has to hold, to upgrade so many without downtime."""
+    skips = instance_type.lower() in _WITHOUT_RESERVE
+    return instances if skips else instances + math.ceil(instances / 5)

@@ -56,7 +56,7 @@ class Behaviour:
     scores: dict[str, Score] = field(default_factory=dict)
     #: What the region has, for every instance type; `used` is what others use of it.
     capacity: Capacity | None = None
-    #: Instance types that managed endpoints do not offer.
+    #: Instance types that the region does not list.
     not_offered: frozenset[str] = frozenset()
     logs: str = ""
 
@@ -136,7 +136,7 @@ class MemoryWorkspaces(MemoryRegistry):
         there = self.deployments[key]
         if deployment not in there and len(there) >= rules.MOST_DEPLOYMENTS:
             raise WorkspaceRefused(f"at most {rules.MOST_DEPLOYMENTS} deployments")
-        self._check_size(key, deployment, spec.instance_count)
+        self._check_size(key, deployment, spec.instance_type, spec.instance_count)
         there[deployment] = Deployment(
             name=deployment,
             state=State.CREATING,
@@ -181,7 +181,7 @@ class MemoryWorkspaces(MemoryRegistry):
         key = _key(workspace, endpoint)
         found = self._require(key, deployment)
         self._require_ready(key)
-        self._check_size(key, deployment, instances)
+        self._check_size(key, deployment, found.instance_type, instances)
         scaled = replace(found, state=State.UPDATING, instance_count=instances)
         self.deployments[key][deployment] = scaled
         return self._start_deployment(key, deployment)
@@ -212,7 +212,7 @@ class MemoryWorkspaces(MemoryRegistry):
     def find_capacity(self, workspace: Workspace, instance_type: str) -> Capacity | None:
         """Return what is left of an instance type in the workspace's region.
 
-        None where managed endpoints do not offer that type there.
+        None where that region does not list it.
         """
         self._enter("find_capacity")
         if instance_type in self.behaviour.not_offered:
@@ -354,18 +354,20 @@ class MemoryWorkspaces(MemoryRegistry):
             tags={**before.tags, **tags},
         )
 
-    def _check_size(self, key: Key, deployment: str, instances: int) -> None:
+    def _check_size(self, key: Key, deployment: str, instance_type: str, instances: int) -> None:
         rules.check_instances(instances)
         if self.endpoints[key].kind is not EndpointKind.MANAGED:
             return
         own = self.deployments[key].get(deployment)
-        has = own.instance_count if own else 0
-        rules.check_cores(self.behaviour.capacity, self._held(), has, instances)
+        has = rules.with_reserve(own.instance_type, own.instance_count) if own else 0
+        wanted = rules.with_reserve(instance_type, instances)
+        rules.check_cores(self.behaviour.capacity, self._held(), has, wanted)
 
     def _held(self) -> Iterator[int]:
         for key, deployments in self.deployments.items():
             if self.endpoints[key].kind is EndpointKind.MANAGED:
-                yield from (deployment.instance_count for deployment in deployments.values())
+                for made in deployments.values():
+                    yield rules.with_reserve(made.instance_type, made.instance_count)
 
     def _require(self, key: Key, deployment: str) -> Deployment:
         found = self.deployments.get(key, {}).get(deployment)

@@ -166,7 +166,7 @@ class ArmWorkspaces:
         kind: EndpointKind = EndpointKind.MANAGED,
         compute: str = "",
     ) -> Operation:
-        """Start creating an endpoint; `auth_mode` is "key" or "aad_token".
+        """Start creating an endpoint; `auth_mode` is one of AUTH_MODES for its kind.
 
         `compute` is the name of the attached cluster of a Kubernetes one.
         """
@@ -238,7 +238,7 @@ class ArmWorkspaces:
     def find_capacity(self, workspace: Workspace, instance_type: str) -> Capacity | None:
         """Return what is left of an instance type in the workspace's region.
 
-        None where managed endpoints do not offer that type there.
+        None where that region does not list it.
         """
         location = self.aml.location(workspace)
         return self._capacities.find(workspace.subscription, location, instance_type)

@@ -1,7 +1,6 @@
 """What would keep a new deployment from being created: found before anything is made."""
 
 import re
-from math import ceil
 
 from shared.errors import Disposition, SignalboxError
 from shared.rollouts.model import Rollout
@@ -11,9 +10,6 @@ from shared.workspaces import Capacity, EndpointKind, Workspaces
 
 #: Per endpoint, of every kind.
 DEPLOYMENTS_MAX = 20
-#: The service keeps a fifth more instances than asked for, to upgrade without downtime.
-_RESERVE = 5
-
 _NAME = re.compile(r"(?=.{3,32}$)[a-zA-Z](?:-?[a-zA-Z0-9])*")
 
 
@@ -49,26 +45,22 @@ def _find_capacity_faults(
             raise
         return ()
     if capacity is None:
-        return (f"managed endpoints do not offer {instance_type} in the workspace's region",)
+        return (f"the workspace's region lists no VM size {instance_type}",)
     return _find_shortage(capacity, _most_instances(rollout, seen), instance_type)
 
 
 def _find_shortage(capacity: Capacity, instances: int, instance_type: str) -> tuple[str, ...]:
     if capacity.used is None or capacity.limit is None:
         return ()
-    needed = capacity.cores * cores_of(instances)
+    # The service keeps a fifth more of most sizes, and knows itself of which.
+    needed = capacity.cores * instances
     left = max(capacity.limit - capacity.used, 0)
     if needed <= left:
         return ()
     return (
-        f"{instances} x {instance_type} need {needed} cores, with the fifth that Azure keeps in"
-        f" reserve; of {capacity.limit} of {capacity.family} {left} are left",
+        f"{instances} x {instance_type} need {needed} cores, besides what Azure keeps in reserve;"
+        f" of {capacity.limit} of {capacity.family} {left} are left",
     )
-
-
-def cores_of(instances: int) -> int:
-    """Return how many instances the quota has to hold for so many."""
-    return instances + ceil(instances / _RESERVE)
 
 
 def _most_instances(rollout: Rollout, seen: Observation) -> int:

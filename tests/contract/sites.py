@@ -4,12 +4,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
+from typing import Protocol
 
 import pytest
 
 from shared.adapters.memory_workspaces import MemoryWorkspaces
 from shared.events import Workspace
 from shared.workspaces import (
+    AUTH_MODES,
     Capacity,
     Deployment,
     DeploymentSpec,
@@ -23,8 +25,28 @@ from tests.contract.conftest import WORKSPACE, FakeClock
 from tests.contract.test_workspaces import Stage
 
 HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """A VM size, with its family and how many cores it has."""
+
+    name: str
+    family: str
+    cores: int
+
+
+DS3 = Size("Standard_DS3_v2", "standardDSv2Family", 4)
+#: No more of these is kept than is asked for.
+A100 = Size("Standard_NC24ads_A100_v4", "standardNCADSA100v4Family", 24)
 #: What each kind of endpoint runs on in the emulator.
 COMPUTES = {EndpointKind.KUBERNETES: "k8s", EndpointKind.BATCH: "cpu-cluster"}
+
+
+class LimitCores(Protocol):
+    """Gives the family of a size so many cores."""
+
+    def __call__(self, cores: int, size: Size = DS3) -> None: ...
 
 
 @dataclass(kw_only=True)
@@ -38,8 +60,7 @@ class Site:
     pass_time: Callable[[], None]
     break_deployments: Callable[[], None]
     break_traffic: Callable[[], None]
-    #: Gives the family of Standard_DS3_v2 so many cores.
-    limit_cores: Callable[[int], None]
+    limit_cores: LimitCores
     workspace: Workspace = WORKSPACE
     kind: EndpointKind = EndpointKind.MANAGED
 
@@ -54,12 +75,12 @@ class Site:
         found = self.workspaces.list_deployments(self.workspace, "churn", kind=self.kind)
         return {deployment.name: deployment for deployment in found}
 
-    def start_endpoint(self, name: str = "churn", auth_mode: str = "aad_token") -> Operation:
+    def start_endpoint(self, name: str = "churn", auth_mode: str = "") -> Operation:
         """Start creating an endpoint."""
         return self.workspaces.create_endpoint(
             self.workspace,
             name,
-            auth_mode=auth_mode,
+            auth_mode=auth_mode or AUTH_MODES[self.kind][0],
             tags={"a": "1"},
             kind=self.kind,
             compute=COMPUTES.get(self.kind, ""),
@@ -74,7 +95,12 @@ class Site:
             self.pass_time()
 
     def deploy(
-        self, name: str, *, instances: int = 1, kind: EndpointKind | None = None
+        self,
+        name: str,
+        *,
+        instances: int = 1,
+        kind: EndpointKind | None = None,
+        size: Size = DS3,
     ) -> Operation:
         """Start creating a deployment."""
         model = self.workspaces.get_model(self.workspace, "churn", "1")
@@ -82,7 +108,7 @@ class Site:
         kind = kind or self.kind
         spec = DeploymentSpec(
             model_id=model.id,
-            instance_type="Standard_DS3_v2" if kind is EndpointKind.MANAGED else "",
+            instance_type=size.name if kind is EndpointKind.MANAGED else "",
             instance_count=instances,
             kind=kind,
             compute=COMPUTES.get(kind, ""),
@@ -123,7 +149,7 @@ def _twin(clock: FakeClock) -> Site:
     twin = MemoryWorkspaces(clock)
     twin.register(WORKSPACE, "churn", "1", tags={})
     twin.behaviour.takes = HOUR / 2
-    twin.behaviour.not_offered = frozenset({"Standard_DS1_v2", "Standard_Nope"})
+    twin.behaviour.not_offered = frozenset({"Standard_Nope"})
 
     class Everything(dict[str, tuple[str, str]]):
         def get(self, key: str, default: object = None) -> tuple[str, str]:  # type: ignore[override]
@@ -135,8 +161,9 @@ def _twin(clock: FakeClock) -> Site:
     def break_traffic() -> None:
         twin.behaviour.stuck_traffic = ("InternalServerError", "no")
 
-    def limit_cores(cores: int) -> None:
-        twin.behaviour.capacity = Capacity(family="standardDSv2Family", cores=4, limit=cores)
+    def limit_cores(cores: int, size: Size = DS3) -> None:
+        capacity = Capacity(family=size.family, cores=size.cores, limit=cores)
+        twin.behaviour.capacity = capacity
 
     return Site(
         workspaces=twin,
@@ -158,8 +185,8 @@ def _emulator(stage: Stage) -> Site:
     def break_traffic() -> None:
         control.fail_endpoint(code="InternalServerError", message="no")
 
-    def limit_cores(cores: int) -> None:
-        control.quota(cores, "standardDSv2Family")
+    def limit_cores(cores: int, size: Size = DS3) -> None:
+        control.quota(cores, size.family)
 
     return Site(
         workspaces=stage.workspaces,

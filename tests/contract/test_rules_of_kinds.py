@@ -124,6 +124,13 @@ def test_a_kubernetes_endpoint_needs_a_cluster(site: Site) -> None:
     assert site.workspaces.get_endpoint(WORKSPACE, "churn") is None
 
 
+def test_a_kubernetes_endpoint_is_not_called_with_tokens_of_entra(site: Site) -> None:
+    site.kind = KUBERNETES
+    with pytest.raises(WorkspaceRefused):
+        site.start_endpoint(auth_mode="aad_token")
+    site.start_endpoint(auth_mode="key")
+
+
 def test_a_kubernetes_deployment_is_scaled_and_takes_no_cores_of_the_region(site: Site) -> None:
     site.limit_cores(0)
     site.kind = KUBERNETES

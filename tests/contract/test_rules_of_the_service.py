@@ -7,7 +7,7 @@ import pytest
 from shared.errors import QuotaExceeded, WorkspaceBusy, WorkspaceRefused
 from shared.workspaces import Capacity, OperationStatus, State
 from tests.contract.conftest import WORKSPACE
-from tests.contract.sites import Site, make_site
+from tests.contract.sites import A100, Site, make_site
 
 
 @pytest.fixture(params=["twin", "emulator"])
@@ -204,6 +204,21 @@ def test_a_fifth_more_cores_are_needed_than_asked_for(site: Site) -> None:
     assert site.deployments()["blue"].instance_count == 2
 
 
+def test_some_sizes_skip_the_reserve(site: Site) -> None:
+    site.limit_cores(2 * A100.cores, A100)
+    site.make_endpoint()
+    site.deploy("blue", size=A100)
+    site.pass_time()
+    capacity = site.workspaces.find_capacity(WORKSPACE, A100.name)
+    assert capacity is not None
+    assert (capacity.used, capacity.limit) == (24, 48)
+    with pytest.raises(QuotaExceeded):
+        site.scale("blue", 3)
+    site.scale("blue", 2)
+    site.pass_time()
+    assert site.deployments()["blue"].instance_count == 2
+
+
 def test_what_is_left_counts_what_is_there(site: Site) -> None:
     site.limit_cores(50)
     family = "standardDSv2Family"
@@ -214,11 +229,8 @@ def test_what_is_left_counts_what_is_there(site: Site) -> None:
     assert after == Capacity(family=family, cores=4, used=8, limit=50)
 
 
-@pytest.mark.parametrize("instance_type", ["Standard_Nope", "Standard_DS1_v2"])
-def test_what_managed_endpoints_do_not_offer_has_no_capacity(
-    site: Site, instance_type: str
-) -> None:
-    assert site.workspaces.find_capacity(WORKSPACE, instance_type) is None
+def test_a_size_that_the_region_does_not_list_has_no_capacity(site: Site) -> None:
+    assert site.workspaces.find_capacity(WORKSPACE, "Standard_Nope") is None
 
 
 def test_an_endpoint_has_no_more_than_twenty_deployments(site: Site) -> None:

@@ -80,7 +80,7 @@ def test_a_new_deployment_is_written_as_the_sdk_writes_it() -> None:
 
 
 def test_a_new_endpoint_is_written_as_the_sdk_writes_it() -> None:
-    for auth_mode in ("key", "aad_token"):
+    for auth_mode in ("key", "aml_token", "aad_token"):
         entity = ManagedOnlineEndpoint(name="ep-1", auth_mode=auth_mode, tags=TAGS)
         theirs = plain(entity._to_rest_online_endpoint(location="westeurope").as_dict())
         assert new_endpoint("westeurope", auth_mode, TAGS) == theirs

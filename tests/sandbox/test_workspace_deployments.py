@@ -39,7 +39,7 @@ def test_a_model_is_deployed_without_code(arm):
     [
         ({"instanceType": None}, 400, "BadArgument"),
         ({"instanceType": "Standard_Imaginary"}, 400, "BadRequest"),
-        ({"instanceType": "Standard_DS1_v2"}, 400, "BadRequest"),
+        ({"instanceType": "Standard_D2_v3"}, 400, "BadRequest"),
         ({"endpointComputeType": "Kubernetes"}, 400, "BadArgument"),
         ({"endpointComputeType": "AzureMLCompute"}, 400, "BadArgument"),
         ({"capacity": 0}, 400, "BadArgument"),
@@ -313,6 +313,22 @@ def test_a_fifth_more_instances_is_reserved(arm, control, instances, cores):
     assert (usage["currentValue"], usage["limit"]) == (cores, cores)
 
 
+@pytest.mark.parametrize(
+    ("size", "family", "cores"),
+    [
+        ("Standard_NC24ads_A100_v4", "standardNCADSA100v4Family", 24),
+        ("STANDARD_ND96ASR_V4", "standard NDASv4_A100 Family", 96),
+        ("Standard_NC40ads_H100_v5", "standardNCADSH100v5Family", 40),
+    ],
+)
+def test_no_more_is_reserved_of_the_sizes_that_skip_it(arm, control, size, family, cores):
+    arm.have()
+    control.quota(2 * cores - 1, family)
+    assert error_of(arm.put_deployment(capacity=2, instanceType=size)) == (400, "BadRequest")
+    control.quota(2 * cores, family)
+    assert arm.put_deployment(capacity=2, instanceType=size).status_code == 201
+
+
 def test_quota_can_be_missing_for_one_model_only(arm, control):
     arm.have()
     arm.put_model("big")
@@ -333,5 +349,5 @@ def test_a_deployment_that_is_replaced_gives_its_cores_back(arm, control):
 def test_sizes_for_online_deployments_are_marked(arm):
     sizes = {size["name"]: size for size in arm.http.get(f"{REGION}/vmSizes").json()["value"]}
     assert "MIR" in sizes["Standard_DS3_v2"]["supportedComputeTypes"]
-    assert "MIR" not in sizes["Standard_DS1_v2"]["supportedComputeTypes"]
+    assert "MIR" not in sizes["Standard_D2_v3"]["supportedComputeTypes"]
     assert arm.http.get(f"{REGION.replace('westeurope', 'mars')}/vmSizes").status_code == 404

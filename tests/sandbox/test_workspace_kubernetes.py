@@ -60,6 +60,15 @@ def test_it_scores_and_shifts_traffic_as_any_other(cluster):
     assert cluster.score(deployment="blue").status_code == 200
 
 
+@pytest.mark.parametrize("mode", ["AADToken", "aadtoken"])
+def test_callers_cannot_sign_in_to_a_cluster_with_entra(cluster, mode):
+    asked = {"compute": CLUSTER, "authMode": mode}
+    for name in ("ep-1", "ep-2"):
+        assert error_of(cluster.put_endpoint(name, **asked)) == (400, "BadArgument")
+    assert cluster.properties(EP)["authMode"] == "Key"
+    assert cluster.put_endpoint("ep-2", compute=CLUSTER, authMode="AMLToken").is_success
+
+
 @pytest.mark.parametrize(
     "compute",
     ["k8s", f"{WORKSPACE}/computes/cpu-cluster", f"{WORKSPACE}/computes/other", "/computes/k8s"],

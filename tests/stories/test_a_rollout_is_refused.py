@@ -26,9 +26,8 @@ def room(limit: int, *, used: int = 0) -> Capacity:
 
 
 def _lack_quota(world: Rolling) -> None:
-    # Version 1 has one instance, and one more that Azure keeps in reserve: 8 of 12 cores. The next
-    # one would fit, by a count that forgets its reserve.
-    world.workspaces.behaviour.capacity = room(12)
+    # Version 1 has one instance, and one more that Azure keeps in reserve: 8 of 11 cores.
+    world.workspaces.behaviour.capacity = room(11)
 
 
 def _fill_endpoint(world: Rolling) -> None:
@@ -45,9 +44,9 @@ def _lack_size(world: Rolling) -> None:
 @pytest.mark.parametrize(
     ("lack", "told"),
     [
-        (_lack_quota, "1 x Standard_DS3_v2 need 8 cores, with the fifth that Azure keeps"),
+        (_lack_quota, "1 x Standard_DS3_v2 need 4 cores, besides what Azure keeps in reserve"),
         (_fill_endpoint, "endpoint churn has 20 deployments, and AML lets it have 20"),
-        (_lack_size, "managed endpoints do not offer Standard_DS3_v2"),
+        (_lack_size, "the workspace's region lists no VM size Standard_DS3_v2"),
     ],
     ids=["quota", "20 deployments", "instance type"],
 )
@@ -85,7 +84,7 @@ def test_every_reason_is_told_at_once() -> None:
     world.roll_out("2")
     world.deliver()
     assert "20 deployments" in world.result().detail
-    assert f"of 12 of {FAMILY} 4 are left" in world.result().detail
+    assert f"of 11 of {FAMILY} 3 are left" in world.result().detail
 
 
 def test_the_largest_size_of_any_step_is_what_has_to_fit() -> None:
@@ -96,11 +95,30 @@ def test_the_largest_size_of_any_step_is_what_has_to_fit() -> None:
     world.workspaces.behaviour.capacity = room(40)
     world.roll_out("2")
     world.deliver()
-    assert "5 x Standard_DS3_v2 need 24 cores" in world.result().detail
+    assert "5 x Standard_DS3_v2 need 20 cores" in world.result().detail
     world.workspaces.behaviour.capacity = room(48)
     world.order(OrderKind.RETRY)
     world.settle()
     assert world.live() == {"2": 100}
+
+
+def test_one_gpu_machine_whose_size_skips_the_reserve_needs_no_more_than_its_own_cores() -> None:
+    world = Rolling("all-at-once", instance_type="Standard_NC24ads_A100_v4")
+    cores = Capacity(family="standardNCADSA100v4Family", cores=24, used=0, limit=24)
+    world.workspaces.behaviour.capacity = cores
+    world.roll_out("2")
+    world.settle()
+    assert world.live() == {"2": 100}
+
+
+def test_where_only_the_reserve_is_lacking_the_service_refuses() -> None:
+    world = Rolling("canary").serve()
+    world.workspaces.behaviour.capacity = room(12)
+    world.roll_out("2")
+    world.settle()
+    assert world.live() == {"1": 100}
+    assert world.left() == {"1": State.SUCCEEDED}
+    assert "Current usage/limit: 8/12. Additional needed: 8" in world.result().detail
 
 
 def test_quota_that_may_not_be_read_refuses_nobody() -> None:

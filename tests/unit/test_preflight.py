@@ -10,7 +10,7 @@ from shared.errors import SignalboxError, WorkspaceDenied, WorkspaceRefused, Wor
 from shared.rollouts.model import Rollout
 from shared.rollouts.observation import Observation
 from shared.rollouts.phases import Phase
-from shared.rollouts.preflight import cores_of, find_faults
+from shared.rollouts.preflight import find_faults
 from shared.rollouts.strategy import Step
 from shared.workspaces import Capacity, EndpointKind
 from tests.unit.rollouts import (
@@ -68,24 +68,24 @@ def faults(
     return find_faults(rollout, seen, workspaces(capacity))
 
 
-@pytest.mark.parametrize(
-    ("instances", "needed"), [(1, 2), (2, 3), (4, 5), (5, 6), (6, 8), (10, 12), (50, 60)]
-)
-def test_a_fifth_more_is_kept_in_reserve(instances: int, needed: int) -> None:
-    assert cores_of(instances) == needed
-    assert faults(wanting(instances), having(4 * needed)) == ()
-    (fault,) = faults(wanting(instances), having(4 * needed - 1))
+@pytest.mark.parametrize("instances", [1, 2, 5, 50])
+def test_what_is_asked_for_has_to_fit_and_the_reserve_is_for_the_service_to_count(
+    instances: int,
+) -> None:
+    needed = 4 * instances
+    assert faults(wanting(instances), having(needed)) == ()
+    (fault,) = faults(wanting(instances), having(needed - 1))
     assert fault == (
-        f"{instances} x Standard_DS3_v2 need {4 * needed} cores, with the fifth that Azure keeps"
-        f" in reserve; of {4 * needed - 1} of {FAMILY} {4 * needed - 1} are left"
+        f"{instances} x Standard_DS3_v2 need {needed} cores, besides what Azure keeps in reserve;"
+        f" of {needed - 1} of {FAMILY} {needed - 1} are left"
     )
 
 
 @pytest.mark.parametrize(
     ("capacity", "is_short"),
     [
-        (having(100, 92), False),
-        (having(100, 93), True),
+        (having(100, 96), False),
+        (having(100, 97), True),
         (having(100, 120), True),
         (having(0, 0), True),
         (having(None, 500), False),
@@ -103,8 +103,8 @@ def test_where_more_is_used_than_there_is_nothing_is_left() -> None:
 
 def test_what_it_is_to_be_scaled_to_has_to_fit() -> None:
     scaled = wanting(1, traffic(10), SCALE, traffic(100))
-    assert faults(scaled, having(16)) == ()
-    assert faults(scaled, having(15)) != ()
+    assert faults(scaled, having(12)) == ()
+    assert faults(scaled, having(11)) != ()
 
 
 def test_as_many_as_the_stable_one_are_those_of_the_largest_that_serves() -> None:
@@ -115,15 +115,15 @@ def test_as_many_as_the_stable_one_are_those_of_the_largest_that_serves() -> Non
     }
     seen = make_seen(deployments=found)
     scaled = wanting(1, STABLE, traffic(100))
-    assert faults(scaled, having(24), seen) == ()
-    assert faults(scaled, having(23), seen) != ()
+    assert faults(scaled, having(20), seen) == ()
+    assert faults(scaled, having(19), seen) != ()
 
 
 def test_a_size_that_is_not_offered_is_named() -> None:
     offering = workspaces()
     offering.behaviour.not_offered = frozenset({"Standard_DS3_v2"})
     assert find_faults(wanting(1), EMPTY, offering) == (
-        "managed endpoints do not offer Standard_DS3_v2 in the workspace's region",
+        "the workspace's region lists no VM size Standard_DS3_v2",
     )
 
 
