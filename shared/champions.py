@@ -9,7 +9,7 @@ from shared.better import NO_CHAMPION, BetterParams, Verdict, compare
 from shared.errors import MetricAwaited, MetricMissing, Superseded, WorkspaceBusy
 from shared.events import Workspace
 from shared.redact import redact
-from shared.workspaces import ModelVersion, Workspaces
+from shared.workspaces import EndpointKind, ModelVersion, Workspaces
 
 #: A deployment's model: an ARM id, or the service's own form. Those of registries are not read.
 _MODEL_ID = re.compile(
@@ -50,19 +50,22 @@ def side_of(model: ModelVersion) -> Side:
     )
 
 
-def find_champion(workspaces: Workspaces, workspace: Workspace, endpoint: str) -> Side | None:
+def find_champion(
+    workspaces: Workspaces, workspace: Workspace, endpoint: str, kind: EndpointKind
+) -> Side | None:
     """Return the model that serves on an endpoint now, or None if nothing does: 1 to 3 requests.
 
-    It is that of the deployment with the most live traffic; of several, the last by name.
+    It is that of the deployment with the most live traffic; of several, the last by name. On a
+    batch endpoint it is that of the default deployment.
 
     Raises: WorkspaceBusy if the endpoint changes meanwhile, and what Workspaces raises.
     """
-    found = workspaces.get_endpoint(workspace, endpoint)
+    found = workspaces.get_endpoint(workspace, endpoint, kind=kind)
     shares = {name: share for name, share in found.traffic.items() if share > 0} if found else {}
     if not shares:
         return None
     serving = max(shares, key=lambda name: (shares[name], name))
-    deployments = workspaces.list_deployments(workspace, endpoint)
+    deployments = workspaces.list_deployments(workspace, endpoint, kind=kind)
     # The SDK writes the names in a split in lower case, whatever the deployments are called.
     deployment = next((it for it in deployments if it.name.lower() == serving.lower()), None)
     if deployment is None:
@@ -83,6 +86,7 @@ def challenge(
     workspace: Workspace,
     challenger: Side,
     endpoint: str,
+    kind: EndpointKind,
     params: BetterParams,
 ) -> Verdict:
     """Compare a model with the one that serves on the endpoint now; say what came of it.
@@ -90,7 +94,7 @@ def challenge(
     Raises: Superseded if it is the one that serves; MetricMissing and MetricAwaited, naming each
     side of which the metric is missing and where it was looked for; what `find_champion` raises.
     """
-    champion = find_champion(workspaces, workspace, endpoint)
+    champion = find_champion(workspaces, workspace, endpoint, kind)
     if champion is not None and challenger.id and champion.id.lower() == challenger.id.lower():
         raise Superseded(f"{champion.called} serves on {endpoint} already")
     metrics = _Metrics(workspaces, workspace, params)

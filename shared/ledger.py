@@ -5,7 +5,7 @@ its lease running out; only "done" is for good.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from shared.clock import Clock
@@ -94,6 +94,15 @@ class Ledger:
             return HeldElsewhere(until=until)
         return Claimed(key=key, attempt=attempt, until=until, etag=etag)
 
+    def renew(self, claim: Claimed) -> Claimed:
+        """Hold a claim for another lease from now on.
+
+        Raises: ClaimLost if another worker has taken the claim meanwhile.
+        """
+        until = self._clock.now() + self._lease
+        etag = self._write(claim, _held(claim.attempt, until))
+        return replace(claim, until=until, etag=etag)
+
     def complete(self, claim: Claimed, outcome: Outcome) -> None:
         """Record that it is done, for good.
 
@@ -106,10 +115,12 @@ class Ledger:
         self._settle(claim, {"status": "released", "reason": reason})
 
     def _settle(self, claim: Claimed, values: dict[str, Value]) -> None:
+        self._write(claim, {"attempt": claim.attempt, "until": claim.until, **values})
+
+    def _write(self, claim: Claimed, row: dict[str, Value]) -> str:
         key = claim.key
-        row = {"attempt": claim.attempt, "until": claim.until, **values}
         try:
-            self._tables.replace(TABLE, key.event, _row_key(key), row, etag=claim.etag)
+            return self._tables.replace(TABLE, key.event, _row_key(key), row, etag=claim.etag)
         except RowChanged as error:
             raise ClaimLost(f"{key.reaction}/{key.step}") from error
 

@@ -28,6 +28,17 @@ class Run:
     failure: Failure | None = None
 
 
+@dataclass(slots=True)
+class _Hold:
+    """A claim that may be renewed while the action is at work."""
+
+    ledger: Ledger
+    claim: Claimed
+
+    def renew(self) -> None:
+        self.claim = self.ledger.renew(self.claim)
+
+
 class Steps:
     """Does the steps of reactions, each at most once for an event."""
 
@@ -56,28 +67,34 @@ class Steps:
                 self._hear(run, name, held)
                 break
             else:
-                work = Work(event=event, ref=ref, reaction=reaction, step=step, key=key)
-                if not self._do(run, name, held, work):
+                hold = _Hold(self._ledger, held)
+                work = Work(
+                    event=event, ref=ref, reaction=reaction, step=step, key=key, renew=hold.renew
+                )
+                if not self._do(run, name, hold, work):
                     break
         return run
 
-    def _do(self, run: Run, name: str, claim: Claimed, work: Work) -> bool:
+    def _do(self, run: Run, name: str, hold: "_Hold", work: Work) -> bool:
         """Act under a claim and settle it; say whether the steps after this one are to be done."""
         action = self._action(work.step.action)
         try:
             with telemetry.span(telemetry.SPAN_ACTION, reaction=name, action=work.step.action):
                 outcome = action.act(work)
+        except ClaimLost:
+            self._hear(run, name, HeldElsewhere(until=self._clock.now()))
+            return False
         except Exception as error:  # noqa: BLE001 - here, and only here, a step's fate is decided
             failure = failure_of(error)
             _log(failure, error, name, work.ref)
             if failure.disposition is not Disposition.IGNORE:
-                self._settle(run, name, claim, failure)
+                self._settle(run, name, hold.claim, failure)
                 return action.may_fail
             outcome = Outcome(
                 status=OutcomeStatus.SKIPPED, detail=failure.reason, code=failure.code
             )
         try:
-            self._ledger.complete(claim, outcome)
+            self._ledger.complete(hold.claim, outcome)
         except ClaimLost:
             # We took longer than the lease, and another worker is at it now. What we created is
             # named from the key, so that it finds our work; the letter sees that it did.

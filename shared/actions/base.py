@@ -1,5 +1,6 @@
 """What an action is: values that it takes, and one method that does it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,13 +14,18 @@ from shared.reactions.params import prepare
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """One step of a reaction that is to be done for one event; the claim on it is held."""
+    """One step of a reaction that is to be done for one event; the claim on it is held.
+
+    `renew` holds the claim for another lease. It is called just before a write that a second worker
+    would do again, and raises ClaimLost where another worker has the claim.
+    """
 
     event: Event
     ref: EventRef
     reaction: Reaction
     step: Step
     key: ClaimKey
+    renew: Callable[[], None]
 
     def params[P: Params](self, kind: type[P], event: Event | None = None) -> P:
         """Return the step's values for the event, or for what an action knows of it now.
@@ -51,6 +57,6 @@ class Action(Protocol):
     def act(self, work: Work) -> Outcome:
         """Do it, or start it; say what came of it. Safe to be done again after a crash.
 
-        Raises: any SignalboxError.
+        Raises: any SignalboxError, and ClaimLost.
         """
         ...

@@ -262,7 +262,14 @@ class Deploy:
                 f"{other.model.name} {other.model.version} is being rolled out on {plan.endpoint};"
                 f" {model.name} {model.version} is compared with what serves then"
             )
-        verdict = challenge(self._workspaces, plan.workspace, side_of(model), plan.endpoint, params)
+        verdict = challenge(
+            self._workspaces,
+            plan.workspace,
+            side_of(model),
+            plan.endpoint,
+            plan.plan.kind,
+            params,
+        )
         if plan.retraining:
             self._loops.compared(
                 plan.retraining, _key(model), verdict.reason, is_enough=verdict.is_enough
@@ -318,6 +325,7 @@ class Deploy:
                 keep_old=params.keep_old,
                 timeout=params.timeout,
                 adopt=params.adopt,
+                better=params.when_better,
                 channels=params.notify,
             ),
             goal={deployment: 100},

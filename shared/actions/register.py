@@ -86,6 +86,7 @@ class RegisterBetterParams(BetterParams):
     """When what a run made is better than the model that serves on an endpoint."""
 
     endpoint: str = Field(min_length=1, max_length=255)
+    kind: Literal["managed", "kubernetes", "batch"] = "managed"
 
 
 class RegisterParams(Params):
@@ -126,7 +127,7 @@ class Register:
         """Register the model, or find the one that was registered before a crash.
 
         Raises: RunAbsent, Superseded, NotBetter, MetricMissing, MetricAwaited, ExpressionFailed,
-        ParamsInvalid, and what Workspaces raises.
+        ParamsInvalid, ClaimLost, and what Workspaces raises.
         """
         event = work.event
         assert isinstance(event, RunCompleted)  # the loader lets no other type through
@@ -140,13 +141,10 @@ class Register:
         reference = ""
         if self._loops is not NO_LOOPS:
             reference = reference_of_record(self._workspaces, event.workspace, run)
-        step = work.key.digest[:32]
-        found = self._workspaces.find_models(event.workspace, params.name, {STEP: step})
-        model = (
-            found[0]
-            if found
-            else self._register(event.workspace, run, params, path, step, reference)
+        found = self._workspaces.find_models(
+            event.workspace, params.name, {STEP: work.key.digest[:32]}
         )
+        model = found[0] if found else self._register(work, run, params, path, reference)
         if reference:
             self._loops.registered(reference, f"{model.name}:{model.version}")
         return Outcome(status=OutcomeStatus.DONE, detail=f"registered {model.name} {model.version}")
@@ -169,15 +167,15 @@ class Register:
 
     def _register(
         self,
-        workspace: Workspace,
+        work: Work,
         run: "RunRecord",
         params: RegisterParams,
         path: str,
-        step: str,
         reference: str,
     ) -> "ModelVersion":
         from shared.workspaces import NewModel
 
+        workspace, step = work.event.workspace, work.key.digest[:32]
         if params.when_better is not None:
             self._require_better(workspace, run, params, params.when_better, reference)
         ours = {STEP: step, **({REFERENCE: reference} if reference else {})}
@@ -190,6 +188,8 @@ class Register:
             tags={**params.tags, **ours},
             properties=params.properties,
         )
+        # What was read took time; if another worker has the claim by now, it registers the model.
+        work.renew()
         return self._workspaces.register_model(workspace, new)
 
     def _require_better(
@@ -205,6 +205,7 @@ class Register:
         Raises: NotBetter, MetricMissing, MetricAwaited, and what Workspaces raises.
         """
         from shared.champions import Side, challenge
+        from shared.workspaces import EndpointKind
 
         challenger = Side(
             called=f"the model of run {run.id}",
@@ -212,7 +213,14 @@ class Register:
             tags=params.tags,
             properties=params.properties,
         )
-        verdict = challenge(self._workspaces, workspace, challenger, slug(wanted.endpoint), wanted)
+        verdict = challenge(
+            self._workspaces,
+            workspace,
+            challenger,
+            slug(wanted.endpoint),
+            EndpointKind(wanted.kind),
+            wanted,
+        )
         if reference:
             self._loops.compared(reference, "", verdict.reason, is_enough=verdict.is_enough)
         if not verdict.is_enough:

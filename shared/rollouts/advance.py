@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from shared import telemetry
 from shared.clock import Clock
-from shared.errors import OrderImpossible
+from shared.errors import NotBetter, OrderImpossible
 from shared.events import Workspace
 from shared.lineage import NO_LOOPS, Loops
 from shared.outcomes import Outcome, OutcomeStatus
@@ -246,6 +246,11 @@ _OUTCOMES: Mapping[Phase, tuple[OutcomeStatus, str]] = {
     Phase.SUPERSEDED: (OutcomeStatus.SKIPPED, "superseded"),
 }
 
+_REFUSED: Mapping[Cause | None, tuple[OutcomeStatus, str]] = {
+    Cause.ABORTED: (OutcomeStatus.FAILED, "rollout.aborted"),
+    Cause.NOT_BETTER: (OutcomeStatus.SKIPPED, NotBetter.code),
+}
+
 _BACK: Mapping[Cause | None, tuple[OutcomeStatus, str]] = {
     None: (OutcomeStatus.FAILED, "rollout.rolled_back"),
     Cause.FAILED: (OutcomeStatus.FAILED, "rollout.rolled_back"),
@@ -265,8 +270,8 @@ def _outcome(rollout: Rollout) -> Outcome | None:
         status, code = OutcomeStatus.WAITING, ""
     elif rollout.phase in _OUTCOMES:
         status, code = _OUTCOMES[rollout.phase]
-        if rollout.cause is Cause.ABORTED:
-            code = "rollout.aborted"
+        if rollout.phase is Phase.REFUSED:
+            status, code = _REFUSED.get(rollout.cause, (status, code))
     else:
         return None
     is_live = status is OutcomeStatus.DONE

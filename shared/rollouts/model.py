@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from shared.better import BetterParams
 from shared.events import Workspace
 from shared.ids import digest
 from shared.outcomes import EventRef
@@ -43,6 +44,7 @@ class Plan:
     auth_mode: str = ""
     keep_old: timedelta = timedelta(0)
     adopt: bool = False
+    better: BetterParams | None = None  #: Whether it has to be better than what serves, and how.
     channels: tuple[str, ...] = ()
 
 

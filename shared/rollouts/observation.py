@@ -29,6 +29,7 @@ class Observation:
     operation: OperationResult | None = None
     probe: ProbeResult | None = None
     faults: tuple[str, ...] | None = None  #: Why it can't be created; () where it can.
+    worse: str = ""  #: Why the model is not better than the one that serves, where it has to be.
     measurements: tuple[Measurement, ...] | None = None
     grain: timedelta = timedelta(minutes=1)  #: The span of one reading of the metrics.
     failed: frozenset[str] = frozenset()  #: Deployments of other rollouts that went back.

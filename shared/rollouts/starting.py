@@ -81,6 +81,8 @@ def _checking_new(rollout: Rollout, seen: Observation, now: datetime) -> Decisio
         return Inspect()
     if seen.faults:
         return turn_away(rollout, "; ".join(seen.faults))
+    if seen.worse:
+        return turn_away(rollout, seen.worse, Cause.NOT_BETTER)
     # What is made anew, of one that is tried again, has to prove itself from the first step.
     ready = replace(as_found(rollout, seen), step=-1)
     if seen.endpoint is None or seen.endpoint.state is not State.SUCCEEDED:

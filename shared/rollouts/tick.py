@@ -9,7 +9,9 @@ from shared import telemetry
 from shared.clock import Clock
 from shared.errors import (
     Disposition,
+    MetricMissing,
     SignalboxError,
+    Superseded,
     WorkspaceUnreachable,
     failure_of,
 )
@@ -161,7 +163,9 @@ class Tick:
         """Find out what deciding asked for."""
         match question:
             case Inspect():
-                return rollout, replace(seen, faults=find_faults(rollout, seen, self.workspaces))
+                faults = find_faults(rollout, seen, self.workspaces)
+                worse = "" if faults else self._find_worse(rollout)
+                return rollout, replace(seen, faults=faults, worse=worse)
             case ReadLogs():
                 return replace(rollout, logs=read_logs(rollout, self.workspaces)), seen
             case SendProbe():
@@ -169,6 +173,27 @@ class Tick:
                 return replace(rollout, probes=rollout.probes + 1), replace(seen, probe=found)
             case Measure():
                 return self._measure(question.stable, rollout, seen)
+
+    def _find_worse(self, rollout: Rollout) -> str:
+        """Return why the model is not better than the one that serves now; "" where it may go on.
+
+        It was compared before the rollout began. What served then may have been replaced while
+        the rollout waited for the endpoint.
+        """
+        from shared.champions import challenge, side_of
+
+        wanted, model = rollout.plan.better, rollout.model
+        if wanted is None:
+            return ""
+        found = self.workspaces.get_model(rollout.workspace, model.name, model.version)
+        if found is None:
+            return f"model {model.words} is no longer in the workspace"
+        where = (rollout.workspace, side_of(found), rollout.endpoint, rollout.plan.kind)
+        try:
+            verdict = challenge(self.workspaces, *where, wanted)
+        except (MetricMissing, Superseded) as error:
+            return error.message
+        return "" if verdict.is_enough else verdict.reason
 
     def _probe(self, deployment: str, rollout: Rollout, seen: Observation) -> ProbeResult:
         assert seen.endpoint is not None  # decided from it

@@ -10,9 +10,10 @@ from shared.better import BetterParams, Standing
 from shared.champions import challenge, side_of
 from shared.errors import MetricMissing, Superseded
 from shared.events import Workspace
-from shared.workspaces import DeploymentSpec, ModelVersion, NewModel
+from shared.workspaces import DeploymentSpec, EndpointKind, ModelVersion, NewModel
 
 WORKSPACE = Workspace(subscription="sub-1", resource_group="rg-1", name="ws-a")
+MANAGED = EndpointKind.MANAGED
 BY_AUC = BetterParams(metric="auc")
 
 
@@ -64,20 +65,22 @@ def test_a_model_is_compared_with_the_one_that_serves(
 ) -> None:
     champion, challenger = stage.train("run-1", 0.91), stage.train("run-2", auc)
     stage.deploy(champion)
-    verdict = challenge(stage.workspaces, WORKSPACE, side_of(challenger), "churn", BY_AUC)
+    verdict = challenge(stage.workspaces, WORKSPACE, side_of(challenger), "churn", MANAGED, BY_AUC)
     assert verdict.standing is standing
     assert verdict.reason.startswith(f"churn 2 against churn 1 on churn: auc {auc} against 0.91")
     with pytest.raises(Superseded):
-        challenge(stage.workspaces, WORKSPACE, side_of(champion), "churn", BY_AUC)
+        challenge(stage.workspaces, WORKSPACE, side_of(champion), "churn", MANAGED, BY_AUC)
 
 
 def test_where_nothing_serves_there_is_no_champion(stage: Stage) -> None:
     model = stage.train("run-1", 0.91)
-    verdict = challenge(stage.workspaces, WORKSPACE, side_of(model), "churn", BY_AUC)
+    verdict = challenge(stage.workspaces, WORKSPACE, side_of(model), "churn", MANAGED, BY_AUC)
     assert verdict.standing is Standing.NO_CHAMPION
 
 
 def test_a_metric_that_the_run_did_not_log_is_missing(stage: Stage) -> None:
     model = stage.train("run-1", 0.91)
     with pytest.raises(MetricMissing, match="its run run-1 has logged no f1, but auc"):
-        challenge(stage.workspaces, WORKSPACE, side_of(model), "churn", BetterParams(metric="f1"))
+        challenge(
+            stage.workspaces, WORKSPACE, side_of(model), "churn", MANAGED, BetterParams(metric="f1")
+        )

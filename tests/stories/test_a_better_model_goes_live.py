@@ -11,6 +11,7 @@ from shared.dead_letters import LetterStatus
 from shared.errors import WorkspaceUnreachable
 from shared.events import Workspace
 from shared.outcomes import OutcomeStatus
+from shared.rollouts.advance import Rollouts
 from shared.rollouts.model import Phase, Rollout
 from shared.workspaces import (
     Deployment,
@@ -21,6 +22,7 @@ from shared.workspaces import (
     State,
 )
 from tests.stories.kill import Killed
+from tests.stories.rolling import Rolling
 from tests.stories.world import REACTIONS, WORKSPACE, World, model_registered, run_completed
 
 REFERENCE = f"{'a' * 32}-{'b' * 32}"
@@ -379,6 +381,60 @@ def test_a_model_is_compared_with_the_one_that_it_would_replace() -> None:
     assert world.outcome_of("churn:3", "deploy-tagged-models/deploy").code == "better.no"
 
 
+def test_two_that_were_compared_with_the_same_champion_are_compared_with_each_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = better()
+    go_live(world, "1", 0.9)
+    # Both workers find nothing under way, because each asks before the other has begun.
+    monkeypatch.setattr(Rollouts, "find_undecided", lambda *_: None)
+    world.workspaces.behaviour.takes = timedelta(minutes=7)
+    world.react.react(make(world, "2", 0.95))
+    world.react.react(make(world, "3", 0.92))
+    world.settle()
+    assert world.serving() == "2"
+    outcome = world.outcome_of("churn:3", "deploy-tagged-models/deploy")
+    assert (outcome.status, outcome.code) == (OutcomeStatus.SKIPPED, "better.no")
+    assert "auc 0.92 against 0.95" in outcome.detail
+    assert world.channels.sent[-1].title == "churn 3 is not better than what serves on churn"
+
+
+def test_the_one_that_is_better_still_takes_over_from_the_one_that_was_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = better()
+    go_live(world, "1", 0.9)
+    monkeypatch.setattr(Rollouts, "find_undecided", lambda *_: None)
+    world.workspaces.behaviour.takes = timedelta(minutes=7)
+    world.react.react(make(world, "2", 0.92))
+    world.react.react(make(world, "3", 0.95))
+    world.settle()
+    assert world.serving() == "3"
+
+
+def test_a_batch_endpoint_s_champion_is_its_default_deployment_s_model() -> None:
+    world = Rolling("all-at-once", kind="batch", compute="cpu-cluster", when_better="{metric: auc}")
+    world.react.react(make(world, "1", 0.95))
+    world.settle()
+    assert world.traffic("1") == {"1": 100}
+    world.react.react(make(world, "2", 0.1))
+    world.settle()
+    assert world.traffic("1") == {"1": 100}
+    assert world.result().code == "better.no"
+
+
+def test_what_is_worse_than_a_batch_endpoint_s_model_is_not_registered() -> None:
+    world = Rolling("all-at-once", kind="batch", compute="cpu-cluster")
+    world.react.react(make(world, "1", 0.95))
+    world.settle()
+    wish = "{endpoint: churn, kind: batch, metric: auc}"
+    world.reactions = f"{world.reactions}{REGISTER}          when_better: {wish}\n"
+    world.start_app()
+    world.react.react(train(world, "run-a", 0.1, train="churn"))
+    assert len(models(world)) == 1
+    assert world.outcome("register-trained-models/register").code == "better.no"
+
+
 def test_after_a_crash_a_rollout_that_had_begun_goes_on_without_another_comparison() -> None:
     world = better()
     go_live(world, "1", 0.91)
@@ -495,6 +551,25 @@ def test_a_crash_around_the_registration_never_registers_twice(when: str) -> Non
     assert len(models(world)) == 2
     outcome = world.outcome("register-trained-models/register")
     assert (outcome.status, outcome.detail) == (OutcomeStatus.DONE, "registered churn 2")
+
+
+def test_a_worker_that_was_slower_than_its_lease_leaves_the_registration_to_the_next() -> None:
+    world = better()
+    event = train(world, "run-a", 0.93, train="churn")
+    find = world.workspaces.find_models
+
+    def take_long(*args: Any, **kwargs: Any) -> tuple[ModelVersion, ...]:
+        found = find(*args, **kwargs)
+        world.workspaces.find_models = find  # type: ignore[method-assign]
+        world.clock.pass_time(timedelta(minutes=5))
+        world.react.react(event)  # Event Grid delivers it again, to another worker
+        return found
+
+    world.workspaces.find_models = take_long  # type: ignore[method-assign]
+    world.react.react(event)
+    world.settle()
+    assert [model.version for model in models(world)] == ["1"]
+    assert world.outcome("register-trained-models/register").status is OutcomeStatus.DONE
 
 
 def test_a_model_whose_registration_s_answer_was_lost_is_found_though_it_serves_by_then() -> None:

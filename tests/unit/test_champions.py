@@ -9,7 +9,7 @@ from shared.champions import find_champion
 from shared.errors import WorkspaceBusy
 from shared.events import Workspace
 from shared.lineage import reference_of_model, reference_of_run
-from shared.workspaces import Deployment, Endpoint, ModelVersion, RunRecord, State
+from shared.workspaces import Deployment, Endpoint, EndpointKind, ModelVersion, RunRecord, State
 
 WORKSPACE = Workspace(subscription="sub", resource_group="rg", name="ws")
 VERSIONS = {"blue": "1", "green": "2", "red": "3"}
@@ -66,12 +66,12 @@ def test_the_champion_has_the_most_live_traffic(
     workspaces: MemoryWorkspaces, traffic: dict[str, int], called: str | None
 ) -> None:
     serve(workspaces, traffic)
-    found = find_champion(workspaces, WORKSPACE, "churn")
+    found = find_champion(workspaces, WORKSPACE, "churn", EndpointKind.MANAGED)
     assert (found.called if found else None) == called
 
 
 def test_nothing_serves_on_an_endpoint_that_is_not_there(workspaces: MemoryWorkspaces) -> None:
-    assert find_champion(workspaces, WORKSPACE, "churn") is None
+    assert find_champion(workspaces, WORKSPACE, "churn", EndpointKind.MANAGED) is None
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_deployment_s_model_is_found_however_it_is_written(
     workspaces: MemoryWorkspaces, model: str, called: str, lost: str
 ) -> None:
     serve(workspaces, {"blue": 100}, model=model)
-    found = find_champion(workspaces, WORKSPACE, "churn")
+    found = find_champion(workspaces, WORKSPACE, "churn", EndpointKind.MANAGED)
     assert found is not None
     assert found.called.lower() == called
     assert lost in found.lost if lost else not found.lost
@@ -101,7 +101,7 @@ def test_an_endpoint_that_changes_while_it_is_read_is_read_again_later(
 ) -> None:
     serve(workspaces, {"white": 100})
     with pytest.raises(WorkspaceBusy, match="deployment white of churn has traffic"):
-        find_champion(workspaces, WORKSPACE, "churn")
+        find_champion(workspaces, WORKSPACE, "churn", EndpointKind.MANAGED)
 
 
 @pytest.mark.parametrize(

@@ -123,3 +123,18 @@ def test_the_page_on_the_design_has_the_same_layers() -> None:
             names |= {f"{package}.{part}" for part in parts} if parts else {package}
         told.append(names)
     assert told == LAYERS
+
+
+#: What is asked of an endpoint. Online and batch endpoints may share a name.
+OF_AN_ENDPOINT = {"get_endpoint", "list_deployments", "create_endpoint", "delete_deployment"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_what_is_asked_of_an_endpoint_says_of_which_kind(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            named = {keyword.arg for keyword in node.keywords}
+            # An adapter's part takes what it was called with as it is.
+            is_passed_on = None in named or "adapters" in path.parts
+            if node.func.attr in OF_AN_ENDPOINT and not is_passed_on:
+                assert "kind" in named, f"{name_of(path)}:{node.lineno}"

@@ -33,7 +33,7 @@ def test_a_plain_text_is_an_input(text: str) -> None:
 
 @pytest.mark.parametrize("odd", [*"`$\\;|&<>\"'(){}[]*?#~!^\n\r\t\0\x1b", "\u2028", "\u202e"])
 def test_a_text_that_a_shell_could_take_for_a_command_is_refused(odd: str) -> None:
-    with pytest.raises(ValidationError, match="`allow.free_text`") as caught:
+    with pytest.raises(ValidationError, match=r"`allow\.free_text`") as caught:
         params(f"churn{odd}curl evil.example")
     assert "evil.example" not in str(caught.value.errors()[0]["msg"])
     assert params(f"churn{odd}x", free_text=["x"]).inputs == {"x": f"churn{odd}x"}
