@@ -6,7 +6,7 @@ from the model as the workspace has it now. The action starts a rollout and retu
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -15,11 +15,11 @@ from pydantic import AfterValidator, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from shared.actions.base import Work
+from shared.actions.current import current_model
 from shared.better import BetterParams
 from shared.clock import Clock
 from shared.durations import Duration
 from shared.errors import (
-    ModelAbsent,
     ModelUnfit,
     NotBetter,
     ParamsInvalid,
@@ -27,7 +27,7 @@ from shared.errors import (
     TagForbidden,
     WorkspaceBusy,
 )
-from shared.events import EventType, Model, ModelRegistered
+from shared.events import EventType, ModelRegistered
 from shared.ids import deployment_name, slug
 from shared.lineage import NO_LOOPS, Loops, reference_of_model
 from shared.outcomes import Outcome, OutcomeStatus
@@ -52,8 +52,6 @@ if TYPE_CHECKING:
 
 #: What an MLflow model needs to be deployed without code.
 _FLAVOR = "python_function"
-#: So long after its event a model that isn't there may still be on its way.
-_YOUNG = timedelta(minutes=10)
 #: A tag of this name and a field's chooses that field, where the reaction's `allow` lets it.
 TAG_PREFIX = "signalbox_"
 
@@ -217,18 +215,7 @@ class Deploy:
         """
         event = work.event
         assert isinstance(event, ModelRegistered)  # the loader lets no other type through
-        found = self._workspaces.get_model(event.workspace, event.model.name, event.model.version)
-        if found is None:
-            raise self._absence(event)
-        now = replace(
-            event,
-            model=Model(
-                name=found.name,
-                version=found.version,
-                tags=found.tags,
-                properties=found.properties,
-            ),
-        )
+        found, now = current_model(self._workspaces, event, self._clock.now())
         _require_current(work, now, found)
         params = choose(work.params(DeployParams, now), found.tags)
         plan = self._plan(work, found, params)
@@ -240,13 +227,6 @@ class Deploy:
             self._loops.deploying(plan.retraining, _key(found), rollout.id)
         detail = f"rollout of {found.name} {found.version} to {rollout.endpoint}"
         return Outcome(status=OutcomeStatus.WAITING, detail=detail, rollout=rollout.id)
-
-    def _absence(self, event: ModelRegistered) -> Superseded | ModelAbsent:
-        """Return what it means that the model isn't there: not yet, or no longer."""
-        name = f"model {event.model.name} {event.model.version}"
-        if self._clock.now() - event.time < _YOUNG:
-            return ModelAbsent(f"{name} was registered just now, and can't be read yet")
-        return Superseded(f"{name} is no longer in the workspace")
 
     def _require_better(self, plan: "Rollout", model: "ModelVersion", params: BetterParams) -> None:
         """Let pass only a model that is better than the one that serves; tell of any other.

@@ -5,13 +5,12 @@ workspace has it now.
 """
 
 import re
-from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
 from shared.actions.base import Work
+from shared.actions.current import current_run, is_young
 from shared.better import BetterParams
 from shared.clock import Clock
 from shared.errors import NotBetter, ParamsInvalid, RunAbsent, Superseded
@@ -25,8 +24,6 @@ from shared.redact import redact
 if TYPE_CHECKING:
     from shared.workspaces import ModelVersion, RunRecord, Workspaces
 
-#: So long after its event a run that isn't there, or not completed, may still be on its way.
-_YOUNG = timedelta(minutes=10)
 #: The tag by which a model that was registered before a crash is found.
 STEP = "signalbox_step"
 _OURS = frozenset({STEP, REFERENCE})
@@ -131,8 +128,8 @@ class Register:
         """
         event = work.event
         assert isinstance(event, RunCompleted)  # the loader lets no other type through
-        run = self._read(event)
-        now = _told_anew(event, run)
+        run, now = current_run(self._workspaces, event, self._clock.now())
+        self._require_completed(event, run)
         if not work.still_holds(now):
             raise Superseded(f"run {run.id} has changed, and `when` no longer holds")
         params = work.params(RegisterParams, now)
@@ -149,21 +146,15 @@ class Register:
             self._loops.registered(reference, f"{model.name}:{model.version}")
         return Outcome(status=OutcomeStatus.DONE, detail=f"registered {model.name} {model.version}")
 
-    def _read(self, event: RunCompleted) -> "RunRecord":
-        """Return the run as it is now.
+    def _require_completed(self, event: RunCompleted, run: "RunRecord") -> None:
+        """Let pass only a run that has completed.
 
         Raises: RunAbsent if waiting can help, Superseded if it can't.
         """
-        run = self._workspaces.get_run(event.workspace, event.run.id)
-        if run is not None and run.status.lower() == "completed":
-            return run
-        is_young = self._clock.now() - event.time < _YOUNG
-        if run is None:
-            if is_young:
-                raise RunAbsent(f"run {event.run.id} completed just now, and can't be read yet")
-            raise Superseded(f"run {event.run.id} is no longer in the workspace")
+        if run.status.lower() == "completed":
+            return
         told = f"run {run.id} is {redact(run.status, most=50)}, not Completed"
-        raise RunAbsent(told) if is_young else Superseded(told)
+        raise RunAbsent(told) if is_young(event, self._clock.now()) else Superseded(told)
 
     def _register(
         self,
@@ -225,12 +216,6 @@ class Register:
             self._loops.compared(reference, "", verdict.reason, is_enough=verdict.is_enough)
         if not verdict.is_enough:
             raise NotBetter(verdict.reason)
-
-
-def _told_anew(event: RunCompleted, run: "RunRecord") -> RunCompleted:
-    """Return the event as it would be told of the run as it is now."""
-    now = replace(event.run, status=run.status, tags=run.tags, properties=run.properties)
-    return replace(event, run=now)
 
 
 def _require_own(path: str, run: "RunRecord", workspace: Workspace) -> None:

@@ -7,19 +7,22 @@ and returns.
 
 from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from shared.actions.base import Work
+from shared.actions.current import current_event
 from shared.actions.deploy import FittingRollout
 from shared.clock import Clock
 from shared.durations import Duration
-from shared.errors import ParamsInvalid
+from shared.errors import ParamsInvalid, Superseded, TagForbidden
 from shared.ids import is_legal_name, slug
 from shared.outcomes import Outcome, OutcomeStatus
-from shared.reactions.model import ChannelName, Params, unfit
+from shared.reactions.model import ChannelName, Params, Step, Values, unfit
+from shared.reactions.render import reads_tags
 from shared.redact import redact
 from shared.rollouts.amounts import whole_percent
 from shared.rollouts.golden import ProbeParams
@@ -73,8 +76,22 @@ Share = Annotated[int, BeforeValidator(whole_percent(0, 100))]
 Shares = Annotated[dict[DeploymentName, Share], AfterValidator(_check_split)]
 
 
+class AllowShift(Values):
+    """What tags and properties may choose, where an expression reads them: globs per field."""
+
+    endpoint: tuple[str, ...] = ()
+    to: tuple[str, ...] = ()
+    to_version: tuple[str, ...] = ()
+
+
+#: Fields that name what gets the traffic.
+GUARDED = tuple(AllowShift.model_fields)
+
+
 class ShiftTrafficParams(Params):
     """What `shift_traffic` takes; of `to`, `to_version` and `split` exactly one."""
+
+    guarded = GUARDED
 
     endpoint: str = Field(min_length=1, max_length=255)
     kind: Literal["managed", "kubernetes", "batch"] = "managed"
@@ -85,6 +102,22 @@ class ShiftTrafficParams(Params):
     probe: ProbeParams = Field(default_factory=ProbeParams)
     timeout: Duration = timedelta(hours=1)
     notify: tuple[ChannelName, ...] = ()
+    allow: AllowShift = Field(default_factory=AllowShift)
+
+
+def _require_allowed(step: Step, params: ShiftTrafficParams) -> None:
+    """Let pass only names that the file says, or that `allow` lets a tag choose.
+
+    Raises: TagForbidden.
+    """
+    for field in GUARDED:
+        name, allowed = str(getattr(params, field)), getattr(params.allow, field)
+        is_free = reads_tags(step.params.get(field))
+        if is_free and not any(fnmatchcase(name.lower(), glob.lower()) for glob in allowed):
+            raise TagForbidden(
+                f"`{field}` is {redact(name, most=100)!r} by a tag; `allow.{field}` lists"
+                f" {', '.join(allowed) or 'nothing'}"
+            )
 
 
 class ShiftTraffic:
@@ -111,12 +144,19 @@ class ShiftTraffic:
     def act(self, work: Work) -> Outcome:
         """Start a rollout, or find the one that was started before a crash.
 
-        Raises: ExpressionFailed, ParamsInvalid, and what Workspaces raises.
+        Its values are made from the model or run as the workspace has it, not as the event told it.
+
+        Raises: ModelAbsent, RunAbsent, Superseded, TagForbidden, ExpressionFailed, ParamsInvalid,
+        and what Workspaces raises.
         """
         from shared.rollouts.splits import words
         from shared.workspaces import EndpointKind
 
-        params = work.params(ShiftTrafficParams)
+        event = current_event(self._workspaces, work.event, self._clock.now())
+        if not work.still_holds(event):
+            raise Superseded(f"{event.about} has changed, and `when` no longer holds")
+        params = work.params(ShiftTrafficParams, event)
+        _require_allowed(work.step, params)
         where, kind = (work.event.workspace, slug(params.endpoint)), EndpointKind(params.kind)
         endpoint = self._workspaces.get_endpoint(*where, kind=kind)
         if endpoint is None:

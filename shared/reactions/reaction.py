@@ -10,7 +10,7 @@ from shared.reactions.document import Path
 from shared.reactions.expressions import Expression, ExpressionSyntax, compile_expression
 from shared.reactions.model import LoadContext, Params, Reaction, Step
 from shared.reactions.params import find_param_faults
-from shared.reactions.render import OPEN, compile_template
+from shared.reactions.render import OPEN, compile_template, reads_tags
 from shared.reactions.report import Place, Report
 from shared.reactions.shapes import ExpressionFault, find_condition_faults, find_faults
 from shared.reactions.wording import cut, found, kind_of, suggest
@@ -208,12 +208,24 @@ class ReactionReader:
             message = f"a reaction can have one `{action}` only"
             hint = "Write a reaction of its own for this one."
             self._report.error(path, message, hint, reaction=place.reaction, key=True)
+        params = self._compiled(raw, Place(place.reaction, path, place.on))
+        self._check_guarded(action, params, path, place)
         return Step(
             id=action if count == 1 else f"{action}-{count}",
             action=action,
-            params=self._compiled(raw, Place(place.reaction, path, place.on)),
+            params=params,
             line=self._report.line(place.path),
         )
+
+    def _check_guarded(self, action: str, params: Any, path: Path, place: Place) -> None:
+        """Find what a tag chooses although `allow` lists nothing that it may."""
+        allow = params.get("allow")
+        for field in self._actions[action].guarded:
+            listed = isinstance(allow, dict) and allow.get(field)
+            if reads_tags(params.get(field)) and not listed:
+                message = f"`{field}` is made from a tag, and `allow.{field}` lists nothing"
+                hint = f"List what a tag may choose: `allow: {{{field}: [name-*]}}`."
+                self._report.error((*path, field), message, hint, reaction=place.reaction)
 
     def _check_event_type(self, action: str, place: Place) -> None:
         possible = self._actions[action].events

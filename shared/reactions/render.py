@@ -1,6 +1,7 @@
 """Values of actions that are made from the event: text with `${{ expressions }}` in it."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,6 +46,17 @@ class Template:
             part if isinstance(part, str) else _as_text(part.expression, data)
             for part in self.parts
         )
+
+
+#: Text under names that anybody chooses who can register a model or run a job.
+_FREE = re.compile(r"\b(?:tags|properties)\b")
+
+
+def reads_tags(value: object) -> bool:
+    """Say whether a value is made from a tag or a property of the event."""
+    return isinstance(value, Template) and any(
+        _FREE.search(hole.expression.text) for hole in value.holes
+    )
 
 
 def _as_text(expression: Expression, data: Mapping[str, Any]) -> str:

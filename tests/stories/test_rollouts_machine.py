@@ -28,7 +28,7 @@ from shared.rollouts.store import TABLE
 from shared.workspaces import Capacity, Score
 from tests.stories.rollouts_rules import ENDPOINT
 from tests.stories.rollouts_stage import DEEDS, ERRORS, EVENTS, PLACES, Happening, Stage, words
-from tests.stories.world import WORKSPACE, run_completed
+from tests.stories.world import WORKSPACE
 
 _STEPS = {
     "canary": """[{probe: }, {traffic: 10%}, {hold: 5m}, {traffic: 50%}, {hold: 5m},
@@ -59,6 +59,7 @@ reactions:
   - name: shift
     on: RunCompleted
     do: [shift_traffic: {{endpoint: churn, to_version: "${{{{ run.tags.to }}}}",
+                          allow: {{to_version: ["*"]}},
                           rollout: r2, notify: [team]}}]
 """
 
@@ -168,9 +169,8 @@ class RolloutsMachine(RuleBasedStateMachine):
         """A run says to which version all traffic is to go; or an earlier event comes again."""
         events = self.stage.events
         if not is_doubled:
-            number, time = len(events), self.stage.world.clock.now()
-            tags = {"to": str(max(self.stage.versions - back, 1))}
-            events.append(run_completed(f"run-{number}", time, f"run-{number}", tags))
+            run_id, tags = f"run-{len(events)}", {"to": str(max(self.stage.versions - back, 1))}
+            events.append(self.stage.world.complete(run_id, run_id, tags))
         self.stage.deliver(events[-1 - is_doubled * back % len(events)])
         self.stage.reach(until)
 

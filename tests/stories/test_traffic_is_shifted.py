@@ -16,7 +16,14 @@ from shared.rollouts.orders import Order, OrderKind
 from shared.rollouts.phases import Phase
 from shared.workspaces import DeploymentSpec, Endpoint, EndpointKind
 from tests.stories.kill import Ports, live_through
-from tests.stories.world import REACTIONS, WORKSPACE, World, run_completed
+from tests.stories.world import (
+    REACTIONS,
+    WORKSPACE,
+    World,
+    model_registered,
+    run_completed,
+    run_status_changed,
+)
 
 ALERT = Path(__file__).parent.parent / "events" / "alert_fired.metric.json"
 BAD = Behaviour(error_rate=0.2)
@@ -32,11 +39,14 @@ rollouts:
 class Shifts(World):
     """A world in which somebody has made blue and green, and blue serves."""
 
-    def __init__(self, values: str, *, more: str = "", on: str = "RunCompleted") -> None:
+    def __init__(
+        self, values: str, *, more: str = "", on: str = "RunCompleted", when: str = "`true`"
+    ) -> None:
         """Have a reaction `shift` with these values of the action; `more` follows in the file."""
         shift = f"""
   - name: shift
     on: {on}
+    when: {json.dumps(when)}
     do:
       - shift_traffic: {{notify: [team], {values}}}
 """
@@ -75,7 +85,7 @@ class Shifts(World):
 
     def happen(self, event_id: str = "event-a", **tags: str) -> None:
         """Have a run complete."""
-        self.react.react(run_completed(event_id, self.clock.now(), event_id, tags))
+        self.react.react(self.complete(event_id, event_id, tags))
 
     def shift_to(self, phase: Phase, step: int = -1) -> Rollout:
         """Let the only shift come to a phase, at a step of its strategy; return it."""
@@ -306,7 +316,7 @@ def test_the_default_deployment_of_a_batch_endpoint_is_switched() -> None:
 
 
 def test_it_waits_for_the_rollout_that_has_the_endpoint() -> None:
-    values = "endpoint: churn, to: '${{ run.tags.to }}', rollout: careful"
+    values = "endpoint: churn, to: '${{ run.tags.to }}', allow: {to: ['*']}, rollout: careful"
     world = Shifts(values, more=CAREFUL.format("hold"))
     world.happen("event-a", to="green")
     world.settle(until=lambda: world.shift().phase is Phase.HOLDING)
@@ -336,7 +346,7 @@ def test_a_split_that_is_in_force_needs_no_rollout() -> None:
 
 
 def test_a_split_that_another_rollout_is_about_to_change_is_set_again_after_it() -> None:
-    values = "endpoint: churn, to: '${{ run.tags.to }}', rollout: careful"
+    values = "endpoint: churn, to: '${{ run.tags.to }}', allow: {to: ['*']}, rollout: careful"
     world = Shifts(values, more=CAREFUL.format("hold"))
     world.happen("event-a", to="green")
     assert world.endpoint() == {"blue": 100}, "it has not begun yet"
@@ -368,7 +378,7 @@ def test_an_alert_about_one_deployment_gives_its_traffic_to_another() -> None:
     ],
 )
 def test_what_a_tag_names_moves_nothing_unless_it_is_there(to: str, told: str) -> None:
-    world = Shifts("endpoint: churn, to: '${{ run.tags.to }}'")
+    world = Shifts("endpoint: churn, to: '${{ run.tags.to }}', allow: {to: ['*']}")
     world.happen(to=to)
     world.settle()
     (letter,) = world.all_letters()
@@ -379,11 +389,62 @@ def test_what_a_tag_names_moves_nothing_unless_it_is_there(to: str, told: str) -
 
 
 def test_an_endpoint_that_is_not_there_is_not_made() -> None:
-    world = Shifts("endpoint: '${{ run.tags.endpoint }}', to: blue")
+    world = Shifts(
+        "endpoint: '${{ run.tags.endpoint }}', to: blue, allow: {endpoint: ['../fraud']}"
+    )
     world.happen(endpoint="../fraud")
     (letter,) = world.all_letters()
     assert "there is no endpoint fraud-" in letter.reason
     assert len(world.workspaces.endpoints) == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "tags"),
+    [
+        ("endpoint: '${{ run.tags.e }}', to: green, allow: {endpoint: ['a-*']}", {"e": "churn"}),
+        ("endpoint: churn, to: '${{ run.tags.to }}', allow: {to: ['blue*']}", {"to": "green"}),
+        (
+            "endpoint: churn, to_version: '${{ run.properties.v || run.tags.v }}',"
+            " allow: {to_version: ['7?']}",
+            {"v": "2"},
+        ),
+    ],
+)
+def test_a_tag_chooses_only_what_the_reaction_allows(values: str, tags: dict[str, str]) -> None:
+    world = Shifts(values)
+    world.happen(**tags)
+    world.settle()
+    (letter,) = world.all_letters()
+    assert (letter.status, letter.code) == (LetterStatus.PARKED, "deploy.tag_forbidden")
+    assert world.endpoint() == {"blue": 100}
+    assert world.all_rollouts() == []
+
+
+@pytest.mark.parametrize("on", ["RunCompleted", "RunStatusChanged", "ModelRegistered"])
+def test_an_event_about_nothing_that_is_there_moves_no_traffic(on: str) -> None:
+    world = Shifts("endpoint: churn, to: green", on=on)
+    now = world.clock.now()
+    forged = {
+        "RunCompleted": lambda: run_completed("event-a", now, "no-such-run", {}),
+        "RunStatusChanged": lambda: run_status_changed("event-a", now, "Failed"),
+        "ModelRegistered": lambda: model_registered("event-a", now, "no-such-model", "1"),
+    }[on]()
+    world.react.react(forged)
+    world.settle()
+    assert world.is_shifted().code == "superseded"
+    assert world.endpoint() == {"blue": 100}
+    assert world.all_rollouts() == []
+
+
+def test_a_run_that_has_other_tags_by_now_moves_no_traffic() -> None:
+    world = Shifts("endpoint: churn, to: green", when="run.tags.go == 'yes'")
+    event = world.complete("event-a", "run-a", {"go": "yes"})
+    world.complete("event-b", "run-a", {"go": "no"})
+    world.react.react(event)
+    world.settle()
+    assert world.is_shifted().code == "superseded"
+    assert world.endpoint() == {"blue": 100}
+    assert world.all_rollouts() == []
 
 
 def test_a_deployment_that_goes_while_it_waits_is_told() -> None:
@@ -419,7 +480,7 @@ def test_a_split_is_reached_once_wherever_the_process_is_killed(
         world = Shifts(values, more=CAREFUL.format("hold"))
         ports = Ports(world)
         ports.kill_at = kill_at
-        live_through(world, run_completed("event-a", world.clock.now(), "run-a"))
+        live_through(world, world.complete("event-a", "run-a", {}))
         return world, ports
 
     calls = len(live(None)[1].calls)

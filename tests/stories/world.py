@@ -42,6 +42,7 @@ from shared.services import read_golden
 from shared.steps import Steps
 from shared.sweep import Sweep
 from shared.tell import Tell
+from shared.workspaces import RunRecord
 
 WORKSPACE = Workspace(subscription="5a2c-sub", resource_group="rg", name="ws")
 LEASE = timedelta(seconds=60)
@@ -216,6 +217,12 @@ class World:
             clock=self.clock,
             retention=timedelta(days=30),
         )
+
+    def complete(self, event_id: str, run_id: str, tags: Mapping[str, str]) -> dict[str, Any]:
+        """Have a run with these tags complete, and return the event that tells of it."""
+        run = RunRecord(id=run_id, status="Completed", root_id=run_id, tags=tags)
+        self.workspaces.add_run(WORKSPACE, run)
+        return run_completed(event_id, self.clock.now(), run_id, tags)
 
     def register(
         self, name: str = "churn", version: str = "1", *, kind: str = "mlflow_model", **tags: str

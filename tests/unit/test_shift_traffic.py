@@ -40,8 +40,15 @@ def test_traffic_can_be_shifted_on_any_event(on: str) -> None:
 @pytest.mark.parametrize(
     ("values", "findings"),
     [
-        ("to: ${{ run.tags.to }}", []),
-        ("to_version: ${{ run.tags.version }}", []),
+        ("to: ${{ run.tags.to }}\nallow: {to: [blue-*]}", []),
+        (
+            "to: ${{ run.tags.to }}",
+            [
+                "1: `to` is made from a tag, and `allow.to` lists nothing"
+                " List what a tag may choose: `allow: {to: [name-*]}`."
+            ],
+        ),
+        ("to_version: ${{ run.tags.version }}\nallow: {to_version: ['*']}", []),
         ("split: {blue: 80%, green: 20%}", []),
         ("split: {blue: '${{ run.tags.part }}', green: 20%}", []),
         ("split: {blue: 100%, green: 0%}", []),
@@ -63,7 +70,7 @@ def test_traffic_can_be_shifted_on_any_event(on: str) -> None:
             ["2: `split` can't stand beside `to` or `to_version` Keep one of them."],
         ),
         (
-            "to_version: ${{ run.tags.version }}\nsplit: {blue: 100%}",
+            "to_version: ${{ run.id }}\nsplit: {blue: 100%}",
             ["2: `split` can't stand beside `to` or `to_version` Keep one of them."],
         ),
         ("to: [blue]", ["1: `to` should be text, found a list"]),

@@ -1,0 +1,68 @@
+"""What an event tells of, as the workspace has it now: an event is a hint, and may be forged."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from shared.errors import ModelAbsent, RunAbsent, Superseded
+from shared.events import Event, Model, ModelRegistered, RunCompleted, RunStatusChanged
+
+if TYPE_CHECKING:
+    from shared.workspaces import ModelVersion, RunRecord, Workspaces
+
+#: So long after its event a model or run that isn't there may still be on its way.
+_YOUNG = timedelta(minutes=10)
+
+
+def current_model(
+    workspaces: "Workspaces", event: ModelRegistered, now: datetime
+) -> tuple["ModelVersion", ModelRegistered]:
+    """Return the event's model, and the event as it would be told of it now.
+
+    Raises: ModelAbsent if waiting can help, Superseded if it can't, and what Workspaces raises.
+    """
+    found = workspaces.get_model(event.workspace, event.model.name, event.model.version)
+    if found is None:
+        name = f"model {event.model.name} {event.model.version}"
+        if is_young(event, now):
+            raise ModelAbsent(f"{name} was registered just now, and can't be read yet")
+        raise Superseded(f"{name} is no longer in the workspace")
+    model = Model(
+        name=found.name, version=found.version, tags=found.tags, properties=found.properties
+    )
+    return found, replace(event, model=model)
+
+
+def current_run[E: (RunCompleted, RunStatusChanged)](
+    workspaces: "Workspaces", event: E, now: datetime
+) -> tuple["RunRecord", E]:
+    """Return the event's run, and the event as it would be told of it now.
+
+    Raises: RunAbsent if waiting can help, Superseded if it can't, and what Workspaces raises.
+    """
+    found = workspaces.get_run(event.workspace, event.run.id)
+    if found is None:
+        if is_young(event, now):
+            raise RunAbsent(f"run {event.run.id} was told of just now, and can't be read yet")
+        raise Superseded(f"run {event.run.id} is no longer in the workspace")
+    run = replace(event.run, status=found.status, tags=found.tags, properties=found.properties)
+    return found, replace(event, run=run)
+
+
+def current_event(workspaces: "Workspaces", event: Event, now: datetime) -> Event:
+    """Return the event as it would be told now; one without a model or a run as it is.
+
+    Raises: what `current_model` and `current_run` raise.
+    """
+    if isinstance(event, ModelRegistered):
+        return current_model(workspaces, event, now)[1]
+    if isinstance(event, RunCompleted):
+        return current_run(workspaces, event, now)[1]
+    if isinstance(event, RunStatusChanged):
+        return current_run(workspaces, event, now)[1]
+    return event
+
+
+def is_young(event: Event, now: datetime) -> bool:
+    """Say whether what an event tells of may still be on its way."""
+    return abs(now - event.time) < _YOUNG  # one that is dated ahead is not young for ever
