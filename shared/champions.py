@@ -9,6 +9,7 @@ from shared.better import NO_CHAMPION, BetterParams, Verdict, compare
 from shared.errors import MetricAwaited, MetricMissing, Superseded, WorkspaceBusy
 from shared.events import Workspace
 from shared.redact import redact
+from shared.runs import has_ended
 from shared.workspaces import EndpointKind, ModelVersion, Workspaces
 
 #: A deployment's model: an ARM id, or the service's own form. Those of registries are not read.
@@ -18,8 +19,6 @@ _MODEL_ID = re.compile(
 )
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _NUMBER_MAX = 64
-#: In one of these, a run logs nothing more.
-_ENDED = frozenset({"completed", "failed", "canceled", "notresponding"})
 _NAMES_TOLD = 5
 
 
@@ -146,7 +145,7 @@ class _Metrics:
         if value is not None and math.isfinite(value):
             return value
         run = self.workspaces.get_run(self.workspace, side.run_id)
-        is_running = run is not None and run.status.lower() not in _ENDED
+        is_running = run is not None and not has_ended(run.status)
         why = f"its run {side.run_id} has logged no {self.params.metric}, but {_listed(metrics)}"
         if is_running:
             why += ", and has not ended"

@@ -19,19 +19,21 @@ if TYPE_CHECKING:
 class Loops(Protocol):
     """What wants to know of the models of retrainings. Each may be told again after a crash.
 
-    `reference` is what `reference_of_model` returns, never "". `model` is `name:version`, ""
-    for one that is not registered.
+    `workspace` is where the model is. `reference` is what `reference_of_model` returns, never "".
+    `model` is `name:version`, "" for one that is not registered.
     """
 
-    def compared(self, reference: str, model: str, verdict: str, is_enough: bool) -> None:
+    def compared(
+        self, workspace: Workspace, reference: str, model: str, verdict: str, is_enough: bool
+    ) -> None:
         """Note how the model compares with the one that serves."""
         ...
 
-    def registered(self, reference: str, model: str) -> None:
+    def registered(self, workspace: Workspace, reference: str, model: str) -> None:
         """Note that the model is registered."""
         ...
 
-    def deploying(self, reference: str, model: str, rollout_id: str) -> None:
+    def deploying(self, workspace: Workspace, reference: str, model: str, rollout_id: str) -> None:
         """Note that a rollout of the model has begun."""
         ...
 
@@ -43,13 +45,15 @@ class Loops(Protocol):
 class NoLoops:
     """Stands where nothing is retrained: nobody wants to know."""
 
-    def compared(self, reference: str, model: str, verdict: str, is_enough: bool) -> None:
+    def compared(
+        self, workspace: Workspace, reference: str, model: str, verdict: str, is_enough: bool
+    ) -> None:
         """Do nothing."""
 
-    def registered(self, reference: str, model: str) -> None:
+    def registered(self, workspace: Workspace, reference: str, model: str) -> None:
         """Do nothing."""
 
-    def deploying(self, reference: str, model: str, rollout_id: str) -> None:
+    def deploying(self, workspace: Workspace, reference: str, model: str, rollout_id: str) -> None:
         """Do nothing."""
 
     def rollout_changed(self, rollout: "Rollout") -> None:

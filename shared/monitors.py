@@ -29,7 +29,7 @@ from shared.events import (
     RunStatusChanged,
 )
 from shared.fields import Fields, one_line, read_time, refuse
-from shared.runs import ENDED, find_literals, lowered
+from shared.runs import find_literals, has_ended, lowered
 
 #: The tag of a step that found a breach, and of what a monitor could not do.
 BREACH_TAG = "azureml_modelmonitor_threshold_breached"
@@ -82,7 +82,7 @@ def find_drift(event: RunCompleted | RunStatusChanged) -> DriftDetected | None:
     """
     run = event.run
     status = run.status or ("Completed" if isinstance(event, RunCompleted) else "")
-    if status not in ENDED:
+    if not has_ended(status):
         return None
     tags = lowered(run.tags)
     component = _component(run.step)

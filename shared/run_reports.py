@@ -9,6 +9,7 @@ from shared.clock import Clock
 from shared.errors import Disposition, failure_of
 from shared.events import Run, Workspace
 from shared.redact import redact
+from shared.runs import has_ended
 from shared.workspaces import RunRecord, Workspaces
 
 #: Nested pipelines that are looked into, with a request each.
@@ -35,7 +36,6 @@ _OF_A_STEP = re.compile(
 _SOURCE = "azureml.runsource"
 _PIPELINE = "azureml.pipelinerun"
 _FAILED = ("failed", "notresponding")
-_ENDED = (*_FAILED, "completed", "canceled")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +149,7 @@ def is_good(report: RunReport, event: Run) -> bool | None:
 
 def _status(report: RunReport, event: Run) -> str:
     """Return how the run ended; run history may be behind the event, and the event may be old."""
-    if report.run is not None and report.run.status.lower() in _ENDED:
+    if report.run is not None and has_ended(report.run.status):
         return report.run.status
     return event.status or (report.run.status if report.run is not None else "") or "not told"
 

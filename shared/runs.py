@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from shared.events import RUN_STATUSES, Run
 from shared.fields import NAME_MAX, Fields, check_name, one_line
 
-#: The statuses after which nothing more happens to a run.
-ENDED = frozenset({"Completed", "Failed", "Canceled"})
+#: The statuses after which nothing more happens to a run. One that is NotResponding may come back.
+_ENDED = frozenset({"completed", "failed", "canceled"})
 
 _STATUSES = {status.lower(): status for status in RUN_STATUSES}
 #: Where the run is told of which this one is a part, the surest first. `azureml.pipelinerunid` was
@@ -27,6 +27,11 @@ _ABOVE = (
 #: The trials of a sweep and of an AutoML job are named after it: HD_<guid>_3, AutoML_<guid>_setup.
 _TRIAL = re.compile(r"((?:HD|AutoML)_[0-9a-fA-F-]{36})_\w+")
 _LITERALS_MAX = 65_536
+
+
+def has_ended(status: str) -> bool:
+    """Say whether nothing more happens to a run of this status, in whatever casing."""
+    return status.lower() in _ENDED
 
 
 def parse_run(data: Fields, *, status: object) -> Run:

@@ -224,7 +224,7 @@ class Deploy:
             self._require_better(plan, found, params.when_better)
         rollout = self._rollouts.start(plan)
         if plan.retraining:
-            self._loops.deploying(plan.retraining, _key(found), rollout.id)
+            self._loops.deploying(plan.workspace, plan.retraining, _key(found), rollout.id)
         detail = f"rollout of {found.name} {found.version} to {rollout.endpoint}"
         return Outcome(status=OutcomeStatus.WAITING, detail=detail, rollout=rollout.id)
 
@@ -252,7 +252,11 @@ class Deploy:
         )
         if plan.retraining:
             self._loops.compared(
-                plan.retraining, _key(model), verdict.reason, is_enough=verdict.is_enough
+                plan.workspace,
+                plan.retraining,
+                _key(model),
+                verdict.reason,
+                is_enough=verdict.is_enough,
             )
         if not verdict.is_enough:
             # Of a retraining, its loop tells.

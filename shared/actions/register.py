@@ -143,7 +143,7 @@ class Register:
         )
         model = found[0] if found else self._register(work, run, params, path, reference)
         if reference:
-            self._loops.registered(reference, f"{model.name}:{model.version}")
+            self._loops.registered(event.workspace, reference, f"{model.name}:{model.version}")
         return Outcome(status=OutcomeStatus.DONE, detail=f"registered {model.name} {model.version}")
 
     def _require_completed(self, event: RunCompleted, run: "RunRecord") -> None:
@@ -213,7 +213,9 @@ class Register:
             wanted,
         )
         if reference:
-            self._loops.compared(reference, "", verdict.reason, is_enough=verdict.is_enough)
+            self._loops.compared(
+                workspace, reference, "", verdict.reason, is_enough=verdict.is_enough
+            )
         if not verdict.is_enough:
             raise NotBetter(verdict.reason)
 

@@ -268,7 +268,7 @@ class Retrain:
         is_last = loop.last is not None and loop.last.id == case.id
         if is_last:
             self._require_place(case)
-            again = self._loops.start_again(loop.reference(case.id))
+            again = self._loops.start_again(loop.workspace, loop.reference(case.id))
             is_last = again is not None and again.stage is Stage.STARTING
         if not is_last:
             self._loops.free(case.work.reaction.name, case.id)
@@ -303,10 +303,10 @@ class Retrain:
             submitted = self._loops.target(target.kind).submit(target.value, submission)
         except SignalboxError as error:
             if error.disposition is not Disposition.RETRY:
-                self._loops.failed_to_start(submission.reference, failure_of(error))
+                self._loops.failed_to_start(submission, failure_of(error))
             raise
         started = self._loops.started(
-            submission.reference,
+            submission,
             submitted,
             target=_written(target),
             timeout=case.params.policy.timeout,

@@ -11,7 +11,7 @@ from typing import Any
 from shared import telemetry
 from shared.clock import Clock
 from shared.errors import Failure, SignalboxError, failure_of
-from shared.events import Event, ModelRegistered, RunCompleted, RunStatusChanged
+from shared.events import Event, ModelRegistered, RunCompleted, RunStatusChanged, Workspace
 from shared.loops.budget import Budget, give_back, release
 from shared.loops.model import Loop, NoticeKind, Retraining, Stage, parse_reference
 from shared.loops.notices import notices, text_of
@@ -32,6 +32,7 @@ from shared.redact import redact
 from shared.rollouts.model import Cause, Rollout
 from shared.rollouts.phases import Phase
 from shared.run_reports import run_link
+from shared.runs import has_ended
 from shared.tell import Tell
 
 log = logging.getLogger(__name__)
@@ -81,16 +82,17 @@ class Loops:
         """
         if isinstance(event, ModelRegistered):
             reference = event.model.tags.get(REFERENCE, "")
-            self.registered(reference, f"{event.model.name}:{event.model.version}")
+            self.registered(event.workspace, reference, f"{event.model.name}:{event.model.version}")
         elif isinstance(event, RunCompleted | RunStatusChanged):
             status = "Completed" if isinstance(event, RunCompleted) else event.run.status
-            if status in ("Completed", "Failed", "Canceled"):
+            if has_ended(status):
                 self._change(
+                    event.workspace,
                     event.run.tags.get(REFERENCE, ""),
                     partial(self._end_by_event, event=event, status=status),
                 )
 
-    def start_again(self, reference: str) -> Retraining | None:
+    def start_again(self, workspace: Workspace, reference: str) -> Retraining | None:
         """Note that what could not be started is tried again; return it as it is then.
 
         It is left as it is where it has a run, and where another was decided since.
@@ -104,10 +106,10 @@ class Loops:
             again = replace(retraining, stage=Stage.STARTING, changed_at=now, ended_at=None)
             return loop.with_retraining(again)
 
-        return self._change(reference, start)
+        return self._change(workspace, reference, start)
 
     def started(
-        self, reference: str, submitted: Submitted, *, target: str, timeout: timedelta
+        self, submission: Submission, submitted: Submitted, *, target: str, timeout: timedelta
     ) -> Retraining | None:
         """Note that a target has taken a retraining; return it as it is then."""
 
@@ -130,9 +132,9 @@ class Loops:
             told = notices(loop, NoticeKind.STARTED, text, link=link)
             return replace(loop.with_retraining(running), notices=loop.notices + told)
 
-        return self._change(reference, start)
+        return self._change(submission.workspace, submission.reference, start)
 
-    def failed_to_start(self, reference: str, failure: Failure) -> None:
+    def failed_to_start(self, submission: Submission, failure: Failure) -> None:
         """Note that a target does not take a retraining, and that waiting can't help."""
 
         def fail(loop: Loop, retraining: Retraining) -> Loop:
@@ -145,13 +147,15 @@ class Loops:
             told = notices(loop, NoticeKind.FAILED, text)
             return replace(loop.with_retraining(failed), notices=loop.notices + told)
 
-        self._change(reference, fail)
+        self._change(submission.workspace, submission.reference, fail)
 
-    def registered(self, reference: str, model: str) -> None:
+    def registered(self, workspace: Workspace, reference: str, model: str) -> None:
         """Note that a retraining's model is registered."""
-        self._move(reference, Stage.REGISTERED, model=model)
+        self._move(workspace, reference, Stage.REGISTERED, model=model)
 
-    def compared(self, reference: str, model: str, verdict: str, is_enough: bool) -> None:
+    def compared(
+        self, workspace: Workspace, reference: str, model: str, verdict: str, is_enough: bool
+    ) -> None:
         """Note how a retraining's model compares with the one that serves."""
 
         verdict = redact(verdict, most=_REASON_MAX)
@@ -166,9 +170,9 @@ class Loops:
             news = notices(loop, NoticeKind.NOT_BETTER, verdict)
             return replace(loop.with_retraining(over), notices=loop.notices + news)
 
-        self._change(reference, compare)
+        self._change(workspace, reference, compare)
 
-    def deploying(self, reference: str, model: str, rollout_id: str) -> None:
+    def deploying(self, workspace: Workspace, reference: str, model: str, rollout_id: str) -> None:
         """Note that a rollout of a retraining's model has begun."""
 
         def deploy(loop: Loop, retraining: Retraining) -> Loop:
@@ -178,7 +182,7 @@ class Loops:
             ahead = moved(retraining, Stage.DEPLOYING, self.clock.now())
             return loop.with_retraining(replace(ahead, model=model, rollout=rollout_id))
 
-        self._change(reference, deploy)
+        self._change(workspace, reference, deploy)
 
     def rollout_changed(self, rollout: Rollout) -> None:
         """Note how a rollout of a retraining's model stands."""
@@ -186,7 +190,7 @@ class Loops:
         model = f"{rollout.model.name}:{rollout.model.version}"
         if rollout.phase in _SERVES:
             facts = {"model": model, "rollout": rollout.id}
-            self._move(rollout.retraining, Stage.LIVE, live_at=now, **facts)
+            self._move(rollout.workspace, rollout.retraining, Stage.LIVE, live_at=now, **facts)
         made_place = rollout.cause is Cause.SUPERSEDED
         stage = Stage.REGISTERED if made_place else _UNDONE.get(rollout.phase)
         if stage is None:
@@ -201,7 +205,7 @@ class Loops:
             back = moved(retraining, stage, now, redact(rollout.reason, most=_REASON_MAX))
             return loop.with_retraining(replace(back, model=model, rollout=rollout.id))
 
-        self._change(rollout.retraining, undo)
+        self._change(rollout.workspace, rollout.retraining, undo)
 
     def save(self, kept: Kept, loop: Loop) -> Kept:
         """Save a loop; record what its retrainings came to, and free the places of those that end.
@@ -301,7 +305,7 @@ class Loops:
                 self._look(loop, retraining)
         finally:  # also of what can't be looked at
             if _is_over(retraining, now):
-                self._change(loop.reference(retraining.id), self._time_out)
+                self._change(loop.workspace, loop.reference(retraining.id), self._time_out)
 
     def _look(self, loop: Loop, retraining: Retraining) -> None:
         """Ask the target how its run stands: its event may be lost, and some have none."""
@@ -328,7 +332,7 @@ class Loops:
                 return self._end(loop, seen, ends[found.status], found.reason)
             return loop.with_retraining(seen)
 
-        self._change(reference, look)
+        self._change(loop.workspace, reference, look)
 
     def _time_out(self, loop: Loop, retraining: Retraining) -> Loop:
         if not _is_over(retraining, self.clock.now()):
@@ -347,7 +351,7 @@ class Loops:
         is_aml = kind_of(retraining) in _AML
         # Anybody may give a run this tag: of what we started ourselves, we know the run.
         is_ours = run.id == (retraining.run_id or f"signalbox-{retraining.id}") or not is_aml
-        if not is_ours or loop.workspace.key != event.workspace.key:
+        if not is_ours:
             return loop
         known = replace(retraining, run_id=retraining.run_id or run.id)
         if status == "Completed":
@@ -372,7 +376,7 @@ class Loops:
         over = ended(moved(retraining, stage, now, reason), now)
         return replace(loop.with_retraining(over), notices=loop.notices + told)
 
-    def _move(self, reference: str, stage: Stage, **facts: Any) -> None:
+    def _move(self, workspace: Workspace, reference: str, stage: Stage, **facts: Any) -> None:
         """Take a retraining forward to a stage, never back."""
 
         def move(loop: Loop, retraining: Retraining) -> Loop:
@@ -381,10 +385,13 @@ class Loops:
             ahead = moved(retraining, stage, self.clock.now())
             return loop.with_retraining(replace(ahead, **facts))
 
-        self._change(reference, move)
+        self._change(workspace, reference, move)
 
-    def _change(self, reference: str, change: _Change) -> Retraining | None:
-        """Change a loop's retraining, tie its new stage to its event, and tell what is due."""
+    def _change(self, workspace: Workspace, reference: str, change: _Change) -> Retraining | None:
+        """Change a loop's retraining, tie its new stage to its event, and tell what is due.
+
+        Nothing is changed by what comes from another workspace than the loop's.
+        """
         ids = parse_reference(reference)
         if ids is None:
             return None
@@ -392,6 +399,8 @@ class Loops:
             kept = self.store.get(ids[0])
             before = kept.loop.find(ids[1]) if kept is not None else None
             if kept is None or before is None or before.stage in _NOT_STARTED:
+                return None
+            if kept.loop.workspace.key != workspace.key:
                 return None
             loop = change(kept.loop, before)
             if loop == kept.loop:

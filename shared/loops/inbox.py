@@ -22,7 +22,7 @@ from shared.events import (
 from shared.fields import one_line, read_time
 from shared.loops.model import SignalSeen, Window
 from shared.monitors import find_drift
-from shared.runs import ENDED, find_literals
+from shared.runs import find_literals, has_ended
 from shared.workspaces import RunRecord, Workspaces
 
 #: A monitor whose run takes longer than this is decided about with what it has told by then.
@@ -60,7 +60,7 @@ class Inbox:
         if root.root_id not in ("", root.id):  # the event knew only the pipeline just above
             above = self.workspaces.get_run(event.workspace, root.root_id)
             root = above or root
-        if root.status not in ENDED:
+        if not has_ended(root.status):
             self._wait(event, root)
         return self._complete(event, replace(told, id=root.id), root)
 

@@ -128,13 +128,15 @@ class Told:
     def __init__(self) -> None:
         self.heard: list[tuple[Any, ...]] = []
 
-    def compared(self, reference: str, model: str, verdict: str, is_enough: bool) -> None:
+    def compared(
+        self, workspace: Workspace, reference: str, model: str, verdict: str, is_enough: bool
+    ) -> None:
         self.heard.append(("compared", reference, model, is_enough))
 
-    def registered(self, reference: str, model: str) -> None:
+    def registered(self, workspace: Workspace, reference: str, model: str) -> None:
         self.heard.append(("registered", reference, model))
 
-    def deploying(self, reference: str, model: str, rollout_id: str) -> None:
+    def deploying(self, workspace: Workspace, reference: str, model: str, rollout_id: str) -> None:
         self.heard.append(("deploying", reference, model))
 
     def rollout_changed(self, rollout: Rollout) -> None:

@@ -667,7 +667,7 @@ class TestModels:
         ended = replace(rollout, phase=phase, reason="so it is")
 
         def told_first(loops: Loops) -> None:
-            loops.deploying(reference, "churn:2", rollout.id)
+            loops.deploying(WORKSPACE, reference, "churn:2", rollout.id)
 
         if is_quick:
             kept = world.loops.store.get_for(REACTION, WORKSPACE, "churn-monitor")
@@ -683,8 +683,22 @@ class TestModels:
     ) -> None:
         story.model_is_registered("2")
         assert story.stage() is Stage.LIVE
-        story.world.loops.compared(story.tags()[REFERENCE], "churn:3", "worse", is_enough=False)
+        story.world.loops.compared(
+            WORKSPACE, story.tags()[REFERENCE], "churn:3", "worse", is_enough=False
+        )
         assert (story.stage(), last(story).model) == (Stage.LIVE, "churn:2")
+
+    def test_a_model_of_another_workspace_is_none_of_the_retraining_s(self, story: Story) -> None:
+        before = story.world.loop()
+        other = replace(WORKSPACE, name="other")
+        story.world.react.react(
+            model_registered(
+                "event-a", story.world.clock.now(), "churn", "2", story.tags(), workspace=other
+            )
+        )
+        story.world.loops.registered(other, story.tags()[REFERENCE], "churn:2")
+        story.world.loops.deploying(other, story.tags()[REFERENCE], "churn:2", "f" * 32)
+        assert story.world.loop() == before
 
     def test_a_model_that_is_registered_twice_changes_nothing(self, story: Story) -> None:
         story.model_is_registered("2")

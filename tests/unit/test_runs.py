@@ -6,7 +6,7 @@ import pytest
 
 from shared.events import Run
 from shared.fields import Fields
-from shared.runs import find_literals, parse_run
+from shared.runs import find_literals, has_ended, parse_run
 
 GUID = "ad912b2d-6467-4f32-a616-dbe4af6dd8fc"
 
@@ -121,3 +121,13 @@ def test_literal_inputs_are_read_where_they_are_shown(
     properties: dict[str, str], literals: dict[str, str]
 ) -> None:
     assert find_literals(run_of(runProperties=properties)) == literals
+
+
+@pytest.mark.parametrize("status", ["Completed", "failed", "CANCELED"])
+def test_nothing_more_happens_to_a_run_that_has_ended(status: str) -> None:
+    assert has_ended(status)
+
+
+@pytest.mark.parametrize("status", ["NotResponding", "Running", "CancelRequested", "Paused", ""])
+def test_a_run_of_another_status_may_go_on(status: str) -> None:
+    assert not has_ended(status)
