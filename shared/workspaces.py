@@ -286,8 +286,12 @@ class Workspaces(Protocol):
         tags: Mapping[str, str],
         kind: EndpointKind = EndpointKind.MANAGED,
         compute: str = "",
+        is_public: bool = True,
     ) -> Operation:
-        """Start creating an endpoint; `compute` is the attached cluster of a Kubernetes one."""
+        """Start creating an endpoint; `compute` is the attached cluster of a Kubernetes one.
+
+        `is_public` says whether a managed one can be called from the internet.
+        """
         ...
 
     def create_deployment(

@@ -114,6 +114,12 @@ def _settle_auth_mode(mode: str | None, info: ValidationInfo) -> str | None:
     return mode or known[0]
 
 
+def _check_network(access: str, info: ValidationInfo) -> str:
+    if access == "disabled" and _kind(info) in ("kubernetes", "batch"):
+        raise unfit("is for managed endpoints only", "Leave it out.")
+    return access
+
+
 def _check_fits(name: str, info: ValidationInfo) -> str:
     """Hold a strategy against the kind of endpoint, where the file's are known."""
     kind = _kind(info)
@@ -134,6 +140,7 @@ InstanceType = Annotated[str, AfterValidator(_check_instance_type)]
 AuthMode = Annotated[
     Literal["aad_token", "key", "aml_token"] | None, AfterValidator(_settle_auth_mode)
 ]
+PublicNetworkAccess = Annotated[Literal["enabled", "disabled"], AfterValidator(_check_network)]
 FittingRollout = Annotated[RolloutName, AfterValidator(_check_fits)]
 
 
@@ -157,6 +164,7 @@ class DeployParams(Params):
     compute: Compute = Field(default="", validate_default=True)
     instance_type: InstanceType = Field(default="", validate_default=True)
     instance_count: int = Field(default=1, ge=1, le=50)
+    public_network_access: PublicNetworkAccess = "enabled"
     auth_mode: AuthMode = Field(default=None, validate_default=True)
     rollout: FittingRollout = "all-at-once"
     probe: ProbeParams = Field(default_factory=ProbeParams)
@@ -306,6 +314,7 @@ class Deploy:
                 instance_type=params.instance_type,
                 instance_count=params.instance_count,
                 auth_mode=params.auth_mode or "",
+                is_public=params.public_network_access == "enabled",
                 keep_old=params.keep_old,
                 timeout=params.timeout,
                 adopt=params.adopt,

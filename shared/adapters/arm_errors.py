@@ -33,8 +33,26 @@ _BUSY = re.compile(
     r"|another operation|operationcanceled",
     re.IGNORECASE,
 )
-#: A 409 that does not: the endpoint itself is broken.
-_BROKEN = re.compile(r"in (?:failed|canceled) provisioning state", re.IGNORECASE)
+#: A 409 that does not: the endpoint itself is broken, or a person has to change the subscription,
+#: a lock, a region or a size. Source: "Troubleshoot common Azure deployment errors".
+_LASTING = re.compile(
+    r"in (?:failed|canceled) provisioning state"
+    r"|\b(?:ScopeLocked|MissingSubscriptionRegistration|SubscriptionNotRegistered"
+    r"|NoRegisteredProviderFound|ReadOnlyDisabledSubscription|SubscriptionDisabled"
+    r"|InvalidResourceLocation|LocationNotAvailableForResourceType|SkuNotAvailable"
+    r"|ResourceGroupBeingDeleted|AccountIsDisabled|NameNotAvailable|NameUnavailable)\b",
+    re.IGNORECASE,
+)
+#: A 403 for which no role is missing: a policy or a network rule forbids what was asked for.
+_FORBIDDEN = re.compile(
+    r"\b(?:RequestDisallowedBy(?:Policy|Azure)|PublicNetworkAccessDisabled"
+    r"|DisallowedProvider|PolicyViolation)",
+    re.IGNORECASE,
+)
+_FORBIDDEN_HINT = (
+    "A policy or a network rule of the organisation forbids it, and no role helps. Change the"
+    " reaction so that the rule is kept (`public_network_access: disabled`), or ask its owner."
+)
 
 #: Error documents are nested; deeper than this nobody looks.
 _DEPTH_MAX = 10
@@ -61,9 +79,14 @@ class Complaint:
         return _BUSY.search(self.text) is not None
 
     @property
-    def is_broken(self) -> bool:
-        """Whether the resource's own failed state stands in the way."""
-        return _BROKEN.search(self.text) is not None
+    def is_lasting(self) -> bool:
+        """Whether something stands in the way that does not pass by itself."""
+        return _LASTING.search(self.text) is not None
+
+    @property
+    def is_forbidden(self) -> bool:
+        """Whether a policy or a network rule forbids it to everybody."""
+        return _FORBIDDEN.search(self.text) is not None
 
     def __str__(self) -> str:
         return ": ".join(part for part in (self.code, self.message) if part)
@@ -92,6 +115,8 @@ def refusal(
     """Return the error that an answer with this status and body stands for."""
     complaint = parse_complaint(document)
     told = f"{doing}: {complaint}" if str(complaint) else f"{doing}: HTTP {status}"
+    if status == 403 and complaint.is_forbidden:
+        return WorkspaceRefused(told, hint=_FORBIDDEN_HINT)
     if status in (401, 403):
         return WorkspaceDenied(told)
     if status == 429:
@@ -101,7 +126,7 @@ def refusal(
     if status in (400, 409, 422) and complaint.is_quota:
         return QuotaExceeded(told, retry_after=retry_after)
     in_the_way = status in (409, 412) or (status in (400, 422) and complaint.is_busy)
-    if in_the_way and not complaint.is_broken:
+    if in_the_way and not complaint.is_lasting:
         return WorkspaceBusy(told, retry_after=retry_after)
     return WorkspaceRefused(told)
 

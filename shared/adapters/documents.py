@@ -119,18 +119,27 @@ def new_model_version(model: NewModel) -> Json:
 
 
 def new_endpoint(
-    location: str, auth_mode: str, tags: Mapping[str, str], *, compute: str = ""
+    location: str,
+    auth_mode: str,
+    tags: Mapping[str, str],
+    *,
+    compute: str = "",
+    is_public: bool = True,
 ) -> Json:
     """Write a new online endpoint that has an identity of its own.
 
     `auth_mode` is one of our words; `compute` is the ARM id of a Kubernetes one's cluster.
     """
     properties = {"authMode": _AUTH_MODES[auth_mode]}
+    if compute:
+        properties["compute"] = compute
+    if not is_public:
+        properties["publicNetworkAccess"] = "Disabled"
     return {
         "location": location,
         "tags": dict(tags),
         "identity": {"type": "SystemAssigned"},
-        "properties": properties | ({"compute": compute} if compute else {}),
+        "properties": properties,
     }
 
 

@@ -112,6 +112,7 @@ class MemoryWorkspaces(MemoryRegistry):
         tags: Mapping[str, str],
         kind: EndpointKind = EndpointKind.MANAGED,
         compute: str = "",
+        is_public: bool = True,
     ) -> Operation:
         """Start creating an endpoint; `compute` is the attached cluster of a Kubernetes one."""
         self._enter("create_endpoint")

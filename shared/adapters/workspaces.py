@@ -165,6 +165,7 @@ class ArmWorkspaces:
         tags: Mapping[str, str],
         kind: EndpointKind = EndpointKind.MANAGED,
         compute: str = "",
+        is_public: bool = True,
     ) -> Operation:
         """Start creating an endpoint; `auth_mode` is one of AUTH_MODES for its kind.
 
@@ -176,7 +177,9 @@ class ArmWorkspaces:
         else:
             is_managed = kind is EndpointKind.MANAGED
             cluster = "" if is_managed else _compute_path(workspace, compute)
-            body = documents.new_endpoint(location, auth_mode, tags, compute=cluster)
+            body = documents.new_endpoint(
+                location, auth_mode, tags, compute=cluster, is_public=is_public
+            )
         path = _endpoint_path(workspace, endpoint, kind)
         return self._start("PUT", path, f"creating endpoint {endpoint!r}", body)
 

@@ -49,6 +49,7 @@ def apply(command: Write, rollout: Rollout, seen: Observation, workspaces: Works
                 tags={TAG_MODEL: rollout.model.name},
                 kind=plan.kind,
                 compute=plan.compute,
+                is_public=plan.is_public,
             )
         case CreateDeployment():
             operation = workspaces.create_deployment(

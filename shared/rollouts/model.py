@@ -42,6 +42,7 @@ class Plan:
     instance_type: str = ""
     instance_count: int = 0
     auth_mode: str = ""
+    is_public: bool = True  #: Whether an endpoint that is made can be called from the internet.
     keep_old: timedelta = timedelta(0)
     adopt: bool = False
     better: BetterParams | None = None  #: Whether it has to be better than what serves, and how.

@@ -157,4 +157,5 @@ def too_long(rollout: Rollout, now: datetime) -> Go | None:
     if now - rollout.since <= rollout.plan.timeout:
         return None
     minutes = rollout.plan.timeout.total_seconds() / 60
-    return go_back(rollout, f"phase {rollout.phase} took longer than {minutes:g} minutes")
+    told = f"phase {rollout.phase} took longer than {minutes:g} minutes"
+    return go_back(rollout, f"{told}; last: {rollout.trouble}" if rollout.trouble else told)

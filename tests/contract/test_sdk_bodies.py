@@ -92,6 +92,17 @@ def test_a_new_kubernetes_endpoint_is_written_as_the_sdk_writes_it() -> None:
     assert new_endpoint("westeurope", "key", TAGS, compute=CLUSTER) == theirs
 
 
+def test_an_endpoint_without_public_access_is_written_as_the_sdk_writes_it() -> None:
+    entity = ManagedOnlineEndpoint(
+        name="ep-1", auth_mode="key", tags=TAGS, public_network_access="disabled"
+    )
+    theirs = plain(entity._to_rest_online_endpoint(location="westeurope").as_dict())
+    ours = new_endpoint("westeurope", "key", TAGS, is_public=False)
+    assert ours["properties"]["publicNetworkAccess"].lower() == "disabled"
+    theirs["properties"]["publicNetworkAccess"] = "Disabled"
+    assert ours == theirs
+
+
 @pytest.mark.parametrize("instance_type", ["gpu-small", ""])
 def test_a_new_kubernetes_deployment_is_written_as_the_sdk_writes_it(instance_type: str) -> None:
     entity = KubernetesOnlineDeployment(

@@ -132,6 +132,25 @@ def test_a_deployment_that_takes_too_long_is_given_up(serving: World) -> None:
     assert "took longer than 60 minutes" in serving.channels.sent[-1].text
 
 
+@pytest.mark.parametrize("request_", ["create_deployment", "set_traffic"])
+def test_what_stood_in_the_way_all_the_time_is_told(serving: World, request_: str) -> None:
+    failures = 0
+
+    def be_busy(request: str) -> None:
+        nonlocal failures
+        if request == request_ and failures < 100:
+            failures += 1
+            raise WorkspaceBusy("creating x: Conflict: the storage is being migrated")
+
+    serving.workspaces.before = be_busy
+    serving.react.react(serving.register("churn", "2"))
+    serving.settle(until=lambda: serving.all_rollouts()[-1].phase is Phase.ROLLING_BACK)
+    assert "the storage is being migrated" in serving.all_rollouts()[-1].reason
+    failures = 100
+    serving.settle()
+    assert serving.serving() == "1"
+
+
 def test_a_channel_that_is_down_never_fails_the_deployment(serving: World) -> None:
     serving.channels.make_down("team")
     serving.react.react(serving.register("churn", "2"))

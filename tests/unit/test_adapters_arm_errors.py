@@ -67,6 +67,13 @@ FAILED = error(
         (409, error("ResourceExists", "x"), WorkspaceBusy),
         (409, {}, WorkspaceBusy),
         (409, FAILED, WorkspaceRefused),
+        (409, error("ScopeLocked", "the scope is locked"), WorkspaceRefused),
+        (409, error("MissingSubscriptionRegistration", "not registered"), WorkspaceRefused),
+        (409, error("ReadOnlyDisabledSubscription", "x"), WorkspaceRefused),
+        (409, error("InvalidResourceLocation", "exists in location x"), WorkspaceRefused),
+        (409, error("Conflict", "x", details=[{"code": "SkuNotAvailable"}]), WorkspaceRefused),
+        (403, error("RequestDisallowedByPolicy", "by policy 'no public'"), WorkspaceRefused),
+        (403, error("PublicNetworkAccessDisabled", "x"), WorkspaceRefused),
         (412, {}, WorkspaceBusy),
         (401, error("ExpiredAuthenticationToken", "x"), WorkspaceDenied),
         (403, error("AuthorizationFailed", "x"), WorkspaceDenied),
@@ -90,6 +97,13 @@ def test_each_refusal_has_its_error(
 def test_the_services_word_on_when_to_come_back_is_kept(status: int) -> None:
     wait = timedelta(seconds=7)
     assert refusal("x", status, {}, retry_after=wait).retry_after == wait
+
+
+def test_what_a_policy_forbids_is_no_matter_of_roles() -> None:
+    found = refusal("creating x", 403, error("RequestDisallowedByPolicy", "by policy 'no public'"))
+    assert found.message.endswith("RequestDisallowedByPolicy: by policy 'no public'")
+    assert "roles.md" not in found.hint
+    assert "public_network_access" in found.hint
 
 
 def test_the_message_is_the_innermost_one() -> None:

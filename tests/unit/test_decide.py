@@ -113,6 +113,18 @@ def test_an_operation_that_takes_too_long_is_rolled_back(phase: Phase) -> None:
     ).require()
 
 
+def test_what_stood_in_the_way_last_is_told_of_what_took_too_long() -> None:
+    Case(
+        rollout=make_rollout(Phase.DEPLOYMENT, *CANARY, trouble="workspace.busy: a lock"),
+        seen=Observation(has_lock=True, operation=RUNNING),
+        after=timedelta(minutes=61),
+        decision=Go(
+            phase=Phase.ROLLING_BACK,
+            reason="phase deployment took longer than 60 minutes; last: workspace.busy: a lock",
+        ),
+    ).require()
+
+
 @pytest.mark.parametrize(
     "phase", [Phase.STEPPING_DOWN, Phase.ROLLING_BACK, Phase.RETIRING, Phase.REMOVING]
 )
