@@ -41,24 +41,31 @@ DATASET_SIGNAL = "data_drift"
 DETAIL_MAX = 1_000
 
 _EVALUATE = bare("model_monitor_evaluate_metrics_threshold")
-#: The components of a model monitor's run without which nothing is measured.
+#: How the pipeline of one signal is called, whichever signal: it fails with any of its steps.
+_SIGNAL = bare("signal_monitor")
+#: What every pipeline of a signal is given, and so are the steps that write its metrics.
+_OF_A_SIGNAL = frozenset({"monitor_name", "signal_name"})
+#: The components of a model monitor's run that are neither, by all names that they were published
+#: under. Source: Azure/azureml-assets at 4b41f8cc (July 2026), and the names that it had before.
 _COMPONENTS = frozenset(
     bare(name)
     for name in (
-        *("data_drift_signal_monitor", "data_quality_signal_monitor"),
-        *("prediction_drift_signal_monitor", "model_performance_signal_monitor"),
-        *("feature_attribution_drift_signal_monitor", "genai_token_statistics_signal_monitor"),
-        *("generation_safety_quality_signal_monitor", "model_monitor_evaluate_metrics_threshold"),
-        *("model_data_collector_preprocessor", "genai_mdc_preprocessor"),
-        *("data_drift_compute_metrics", "data_quality_compute_metrics"),
+        *("model_monitor_evaluate_metrics_threshold", "model_data_collector_preprocessor"),
+        *("genai_mdc_preprocessor", "data_drift_compute_metrics", "data_quality_compute_metrics"),
         *("data_quality_metrics_joiner", "data_quality_statistics"),
-        *("feature_attribution_drift_compute_metrics", "feature_importance_metrics"),
-        *("genai_token_statistics_compute_metrics", "model_performance_compute_metrics"),
+        *("data_quality_data_statistics", "feature_attribution_drift_compute_metrics"),
+        *("feature_importance_metrics", "genai_token_statistics_compute_metrics"),
+        *("token_statistics_compute_metrics", "model_performance_compute_metrics"),
         *("annotation_compute_histogram", "annotation_compute_metrics"),
+        *("gsq_annotation_compute_histogram", "gsq_annotation_compute_metrics"),
+        *("gsq_input_schema_adaptor", "input_schema_adaptor"),
         *("model_monitor_compute_histogram", "model_monitor_compute_histogram_buckets"),
         *("model_monitor_create_manifest", "model_monitor_data_joiner"),
         *("model_monitor_feature_selector", "model_monitor_metric_outputter"),
-        *("model_monitor_output_metrics",),
+        *("model_monitor_output_metrics", "model_monitor_azmon_metric_publisher"),
+        *("model_monitor_action_analyzer", "model_monitor_action_detector"),
+        *("action_analyzer_correlation_test", "action_analyzer_identify_problem_traffic"),
+        *("action_analyzer_metrics_calculation", "action_analyzer_output_actions"),
     )
 )
 _REGISTERED = re.compile(r"/components/([^/]+)", re.IGNORECASE)
@@ -72,13 +79,16 @@ def tells_of_breach(tags: Mapping[str, str]) -> bool:
     )
 
 
-def find_drift(event: RunCompleted | RunStatusChanged) -> DriftDetected | None:
+def find_drift(
+    event: RunCompleted | RunStatusChanged, *, is_of_monitor: bool = False
+) -> DriftDetected | None:
     """Return what the event of a run tells of drift; None for nearly every run.
 
     A run that has ended, whatever became of it, with the tag of a breach is a breach. An evaluating
     step that completed without it found none, which is told once for the whole window. A monitor's
-    step that failed, and any run with the tag of an error, is a monitor that is broken. The window
-    is the root run, as far as the event knows it: see Run.
+    step that failed, and any run with the tag of an error, is a monitor that is broken. With
+    `is_of_monitor` the run is known to be a part of a monitor's, whatever it runs. The window is
+    the root run, as far as the event knows it: see Run.
     """
     run = event.run
     status = run.status or ("Completed" if isinstance(event, RunCompleted) else "")
@@ -90,12 +100,19 @@ def find_drift(event: RunCompleted | RunStatusChanged) -> DriftDetected | None:
         return _told(event, run.id, _breach(run, breach))
     if error := tags.get(ERROR_TAG, "").strip():
         return _told(event, _broken_id(run), _broken(run, error))
-    if status == "Failed" and component in _COMPONENTS:
-        return _told(event, _broken_id(run), _broken(run, f"the monitor's step {run.step} failed"))
+    if status == "Failed" and (is_of_monitor or _is_of_monitor(run, component)):
+        step = run.step or "without a name"
+        return _told(event, _broken_id(run), _broken(run, f"the monitor's step {step} failed"))
     if status == "Completed" and component == _EVALUATE:
         drift = _drift(run, DriftState.RECOVERED, signal="")
         return _told(event, drift.window, drift)
     return None
+
+
+def _is_of_monitor(run: Run, component: str) -> bool:
+    if component in _COMPONENTS or component.endswith(_SIGNAL):
+        return True
+    return find_literals(run).keys() >= _OF_A_SIGNAL
 
 
 def _told(event: RunCompleted | RunStatusChanged, id_: str, drift: Drift) -> DriftDetected:

@@ -136,7 +136,8 @@ def _drift_of(record: RunRecord, event: DriftDetected) -> Drift | None:
     )
     time: datetime = record.ended_at or event.time
     found = find_drift(
-        RunStatusChanged(id=record.id, time=time, workspace=event.workspace, run=run)
+        RunStatusChanged(id=record.id, time=time, workspace=event.workspace, run=run),
+        is_of_monitor=not run.is_root,
     )
     return None if found is None else found.drift
 

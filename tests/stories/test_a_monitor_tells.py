@@ -1,6 +1,7 @@
 """A model monitor's run is read as a whole before anything is decided about its window."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -112,6 +113,22 @@ def monitor() -> Monitor:
 def answers(world: World) -> list[Answer]:
     """Return what was decided, by window."""
     return [decision.answer for decision in world.loop().decisions]
+
+
+def test_a_signal_whose_step_failed_is_broken_whatever_the_step_is_called(
+    monitor: Monitor,
+) -> None:
+    monitor.run()
+    steps = monitor.world.workspaces.runs
+    step = steps[WORKSPACE.key, "churn_data_quality-step"]
+    named = replace(step, step="a_component_of_tomorrow", status="Failed")
+    steps[WORKSPACE.key, "churn_data_quality-step"] = named
+    monitor.tell("churn_data_drift")
+    (window,) = monitor.world.loop().windows
+    assert {name: seen.state for name, seen in window.signals.items()} == {
+        "churn_data_drift": DriftState.RECOVERED,
+        "churn_data_quality": DriftState.BROKEN,
+    }
 
 
 def test_drift_starts_retraining_with_the_window_that_the_monitor_read(monitor: Monitor) -> None:

@@ -293,6 +293,12 @@ class TestBroken:
             "data_quality_signal_monitor",
             "model_data_collector_preprocessor:0.4.5",
             "Feature Attribution Drift - Signal Monitor",
+            "a_signal_of_tomorrow_signal_monitor",
+            "gsq_annotation_compute_histogram",
+            "gsq_input_schema_adaptor",
+            "data_quality_data_statistics",
+            "token_statistics_compute_metrics",
+            "action_analyzer_output_actions",
             EVALUATE,
         ],
     )
@@ -302,6 +308,13 @@ class TestBroken:
         assert event.drift.state is DriftState.BROKEN
         assert event.drift.detail == f"the monitor's step {step} failed"
         assert (event.drift.window, event.drift.run_id) == (ROOT, RUN)
+
+    def test_a_step_that_is_given_a_signal_is_a_monitor_s_whatever_it_is_called(self) -> None:
+        literals = {"monitor_name": "churn-monitor", "signal_name": "churn_custom", "x": "1"}
+        event = known_drift(
+            run_event("Failed", step="my_signal", **{"azureml.parameters": json.dumps(literals)})
+        )
+        assert (event.drift.state, event.drift.signal) == (DriftState.BROKEN, "churn_custom")
 
     def test_a_failed_step_is_found_in_a_payload(self) -> None:
         ((_, event),) = events_of("model_monitor.failed_step")
