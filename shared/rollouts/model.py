@@ -87,12 +87,19 @@ class Notice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
-    """One line of a rollout's history; `step` is that of the strategy, from 0, -1 for none."""
+    """One line of a rollout's history; `step` is that of the strategy, from 0, -1 for none.
+
+    `split` and `mirror` are what had come into force by then, in percent by deployment, where that
+    was new; else `split` is None. `by_others` says that somebody else had made it so.
+    """
 
     at: datetime
     phase: Phase
     text: str = ""
     step: int = -1
+    split: Mapping[str, int] | None = None
+    mirror: Mapping[str, int] = field(default_factory=dict)
+    by_others: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

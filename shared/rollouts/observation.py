@@ -87,13 +87,14 @@ class Go:
     """Go on to another phase, or to the same one anew.
 
     `note` is for the history alone. `rollout` is the rollout with what was learnt, None if nothing
-    was.
+    was. `by_others` says that its split is somebody else's.
     """
 
     phase: Phase
     reason: str = ""
     note: str = field(default="", compare=False)
     rollout: Rollout | None = None
+    by_others: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

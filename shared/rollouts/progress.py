@@ -1,6 +1,5 @@
 """How far a rollout has come: its steps, its splits, and what it waits for. Pure."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,7 +11,7 @@ from shared.rollouts.model import Moment, Rollout
 from shared.rollouts.phases import STEPS, Phase
 from shared.rollouts.returning import keeps
 from shared.rollouts.routes import next_step
-from shared.rollouts.splits import on_the_way, share, words
+from shared.rollouts.splits import on_the_way, share, words_of
 from shared.rollouts.strategy import Step, StepKind
 
 _BACK = frozenset(
@@ -26,10 +25,6 @@ _BACK = frozenset(
 )
 #: In these it is not known yet what serves, and so which steps mean anything.
 _UNSEEN = frozenset({Phase.QUEUED, Phase.CHECKING})
-_SETTING = frozenset({Phase.SHIFTING, Phase.MIRRORING})
-#: A share as `splits.words` says it, and what is said where somebody's split is gone on from.
-_SHARE = re.compile(r"([\w-]+) (\d{1,3})%")
-_ADOPTED = re.compile(r" was changed by someone to (.+?)(?:, mirrored (.+))?, and is adopted$")
 
 
 class Mark(StrEnum):
@@ -150,69 +145,24 @@ def _mark(
 
 
 def splits_of(rollout: Rollout) -> tuple[SplitSeen, ...]:
-    """Return the splits that came into force, in order, as the history tells them."""
-    found: list[SplitSeen] = []
-    # What is told within a phase has that phase and its step, and may stand for its beginning.
-    for before, moment in pairwise(rollout.history):
-        seen = (
-            _set_by_step(rollout, before, moment)
-            or _adopted(rollout, moment)
-            or _stepped_down(rollout, before, moment)
-            or (_gone_back(rollout, before, moment) if found else None)
+    """Return the splits that came into force, in order, as the history has them."""
+    return tuple(
+        SplitSeen(
+            at=moment.at,
+            share=share(moment.split, rollout.deployment),
+            mirrored=share(moment.mirror, rollout.deployment),
+            words=_split_words(before, moment),
         )
-        if seen is not None:
-            found.append(seen)
-    return tuple(found)
-
-
-def _set_by_step(rollout: Rollout, before: Moment, moment: Moment) -> SplitSeen | None:
-    is_next = moment.phase in STEPS and moment.step > before.step
-    if before.phase not in _SETTING or not (is_next or moment.phase is Phase.LIVE):
-        return None
-    step = rollout.plan.strategy.steps[before.step]
-    is_mirror = step.kind is StepKind.MIRROR
-    percent = 0 if is_mirror else step.percent
-    split = _read(moment.text) or on_the_way(rollout.origin, rollout.goal, percent)
-    return SplitSeen(
-        at=moment.at,
-        share=share(split, rollout.deployment),
-        mirrored=step.percent if is_mirror else 0,
-        words=moment.text or words(split),
+        for before, moment in pairwise(rollout.history)
+        if moment.split is not None
     )
 
 
-def _adopted(rollout: Rollout, moment: Moment) -> SplitSeen | None:
-    told = _ADOPTED.search(moment.text)
-    if told is None:
-        return None
-    ours = rollout.deployment
-    return SplitSeen(
-        at=moment.at,
-        share=share(_read(told[1]), ours),
-        mirrored=share(_read(told[2] or ""), ours),
-        words=f"{told[1]}, by someone",
-    )
-
-
-def _stepped_down(rollout: Rollout, before: Moment, moment: Moment) -> SplitSeen | None:
-    is_down = before.phase is Phase.STEPPING_DOWN and moment.phase is Phase.STEPPING_DOWN
-    if not is_down or not (split := _read(moment.text)):
-        return None
-    ours = share(split, rollout.deployment)
-    return SplitSeen(at=moment.at, share=ours, mirrored=0, words=moment.text)
-
-
-def _gone_back(rollout: Rollout, before: Moment, moment: Moment) -> SplitSeen | None:
-    if before.phase is not Phase.ROLLING_BACK or moment.phase is Phase.ROLLING_BACK:
-        return None
-    ours = 0 if rollout.plan.creates else share(rollout.origin, rollout.deployment)
-    return SplitSeen(at=moment.at, share=ours, mirrored=0, words="rolled back")
-
-
-def _read(text: str) -> dict[str, int]:
-    """Return the split that a text says, as `splits.words` does; {} where it says none."""
-    found = [_SHARE.fullmatch(part) for part in text.split(", ")]
-    return {match[1]: int(match[2]) for match in found if match} if all(found) else {}
+def _split_words(before: Moment, moment: Moment) -> str:
+    if before.phase is Phase.ROLLING_BACK:
+        return "rolled back"
+    said = words_of(moment.split or {}, moment.mirror)
+    return f"{said}, by someone" if moment.by_others else said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,6 +54,11 @@ def words(split: Split) -> str:
     return ", ".join(f"{name} {part}%" for name, part in parts) or "nothing"
 
 
+def words_of(split: Split, mirror: Split) -> str:
+    """Say a split and what is mirrored beside it."""
+    return words(split) + (f", mirrored {words(mirror)}" if mirror else "")
+
+
 def _plain(split: Split) -> dict[str, int]:
     return {name.lower(): part for name, part in split.items() if part}
 

@@ -35,7 +35,7 @@ from shared.rollouts.routes import (
     promote,
     too_long,
 )
-from shared.rollouts.splits import is_same, leader, on_the_way, only, words
+from shared.rollouts.splits import is_same, leader, on_the_way, only, words, words_of
 from shared.rollouts.starting import answer_to, as_found
 from shared.rollouts.strategy import Answer, OnConflict, Step, StepKind
 from shared.workspaces import State
@@ -123,8 +123,10 @@ def _conflict(rollout: Rollout, step: Step, seen: Observation, now: datetime) ->
     if policy is OnConflict.ABORT:
         return go_back(rollout, told)
     if policy is OnConflict.HOLD:
-        return hold(adopt(rollout, seen, now), told)
-    return next_step(adopt(rollout, seen, now), rollout.step, f"{told}, and is adopted")
+        held = hold(adopt(rollout, seen, now), told)
+        return replace(held, by_others=True)
+    gone_on = next_step(adopt(rollout, seen, now), rollout.step, f"{told}, and is adopted")
+    return replace(gone_on, by_others=True)
 
 
 def adopt(rollout: Rollout, seen: Observation, now: datetime) -> Rollout:
@@ -173,7 +175,7 @@ def _set_split(rollout: Rollout, step: Step, seen: Observation, now: datetime) -
         moved = not (is_same(rollout.split, traffic) and is_same(rollout.mirror, mirror))
         split_at = now if moved or rollout.split_at is None else rollout.split_at
         there = replace(rollout, split=dict(traffic), mirror=dict(mirror), split_at=split_at)
-        return next_step(there, rollout.step + 1, _said(traffic, mirror))
+        return next_step(there, rollout.step + 1, words_of(traffic, mirror))
     if failure := failure_in(seen):
         return fail(rollout, seen, f"traffic could not be set: {failure}")
     for name in traffic:
@@ -184,12 +186,8 @@ def _set_split(rollout: Rollout, step: Step, seen: Observation, now: datetime) -
             state = f"is {found.state}" if found else "is not there"
             return hold(rollout, f"{name} {state}, and can't be given traffic")
     if rollout.tries >= WRITE_TRIES:
-        return fail(rollout, seen, f"traffic reads back as {_said(seen.traffic, seen.mirror)}")
+        return fail(rollout, seen, f"traffic reads back as {words_of(seen.traffic, seen.mirror)}")
     return SetTraffic(traffic=traffic, mirror=mirror, serving=serving)
-
-
-def _said(traffic: Mapping[str, int], mirror: Mapping[str, int]) -> str:
-    return words(traffic) + (f", mirrored {words(mirror)}" if mirror else "")
 
 
 def _hold(rollout: Rollout, step: Step, seen: Observation, now: datetime) -> Decision:

@@ -73,6 +73,9 @@ _CLEANING = frozenset({Phase.RETIRING, Phase.REMOVING})
 _PATIENT = frozenset({Phase.HOLDING, Phase.APPROVING, Phase.CHOOSING})
 #: In these, the operation sets a split.
 _SETTING = frozenset({Phase.MIRRORING, Phase.SHIFTING, Phase.STEPPING_DOWN})
+#: In these, what changes the split is the rollout itself.
+_SETS_SPLIT = _SETTING | {Phase.ROLLING_BACK}
+_UNTOUCHED = frozenset({Phase.QUEUED, Phase.CHECKING})
 #: The longest wait after trouble, where a bad version may have traffic.
 _CAPS = {
     Phase.ROLLING_BACK: _PACE_MAX,
@@ -289,7 +292,7 @@ def enter(rollout: Rollout, go: Go, now: datetime) -> Rollout:
     after = go.rollout or rollout
     is_back = go.phase is Phase.ROLLING_BACK
     text = reason or redact(go.note, most=_REASON_MAX)
-    moment = Moment(at=now, phase=go.phase, text=text, step=after.step)
+    moment = _with_split(Moment(at=now, phase=go.phase, text=text, step=after.step), rollout, go)
     entered = replace(
         after,
         phase=go.phase,
@@ -308,6 +311,19 @@ def enter(rollout: Rollout, go: Go, now: datetime) -> Rollout:
     )
     told = notices_of(replace(entered, phase=rollout.phase), go.phase, reason)
     return drop_stale(replace(entered, notices=rollout.notices + told), now)
+
+
+def _with_split(moment: Moment, before: Rollout, go: Go) -> Moment:
+    """Return the moment with the split that has come into force since the phase began, if one has.
+
+    What is found before anything is touched has not.
+    """
+    after = go.rollout or before
+    is_same = (after.split, after.mirror) == (before.split, before.mirror)
+    if is_same or before.phase in _UNTOUCHED:
+        return moment
+    by_others = go.by_others or before.phase not in _SETS_SPLIT
+    return replace(moment, split=after.split, mirror=after.mirror, by_others=by_others)
 
 
 def drop_stale(rollout: Rollout, now: datetime) -> Rollout:

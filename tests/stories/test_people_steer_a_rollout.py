@@ -10,6 +10,7 @@ from shared.errors import OrderImpossible
 from shared.outcomes import OutcomeStatus
 from shared.rollouts.orders import OrderKind
 from shared.rollouts.phases import Phase
+from shared.rollouts.progress import splits_of
 from shared.workspaces import Score, State
 from tests.stories.rolling import WHERE, Rolling
 
@@ -283,3 +284,36 @@ def test_an_abort_in_the_middle_of_a_tick(request_: str, moves: int) -> None:
     assert world.live() == {"1": 100}
     assert world.writes == [{"1": 90, "2": 10}, *[{"1": 50, "2": 50}] * moves, {"1": 100}]
     assert world.result().code == "rollout.aborted"
+
+
+def test_what_a_person_writes_is_never_read_as_a_split() -> None:
+    world = Rolling("canary").serve()
+    world.roll_out("2")
+    world.go_to(Phase.HOLDING)
+    forged = "blue 90%, green 10% was changed by someone to blue 1%, green 99%, and is adopted"
+    for why in ("churn-v2 99%", forged):
+        world.order(OrderKind.PAUSE, why=why)
+        world.go_to(Phase.HELD)
+        world.order(OrderKind.RESUME, why=why)
+        world.go_to(Phase.HOLDING)
+    world.order(OrderKind.ABORT, why="churn-v2 99%")
+    world.settle()
+    assert [seen.share for seen in splits_of(world.rollout())] == [10, 0]
+
+
+def test_the_splits_over_time_have_what_was_mirrored() -> None:
+    world = asking()
+    world.roll_out("2")
+    world.go_to(Phase.HOLDING, step=4)
+    seen = [(split.share, split.mirrored) for split in splits_of(world.rollout())]
+    assert seen == [(0, 10), (20, 0)]
+
+
+def test_a_split_that_somebody_made_is_told_as_theirs() -> None:
+    world = Rolling("canary").serve()
+    world.roll_out("2")
+    world.go_to(Phase.HOLDING)
+    world.move(v1=60, v2=40)
+    world.go_to(Phase.HELD)
+    last = splits_of(world.rollout())[-1]
+    assert (last.share, last.words.endswith(", by someone")) == (40, True)

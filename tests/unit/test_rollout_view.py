@@ -1,5 +1,7 @@
 """The drawing of a rollout, line by line, for rollouts as they are met."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from textwrap import dedent
@@ -34,13 +36,30 @@ def at(minutes: float) -> datetime:
 
 def tell(strategy: Strategy, *happened: Happened, **changes: object) -> Rollout:
     """Return a rollout to which this happened, after so many minutes; the last is where it is."""
-    history = tuple(
-        Moment(at=at(minutes), phase=phase, step=step, text=text)
-        for minutes, phase, step, text in happened
-    )
+    history = _moments(happened)
     last = history[-1]
     rollout = make_rollout(last.phase, strategy, since=last.at, due_at=last.at, step=last.step)
     return replace(rollout, history=history, reason=last.text, **changes)  # type: ignore[arg-type]
+
+
+def _moments(happened: Sequence[Happened]) -> tuple[Moment, ...]:
+    """Return the history, with a split where the text is one, or where it went back from one."""
+    moments: list[Moment] = []
+    for minutes, phase, step, text in happened:
+        moment = Moment(at=at(minutes), phase=phase, step=step, text=text)
+        mirror = re.fullmatch(r"(.+), mirrored (.+)", text)
+        split, mirrored = (mirror[1], mirror[2]) if mirror else (text, "")
+        is_back = bool(moments) and moments[-1].phase is Phase.ROLLING_BACK
+        if is_back and phase is not Phase.ROLLING_BACK and any(it.split for it in moments):
+            moment = replace(moment, split={OLD: 100})
+        elif re.fullmatch(r"[\w-]+ \d+%(?:, [\w-]+ \d+%)*", split):
+            moment = replace(moment, split=_shares(split), mirror=_shares(mirrored))
+        moments.append(moment)
+    return tuple(moments)
+
+
+def _shares(text: str) -> dict[str, int]:
+    return {name: int(part) for name, part in re.findall(r"([\w-]+) (\d+)%", text)}
 
 
 BEGUN: tuple[Happened, ...] = (
