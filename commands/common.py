@@ -1,12 +1,14 @@
 """What the commands share: the app's services, errors on one line, and JSON for programs."""
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import datetime, timedelta
+from getpass import getuser
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,20 +26,43 @@ EXIT_UNREADABLE = 2
 
 _PIPE_WIDTH = 1_000
 
+By = Annotated[
+    str,
+    typer.Option(
+        "--by",
+        envvar="SIGNALBOX_USER",
+        help="Who says so; else whoever is signed in here. It is kept.",
+    ),
+]
+Why = Annotated[str, typer.Option("--why", "-m", help="The reason. It is kept.")]
+InWorkspace = Annotated[str, typer.Option("--workspace", help="Of this workspace only, by name.")]
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
 def local_settings(path: Path) -> dict[str, str]:
-    """Return the values of a local.settings.json, none if it is absent, encrypted or damaged."""
+    """Return the values of a local.settings.json, none if there is no such file.
+
+    Says what is wrong with one that can't be read, and exits with 1: without it, the next message
+    would be that a setting is missing.
+    """
     try:
-        document: Any = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError):
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
         return {}
-    if not isinstance(document, dict) or document.get("IsEncrypted"):
-        return {}
-    values = document.get("Values")
+    except (OSError, UnicodeDecodeError) as error:
+        raise fail(f"{path} can't be read ({type(error).__name__})") from None
+    try:
+        document: Any = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise fail(f"{path} is damaged: line {error.lineno}: {error.msg}") from None
+    except RecursionError:
+        raise fail(f"{path} is damaged: it is nested too deep") from None
+    if isinstance(document, dict) and document.get("IsEncrypted"):
+        raise fail(f"{path} is encrypted: run `func settings decrypt`, or set the environment")
+    values = document.get("Values", {}) if isinstance(document, dict) else None
     if not isinstance(values, dict):
-        return {}
+        raise fail(f"{path} is damaged: it needs an object `Values` of names and texts")
     return {name: value for name, value in values.items() if isinstance(value, str)}
 
 
@@ -53,6 +78,8 @@ def app_services() -> "Iterator[Services]":
     from shared.services import Services
     from shared.settings import APP_ROOT
 
+    # What the SDKs would say of a failure is in the error; the rest is of no use on a terminal.
+    logging.getLogger("azure").setLevel(logging.CRITICAL)
     try:
         yield Services(settings_beside(APP_ROOT))
     except SignalboxError as error:
@@ -66,6 +93,14 @@ def fail(message: str) -> typer.Exit:
     """Say what is wrong; the caller raises what this returns."""
     typer.echo(message, err=True)
     return typer.Exit(EXIT_ERRORS)
+
+
+def who(by: str) -> str:
+    """Return who gives an order: as it was said, else the user of this machine."""
+    try:
+        return by or getuser()
+    except OSError:
+        raise fail("say who you are: --by NAME, or SIGNALBOX_USER") from None
 
 
 def print_json(value: Any) -> None:
@@ -93,17 +128,42 @@ def pick[T](found: Mapping[str, T], prefix: str, noun: str) -> T:
     raise fail(f"there is no {noun} {prefix}")
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table: as wide as the terminal, or as wide as it needs to be in a pipe."""
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table; where the terminal is too narrow for it, one row after the other."""
+    from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, no_wrap=True)
     for row in rows:
         table.add_row(*(Text(visible(cell)) for cell in row))
-    _console().print(table)
+    console = _console()
+    wide = Measurement.get(console, console.options.update_width(_PIPE_WIDTH), table).maximum
+    if wide <= console.width or not console.is_terminal:
+        console.print(table)
+    else:
+        _print_blocks(console, columns, rows)
+
+
+def _print_blocks(
+    console: "Console", columns: Sequence[str], rows: Iterable[Sequence[str]]
+) -> None:
+    """Print each row as a block: its first cell as the title, the others with their names."""
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    for row in rows:
+        console.print(Text(visible(row[0]), style="bold"))
+        block = Table(box=None, pad_edge=False, show_header=False)
+        block.add_column(no_wrap=True, style="dim")
+        block.add_column(overflow="fold")
+        for name, cell in zip(columns[1:], row[1:], strict=True):
+            if cell:
+                block.add_row(name, Text(visible(cell)))
+        console.print(Padding(block, (0, 0, 0, 2)))
 
 
 def print_lines(lines: "Iterable[Text]") -> None:

@@ -56,7 +56,7 @@ def _print_table(found: "list[Orphan]", after: timedelta) -> None:
     from shared.orphans import cost_words, instance_words
 
     columns = ("workspace", "endpoint", "deployment", "model", "instances", "state", "since")
-    rows = (
+    rows = [
         (
             orphan.workspace.name,
             orphan.endpoint,
@@ -69,7 +69,7 @@ def _print_table(found: "list[Orphan]", after: timedelta) -> None:
             _note(orphan, after),
         )
         for orphan in found
-    )
+    ]
     print_table((*columns, "cost", "note"), rows)
 
 

@@ -86,7 +86,7 @@ def _body(letter: "Letter") -> str:
 
 def _print_table(letters: "list[Letter]") -> None:
     columns = ("id", "status", "due", "tries", "reaction", "about", "why")
-    rows = (
+    rows = [
         (
             letter.id[:8],
             str(letter.status),
@@ -97,5 +97,5 @@ def _print_table(letters: "list[Letter]") -> None:
             f"{letter.code}: {letter.reason}",
         )
         for letter in letters
-    )
+    ]
     print_table(columns, rows)

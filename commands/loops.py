@@ -6,7 +6,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.common import AsJson, app_services, pick, print_json, print_table, visible, when
+from commands.common import (
+    AsJson,
+    By,
+    InWorkspace,
+    Why,
+    app_services,
+    pick,
+    print_json,
+    print_table,
+    visible,
+    when,
+    who,
+)
 
 if TYPE_CHECKING:
     from shared.loops.model import Loop, Retraining, Window
@@ -17,14 +29,16 @@ app = typer.Typer(help="Loops: what became of drift, from window to window.", no
 _HALF = 16
 
 LoopId = Annotated[str, typer.Argument(help="The loop's id, or how either half of it begins.")]
-By = Annotated[str, typer.Option(help="Who says so; kept with the loop.")]
-Why = Annotated[str, typer.Option(help="The reason, kept with the loop.")]
 
 
 @app.command("list")
-def list_loops(as_json: AsJson = False) -> None:
+def list_loops(workspace: InWorkspace = "", as_json: AsJson = False) -> None:
     """List the loops: what each monitor's newest window came to, and its newest retraining."""
-    found = sorted(_all().values(), key=lambda loop: (loop.reaction, loop.monitor))
+    found = [
+        loop
+        for loop in sorted(_all().values(), key=lambda loop: (loop.reaction, loop.monitor))
+        if workspace.lower() in ("", loop.workspace.name.lower())
+    ]
     if as_json:
         print_json([_as_data(loop) for loop in found])
     elif found:
@@ -59,26 +73,26 @@ def show(loop_id: LoopId, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def approve(loop_id: LoopId, by: By, why: Why) -> None:
+def approve(loop_id: LoopId, why: Why, by: By = "") -> None:
     """Say yes to the retraining that waits; the app starts it."""
     with app_services() as services:
-        loop = services.approvals.approve(_pick(loop_id), by=by, why=why)
+        loop = services.approvals.approve(_pick(loop_id), by=who(by), why=why)
     typer.echo(f"{loop.id}: approved; the app starts it")
 
 
 @app.command()
-def reject(loop_id: LoopId, by: By, why: Why) -> None:
+def reject(loop_id: LoopId, why: Why, by: By = "") -> None:
     """Say no to the retraining that waits."""
     with app_services() as services:
-        loop = services.approvals.reject(_pick(loop_id), by=by, why=why)
+        loop = services.approvals.reject(_pick(loop_id), by=who(by), why=why)
     typer.echo(f"{loop.id}: rejected")
 
 
 @app.command()
-def resume(loop_id: LoopId, by: By, why: Why) -> None:
+def resume(loop_id: LoopId, why: Why, by: By = "") -> None:
     """Go on with a loop that has given up; what did not help until now no longer counts."""
     with app_services() as services:
-        loop = services.approvals.resume(_pick(loop_id), by=by, why=why)
+        loop = services.approvals.resume(_pick(loop_id), by=who(by), why=why)
     typer.echo(f"{loop.id}: goes on with the next window")
 
 
@@ -102,13 +116,14 @@ def _as_data(loop: "Loop") -> dict[str, object]:
 
 
 def _print_table(loops: "Iterable[Loop]") -> None:
-    columns = ("id", "reaction", "monitor", "status", "decided", "why", "newest retraining")
+    columns = ("id", "workspace", "reaction", "monitor", "status", "decided", "why")
     rows = []
     for loop in loops:
         last = loop.decisions[-1] if loop.decisions else None
         rows.append(
             (
                 loop.id[_HALF : _HALF + 8],
+                loop.workspace.name,
                 loop.reaction,
                 loop.monitor,
                 str(loop.status),
@@ -117,7 +132,7 @@ def _print_table(loops: "Iterable[Loop]") -> None:
                 _told(loop.last) if loop.last else "",
             )
         )
-    print_table(columns, rows)
+    print_table((*columns, "newest retraining"), rows)
 
 
 def _told(retraining: "Retraining") -> str:

@@ -1,19 +1,21 @@
 """`manage.py rollouts`: see what is being rolled out and how it went, and tell it what to do."""
 
-from getpass import getuser
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from commands.common import (
     AsJson,
+    By,
+    InWorkspace,
+    Why,
     app_services,
-    fail,
     pick,
     print_json,
     print_lines,
     print_table,
     when,
+    who,
 )
 
 if TYPE_CHECKING:
@@ -24,36 +26,36 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Rollouts: new deployments on their way.", no_args_is_help=True)
 
 RolloutId = Annotated[str, typer.Argument(help="The rollout's id, or how it begins.")]
-Why = Annotated[str, typer.Option("--why", "-m", help="The reason, kept with the rollout.")]
-By = Annotated[
-    str,
-    typer.Option(
-        "--by",
-        envvar="SIGNALBOX_USER",
-        help="Who says so, kept with the rollout; else whoever is signed in here.",
-    ),
-]
 
 
 @app.command("list")
 def list_rollouts(
     every: Annotated[bool, typer.Option("--all", help="Ended ones too.")] = False,
+    endpoint: Annotated[str, typer.Option(help="On this endpoint only.")] = "",
+    workspace: InWorkspace = "",
     as_json: AsJson = False,
 ) -> None:
     """List the rollouts that have not ended, the oldest first."""
     with app_services() as services:
         found = sorted(_all(services).values(), key=lambda rollout: rollout.created_at)
         now = services.clock.now()
-    shown = [rollout for rollout in found if every or not rollout.phase.is_terminal]
+    shown = [
+        rollout
+        for rollout in found
+        if (every or not rollout.phase.is_terminal)
+        and endpoint.lower() in ("", rollout.endpoint.lower())
+        and workspace.lower() in ("", rollout.workspace.name.lower())
+    ]
     if as_json:
         print_json(shown)
     elif shown:
         from commands.rollout_view import split_of, step_of, waits_of
 
-        columns = ("id", "endpoint", "model", "phase", "step", "split", "since", "waits for")
-        rows = (
+        columns = ("id", "workspace", "endpoint", "model", "phase", "step", "split", "since")
+        rows = [
             (
                 rollout.id[:8],
+                rollout.workspace.name,
                 rollout.endpoint,
                 rollout.model.words,
                 str(rollout.phase),
@@ -63,8 +65,10 @@ def list_rollouts(
                 waits_of(rollout, now),
             )
             for rollout in shown
-        )
-        print_table(columns, rows)
+        ]
+        print_table((*columns, "waits for"), rows)
+    elif found and not every:
+        typer.echo("no such rollout is under way; --all lists those that have ended")
     else:
         typer.echo("no rollouts")
 
@@ -150,22 +154,14 @@ def _order(
 
     with app_services() as services:
         whole = pick(_all(services), rollout_id, "rollout").id
-        who = by or _user()
         given = give_order(
-            services.rollouts, whole, OrderKind(name), by=who, why=why, to_end=to_end
+            services.rollouts, whole, OrderKind(name), by=who(by), why=why, to_end=to_end
         )
     if as_json:
         print_json(given)
         return
     said = f"{name} to the end" if to_end else name
     typer.echo(f"{said} is given: at its next tick, within seconds, {_WILL[said]}")
-
-
-def _user() -> str:
-    try:
-        return getuser()
-    except OSError:
-        raise fail("say who you are: --by NAME, or SIGNALBOX_USER") from None
 
 
 def _all(services: "Services") -> "dict[str, Rollout]":

@@ -254,6 +254,17 @@ class StorageUnavailable(SignalboxError):
     disposition = Disposition.RETRY
 
 
+class StorageDenied(SignalboxError):
+    """The app's identity can't sign in to its own storage, or may not do this there."""
+
+    code = "storage.denied"
+    disposition = Disposition.RETRY
+    default_hint = (
+        "Give the identity the storage roles in docs/roles.md, and let the account's network rules"
+        " admit it. On a laptop, sign in with `az login`."
+    )
+
+
 class ChannelDown(SignalboxError):
     """A channel did not take the message."""
 

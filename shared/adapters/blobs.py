@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class AzureBlobs:
     """Blobs of a storage account, safe to share between threads.
 
-    Every method may raise StorageUnavailable.
+    Every method may raise StorageUnavailable and StorageDenied.
     """
 
     def __init__(self, connect: Callable[[], "BlobServiceClient"]) -> None:
@@ -26,7 +26,7 @@ class AzureBlobs:
     def put(self, container: str, name: str, body: bytes) -> None:
         """Write the blob, whether or not there is one."""
         client = self._client(container, name)
-        with storage_errors(f"writing a blob of {container}"):
+        with storage_errors(f"writing a blob of {container}", self._service):
             try:
                 client.upload_blob(body, overwrite=True)
             except ResourceNotFoundError:
@@ -35,7 +35,7 @@ class AzureBlobs:
 
     def get(self, container: str, name: str) -> bytes | None:
         """Return the blob's bytes, or None."""
-        with storage_errors(f"reading a blob of {container}"):
+        with storage_errors(f"reading a blob of {container}", self._service):
             try:
                 return self._client(container, name).download_blob().readall()
             except ResourceNotFoundError:
@@ -43,7 +43,7 @@ class AzureBlobs:
 
     def delete(self, container: str, name: str) -> None:
         """Delete the blob, absent or not."""
-        with storage_errors(f"deleting a blob of {container}"):
+        with storage_errors(f"deleting a blob of {container}", self._service):
             try:
                 self._client(container, name).delete_blob()
             except ResourceNotFoundError:
@@ -52,7 +52,7 @@ class AzureBlobs:
     def names(self, container: str, *, prefix: str = "", most: int = 100) -> tuple[str, ...]:
         """Return up to `most` names in order; () without a container."""
         client = self._service().get_container_client(container)
-        with storage_errors(f"listing the blobs of {container}"):
+        with storage_errors(f"listing the blobs of {container}", self._service):
             try:
                 found = client.list_blob_names(name_starts_with=prefix, results_per_page=most)
                 return tuple(islice(found, most))

@@ -24,7 +24,7 @@ class AzureQueues:
     """Queues of a storage account, safe to share between threads.
 
     Text goes in and comes out as it is, which is what host.json tells the host to expect. Every
-    method may raise StorageUnavailable.
+    method may raise StorageUnavailable and StorageDenied.
     """
 
     def __init__(self, connect: Callable[[], "QueueServiceClient"]) -> None:
@@ -36,7 +36,7 @@ class AzureQueues:
         check_message(text)
         client = self._client(queue)
         seconds = delay_seconds(delay)
-        with storage_errors(f"sending to queue {queue}"):
+        with storage_errors(f"sending to queue {queue}", self._service):
             try:
                 client.send_message(text, visibility_timeout=seconds, time_to_live=_FOREVER)
             except ResourceNotFoundError:
@@ -46,7 +46,7 @@ class AzureQueues:
     def receive(self, queue: str, *, most: int = 32) -> tuple[Message, ...]:
         """Take up to `most` messages, hidden from others for five minutes; () without a queue."""
         most = min(most, _BATCH_MAX)
-        with storage_errors(f"receiving from queue {queue}"):
+        with storage_errors(f"receiving from queue {queue}", self._service):
             try:
                 found = self._client(queue).receive_messages(
                     max_messages=most,
@@ -64,7 +64,7 @@ class AzureQueues:
 
     def delete(self, queue: str, message: Message) -> None:
         """Delete a message that was received, gone or not; another's receipt deletes nothing."""
-        with storage_errors(f"deleting from queue {queue}"):
+        with storage_errors(f"deleting from queue {queue}", self._service):
             try:
                 self._client(queue).delete_message(message.id, message.receipt)
             except ResourceNotFoundError:

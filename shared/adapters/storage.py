@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import (
+    ClientAuthenticationError,
     HttpResponseError,
     IncompleteReadError,
     ServiceRequestError,
     ServiceResponseError,
 )
 
-from shared.errors import SettingInvalid, StorageUnavailable
+from shared.adapters.lazy import Lazy
+from shared.errors import SettingInvalid, StorageDenied, StorageUnavailable
+from shared.redact import redact
 
 if TYPE_CHECKING:
     from azure.data.tables import TableServiceClient
@@ -112,20 +115,49 @@ class StorageAccount:
 
 
 @contextmanager
-def storage_errors(doing: str) -> Iterator[None]:
-    """Turn the failures that pass by themselves into StorageUnavailable; let the others through.
+def storage_errors(doing: str, connected: Lazy[Any]) -> Iterator[None]:
+    """Turn what storage says into our errors, which name the account; let the others through.
 
-    What caused them is not told: the address in it may be signed.
+    StorageUnavailable passes by itself, StorageDenied once somebody gives the right. What caused
+    them is not told: the address in it may be signed.
     """
     try:
         yield
+    except AttributeError as error:
+        # azure-data-tables 12.7 looks into the answer of a token that was never asked for.
+        if not isinstance(error.__context__, ClientAuthenticationError):
+            raise
+        raise _not_signed_in(doing, connected) from None
+    except ClientAuthenticationError as error:
+        if error.response is None:
+            raise _not_signed_in(doing, connected) from None
+        raise _refused(doing, connected, error) from None
     except (ServiceRequestError, ServiceResponseError, IncompleteReadError) as error:
-        raise StorageUnavailable(f"{doing}: no answer ({type(error).__name__})") from None
+        raise StorageUnavailable(
+            f"{_told(doing, connected)}: no answer ({type(error).__name__})"
+        ) from None
     except HttpResponseError as error:
         status = error.status_code or 0
         if status in (408, 429) or status >= 500:
-            raise StorageUnavailable(f"{doing}: HTTP {status}") from None
+            raise StorageUnavailable(f"{_told(doing, connected)}: HTTP {status}") from None
+        if status in (401, 403):
+            raise _refused(doing, connected, error) from None
         raise
+
+
+def _not_signed_in(doing: str, connected: Lazy[Any]) -> StorageDenied:
+    return StorageDenied(f"{_told(doing, connected)}: no credential could sign in")
+
+
+def _refused(doing: str, connected: Lazy[Any], error: HttpResponseError) -> StorageDenied:
+    code = getattr(error, "error_code", None) or f"HTTP {error.status_code}"
+    return StorageDenied(f"{_told(doing, connected)}: {redact(str(code), most=100)}")
+
+
+def _told(doing: str, connected: Lazy[Any]) -> str:
+    """Say what was done, and in which account."""
+    name = getattr(connected.made, "account_name", None)
+    return f"{doing} in storage account {name}" if name else doing
 
 
 def _quiet_logger() -> logging.Logger:

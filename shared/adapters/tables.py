@@ -29,7 +29,8 @@ from shared.ports import Row, RowChanged, RowExists, Value
 class AzureTables:
     """Tables of a storage account, safe to share between threads.
 
-    Every method may raise StorageUnavailable, and ValueError for what tables can't hold.
+    Every method may raise StorageUnavailable, StorageDenied, and ValueError for what tables can't
+    hold.
     """
 
     def __init__(self, connect: Callable[[], TableServiceClient]) -> None:
@@ -40,7 +41,7 @@ class AzureTables:
     def insert(self, table: str, partition: str, key: str, values: Mapping[str, Value]) -> str:
         """Add a row and return its ETag; raise RowExists where there is one."""
         entity = _make_entity(partition, key, values)
-        with storage_errors(f"inserting into table {table}"):
+        with storage_errors(f"inserting into table {table}", self._service):
             try:
                 return self._create(table, entity)
             except ResourceNotFoundError:
@@ -50,7 +51,7 @@ class AzureTables:
     def get(self, table: str, partition: str, key: str) -> Row | None:
         """Return the row, or None."""
         check_keys(partition, key)
-        with storage_errors(f"reading table {table}"):
+        with storage_errors(f"reading table {table}", self._service):
             try:
                 return _make_row(self._client(table).get_entity(partition, key))
             except ResourceNotFoundError:
@@ -61,7 +62,7 @@ class AzureTables:
     ) -> str:
         """Replace the row if its ETag is still `etag` and return the new one, else RowChanged."""
         entity = _make_entity(partition, key, values)
-        with storage_errors(f"replacing a row of table {table}"):
+        with storage_errors(f"replacing a row of table {table}", self._service):
             try:
                 # Without both of the last two the SDK overwrites whatever is there.
                 return _etag(
@@ -81,7 +82,7 @@ class AzureTables:
         condition: dict[str, Any] = {}
         if etag is not None:
             condition = {"etag": etag, "match_condition": MatchConditions.IfNotModified}
-        with storage_errors(f"deleting a row of table {table}"):
+        with storage_errors(f"deleting a row of table {table}", self._service):
             try:
                 # The SDK takes an absent row for a deleted one, which with an ETag is wrong: the
                 # hook sees the answer first.
@@ -118,7 +119,7 @@ class AzureTables:
             else client.list_entities()
         )
         while True:
-            with storage_errors(f"querying table {table}"):
+            with storage_errors(f"querying table {table}", self._service):
                 try:
                     entity = next(found, None)
                 except ResourceNotFoundError:

@@ -4,18 +4,19 @@ import traceback
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from azure.core.credentials import AccessToken
 from azure.core.exceptions import HttpResponseError
+from azure.identity import CredentialUnavailableError
 
 from sandbox.azurite import connection_string
 from shared.adapters.blobs import AzureBlobs
 from shared.adapters.queues import AzureQueues
 from shared.adapters.storage import StorageAccount
 from shared.adapters.tables import AzureTables
-from shared.errors import SettingInvalid, StorageUnavailable
+from shared.errors import SettingInvalid, StorageDenied, StorageUnavailable
 
 SECRET = "c2VjcmV0LWtleQ=="
 
@@ -97,17 +98,45 @@ def test_a_service_in_trouble_is_asked_once_and_nobody_sleeps(
     service: Service, which: str, status: int
 ) -> None:
     service.status = status
-    with pytest.raises(StorageUnavailable, match=f"HTTP {status}"):
+    with pytest.raises(
+        StorageUnavailable, match=f"in storage account devstoreaccount1: HTTP {status}"
+    ):
         call(account_at(service.server_port), which)
     assert service.count == 1
 
 
 @SERVICES
-def test_a_refusal_is_let_through(service: Service, which: str) -> None:
-    service.status = 403
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refusal_names_the_account(service: Service, which: str, status: int) -> None:
+    service.status = status
+    with pytest.raises(StorageDenied, match="in storage account devstoreaccount1") as caught:
+        call(account_at(service.server_port), which)
+    assert "docs/roles.md" in caught.value.hint
+    assert service.count == 1
+
+
+@SERVICES
+def test_what_storage_can_not_take_is_let_through(service: Service, which: str) -> None:
+    service.status = 413
     with pytest.raises(HttpResponseError):
         call(account_at(service.server_port), which)
     assert service.count == 1
+
+
+class NobodySignedIn:
+    """What `DefaultAzureCredential` is like where nobody has signed in."""
+
+    def get_token(self, *scopes: str, **_: Any) -> NoReturn:
+        raise CredentialUnavailableError("DefaultAzureCredential failed\n" + "tried: x\n" * 100)
+
+
+@SERVICES
+def test_where_nobody_has_signed_in_that_is_told_on_one_line(which: str) -> None:
+    account = StorageAccount({"AzureWebJobsStorage__accountName": "railway"}, NobodySignedIn)
+    with pytest.raises(StorageDenied) as caught:
+        call(account, which)
+    assert caught.value.message.endswith("account railway: no credential could sign in")
+    assert "az login" in caught.value.hint
 
 
 @SERVICES

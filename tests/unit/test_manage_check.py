@@ -6,6 +6,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from commands.check import check_text
@@ -152,18 +153,39 @@ def test_a_file_that_can_not_be_read_ends_with_2(tmp_path: Path, body: bytes | N
     [
         ('{"Values": {"A": "1", "B": 2}}', {"A": "1"}),
         ('\ufeff{"Values": {"A": "1"}}', {"A": "1"}),
-        ('{"IsEncrypted": true, "Values": {"A": "1"}}', {}),
-        ('{"Values": []}', {}),
-        ("[]", {}),
-        ("{", {}),
+        ("{}", {}),
     ],
 )
-def test_local_settings_that_can_not_be_used_are_none(
+def test_local_settings_are_the_texts_among_their_values(
     tmp_path: Path, text: str, values: dict[str, str]
 ) -> None:
     path = tmp_path / "local.settings.json"
     path.write_text(text, encoding="utf-8")
     assert local_settings(path) == values
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            '{"IsEncrypted": true, "Values": {"A": "1"}}',
+            "is encrypted: run `func settings decrypt`",
+        ),
+        ('{"Values": []}', "is damaged: it needs an object `Values`"),
+        ("[]", "is damaged: it needs an object `Values`"),
+        ('{\n"Values": {"A": "1",}}', "is damaged: line 2: "),
+        ("[" * 100_000, "is damaged: it is nested too deep"),
+        ("\udcff", "can't be read (UnicodeDecodeError)"),
+    ],
+)
+def test_local_settings_that_can_not_be_used_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, told: str
+) -> None:
+    path = tmp_path / "local.settings.json"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(typer.Exit):
+        local_settings(path)
+    assert f"{path} {told}" in capsys.readouterr().err
 
 
 def test_local_settings_that_are_absent_are_none(tmp_path: Path) -> None:

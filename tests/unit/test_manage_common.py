@@ -1,0 +1,79 @@
+"""What every command has in common: narrow terminals, and nobody signed in."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from commands import common
+
+ROOT = Path(__file__).parent.parent.parent
+COLUMNS = ("id", "endpoint", "reason")
+ROWS = [
+    ("3f2a", "churn", "gate error_rate: 2.5% against 0.1%, and the limit is 0.5 points more"),
+    ("77aa", "payments-in-europe", ""),
+]
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal of eighty columns without colours."""
+    console = Console(width=80, force_terminal=True, color_system=None)
+    monkeypatch.setattr(common, "_console", lambda: console)
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_table_that_fits_is_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    common.print_table(COLUMNS[:2], [row[:2] for row in ROWS])
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines == [["id", "endpoint"], ["3f2a", "churn"], ["77aa", "payments-in-europe"]]
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_table_that_is_too_wide_is_told_row_by_row_and_no_word_is_broken(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    common.print_table(COLUMNS, ROWS)
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    assert out.split() == [
+        *("3f2a", "endpoint", "churn", "reason", *ROWS[0][2].split()),
+        *("77aa", "endpoint", "payments-in-europe"),
+    ]
+
+
+def test_a_table_in_a_pipe_is_a_line_a_row(capsys: pytest.CaptureFixture[str]) -> None:
+    common.print_table(COLUMNS, ROWS)
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["letters list", "letters show 3f", "rollouts list", "loops list", "rollouts abort 3f -m x"],
+)
+def test_where_nobody_has_signed_in_a_command_says_so_on_two_lines(command: str) -> None:
+    environ = {
+        "PATH": os.environ["PATH"],
+        "HOME": "/nonexistent",
+        "AzureWebJobsStorage__accountName": "railway",
+        "SIGNALBOX_WORKSPACE": "/subscriptions/s",
+        # The only way to sign in, and there is none of it: no address is asked.
+        "AZURE_TOKEN_CREDENTIALS": "EnvironmentCredential",
+    }
+    done = subprocess.run(
+        [sys.executable, "manage.py", *command.split()],
+        cwd=ROOT,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    first, second = done.stderr.splitlines()
+    assert first.startswith("storage.denied: ")
+    assert first.endswith("storage account railway: no credential could sign in")
+    assert "az login" in second
