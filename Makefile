@@ -14,7 +14,7 @@ WITH_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
-setup: .venv/.installed $(MODULES)/.installed ## Install what the app, the sandbox and the tests need
+setup: .venv/.installed .venv/.inference $(MODULES)/.installed ## Install what the app, the sandbox and the tests need
 
 test: setup ## Run the tests; ARGS are passed to pytest
 	@$(BIN)/python -m pytest $(ARGS)
@@ -34,6 +34,8 @@ constraints: setup ## Pin again what requirements*.txt bring with them
 	@: > constraints.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.13 --no-header --no-annotate \
 		requirements-dev.txt --output-file constraints.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.13 --no-header --no-annotate \
+		sandbox/inference/requirements.in --output-file sandbox/inference/requirements.txt
 
 clean: ## Remove everything that setup, the tests and the sandbox made
 	@rm -rf .venv $(MODULES) .sandbox .hypothesis .pytest_cache .mypy_cache .ruff_cache
@@ -50,6 +52,13 @@ clean: ## Remove everything that setup, the tests and the sandbox made
 
 .venv/.installed: .venv/.created requirements.txt requirements-dev.txt constraints.txt
 	@$(UV) --requirements requirements-dev.txt
+	@touch $@
+
+# The inference server's pins and the app's exclude one another: it has an environment of its own.
+.venv/.inference: .venv/.created sandbox/inference/requirements.txt
+	@$(BIN)/python -m venv --without-pip .venv/inference
+	@$(BIN)/uv pip install --quiet --python .venv/inference/bin/python \
+		--requirements sandbox/inference/requirements.txt
 	@touch $@
 
 $(MODULES)/.installed: .venv/.created sandbox/package.json sandbox/package-lock.json

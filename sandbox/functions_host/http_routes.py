@@ -10,10 +10,9 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sandbox.functions_host.bodies import BodyTooLarge, read_body
 from sandbox.functions_host.errors import HostError, InvocationFailed
 from sandbox.functions_host.functions import HTTP, Function
-from sandbox.functions_host.keys import Keys, refuse
+from sandbox.functions_host.keys import Keys, shows_key
 from sandbox.functions_host.protocol import Value, bytes_value
 from sandbox.functions_host.supervisor import Input, Supervisor
 from sandbox.functions_host.trace_context import continue_trace
@@ -77,15 +76,10 @@ class HttpRoutes:
             "function": (self._keys.function, self._keys.master),
             "admin": (self._keys.master,),
         }
-        if route.auth_level != "anonymous":
-            refusal = refuse(request, accepted[route.auth_level])
-            if refusal is not None:
-                return refusal
+        if route.auth_level != "anonymous" and not shows_key(request, accepted[route.auth_level]):
+            return Response(status_code=401)
         parameters = {name: text for name, text in match.groupdict().items() if text is not None}
-        try:
-            value = await _request_value(request, parameters)
-        except BodyTooLarge as error:
-            return error.response
+        value = await _request_value(request, parameters)
         trace = continue_trace(request.headers)
         try:
             answer = await self._supervisor.invoke(route.function, Input(value, trace=trace))
@@ -133,7 +127,7 @@ async def _request_value(request: Request, parameters: Mapping[str, str]) -> Val
             "headers": dict(request.headers),
             "params": parameters,
             "query": query,
-            "body": bytes_value(await read_body(request)),
+            "body": bytes_value(await request.body()),
         }
     }
 

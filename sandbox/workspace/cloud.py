@@ -161,10 +161,14 @@ class Cloud:
             for endpoint in workspace.endpoints.values():
                 yield from endpoint.deployments.values()
 
+    def workspace_of(self, entity: Endpoint | Deployment) -> Workspace:
+        """Return the workspace that something is in."""
+        return self._workspaces[entity.workspace.lower()]
+
     def endpoint_id(self, endpoint: Endpoint | Deployment) -> str:
         """Return the ARM id of an endpoint, or of a deployment's endpoint."""
         name = endpoint.endpoint if isinstance(endpoint, Deployment) else endpoint.name
-        workspace = self._workspaces[endpoint.workspace.lower()]
+        workspace = self.workspace_of(endpoint)
         return f"{workspace.arm_id}/onlineEndpoints/{name}"
 
     def document(self, entity: Endpoint | Deployment) -> Json:

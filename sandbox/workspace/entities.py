@@ -290,6 +290,8 @@ class Workspace:
     runs: dict[str, Run] = field(default_factory=dict)
     experiments: dict[str, Experiment] = field(default_factory=dict)
     schedules: dict[str, Schedule] = field(default_factory=dict)
+    #: What runs left behind, by origin, container and path.
+    artifacts: dict[str, bytes] = field(default_factory=dict)
 
     @property
     def guid(self) -> str:

@@ -1,8 +1,6 @@
 """The data plane: who answers a scoring request, what, and what the caller sees of a failure."""
 
 import asyncio
-import hashlib
-import json
 import secrets
 import time
 import uuid
@@ -10,12 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from sandbox.workspace.arm import ArmError, Json
+from sandbox.workspace import containers
+from sandbox.workspace.arm import ArmError
+from sandbox.workspace.artifacts import inputs_of
 from sandbox.workspace.cloud import Cloud, cloud_of
-from sandbox.workspace.entities import Deployment, Endpoint, ModelVersion
+from sandbox.workspace.entities import Deployment, Endpoint
 from sandbox.workspace.identity import MACHINE_LEARNING_AUDIENCE, check_token
 from sandbox.workspace.online_endpoints import token_audience
 from sandbox.workspace.rules import Scoring
@@ -35,7 +35,7 @@ class Answer:
 
 
 async def score(request: Request) -> Response:
-    """Answer one scoring request."""
+    """Answer one request to an endpoint: what is no concern of its front goes to a container."""
     cloud = cloud_of(request)
     cloud.operations.settle()
     endpoint = cloud.endpoint_at(request.path_params["host"])
@@ -51,25 +51,24 @@ async def score(request: Request) -> Response:
     if deployment is None:
         message = "There is no valid deployment with positive weight to route to."
         return JSONResponse({"message": message}, 404, headers=headers)
-    body = await request.body()
+    asked = await _asked(request)
     mirror = None if named else choose_mirror(endpoint, cloud.random)
     if mirror is not None:
-        cloud.spawn(_answer(cloud, mirror, body, is_mirrored=True))
-    answer = await _answer(cloud, deployment, body, is_mirrored=False)
+        cloud.spawn(_answer(cloud, mirror, asked, is_mirrored=True))
+    answer = await _answer(cloud, deployment, asked, is_mirrored=False)
     headers |= {_DEPLOYMENT_HEADER: deployment.name} | answer.headers
+    if isinstance(answer.body, str):
+        return PlainTextResponse(answer.body, answer.status, headers=headers)
     return JSONResponse(answer.body, answer.status, headers=headers)
 
 
-async def describe(request: Request) -> Response:
-    """Return the OpenAPI document of an endpoint."""
-    host = request.path_params["host"]
-    operation = {"requestBody": {"content": {"application/json": {}}}, "responses": {"200": {}}}
-    return JSONResponse(
-        {
-            "openapi": "3.0.0",
-            "info": {"title": host, "version": "1"},
-            "paths": {f"/inference/{host}/score": {"post": operation}},
-        }
+async def _asked(request: Request) -> containers.Request:
+    return containers.Request(
+        method=request.method,
+        path=request.path_params["path"],
+        content_type=request.headers.get("content-type", ""),
+        query=dict(request.query_params),
+        body=await request.body(),
     )
 
 
@@ -86,9 +85,11 @@ def _is_authorized(endpoint: Endpoint, authorization: str | None) -> bool:
     return True
 
 
-async def _answer(cloud: Cloud, deployment: Deployment, body: bytes, is_mirrored: bool) -> Answer:
+async def _answer(
+    cloud: Cloud, deployment: Deployment, asked: containers.Request, is_mirrored: bool
+) -> Answer:
     started = time.perf_counter()
-    answer = await _run(cloud, deployment, body)
+    answer = await _run(cloud, deployment, asked)
     cloud.measurements.record(
         deployment.workspace,
         deployment.endpoint,
@@ -102,62 +103,47 @@ async def _answer(cloud: Cloud, deployment: Deployment, body: bytes, is_mirrored
     return answer
 
 
-async def _run(cloud: Cloud, deployment: Deployment, body: bytes) -> Answer:
+async def _run(cloud: Cloud, deployment: Deployment, asked: containers.Request) -> Answer:
     serving = deployment.serving
     if serving is None or not deployment.is_ready:
         message = f"Deployment {deployment.name} is not ready."
         return Answer(status=503, body={"message": message}, model_status=None)
+    model = serving.model
+    reply = containers.reply(asked, model, inputs_of(cloud.workspace_of(deployment), model))
     rule = cloud.rules.take(Scoring, deployment.subject())
     if rule is None:
-        return _predict(serving.model, body)
+        return _front(reply)
     if rule.latency:
         jitter = cloud.random.lognormvariate(0, rule.spread) if rule.spread else 1
         await asyncio.sleep(rule.latency * jitter)
-    if cloud.random.random() < rule.error_rate:
-        if rule.status is None:
-            return _model_failure(rule.model_status, rule.reason)
+    is_failure = cloud.random.random() < rule.error_rate
+    if is_failure and rule.status is not None:
         return Answer(status=rule.status, body={"message": rule.reason}, model_status=None)
+    if 400 <= reply.status < 500:  # the server itself refuses it; the model never hears of it
+        return _front(reply)
+    if is_failure:
+        failed = containers.Reply(status=rule.model_status, body={"message": rule.reason})
+        return _front(failed, rule.reason)
     if rule.output is not None:
         return Answer(status=200, body=rule.output)
-    return _predict(serving.model, body)
+    return _front(reply)
 
 
-def _predict(model: ModelVersion | None, body: bytes) -> Answer:
-    """Answer as a model would: one number per row, always the same for the same version."""
-    try:
-        rows = _rows(json.loads(body), is_strict=model is not None and model.type == "mlflow_model")
-    except ValueError as problem:
-        return _model_failure(400, str(problem))
-    name = f"{model.name}:{model.version}" if model else ""
-    return Answer(status=200, body=[_prediction(name, row) for row in rows])
-
-
-def _rows(content: Any, is_strict: bool) -> list[Any]:
-    if not is_strict:
-        return content if isinstance(content, list) else [content]
-    data = content.get("input_data") if isinstance(content, dict) else None
-    if isinstance(data, dict):
-        data = data.get("data")
-    if not isinstance(data, list) or not data:
-        raise ValueError("input_data is missing or empty")
-    return data
-
-
-def _prediction(model: str, row: Any) -> float:
-    digest = hashlib.sha256(f"{model}{json.dumps(row, sort_keys=True)}".encode()).digest()
-    return int.from_bytes(digest[:4]) / 2**32
-
-
-def _model_failure(status: int, reason: str) -> Answer:
-    body: Json = {"error": {"code": status, "message": reason}}
+def _front(reply: containers.Reply, reason: str = "model_error") -> Answer:
+    """Return what the caller sees: whatever is not 200 is the model's failure, with its body."""
+    if reply.status == 200:
+        return Answer(status=200, body=reply.body)
     headers = {
-        "ms-azureml-model-error-statuscode": str(status),
+        "ms-azureml-model-error-statuscode": str(reply.status),
         "ms-azureml-model-error-reason": reason,
     }
-    return Answer(status=424, body=body, model_status=status, headers=headers)
+    return Answer(status=424, body=reply.body, model_status=reply.status, headers=headers)
 
 
 routes = [
-    Route("/inference/{host}/score", score, methods=["POST"]),
-    Route("/inference/{host}/swagger.json", describe, methods=["GET"]),
+    Route(
+        "/inference/{host}/{path:path}",
+        score,
+        methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
+    ),
 ]

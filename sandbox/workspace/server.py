@@ -19,6 +19,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from sandbox.workspace import (
+    artifacts,
     batch_endpoints,
     batch_jobs,
     components,
@@ -185,7 +186,7 @@ def _service_app(cloud: Cloud) -> ASGIApp:
         *map(_arm_route, arm_routes),
         *scoring.routes,
         *batch_jobs.routes,
-        *map(_any_case, (*run_history.routes, *mlflow.routes)),
+        *map(_any_case, (*run_history.routes, *mlflow.routes, *artifacts.routes)),
         Route("/discovery", _discovery, methods=["GET"]),
     ]
     return Gate(_app(cloud, routes), cloud)

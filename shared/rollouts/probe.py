@@ -10,9 +10,10 @@ from shared.rollouts.model import ProbeResult, Rollout
 from shared.rollouts.strategy import Probe
 from shared.workspaces import Endpoint, Score, Workspaces
 
-#: What is sent where the reaction names no golden request. A model can't know what to make of it,
-#: so that an answer of 4xx from the container itself proves no more than that it is up.
-EMPTY_REQUEST = b'{"input_data": []}'
+#: What is sent where the reaction names no golden request. The server in the container complains of
+#: it (400) before the model hears of it, so that the complaint proves that the model is loaded: the
+#: server listens only then. With `{"input_data": []}` the model itself would raise.
+EMPTY_REQUEST = b"{}"
 
 
 def probe(

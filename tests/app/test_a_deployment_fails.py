@@ -58,8 +58,8 @@ FAULTS = [
     ),
     Fault(
         "probe",
-        lambda control, version: control.scoring(error_rate=1.0, version=version),
-        "expected 200, got 424 (the container answered 500)",
+        lambda control, version: control.scoring(error_rate=1.0, status=502, version=version),
+        "expected 200, got 502",
     ),
     Fault(
         "golden-request",

@@ -20,7 +20,9 @@ def test_a_deployed_model_answers_one_prediction_per_row(arm):
     first, second, third = response.json()
     assert first == third != second
     uri = arm.properties(EP)["swaggerUri"]
-    assert arm.http.get(uri).json()["openapi"]
+    assert arm.http.get(uri).status_code == 401
+    described = arm.http.get(uri, headers={"Authorization": f"Bearer {arm.key()}"}).json()
+    assert described["paths"]["/score"] == {}
 
 
 def test_versions_of_a_model_predict_differently(arm):
@@ -31,13 +33,40 @@ def test_versions_of_a_model_predict_differently(arm):
     assert arm.score(deployment="blue").json() != arm.score(deployment="green").json()
 
 
-@pytest.mark.parametrize("body", [{}, {"input_data": []}, {"data": [1]}, [1], "text"])
-def test_a_malformed_request_is_the_models_failure(arm, body):
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [({}, 400), ({"input_data": []}, 500), ({"data": [1]}, 400), ([1], 400), ("text", 400)],
+)
+def test_a_malformed_request_is_the_models_failure(arm, body, status):
     arm.have("blue", blue=100)
     response = arm.score(body)
     assert response.status_code == 424
-    assert response.headers["ms-azureml-model-error-statuscode"] == "400"
-    assert response.headers["ms-azureml-model-error-reason"]
+    assert response.headers["ms-azureml-model-error-statuscode"] == str(status)
+    assert response.headers["ms-azureml-model-error-reason"] == "model_error"
+    assert response.json()["message"]
+
+
+def test_a_request_that_the_server_itself_refuses_never_reaches_a_failing_model(arm, control):
+    arm.have("blue", blue=100)
+    control.scoring(error_rate=1, model_status=500)
+    assert arm.score({}).headers["ms-azureml-model-error-statuscode"] == "400"
+    assert arm.score().headers["ms-azureml-model-error-statuscode"] == "500"
+
+
+def test_a_custom_model_may_be_sent_anything_but_bytes_that_are_no_text(arm):
+    arm.have()
+    arm.put_model("custom", modelType="custom_model")
+    arm.put_deployment("blue", model="azureml:custom:1", environmentId="azureml:env:1")
+    arm.pass_time()
+    uri = arm.properties(EP)["scoringUri"]
+    headers = {"Authorization": f"Bearer {arm.key()}", "azureml-model-deployment": "blue"}
+    statuses = [
+        arm.http.post(uri, content=content, headers=headers).headers.get(
+            "ms-azureml-model-error-statuscode", "200"
+        )
+        for content in (b"[1]", b"{", b"\xff")
+    ]
+    assert statuses == ["200", "500", "400"]
 
 
 def test_a_custom_model_takes_any_json(arm):
