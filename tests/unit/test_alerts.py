@@ -333,7 +333,7 @@ class TestHostileInput:
         alert = alert_of(
             alertRule="a\x1b[2J\nb\u202ec", description=f"AccountKey=hunter2hunter2; {'x' * 9_999}"
         )
-        assert alert.rule == "a[2J bc"
+        assert alert.rule == "a bc"
         assert len(alert.description) == DESCRIPTION_MAX
         assert "hunter2" not in alert.description
 
