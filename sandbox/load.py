@@ -3,7 +3,6 @@
 `python -m sandbox.load https://localhost:…/inference/…/score --token KEY --rate 50`
 """
 
-import argparse
 import asyncio
 import json
 import signal
@@ -19,6 +18,8 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
+
+from sandbox.command_line import Parser
 
 _BODY = {"input_data": [[1, 2], [3, 4]]}
 #: The status of a request that got no answer.
@@ -123,12 +124,15 @@ class Load:
             verify=self._tls, limits=limits, headers=self._headers, timeout=_TIMEOUT_SECONDS
         ) as client:
             due = time.monotonic()
+            # Between the two clocks: the second that a request is due in is no matter of when the
+            # machine comes to it.
+            ahead = time.time() - due
             while not self._ending.is_set():
                 late = time.monotonic() - due
                 if late < 0:
                     await asyncio.sleep(min(-late, 0.1))
                     continue
-                second = self._second(late)
+                second = self._second(due + ahead)
                 if late > _MOST_LATE_SECONDS or len(open_requests) >= self._most_open:
                     second.unsent += 1
                 else:
@@ -152,8 +156,8 @@ class Load:
             second.statuses[status] += 1
             second.latencies.append((time.perf_counter() - started) * 1000)
 
-    def _second(self, late: float) -> Second:
-        key = int(time.time() - late)
+    def _second(self, due: float) -> Second:
+        key = int(due)
         with self._lock:
             return self._seconds.setdefault(key, Second(datetime.fromtimestamp(key, UTC)))
 
@@ -192,8 +196,8 @@ def _tell(second: Second) -> None:
     print(f"{second.at:%H:%M:%S}  {counts}; mean {mean:.1f} ms, unsent {second.unsent}", flush=True)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m sandbox.load", description=__doc__)
+def _parser() -> Parser:
+    parser = Parser(prog="python -m sandbox.load", description=__doc__)
     add = parser.add_argument
     add("url", help="the endpoint's scoring address")
     add("--token", required=True, help="a key or a token")

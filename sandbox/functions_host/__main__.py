@@ -7,6 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
+from sandbox.command_line import Parser
 from sandbox.functions_host.errors import HostError
 from sandbox.functions_host.functions import EVENT_GRID
 from sandbox.functions_host.host import FunctionsHost
@@ -14,21 +15,27 @@ from sandbox.functions_host.settings import load_local_settings
 
 
 def main() -> int:
-    """Return the exit code: 0 after an interrupt, 1 when the app cannot be served."""
+    """Return the exit code: 1 when the app cannot be served, else 0, whatever ended it."""
     options = _parse_arguments()
-    interrupted = threading.Event()
+    ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: interrupted.set())
+        signal.signal(number, lambda *_: ended.set())
     logging.basicConfig(level=logging.WARNING, format="host: %(message)s")
     path = options.settings or options.app_dir / "local.settings.json"
     try:
         settings = load_local_settings(path) if options.settings or path.exists() else {}
         host = FunctionsHost(
-            options.app_dir, settings, options.port, log=print, log_level=options.log_level
+            options.app_dir,
+            settings,
+            options.port,
+            log=print,
+            log_level=options.log_level,
+            on_end=ended.set,
         )
         with host:
             _tell(host)
-            interrupted.wait()
+            ended.wait()
+            host.stop(drain=True)
     except HostError as error:
         print(error, file=sys.stderr)
         return 1
@@ -36,7 +43,7 @@ def main() -> int:
 
 
 def _parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m sandbox.functions_host", description=__doc__)
+    parser = Parser(prog="python -m sandbox.functions_host", description=__doc__)
     parser.add_argument("app_dir", type=Path, help="the folder with function_app.py and host.json")
     parser.add_argument("--port", type=int, default=7071, help="0 = any free one; default 7071")
     parser.add_argument("--settings", type=Path, help="default: the app's local.settings.json")

@@ -16,9 +16,14 @@ from sandbox.functions_host.http_routes import HttpRoutes
 from sandbox.functions_host.http_server import HttpServer, listen
 from sandbox.functions_host.keys import Keys
 from sandbox.functions_host.queues import QueueListener, make_listeners
-from sandbox.functions_host.supervisor import Supervisor
+from sandbox.functions_host.supervisor import Deaths, Supervisor
+from sandbox.functions_host.timer_status import make_statuses
 from sandbox.functions_host.timers import make_timers
 from sandbox.functions_host.webhook import EventGridWebhook
+
+#: How long what runs may take to end when the app is drained.
+DRAIN_QUEUES = timedelta(seconds=10)
+DRAIN_HTTP = timedelta(seconds=30)
 
 _logger = logging.getLogger(__name__)
 
@@ -38,6 +43,8 @@ class HostOptions:
     #: False = timers only run when fired by hand.
     timers: bool = True
     log_level: str = "INFO"
+    #: The death of the worker after which the host ends, as in Azure; None = it never does.
+    most_deaths: int | None = 3
     keys: Keys = field(default_factory=Keys)
 
 
@@ -51,6 +58,14 @@ class AppHost:
     admin: Admin
     functions: Mapping[str, Function]
     listeners: list[QueueListener]
+    server: HttpServer
+
+    async def drain(self) -> None:
+        """Take nothing new, and let what runs end and be settled if it does so in time."""
+        for listener in self.listeners:
+            listener.stop_polling()
+        waits = [listener.drain(DRAIN_QUEUES) for listener in self.listeners]
+        await asyncio.gather(self.server.stop(DRAIN_HTTP), *waits)
 
     @property
     def idle(self) -> bool:
@@ -72,6 +87,7 @@ async def serve_app(options: HostOptions) -> AsyncIterator[AppHost]:
             host_json.function_timeout,
             options.log,
             options.log_level,
+            Deaths(options.most_deaths),
         )
         functions = await supervisor.start()
         listeners: list[QueueListener] = []
@@ -80,7 +96,8 @@ async def serve_app(options: HostOptions) -> AsyncIterator[AppHost]:
         ticks: list[asyncio.Task[None]] = []
         try:
             queue_options = _queue_options(host_json.queues, options)
-            timers = make_timers(functions, options.settings, supervisor)
+            statuses = make_statuses(options.settings, options.app_dir)
+            timers = make_timers(functions, options.settings, supervisor, statuses)
             listeners = make_listeners(
                 functions, options.settings, queue_options, options.visibility, supervisor
             )
@@ -90,7 +107,7 @@ async def serve_app(options: HostOptions) -> AsyncIterator[AppHost]:
             server = HttpServer(sock, webhook, admin, routes)
             polls = [_begin(listener.run()) for listener in listeners]
             ticks = [_begin(timer.run()) for timer in timers.values() if options.timers]
-            yield AppHost(port, started_at, supervisor, admin, functions, listeners)
+            yield AppHost(port, started_at, supervisor, admin, functions, listeners, server)
         finally:
             for listener in listeners:
                 listener.stop_polling()

@@ -12,6 +12,10 @@ class InvocationFailed(Exception):
         super().__init__(message)
         self.stack_trace = stack_trace
 
+    def told_of(self, function: str) -> str:
+        """Return what the real host tells the caller of it: not what the function raised."""
+        return f"Exception while executing function: Functions.{function}"
+
 
 class WorkerExited(InvocationFailed):
     """The worker process ended while the function ran: nobody knows how far it came."""
@@ -19,3 +23,11 @@ class WorkerExited(InvocationFailed):
 
 class FunctionTimedOut(InvocationFailed):
     """The function ran longer than host.json's `functionTimeout`; its worker was killed."""
+
+    def told_of(self, function: str) -> str:
+        """Return what the real host tells the caller of it."""
+        return f"{self}: Functions.{function}"
+
+
+class WorkerReplaced(InvocationFailed):
+    """The worker was killed because another function of it ran too long."""

@@ -42,11 +42,9 @@ def parse_functions(index: Iterable[Mapping[str, Any]]) -> dict[str, Function]:
 
 
 def find_function(functions: Mapping[str, Function], name: str, kind: str) -> Function | None:
-    """Return the function of that trigger kind; names ignore case, as in the real host."""
-    for function in functions.values():
-        if function.kind == kind and function.name.casefold() == name.casefold():
-            return function
-    return None
+    """Return the function of that name, in its own case, and trigger kind."""
+    function = functions.get(name)
+    return function if function is not None and function.kind == kind else None
 
 
 def _parse_function(entry: Mapping[str, Any]) -> Function:

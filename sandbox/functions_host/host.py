@@ -37,7 +37,10 @@ class FunctionsHost:
         log: Callable[[str], None] = _worker_log.info,
         log_level: str = "INFO",
         keys: Keys | None = None,
+        most_deaths: int | None = 3,
+        on_end: Callable[[], None] = lambda: None,
     ) -> None:
+        """`most_deaths`: after so many of the worker the host ends; `on_end` is called then."""
         self._keys = keys or Keys()
         self._options = HostOptions(
             app_dir=Path(app_dir).resolve(),
@@ -48,12 +51,14 @@ class FunctionsHost:
             max_polling_interval=max_polling_interval,
             timers=timers,
             log_level=log_level,
+            most_deaths=most_deaths,
             keys=self._keys,
         )
+        self._on_end = on_end
         self._thread: threading.Thread | None = None
         self._running: AppHost | None = None
         #: Set by stop(), which may be called while start() still waits.
-        self._stopping: Future[None] = Future()
+        self._stopping: Future[bool] = Future()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -83,11 +88,15 @@ class FunctionsHost:
             raise
         return self
 
-    def stop(self) -> None:
-        """End the worker and the server; harmless when stopped. Running functions are failed."""
+    def stop(self, *, drain: bool = False) -> None:
+        """End the worker and the server; harmless when stopped.
+
+        Running functions are failed, as where a whole instance is lost. With `drain` they have
+        the time that the real host gives them when it is told to end.
+        """
         if self._thread is not None:
             if not self._stopping.done():
-                self._stopping.set_result(None)
+                self._stopping.set_result(drain)
             self._thread.join()
         self._thread = None
 
@@ -176,13 +185,23 @@ class FunctionsHost:
         try:
             async with serve_app(self._options) as self._running:
                 started.set_result(None)
-                await asyncio.wrap_future(self._stopping)
+                if await self._until_told_to_end(self._running):
+                    await self._running.drain()
         except BaseException as error:
             if started.done():
                 raise
             started.set_exception(error)
         finally:
             self._running = None
+            self._on_end()
+
+    async def _until_told_to_end(self, running: AppHost) -> bool:
+        """Wait for stop(), and return whether to drain; or until the host gives up by itself."""
+        told: asyncio.Future[Any] = asyncio.wrap_future(self._stopping)
+        gives_up: asyncio.Future[Any] = asyncio.create_task(running.supervisor.given_up.wait())
+        await asyncio.wait([told, gives_up], return_when=asyncio.FIRST_COMPLETED)
+        gives_up.cancel()
+        return bool(told.done() and told.result())
 
     async def _kill(self) -> None:
         self._host.supervisor.kill()

@@ -1,6 +1,7 @@
 """host.json: the part of it that this host obeys, checked; a mistake is told, not defaulted."""
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ _IGNORED = {
 }
 _TIME_SPAN = re.compile(r"(?:(\d+)\.)?(\d{1,2}):(\d{2}):(\d{2})(\.\d{1,7})?")
 _UNLIMITED = "-1"
+CORES = os.process_cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class QueueOptions:
     visibility_timeout: timedelta = timedelta(0)
     batch_size: int = 16
     #: New messages are fetched when no more than this many are being worked on.
-    new_batch_threshold: int = 8
+    new_batch_threshold: int = 8 * CORES
     max_dequeue_count: int = 5
     message_encoding: str = "base64"
 
@@ -76,10 +78,17 @@ def parse_host_json(content: Any) -> HostJson:
     http = extensions.get("http", {})
     timeout = content.get("functionTimeout", "00:30:00")
     return HostJson(
-        function_timeout=None if timeout == _UNLIMITED else _time_span("functionTimeout", timeout),
+        function_timeout=None if timeout == _UNLIMITED else _parse_timeout(timeout),
         route_prefix=http.get("routePrefix", "api").strip("/"),
         queues=_parse_queues(extensions.get("queues", {})),
     )
+
+
+def _parse_timeout(text: Any) -> timedelta:
+    span = _time_span("functionTimeout", text)
+    if span < timedelta(seconds=1):
+        raise ValueError("functionTimeout must be at least 00:00:01")
+    return span
 
 
 def _parse_queues(content: Any) -> QueueOptions:
@@ -99,13 +108,14 @@ def _parse_queues(content: Any) -> QueueOptions:
     if polling < timedelta(milliseconds=100):
         raise ValueError("maxPollingInterval must be at least 00:00:00.100")
     batch_size = _integer(content, "batchSize", 16, 1, 32)
+    threshold = batch_size // 2 * CORES
     return QueueOptions(
         max_polling_interval=polling,
         visibility_timeout=_time_span(
             "visibilityTimeout", content.get("visibilityTimeout", "00:00:00")
         ),
         batch_size=batch_size,
-        new_batch_threshold=_integer(content, "newBatchThreshold", batch_size // 2, 0, 1000),
+        new_batch_threshold=_integer(content, "newBatchThreshold", threshold, 0, 1000),
         max_dequeue_count=_integer(content, "maxDequeueCount", 5, 1, 1000),
         message_encoding=encoding,
     )

@@ -10,9 +10,10 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sandbox.functions_host.bodies import BodyTooLarge, read_body
 from sandbox.functions_host.errors import HostError, InvocationFailed
 from sandbox.functions_host.functions import HTTP, Function
-from sandbox.functions_host.keys import Keys, shows_key
+from sandbox.functions_host.keys import Keys, refuse
 from sandbox.functions_host.protocol import Value, bytes_value
 from sandbox.functions_host.supervisor import Input, Supervisor
 from sandbox.functions_host.trace_context import continue_trace
@@ -76,10 +77,15 @@ class HttpRoutes:
             "function": (self._keys.function, self._keys.master),
             "admin": (self._keys.master,),
         }
-        if route.auth_level != "anonymous" and not shows_key(request, accepted[route.auth_level]):
-            return Response(status_code=401)
+        if route.auth_level != "anonymous":
+            refusal = refuse(request, accepted[route.auth_level])
+            if refusal is not None:
+                return refusal
         parameters = {name: text for name, text in match.groupdict().items() if text is not None}
-        value = await _request_value(request, parameters)
+        try:
+            value = await _request_value(request, parameters)
+        except BodyTooLarge as error:
+            return error.response
         trace = continue_trace(request.headers)
         try:
             answer = await self._supervisor.invoke(route.function, Input(value, trace=trace))
@@ -127,7 +133,7 @@ async def _request_value(request: Request, parameters: Mapping[str, str]) -> Val
             "headers": dict(request.headers),
             "params": parameters,
             "query": query,
-            "body": bytes_value(await request.body()),
+            "body": bytes_value(await read_body(request)),
         }
     }
 

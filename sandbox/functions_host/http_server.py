@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from datetime import timedelta
 
 import uvicorn
 from starlette.requests import Request
@@ -13,6 +14,7 @@ from sandbox.functions_host.errors import HostError
 from sandbox.functions_host.http_routes import HttpRoutes
 from sandbox.functions_host.webhook import EventGridWebhook
 
+_WEBHOOKS = "/runtime/webhooks/"
 _WEBHOOK = "/runtime/webhooks/eventgrid"
 _ADMIN = "/admin/"
 #: How long requests that are being answered may take to end when the host stops.
@@ -40,8 +42,10 @@ class HttpServer:
         self._server = uvicorn.Server(config)
         self._task = asyncio.create_task(self._server.serve(sockets=[sock]))
 
-    async def stop(self) -> None:
-        """Answer what is under way and close."""
+    async def stop(self, patience: timedelta | None = None) -> None:
+        """Take no more requests, answer what is under way if that ends in time, and close."""
+        if patience is not None:
+            self._server.config.timeout_graceful_shutdown = int(patience.total_seconds())
         self._server.should_exit = True
         await self._task
 
@@ -53,6 +57,8 @@ class HttpServer:
         path = request.scope["path"].casefold()
         if path.rstrip("/") == _WEBHOOK:
             return await self._webhook.answer(request)
+        if path.startswith(_WEBHOOKS):
+            return await self._webhook.answer_other(request)
         if path.startswith(_ADMIN):
             return await self._admin.answer(request)
         if path == "/":

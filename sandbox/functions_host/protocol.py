@@ -57,11 +57,3 @@ def json_value(content: Any) -> Value:
 def bytes_value(content: bytes) -> Value:
     """Raw bytes as a value."""
     return {"bytes": base64.b64encode(content).decode()}
-
-
-def text_or_bytes_value(content: bytes) -> Value:
-    """Text where the bytes are UTF-8, else the bytes themselves."""
-    try:
-        return {"string": content.decode()}
-    except UnicodeDecodeError:
-        return bytes_value(content)

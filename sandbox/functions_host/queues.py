@@ -9,16 +9,21 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
+from azure.core.exceptions import (
+    AzureError,
+    HttpResponseError,
+    ResourceExistsError,
+    ResourceNotFoundError,
+)
 from azure.storage.queue import LinearRetry, QueueClient, QueueMessage
 
 from sandbox.functions_host.errors import InvocationFailed, WorkerExited
 from sandbox.functions_host.functions import QUEUE, Function
 from sandbox.functions_host.host_json import QueueOptions
-from sandbox.functions_host.protocol import Value, json_value, text_or_bytes_value
+from sandbox.functions_host.queue_metadata import message_metadata
 from sandbox.functions_host.settings import connection_string, resolve
 from sandbox.functions_host.supervisor import Input, Supervisor
 
@@ -94,6 +99,11 @@ class QueueListener:
         self._stopping.set()
         self._let_go.set()
 
+    async def drain(self, limit: timedelta) -> None:
+        """Wait until the messages that are being worked on are settled, but no longer than this."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=limit.total_seconds())
+
     async def close(self) -> None:
         """Let go of every message, once the worker has ended; unsettled ones stay leased."""
         if self._tasks:
@@ -149,9 +159,16 @@ class QueueListener:
             await self._bury(held)
             return
         try:
+            text = content.decode()
+        except UnicodeDecodeError:
+            # The function never sees it, and yet each time counts as a failure of it.
+            _logger.warning("message %s is no text", held.message.id)
+            await self._release_or_bury(held)
+            return
+        try:
             async with self._renewed_lease(held):
-                given = Input(text_or_bytes_value(content), message_metadata(held.message))
-                await self._supervisor.invoke(self._function, given)
+                metadata = message_metadata(held.message, text, self._function.name)
+                await self._supervisor.invoke(self._function, Input({"string": text}, metadata))
         except WorkerExited:
             # As if the whole instance had been lost: nobody releases the message.
             return
@@ -186,7 +203,9 @@ class QueueListener:
         try:
             self._poison.send_message(text)
         except ResourceNotFoundError:
-            self._poison.create_queue()
+            # Of two messages that are buried at once, either may be the first.
+            with suppress(ResourceExistsError):
+                self._poison.create_queue()
             self._poison.send_message(text)
 
     async def _delete(self, held: Held) -> None:
@@ -254,19 +273,3 @@ def decode(text: str, encoding: str) -> bytes:
         return base64.b64decode("".join(text.split()), validate=True)
     except binascii.Error as error:
         raise ValueError("the message is not base64") from error
-
-
-def message_metadata(message: QueueMessage) -> dict[str, Value]:
-    """Return what the real host tells a function about its message, besides the body."""
-    return {
-        "Id": {"string": message.id},
-        "DequeueCount": json_value(message.dequeue_count),
-        "InsertionTime": _time_value(message.inserted_on),
-        "ExpirationTime": _time_value(message.expires_on),
-        "NextVisibleTime": _time_value(message.next_visible_on),
-        "PopReceipt": {"string": message.pop_receipt},
-    }
-
-
-def _time_value(moment: datetime | None) -> Value:
-    return json_value(moment.isoformat() if moment else None)

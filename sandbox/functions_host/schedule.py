@@ -1,20 +1,50 @@
-"""NCRONTAB: when a timer is due. Six fields: second minute hour day month day-of-week, in UTC."""
+"""When a timer is due: by NCRONTAB, in UTC, or at an interval."""
 
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
+from typing import Protocol
 
 from sandbox.functions_host.errors import HostError
 
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_MONTHS = (
+    *("January", "February", "March", "April", "May", "June", "July", "August", "September"),
+    *("October", "November", "December"),
+)
+_DAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
 _PART = re.compile(r"(\*|\w+)(?:-(\w+))?(?:/(\d+))?")
+_INTERVAL = re.compile(r"(?:(\d+)[.:])?(\d{1,2}):(\d{2}):(\d{2})")
+_DAYS_FIRST = re.compile(r"(\d+)(?::(\d{1,2}):(\d{2}))?")
+#: An interval of nothing is as long as the real host needs to notice that it is over.
+_SHORTEST = timedelta(milliseconds=48)
 #: A 29 February that falls on one day of the week comes back after 40 years at most.
 _SEARCHED_DAYS = 366 * 41
+#: Whether a schedule comes more than once a minute is told by so many of its times.
+_LOOKED_AT = 5
+
+
+class Schedule(Protocol):
+    """Tells when a timer is due."""
+
+    def next_after(self, moment: datetime) -> datetime:
+        """Return the first time later than the aware `moment`; HostError if there is none."""
+        ...
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Interval:
+    """Due again and again, so long after the last time."""
+
+    length: timedelta
+
+    def next_after(self, moment: datetime) -> datetime:
+        """Return the time that is one interval later."""
+        return moment + max(self.length, _SHORTEST)
+
+
+@dataclass(frozen=True)
+class Crontab:
     """The moments that match every field; day and day-of-week must both match, unlike in cron."""
 
     seconds: tuple[int, ...]
@@ -55,8 +85,13 @@ class Schedule:
 
 
 def parse_schedule(text: str) -> Schedule:
-    """Read six fields of `*`, numbers, names, lists, ranges and steps; HostError otherwise."""
+    """Read six fields of NCRONTAB, five (without seconds), or a time span; HostError otherwise."""
+    interval = _parse_interval(text.strip())
+    if interval is not None:
+        return Interval(interval)
     fields = text.split()
+    if len(fields) == 5:
+        fields = ["0", *fields]
     if len(fields) != 6:
         raise HostError(f"schedule {text!r} must have six fields, it has {len(fields)}")
     try:
@@ -68,7 +103,7 @@ def parse_schedule(text: str) -> Schedule:
         weekdays = _parse_field(fields[5], 0, 6, _DAYS)
     except ValueError as error:
         raise HostError(f"schedule {text!r} is wrong: {error}") from error
-    return Schedule(
+    return Crontab(
         tuple(sorted(seconds)),
         tuple(sorted(minutes)),
         tuple(sorted(hours)),
@@ -76,6 +111,26 @@ def parse_schedule(text: str) -> Schedule:
         frozenset(months),
         frozenset(weekdays),
     )
+
+
+def is_monitored(schedule: Schedule, now: datetime) -> bool:
+    """Tell whether a status is kept for a timer: where its times are a minute apart or more."""
+    times = [schedule.next_after(now)]
+    while len(times) < _LOOKED_AT:
+        times.append(schedule.next_after(times[-1]))
+    return all(later - time >= timedelta(minutes=1) for time, later in pairwise(times))
+
+
+def _parse_interval(text: str) -> timedelta | None:
+    """Read a time span as .NET does: a number alone is days, and so is one of hours above 23."""
+    if match := _INTERVAL.fullmatch(text):
+        days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+        if hours <= 23:
+            return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    if match := _DAYS_FIRST.fullmatch(text):
+        days, hours, minutes = (int(part or 0) for part in match.groups())
+        return timedelta(days=days, hours=hours, minutes=minutes)
+    return None
 
 
 def _parse_field(text: str, low: int, high: int, names: tuple[str, ...] = ()) -> set[int]:
@@ -92,11 +147,16 @@ def _parse_part(part: str, low: int, high: int, names: tuple[str, ...]) -> range
     else:
         start = _parse_number(first, low, names)
         end = _parse_number(last, low, names) if last else high if step else start
+    # The wrong way round it is not over the end of the day or week: the ends are swapped.
+    start, end = min(start, end), max(start, end)
     if not low <= start <= end <= high or step == "0":
         raise ValueError(f"{part!r} is outside {low}-{high}")
     return range(start, end + 1, int(step or 1))
 
 
 def _parse_number(text: str, low: int, names: tuple[str, ...]) -> int:
-    short = text.lower()[:3]
-    return names.index(short) + low if short in names else int(text)
+    """Read a number, or any beginning of a name."""
+    for number, name in enumerate(names, start=low):
+        if name.casefold().startswith(text.casefold()):
+            return number
+    return int(text)

@@ -19,6 +19,10 @@ from sandbox.functions_host.protocol import Value
 from sandbox.functions_host.trace_context import new_trace
 from sandbox.functions_host.worker_process import START_LIMIT_SECONDS, WorkerProcess
 
+#: How much longer than `functionTimeout` the real host waits before it gives up the worker.
+_GRACE_SECONDS = 2.0
+#: Deaths count together unless so much time lies between two.
+DEATHS_APART = timedelta(minutes=30)
 _FIRST_BACKOFF_SECONDS = 0.1
 _LONGEST_BACKOFF_SECONDS = 5.0
 
@@ -48,8 +52,29 @@ class Input:
     trace: Mapping[str, str] = field(default_factory=new_trace)
 
 
+@dataclass
+class Deaths:
+    """Counts the deaths of workers that did not come by the host's own hand."""
+
+    most: int | None
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    count: int = 0
+    last: datetime | None = None
+
+    def is_last(self) -> bool:
+        """Count one, and tell whether it is the one after which the real host gives up."""
+        now = self.clock()
+        if self.last is not None and now - self.last > DEATHS_APART:
+            self.count = 0
+        self.count, self.last = self.count + 1, now
+        return self.most is not None and self.count >= self.most
+
+
 class Supervisor:
-    """The worker, restarted whenever it exits, and the invocations that run on it."""
+    """The worker, restarted whenever it exits, and the invocations that run on it.
+
+    `given_up` is set at the last death of `deaths`: whoever serves the app must then end.
+    """
 
     def __init__(
         self,
@@ -58,13 +83,16 @@ class Supervisor:
         function_timeout: timedelta | None,
         log: Callable[[str], None],
         log_level: str,
+        deaths: Deaths,
     ) -> None:
         self.restarts = 0
+        self.given_up = asyncio.Event()
+        self._deaths = deaths
         self.counts: dict[str, InvocationCounts] = {}
         self.first_completed_at: datetime | None = None
         self._app_dir = app_dir
         self._settings = settings
-        self._timeout = function_timeout.total_seconds() if function_timeout else None
+        self._timeout = function_timeout
         self._log = log
         self._log_level = log_level
         self._ready = asyncio.Event()
@@ -139,35 +167,52 @@ class Supervisor:
             "trace": given.trace,
         }
         try:
-            return await asyncio.wait_for(worker.invoke(request), self._timeout)
+            return await asyncio.wait_for(worker.invoke(request), self._patience)
         except TimeoutError:
             # A thread cannot be stopped from outside: like the real host, give up the process.
             if worker is self._worker:
-                self.kill()
+                self._ready.clear()
+                worker.replace()
             raise FunctionTimedOut(
-                f"Timeout value of {self._timeout:g} s exceeded by function: {function.name}"
+                f"Timeout value of {_time_span(self._timeout)} was exceeded by function"
             ) from None
+
+    @property
+    def _patience(self) -> float | None:
+        return None if self._timeout is None else self._timeout.total_seconds() + _GRACE_SECONDS
 
     def _note_completed(self) -> None:
         if self.first_completed_at is None:
             self.first_completed_at = datetime.now(UTC)
 
     async def _keep_alive(self) -> None:
-        backoff = _FIRST_BACKOFF_SECONDS
         while True:
             await self._worker.exited()
             self._ready.clear()
+            if not self._worker.was_replaced and self._deaths.is_last():
+                _logger.error("Exceeded the worker's restart count. Shutting down the host")
+                self.given_up.set()
+                return
             _logger.warning("worker %d exited; starting another", self._worker.pid)
-            await asyncio.sleep(backoff)
-            try:
-                self._worker = await self._start_worker()
-            except HostError as error:
-                _logger.error("worker did not start again: %s", error)  # noqa: TRY400 - told whole
-                backoff = min(backoff * 2, _LONGEST_BACKOFF_SECONDS)
-                continue
-            backoff = _FIRST_BACKOFF_SECONDS
+            self._worker = await self._start_again()
             self.restarts += 1
             self._ready.set()
 
+    async def _start_again(self) -> WorkerProcess:
+        backoff = _FIRST_BACKOFF_SECONDS
+        while True:
+            await asyncio.sleep(backoff)
+            try:
+                return await self._start_worker()
+            except HostError as error:
+                _logger.error("worker did not start again: %s", error)  # noqa: TRY400 - told whole
+                backoff = min(backoff * 2, _LONGEST_BACKOFF_SECONDS)
+
     async def _start_worker(self) -> WorkerProcess:
         return await WorkerProcess.start(self._app_dir, self._settings, self._log, self._log_level)
+
+
+def _time_span(span: timedelta | None) -> str:
+    """Write a length of time as .NET does: 00:00:10."""
+    minutes, seconds = divmod(int((span or timedelta()).total_seconds()), 60)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{seconds:02}"

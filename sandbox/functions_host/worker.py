@@ -3,7 +3,6 @@
 Started by the host as `python -m sandbox.functions_host.worker`, in the app's folder.
 """
 
-import argparse
 import asyncio
 import logging
 import os
@@ -16,6 +15,7 @@ from typing import Any
 
 import azure_functions_runtime as runtime
 
+from sandbox.command_line import Parser
 from sandbox.functions_host import protocol, protos
 
 #: The library logs two lines per invocation at INFO; the real host files them apart from the app's.
@@ -105,7 +105,7 @@ def _hide_host_code() -> None:
 
 def main() -> None:
     """Run the worker on the socket whose number the host passed."""
-    parser = argparse.ArgumentParser()
+    parser = Parser()
     parser.add_argument("--socket", type=int, required=True)
     parser.add_argument("--log-level", default="INFO")
     options = parser.parse_args()

@@ -13,7 +13,12 @@ from pathlib import Path
 from typing import Self
 
 from sandbox.functions_host import protocol
-from sandbox.functions_host.errors import HostError, InvocationFailed, WorkerExited
+from sandbox.functions_host.errors import (
+    HostError,
+    InvocationFailed,
+    WorkerExited,
+    WorkerReplaced,
+)
 from sandbox.functions_host.functions import Function, parse_functions
 from sandbox.functions_host.protocol import Message, Value
 
@@ -42,6 +47,7 @@ class WorkerProcess:
         self._log_reader.start()
         self._index: asyncio.Future[Message | None] = asyncio.get_running_loop().create_future()
         self._pending: dict[str, asyncio.Future[Value | None]] = {}
+        self._end: type[InvocationFailed] = WorkerExited
         self._receiver = asyncio.create_task(self._receive(reader))
 
     @classmethod
@@ -96,9 +102,19 @@ class WorkerProcess:
         await asyncio.shield(self._receiver)
         await self.end()
 
+    @property
+    def was_replaced(self) -> bool:
+        """Tell whether the host itself ended the process, because a function ran too long."""
+        return self._end is WorkerReplaced
+
     def kill(self) -> None:
         """Kill the process, as a crash would; harmless when it is gone."""
         self._process.kill()
+
+    def replace(self) -> None:
+        """Kill the process because a function ran too long: what else it runs fails with it."""
+        self._end = WorkerReplaced
+        self.kill()
 
     async def end(self) -> None:
         """Kill the process if it still runs, and give back everything it held."""
@@ -133,7 +149,7 @@ class WorkerProcess:
             self._index.set_result(None)
         for future in self._pending.values():
             if not future.done():
-                future.set_exception(WorkerExited("the worker process exited"))
+                future.set_exception(self._end("the worker process exited"))
 
     def _settle(self, result: Message) -> None:
         future = self._pending.get(result["id"])

@@ -5,6 +5,7 @@ import json
 import signal
 from pathlib import Path
 
+from sandbox.command_line import Parser
 from sandbox.workspace.server import WorkspaceEmulator
 from sandbox.workspace.settings import Settings
 
@@ -29,8 +30,8 @@ def main() -> None:
         signal.sigwait(endings)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="python -m sandbox.workspace",
         description=__doc__,
         argument_default=argparse.SUPPRESS,

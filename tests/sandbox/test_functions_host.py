@@ -61,7 +61,9 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One host for all tests of the module."""
     notes_file = tmp_path_factory.mktemp("host") / "notes.jsonl"
     log: list[str] = []
-    with FunctionsHost(APP, settings(notes_file), timers=False, log=log.append) as host:
+    with FunctionsHost(
+        APP, settings(notes_file), timers=False, log=log.append, most_deaths=None
+    ) as host:
         yield Served(host, notes_file, log)
 
 
@@ -115,7 +117,7 @@ def test_a_cloud_event_object_is_one_invocation(served: Served) -> None:
         "data": {"a": 1},
     }
 
-    assert served.deliver(cloud_event, "ON_CLOUD_EVENT").status_code == 202
+    assert served.deliver(cloud_event, "on_cloud_event").status_code == 202
     assert served.notes() == [{"id": "c-1", "source": "/s", "data": {"a": 1}}]
 
 
@@ -132,7 +134,7 @@ def test_one_failed_event_fails_the_whole_delivery_with_the_message(served: Serv
     answer = served.deliver([event(number=1), event("raise", 2)])
 
     assert answer.status_code == 500
-    assert "ValueError: told to raise" in answer.text
+    assert answer.text == "Exception while executing function: Functions.on_event"
     assert {note["id"] for note in served.notes()} == {"event-1", "event-2"}
 
 
@@ -170,7 +172,7 @@ def test_the_cloud_events_handshake_allows_the_origin(served: Served) -> None:
 
 @pytest.mark.parametrize(
     ("header", "status"),
-    [("SubscriptionDeletion", 202), ("Unsubscribe", 202), ("Surprise", 400), (None, 400)],
+    [("SubscriptionDeletion", 400), ("Unsubscribe", 202), ("Surprise", 400), (None, 400)],
 )
 def test_other_event_types_are_answered_as_documented(
     served: Served, header: str | None, status: int
@@ -221,7 +223,7 @@ def test_a_function_over_its_time_limit_is_failed_with_its_worker(served: Served
     served.host.wait_until_ready(20)
 
     assert answer.status_code == 500
-    assert "Timeout value of 2 s exceeded by function: on_event" in answer.text
+    assert answer.text == "Timeout value of 00:00:02 was exceeded by function: Functions.on_event"
     eventually(lambda: served.host.restarts == restarts + 1)
 
 
@@ -275,7 +277,7 @@ def test_the_admin_api_lists_functions_and_runs_them(served: Served) -> None:
     master = served.host.master_key
     before = served.host.invocations["on_message"].succeeded
 
-    assert served.call("/admin/functions", served.host.function_key, "GET").status_code == 401
+    assert served.call("/admin/functions", served.host.function_key, "GET").status_code == 403
     assert served.call("/admin/host/status", master, "GET").json()["state"] == "Running"
     listed = served.call("/admin/functions", master, "GET").json()
     assert {each["name"] for each in listed} == set(served.host.functions())
@@ -322,8 +324,7 @@ def test_a_timer_runs_at_startup_and_on_its_schedule(tmp_path: Path) -> None:
         eventually(lambda: host.invocations["on_time"].succeeded >= 2)
 
     first = json.loads((tmp_path / "notes").read_text().splitlines()[0])
-    assert first["past_due"] is False
-    assert first["next"].endswith("+00:00")
+    assert first == {"past_due": False, "next": None}
 
 
 def test_the_worker_ends_with_its_host(tmp_path: Path) -> None:

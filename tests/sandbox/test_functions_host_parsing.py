@@ -11,7 +11,7 @@ import pytest
 from sandbox.functions_host import protocol
 from sandbox.functions_host.errors import HostError
 from sandbox.functions_host.functions import Function, parse_functions
-from sandbox.functions_host.host_json import QueueOptions, load_host_json, parse_host_json
+from sandbox.functions_host.host_json import CORES, QueueOptions, load_host_json, parse_host_json
 from sandbox.functions_host.http_routes import make_route
 from sandbox.functions_host.queues import decode
 from sandbox.functions_host.schedule import parse_schedule
@@ -31,6 +31,16 @@ from sandbox.functions_host.settings import connection_string, load_local_settin
         ("0 0 0 29 2 *", "2026-01-01T00:00:00", "2028-02-29T00:00:00"),
         ("0 0 0 13 * Fri", "2026-03-14T00:00:00", "2026-11-13T00:00:00"),
         ("59 59 23 31 12 *", "2026-12-31T23:59:58", "2026-12-31T23:59:59"),
+        ("*/5 * * * *", "2026-01-01T00:00:01", "2026-01-01T00:05:00"),
+        ("0 0 22-2 * * *", "2026-01-01T22:00:00", "2026-01-02T02:00:00"),
+        ("0 0 0 * * FRI-MON", "2026-01-01T00:00:00", "2026-01-02T00:00:00"),
+        ("0 0 0 * * FRI-MON", "2026-01-02T00:00:00", "2026-01-05T00:00:00"),
+        ("*/90 * * * * *", "2026-01-01T00:00:00", "2026-01-01T00:01:00"),
+        ("0 0 0 * Janua monday", "2026-01-01T00:00:00", "2026-01-05T00:00:00"),
+        ("00:05:00", "2026-01-01T00:00:01", "2026-01-01T00:05:01"),
+        ("25:00:00", "2026-01-01T00:00:00", "2026-01-26T00:00:00"),
+        ("5", "2026-01-01T00:00:00", "2026-01-06T00:00:00"),
+        ("00:00:00", "2026-01-01T00:00:00", "2026-01-01T00:00:00.048"),
     ],
 )
 def test_a_schedule_is_next_due_at_the_first_later_match(
@@ -42,7 +52,11 @@ def test_a_schedule_is_next_due_at_the_first_later_match(
 
 
 @pytest.mark.parametrize(
-    "schedule", ["* * * * *", "60 * * * * *", "0 0 0 * * 7", "x * * * * *", "*/0 * * * * *"]
+    "schedule",
+    [
+        *("60 * * * * *", "0 0 0 * * 7", "x * * * * *", "*/0 * * * * *", "? * * * * *"),
+        *("0 0 0 L * *", "0 0 0 * * * *", "@daily", "0 0 25 * * *", "0 0 0 * 0 *"),
+    ],
 )
 def test_a_wrong_schedule_is_refused(schedule: str) -> None:
     with pytest.raises(HostError, match="schedule"):
@@ -86,7 +100,7 @@ def test_host_json_is_obeyed() -> None:
         max_polling_interval=timedelta(seconds=2),
         visibility_timeout=timedelta(days=1, seconds=30),
         batch_size=32,
-        new_batch_threshold=16,
+        new_batch_threshold=16 * CORES,
         max_dequeue_count=7,
         message_encoding="none",
     )

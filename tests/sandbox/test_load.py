@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -37,8 +38,9 @@ def test_it_sends_at_the_stated_rate(arm, control):
     with load_of(arm, rate=100) as load:
         until(lambda: sent(load) >= 300)
     whole = load.seconds()[1:-1]
-    assert all(95 <= each.statuses.total() + each.unsent <= 105 for each in whole)
-    assert sum(each.unsent for each in whole) <= 10 * len(whole)
+    # How many of them are unsent is the machine's matter: it may be busy.
+    assert whole
+    assert all(99 <= each.statuses.total() + each.unsent <= 101 for each in whole)
     assert set(load.statuses()) == {200}
     counted = sum(len(minute["latencies"]) for minute in control.measurements())
     assert counted == sent(load)
@@ -91,18 +93,20 @@ def test_what_gets_no_answer_is_counted_too(arm):
 
 
 @pytest.mark.parametrize("ending", [None, signal.SIGTERM])
-def test_it_runs_as_a_program(arm, ending):
+def test_it_runs_as_a_program_whatever_the_key_begins_with(arm, ending, monkeypatch):
+    monkeypatch.setattr(secrets, "token_urlsafe", lambda size: "-" + "k" * size)
     arm.have("blue", blue=100)
     url = arm.properties(EP)["scoringUri"]
+    assert arm.key().startswith("-")
     command = [sys.executable, "-m", "sandbox.load", url, "--token", arm.key(), "--rate", "20"]
-    command += ["--ca", str(arm.emulator.ca_path)] + ([] if ending else ["--seconds", "1.5"])
+    command += ["--ca", str(arm.emulator.ca_path)] + ([] if ending else ["--seconds", "3"])
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     with process:
         assert process.stdout
-        first = process.stdout.readline()
+        # An answer may come later than the second in which its request was due.
+        assert any("200: " in line for line in process.stdout)
         if ending:
             os.kill(process.pid, ending)
         last = process.stdout.readlines()[-1]
         assert process.wait(10) == 0
-    assert "200: " in first
     assert json.loads(last)["statuses"].keys() == {"200"}

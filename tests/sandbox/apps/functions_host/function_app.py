@@ -27,8 +27,10 @@ def obey(order: str) -> None:
     if order == "crash once" and not (crashed := _NOTES.with_suffix(".crashed")).exists():
         crashed.touch()
         os._exit(1)
-    if order == "hang":
+    if order in ("hang", "hang too"):
         time.sleep(60)
+    if order == "slow":
+        time.sleep(1)
     if order == "meet":
         meet()
 
@@ -51,7 +53,7 @@ def on_event(event: func.EventGridEvent, context: func.Context) -> None:
     note(
         id=event.id,
         type=event.event_type,
-        time=event.event_time.isoformat(),
+        time=event.event_time and event.event_time.isoformat(),
         data=data,
         trace=context.trace_context.trace_parent,
     )
@@ -85,7 +87,7 @@ def on_message(message: func.QueueMessage) -> None:
 @app.timer_trigger(arg_name="timer", schedule="%SCHEDULE%", run_on_startup=True)
 def on_time(timer: func.TimerRequest) -> None:
     """Note that time has come."""
-    note(past_due=timer.past_due, next=timer.schedule_status["Next"])
+    note(past_due=timer.past_due, next=timer.schedule_status.get("Next"))
 
 
 @app.route(route="greetings/{name}/{times:int?}", methods=["POST"])
