@@ -1,7 +1,7 @@
 """What came of one step of a reaction for one event, and where an event's outcomes are kept."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -27,7 +27,8 @@ class OutcomeStatus(StrEnum):
 class Outcome:
     """What came of one step of a reaction; `code` is an error's.
 
-    `rollout` and `retraining` are the ids of long work that it started.
+    `rollout` and `retraining` are the ids of long work that it started. `attempt` is that of the
+    claim under which it came about, 0 where there was none.
     """
 
     status: OutcomeStatus
@@ -35,6 +36,7 @@ class Outcome:
     code: str = ""
     rollout: str = ""
     retraining: str = ""
+    attempt: int = 0
 
     @property
     def work(self) -> str:
@@ -76,19 +78,38 @@ def outcome_to(outcome: Outcome) -> dict[str, str]:
 
 def outcome_from(values: Mapping[str, Any]) -> Outcome:
     """Read what `outcome_to` returned."""
-    return Outcome(**{**values, "status": OutcomeStatus(values["status"])})
+    status, attempt = OutcomeStatus(values["status"]), int(values.get("attempt", 0))
+    return Outcome(**{**values, "status": status, "attempt": attempt})
 
 
 def merge_news(known: Mapping[str, Outcome], news: Mapping[str, Outcome]) -> dict[str, Outcome]:
-    """Return what is known with the news; that long work began never hides how it ended."""
+    """Return what is known with the news, of which some may be older than what is known."""
     merged = dict(known)
     for name, outcome in news.items():
-        has_begun = outcome.work and outcome.status is OutcomeStatus.WAITING
         before = known.get(name)
-        # Work can be quicker than the event that began it is recorded.
-        if not has_begun or before is None or before.work != outcome.work:
+        if before is None:
             merged[name] = outcome
+        elif not _is_older(outcome, before):
+            # What long work tells has no attempt of its own: it is of the last one that is known.
+            merged[name] = replace(outcome, attempt=max(outcome.attempt, before.attempt))
     return merged
+
+
+def _is_older(news: Outcome, known: Outcome) -> bool:
+    """Say whether news is of an earlier time than what is known.
+
+    What an attempt came to is recorded after it was given back: a later attempt may have been made
+    and recorded meanwhile. And long work can be quicker than the attempt that began it is recorded.
+    """
+    is_over = bool(known.work) and known.status is not OutcomeStatus.WAITING
+    if is_over and news.status is OutcomeStatus.WAITING:
+        is_new_attempt = not news.work and news.attempt > known.attempt > 0
+        return news.work in ("", known.work) and not is_new_attempt
+    if is_over and not news.work:
+        return known.status is not OutcomeStatus.FAILED
+    if news.work and known.work in ("", news.work):
+        return False
+    return news.attempt < known.attempt
 
 
 def merge_hearsay(known: Mapping[str, Outcome], heard: Mapping[str, Outcome]) -> dict[str, Outcome]:

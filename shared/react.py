@@ -160,13 +160,15 @@ class React:
         else:
             deadline = self._clock.now() + self._budget
             run = self._run(match_one(reaction, as_data(event)), event, ref, deadline)
-        if run.failure is None:
-            self._dead_letters.close(letter)
-            replayed = Outcome(status=OutcomeStatus.DONE, detail="replayed")
-            run.news.setdefault(f"{letter.reaction}/{WHOLE}", replayed)
-        else:
+        if run.failure is not None:
             self._bury(run, run.failure, letter.body, letter.reaction, ref, replayed=True)
+            self._record(ref, run, delivery=False)
+            return
+        replayed = Outcome(status=OutcomeStatus.DONE, detail="replayed")
+        run.news.setdefault(f"{letter.reaction}/{WHOLE}", replayed)
+        # The record first: a letter that is closed is not replayed, so that nobody would write it.
         self._record(ref, run, delivery=False)
+        self._dead_letters.close(letter)
 
     def _replay_whole(self, letter: Letter) -> None:
         try:

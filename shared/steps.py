@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from shared import telemetry
@@ -100,7 +100,7 @@ class Steps:
             # named from the key, so that it finds our work; the letter sees that it did.
             self._hear(run, name, HeldElsewhere(until=self._clock.now()))
             return False
-        run.news[name] = outcome
+        run.news[name] = replace(outcome, attempt=hold.claim.attempt)
         return True
 
     def _settle(self, run: Run, name: str, claim: Claimed, failure: Failure) -> None:
@@ -109,7 +109,7 @@ class Steps:
         except ClaimLost:
             self._hear(run, name, HeldElsewhere(until=self._clock.now()))
         else:
-            self._fail(run, name, failure)
+            self._fail(run, name, failure, attempt=claim.attempt)
 
     def _hear(self, run: Run, name: str, held: HeldElsewhere) -> None:
         wait = max(held.until - self._clock.now(), _NO_TIME)
@@ -119,9 +119,9 @@ class Steps:
         run.failure = _more_urgent(run.failure, failure)
         run.hearsay[name] = outcome_of(failure)
 
-    def _fail(self, run: Run, name: str, failure: Failure) -> None:
+    def _fail(self, run: Run, name: str, failure: Failure, *, attempt: int = 0) -> None:
         run.failure = _more_urgent(run.failure, failure)
-        run.news[name] = outcome_of(failure)
+        run.news[name] = replace(outcome_of(failure), attempt=attempt)
 
 
 def _more_urgent(first: Failure | None, second: Failure) -> Failure:

@@ -16,6 +16,7 @@ from tests.stories.kill import Ports, live_through
 from tests.stories.world import (
     LEASE,
     REACTIONS,
+    WORKSPACE,
     World,
     model_registered,
     run_status_changed,
@@ -454,3 +455,79 @@ def test_a_letter_whose_body_is_gone_is_parked(world: World) -> None:
     world.settle()
     (letter,) = world.all_letters()
     assert (letter.status, letter.code) == (LetterStatus.PARKED, "event.malformed")
+
+
+def _replay_notify(kill_at: tuple[int, str] | None) -> tuple[World, Ports]:
+    """Replay the letter of a message that a channel did not take, killed at one call of a port."""
+    world = World()
+    world.channels.make_down("team")
+    world.react.react(run_status_changed("event-a", world.clock.now()))
+    world.channels.make_well("team")
+    ports = Ports(world)
+    ports.kill_at = kill_at
+    live_through(world, run_status_changed("event-b", world.clock.now()))
+    return world, ports
+
+
+_REPLAY_CALLS = len(_replay_notify(None)[1].calls)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("number", range(1, _REPLAY_CALLS + 1))
+def test_killed_at_any_call_of_a_replay_the_record_says_what_came_of_it(
+    number: int, when: str
+) -> None:
+    world, _ = _replay_notify((number, when))
+    for row in world.rows("SignalboxEvents"):
+        outcomes = json.loads(str(row.values["outcomes"]))
+        assert {outcome["status"] for outcome in outcomes.values()} == {OutcomeStatus.DONE}
+    assert {letter.status for letter in world.all_letters()} == {LetterStatus.CLOSED}
+
+
+TWO = f"""
+version: 1
+workspaces: ["{WORKSPACE.id}"]
+channels: [team, other]
+reactions:
+  - name: first
+    on: RunStatusChanged
+    do: [notify: {{channel: team, title: one}}]
+  - name: second
+    on: RunStatusChanged
+    do: [notify: {{channel: other, title: two}}]
+"""
+
+
+def test_a_replay_that_comes_before_its_event_is_recorded_stays_on_record() -> None:
+    world = World(TWO)
+    world.channels.make_down("team")
+    send = world.channels.send
+
+    def be_slow(channel: str, **message: Any) -> None:
+        """Take so long for the second message that the first one's letter is due."""
+        if channel == "other":
+            world.channels.make_well("team")
+            world.clock.pass_time(timedelta(minutes=1))
+            for text in world.queues.take("dead-letter"):
+                letter = world.letters.due(text)
+                assert letter is not None
+                world.react.replay(letter)
+        send(channel, **message)
+
+    world.channels.send = be_slow  # type: ignore[method-assign]
+    world.react.react(run_status_changed("event-a", world.clock.now()))
+    assert world.outcome("first/notify").status is OutcomeStatus.DONE
+    assert world.outcome("second/notify").status is OutcomeStatus.DONE
+
+
+def test_a_replay_that_comes_too_late_and_has_no_time_changes_no_record() -> None:
+    world = World(TWO)
+    world.channels.make_down("team")
+    world.react.react(run_status_changed("event-a", world.clock.now()))
+    (stale,) = world.all_letters()
+    world.channels.make_well("team")
+    world.settle()
+    assert world.outcome("first/notify").status is OutcomeStatus.DONE
+    world.start_app(budget=timedelta(0))
+    world.react.replay(stale)
+    assert world.outcome("first/notify").status is OutcomeStatus.DONE

@@ -109,7 +109,7 @@ class World:
         self._events = 0
         self.start_app()
 
-    def start_app(self) -> None:
+    def start_app(self, *, budget: timedelta = timedelta(seconds=20)) -> None:
         """Build the app anew on the same storage, as a restarted worker does."""
         retry_base = timedelta(seconds=10)
         self.records = Records(tables=self.tables)
@@ -201,7 +201,7 @@ class World:
             records=self.records,
             dead_letters=self.letters,
             clock=self.clock,
-            budget=timedelta(seconds=20),
+            budget=budget,
             follow=self.loops.follow,
         )
         self.sweep = Sweep(
