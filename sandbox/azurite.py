@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -19,14 +20,26 @@ ACCOUNT_NAME = "devstoreaccount1"
 ACCOUNT_KEY = (
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 )
+#: The account of a workspace's own storage; nobody has that name in Azure.
+WORKSPACE_ACCOUNT = "sandboxworkspace7f3a9c1e"
 SERVICES = ("Blob", "Queue", "Table")
 
+_ACCOUNTS = ";".join(f"{name}:{ACCOUNT_KEY}" for name in (ACCOUNT_NAME, WORKSPACE_ACCOUNT))
 _PROGRAM = Path(__file__).parent / "node_modules" / "azurite" / "dist" / "src" / "azurite.js"
 _FLAGS = ("--silent", "--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry")
 _LISTENING = re.compile(r"Azurite (\w+) service is successfully listening at \S+:(\d+)\s")
 # Node leaves when its standard input ends, which the system sees to even when this process is
 # killed outright, whichever of its threads started Azurite.
 _LEAVE_WITH_PARENT = "data:text/javascript,process.stdin.on('end',()=>process.exit()).resume()"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobAccount:
+    """A storage account's blobs: its name and key, and where its requests are answered."""
+
+    name: str
+    key: str = field(repr=False)
+    url: str
 
 
 class AzuriteMissing(RuntimeError):
@@ -82,6 +95,7 @@ class Azurite:
         self._process = subprocess.Popen(
             command,
             cwd=tempfile.gettempdir(),
+            env={**os.environ, "AZURITE_ACCOUNTS": _ACCOUNTS},
             stdin=subprocess.PIPE,
             stdout=self._output,
             stderr=subprocess.STDOUT,
@@ -135,6 +149,12 @@ class Azurite:
     def connection_string(self) -> str:
         """Return the connection string of all three services."""
         return connection_string(self.blob_port, self.queue_port, self.table_port)
+
+    @property
+    def workspace_account(self) -> BlobAccount:
+        """Return the account that a workspace keeps its files in, apart from the app's own."""
+        url = f"http://127.0.0.1:{self.blob_port}"
+        return BlobAccount(name=WORKSPACE_ACCOUNT, key=ACCOUNT_KEY, url=url)
 
     def _port(self, service: str) -> int:
         if service not in self._ports:

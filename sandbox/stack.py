@@ -92,6 +92,7 @@ class Stack:
                     ca_folder=folder,
                     topic_url=topic.endpoint,
                     topic_key=topic.key,
+                    storage=self.azurite.workspace_account,
                     speed=self.pace.workspace,
                     metrics_lag=self.pace.metrics,
                     # The app lives in real time, and asks for what happened in it.
@@ -122,10 +123,7 @@ class Stack:
         return {
             "FUNCTIONS_WORKER_RUNTIME": "python",
             "AzureWebJobsStorage": self.storage,
-            "IDENTITY_ENDPOINT": self.workspace.identity_url,
-            "IDENTITY_HEADER": self.workspace.settings.identity_header,
-            "REQUESTS_CA_BUNDLE": str(self.workspace.ca_path),
-            "SSL_CERT_FILE": str(self.workspace.ca_path),
+            **self.workspace.environment(),
         }
 
     def start_host(

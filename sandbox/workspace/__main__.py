@@ -3,8 +3,10 @@
 import argparse
 import json
 import signal
+from contextlib import ExitStack
 from pathlib import Path
 
+from sandbox.azurite import Azurite
 from sandbox.command_line import Parser
 from sandbox.workspace.server import WorkspaceEmulator
 from sandbox.workspace.settings import Settings
@@ -19,11 +21,15 @@ def main() -> None:
     arguments["quotas"] = {family: int(cores) for family, cores in arguments["quotas"]}
     endings = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, endings)
-    with WorkspaceEmulator(Settings(**arguments)) as emulator:
+    with ExitStack() as parts:
+        if arguments.pop("storage", False):
+            arguments["storage"] = parts.enter_context(Azurite()).workspace_account
+        emulator = parts.enter_context(WorkspaceEmulator(Settings(**arguments)))
         addresses = {
             "url": emulator.url,
             "identity_url": emulator.identity_url,
             "control_url": emulator.control_url,
+            "proxy_url": emulator.proxy_url,
             "ca_path": str(emulator.ca_path),
         }
         print(json.dumps(addresses), flush=True)
@@ -39,6 +45,8 @@ def _parser() -> Parser:
     add = parser.add_argument
     add("--port", type=int, help="https port of ARM and scoring; 0 picks one")
     add("--control-port", type=int, help="http port of identity and control; 0 picks one")
+    add("--proxy-port", type=int, help="port of the https proxy; 0 picks one")
+    add("--storage", action="store_true", help="start Azurite, for uploads and downloads")
     add("--ca-folder", type=Path, required=True, help="where the CA's PEM is written")
     add("--workspace", dest="workspaces", action="append", default=[], help="repeatable")
     add("--compute", dest="computes", action="append", help="a cluster to have; repeatable")

@@ -74,7 +74,12 @@ class AssetContainer:
 
     name: str
     created_at: datetime
+    modified_at: datetime
     created_by: str
+    description: str | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+    properties: dict[str, str] = field(default_factory=dict)
+    is_archived: bool = False
     versions: dict[str, AssetVersion] = field(default_factory=dict)
 
     @property
@@ -93,12 +98,12 @@ class AssetContainer:
             "id": container_id,
             "name": self.name,
             "type": f"{PROVIDER}/workspaces/{segment}",
-            "systemData": system_data(self.created_at, self.created_at, self.created_by),
+            "systemData": system_data(self.created_at, self.modified_at, self.created_by),
             "properties": {
-                "description": None,
-                "tags": {},
-                "properties": {},
-                "isArchived": False,
+                "description": self.description,
+                "tags": dict(self.tags),
+                "properties": dict(self.properties),
+                "isArchived": self.is_archived,
                 "latestVersion": self.latest_version,
                 "nextVersion": self.next_version,
                 "provisioningState": "Succeeded",

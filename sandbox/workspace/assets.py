@@ -1,4 +1,4 @@
-"""Versioned assets of a workspace that are kept as they were sent: components and environments."""
+"""Versioned assets of a workspace that are kept as they were sent: all kinds but models."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -77,10 +77,12 @@ def is_in_view(request: Request, is_archived: bool) -> bool:
 def routes_of(kind: AssetKind) -> list[ArmRoute]:
     """Return the paths of a kind of asset, below a workspace."""
     container, version = f"/{kind.segment}/{{asset}}", f"/{kind.segment}/{{asset}}/versions"
-    handlers = _Handlers(kind)
+    handlers = Handlers(kind)
     return [
         ("GET", f"/{kind.segment}", handlers.list_containers),
         ("GET", container, handlers.get_container),
+        ("PUT", container, handlers.put_container),
+        ("DELETE", container, handlers.delete_container),
         ("GET", version, handlers.list_versions),
         ("GET", f"{version}/{{version}}", handlers.get_version),
         ("PUT", f"{version}/{{version}}", handlers.put_version),
@@ -88,27 +90,56 @@ def routes_of(kind: AssetKind) -> list[ArmRoute]:
     ]
 
 
-class _Handlers:
+class Handlers:
+    """Answers for one kind of asset."""
+
     def __init__(self, kind: AssetKind) -> None:
         self._kind = kind
 
     async def list_containers(self, request: Request) -> Response:
+        """List the assets of a workspace, by name."""
         cloud = cloud_of(request)
         workspace = cloud.workspace(request)
         containers = workspace.assets.get(self._kind.segment, {}).values()
         items = [
             container.document(self._id(workspace, container.name), self._kind.segment)
             for container in sorted(containers, key=lambda c: c.name)
+            if is_in_view(request, container.is_archived)
         ]
         return JSONResponse(page(request, cloud.url, items))
 
     async def get_container(self, request: Request) -> Response:
+        """Return one asset, the name that its versions share."""
         workspace = cloud_of(request).workspace(request)
         container = self._container(workspace, request)
         base = self._id(workspace, container.name)
         return JSONResponse(container.document(base, self._kind.segment))
 
+    async def put_container(self, request: Request) -> Response:
+        """Create or replace an asset's own description, tags and archive flag."""
+        cloud = cloud_of(request)
+        workspace = cloud.workspace(request)
+        changes = _common(object_in(await json_body(request), "properties"))
+        del changes["is_anonymous"]
+        name = request.path_params["asset"]
+        is_new = name.lower() not in workspace.assets.get(self._kind.segment, {})
+        container = self._ensure_container(cloud, workspace, name, request)
+        for key, value in changes.items():
+            setattr(container, key, value)
+        container.modified_at = cloud.clock.now()
+        base = self._id(workspace, container.name)
+        document = container.document(base, self._kind.segment)
+        return JSONResponse(document, 201 if is_new else 200)
+
+    async def delete_container(self, request: Request) -> Response:
+        """Delete an asset with all its versions."""
+        workspace = cloud_of(request).workspace(request)
+        containers = workspace.assets.get(self._kind.segment, {})
+        gone = containers.pop(request.path_params["asset"].lower(), None)
+        return Response(status_code=200 if gone else 204)
+
     async def list_versions(self, request: Request) -> Response:
+        """List the versions of an asset, newest first unless told otherwise."""
         cloud = cloud_of(request)
         workspace = cloud.workspace(request)
         container = self._container(workspace, request)
@@ -122,6 +153,7 @@ class _Handlers:
         return JSONResponse(page(request, cloud.url, items))
 
     async def get_version(self, request: Request) -> Response:
+        """Return one version of an asset."""
         workspace = cloud_of(request).workspace(request)
         params = request.path_params
         version = find(workspace, self._kind, f"{params['asset']}:{params['version']}")
@@ -132,6 +164,7 @@ class _Handlers:
         return JSONResponse(document)
 
     async def put_version(self, request: Request) -> Response:
+        """Register a version, or replace what may change of it."""
         cloud = cloud_of(request)
         workspace = cloud.workspace(request)
         properties = object_in(await json_body(request), "properties")
@@ -147,6 +180,7 @@ class _Handlers:
         return JSONResponse(document, 200 if existing else 201)
 
     async def delete_version(self, request: Request) -> Response:
+        """Delete one version."""
         workspace = cloud_of(request).workspace(request)
         params = request.path_params
         containers = workspace.assets.get(self._kind.segment, {})
@@ -163,13 +197,10 @@ class _Handlers:
         changes: dict[str, Any],
         request: Request,
     ) -> AssetVersion:
-        if not _NAME.fullmatch(name) or not _NAME.fullmatch(number):
-            raise bad_argument(f"'{name}:{number}' is not a valid name and version.", "name")
+        if not _NAME.fullmatch(number):
+            raise bad_argument(f"'{number}' is not a valid version.", "version")
+        container = self._ensure_container(cloud, workspace, name, request)
         now, who = cloud.clock.now(), request.state.caller
-        containers = workspace.assets.setdefault(self._kind.segment, {})
-        container = containers.setdefault(
-            name.lower(), AssetContainer(name=name, created_at=now, created_by=who)
-        )
         version = AssetVersion(
             name=container.name,
             version=number,
@@ -181,6 +212,17 @@ class _Handlers:
         )
         container.versions[number] = version
         return version
+
+    def _ensure_container(
+        self, cloud: Cloud, workspace: Workspace, name: str, request: Request
+    ) -> AssetContainer:
+        if not _NAME.fullmatch(name):
+            raise bad_argument(f"'{name}' is not a valid name.", "name")
+        now = cloud.clock.now()
+        new = AssetContainer(
+            name=name, created_at=now, modified_at=now, created_by=request.state.caller
+        )
+        return workspace.assets.setdefault(self._kind.segment, {}).setdefault(name.lower(), new)
 
     def _replace(self, version: AssetVersion, changes: dict[str, Any]) -> None:
         if changes["content"] != version.content:
@@ -207,7 +249,8 @@ def _common(properties: Json) -> dict[str, Any]:
     return {
         "description": properties.get("description"),
         "tags": tags_in(properties),
-        "properties": object_in(properties, "properties"),
+        # Clients send numbers too, and read texts.
+        "properties": {k: str(v) for k, v in object_in(properties, "properties").items()},
         "is_archived": bool(properties.get("isArchived")),
         "is_anonymous": bool(properties.get("isAnonymous")),
     }

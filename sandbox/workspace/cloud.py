@@ -25,6 +25,7 @@ from sandbox.workspace.operations import (
 from sandbox.workspace.quota import Quotas
 from sandbox.workspace.rules import FailOperation, Provisioning, Rules
 from sandbox.workspace.settings import Settings
+from sandbox.workspace.storage import Storage
 
 #: Emulated seconds that an operation takes when no rule says otherwise.
 USUAL_SECONDS = {
@@ -60,6 +61,7 @@ class Cloud:
         self.quotas = Quotas(settings.quotas, self.rules)
         self.events = Publisher(settings.topic_url, settings.topic_key)
         self.measurements = Measurements()
+        self.storage = Storage(settings.storage)
         self.requests: list[Json] = []
         self._tasks: set[asyncio.Task[object]] = set()
         self.reset()

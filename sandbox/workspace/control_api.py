@@ -34,7 +34,9 @@ async def delete_rule(request: Request) -> Response:
 
 async def reset(request: Request) -> Response:
     """Empty the workspaces and forget rules, logs and operations."""
-    cloud_of(request).reset()
+    cloud = cloud_of(request)
+    cloud.reset()
+    await cloud.storage.clear()
     return Response(status_code=204)
 
 

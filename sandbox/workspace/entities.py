@@ -273,6 +273,31 @@ class Endpoint:
         }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Datastore:
+    """A name for a place in storage; `properties` are as they were sent, but for the secrets."""
+
+    name: str
+    properties: Json
+    #: Such as `{"key": "…"}`; only told to those who ask for them.
+    secrets: Json = field(repr=False)
+    is_default: bool
+    created_at: datetime
+    modified_at: datetime
+    created_by: str
+
+    def document(self, workspace_id: str) -> Json:
+        """Return the datastore as a resource."""
+        usual = {"description": None, "tags": {}, "properties": {}}
+        return {
+            "id": f"{workspace_id}/datastores/{self.name}",
+            "name": self.name,
+            "type": f"{PROVIDER}/workspaces/datastores",
+            "systemData": system_data(self.created_at, self.modified_at, self.created_by),
+            "properties": usual | self.properties | {"isDefault": self.is_default},
+        }
+
+
 @dataclass(slots=True, kw_only=True)
 class Workspace:
     """A workspace and what was created in it; keys are lower-case names."""
@@ -292,13 +317,20 @@ class Workspace:
     schedules: dict[str, Schedule] = field(default_factory=dict)
     #: What runs left behind, by origin, container and path.
     artifacts: dict[str, bytes] = field(default_factory=dict)
+    #: Those that somebody added or changed.
+    datastores: dict[str, Datastore] = field(default_factory=dict)
 
     @property
     def guid(self) -> str:
         """The workspace's immutable id."""
         return str(uuid.uuid5(_GUIDS, self.arm_id.lower()))
 
-    def document(self, url: str, tenant: str) -> Json:
+    def storage_id(self, account: str) -> str:
+        """Return the ARM id of the storage account with that name."""
+        group = self.arm_id.rsplit("/providers/", 1)[0]
+        return f"{group}/providers/Microsoft.Storage/storageAccounts/{account}"
+
+    def document(self, url: str, tenant: str, account: str) -> Json:
         """Return the workspace as a resource; `url` is where its services listen."""
         others = f"{self.arm_id.rsplit('/providers/', 1)[0]}/providers"
         return {
@@ -320,7 +352,7 @@ class Workspace:
                 "workspaceId": self.guid,
                 "discoveryUrl": f"{url}/discovery",
                 "mlFlowTrackingUri": f"{url.replace('https', 'azureml')}/mlflow/v1.0{self.arm_id}",
-                "storageAccount": f"{others}/Microsoft.Storage/storageAccounts/st",
+                "storageAccount": self.storage_id(account),
                 "keyVault": f"{others}/Microsoft.KeyVault/vaults/kv",
                 "applicationInsights": f"{others}/Microsoft.Insights/components/ai",
                 "publicNetworkAccess": "Enabled",

@@ -1,4 +1,8 @@
-"""What requests pass first, but those to online endpoints: programmed trouble, the log, tokens."""
+"""What requests pass first, but those to online endpoints: programmed trouble, the log, tokens.
+
+Requests to storage are named with their host, `//{account}.blob.core.windows.net/…`, and show
+their tokens there.
+"""
 
 import asyncio
 import time
@@ -12,6 +16,7 @@ from sandbox.workspace.arm import ArmError
 from sandbox.workspace.cloud import Cloud
 from sandbox.workspace.identity import MACHINE_LEARNING_AUDIENCE, check_token
 from sandbox.workspace.rules import Latency, Outage, Subject, Throttle
+from sandbox.workspace.storage import is_for
 
 #: The status in the log of a request that got no answer.
 DROPPED = 0
@@ -30,11 +35,14 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request; those to other services pass untouched."""
-        if not scope.get("path", "").lower().startswith((_ARM, *_DATA_PLANES)):
+        is_storage = is_for(self._cloud.storage, scope)
+        is_ours = scope.get("path", "").lower().startswith((_ARM, *_DATA_PLANES))
+        if not is_storage and not is_ours:
             await self._app(scope, receive, send)
             return
         request = Request(scope, receive)
-        entry = self._open_entry(request)
+        path = f"//{request.url.hostname}{request.url.path}" if is_storage else request.url.path
+        entry = self._open_entry(request, path)
         started = time.perf_counter()
 
         async def labelled_send(message: Message) -> None:
@@ -45,7 +53,9 @@ class Gate:
             await send(message)
 
         try:
-            is_answer_lost = await self._let_in(request)
+            is_answer_lost = await self._have_trouble(request.method, path)
+            if not is_storage:
+                self._check_token(request)
         except _Drop:
             await _drop(receive, send)
         except ArmError as error:
@@ -56,9 +66,9 @@ class Gate:
             if is_answer_lost:
                 await _drop(receive, send)
 
-    async def _let_in(self, request: Request) -> bool:
-        """Raise what keeps the request out; says whether its answer is to be lost."""
-        names = {"method": request.method, "path": request.url.path}
+    async def _have_trouble(self, method: str, path: str) -> bool:
+        """Raise what rules keep the request out with; says whether its answer is to be lost."""
+        names = {"method": method, "path": path}
         rules, anyone = self._cloud.rules, Subject()
         latency = rules.take(Latency, anyone, **names)
         if latency:
@@ -75,6 +85,9 @@ class Gate:
             headers = {} if wait is None else {"Retry-After": str(wait)}
             message = "The request is being throttled."
             raise ArmError(429, "TooManyRequests", message, headers=headers)
+        return outage is not None
+
+    def _check_token(self, request: Request) -> None:
         is_arm = request.url.path.lower().startswith(_ARM)
         others = () if is_arm else (MACHINE_LEARNING_AUDIENCE,)
         audiences = (*self._cloud.arm_audiences, *others)
@@ -86,12 +99,11 @@ class Gate:
                 "MissingApiVersionParameter",
                 "The api-version query parameter (?api-version=) is required for all requests.",
             )
-        return outage is not None
 
-    def _open_entry(self, request: Request) -> dict[str, object]:
+    def _open_entry(self, request: Request, path: str) -> dict[str, object]:
         entry: dict[str, object] = {
             "method": request.method,
-            "path": request.url.path,
+            "path": path,
             "query": request.url.query,
             "status": DROPPED,
             "at": self._cloud.clock.now().isoformat(),

@@ -22,9 +22,12 @@ from sandbox.workspace import (
     artifacts,
     batch_endpoints,
     batch_jobs,
+    codes,
     components,
     computes,
     control_api,
+    data_assets,
+    datastores,
     environments,
     jobs,
     locations,
@@ -43,10 +46,13 @@ from sandbox.workspace.arm import PROVIDER, ArmError, ArmRoute
 from sandbox.workspace.cloud import Cloud, cloud_of
 from sandbox.workspace.gate import Gate
 from sandbox.workspace.identity import managed_identity_token
+from sandbox.workspace.proxy import Proxy
 from sandbox.workspace.settings import Settings
+from sandbox.workspace.storage import by_host
 
 _HOST = "127.0.0.1"
 _NAME = "localhost"
+_ARM_HOST = "management.azure.com"
 _STOP_SECONDS = 10
 
 _SUBSCRIPTION = "/subscriptions/{subscription}"
@@ -56,10 +62,12 @@ _LOCATION = f"{_SUBSCRIPTION}/providers/{PROVIDER}/locations/{{location}}"
 
 #: Every kind of resource that lives in a workspace has its module here.
 _RESOURCES = (
-    workspaces,
+    datastores,
     models,
     components,
     environments,
+    codes,
+    data_assets,
     computes,
     jobs,
     online_endpoints,
@@ -79,6 +87,7 @@ class WorkspaceEmulator:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._sockets = (_listen(settings.port), _listen(settings.control_port))
+        self._proxy_socket = _listen(settings.proxy_port)
         self._authority = trustme.CA()
         self._servers: tuple[uvicorn.Server, ...] = ()
         self._is_stopping = False
@@ -100,9 +109,25 @@ class WorkspaceEmulator:
         return f"{self.control_url}/msi/token"
 
     @property
+    def proxy_url(self) -> str:
+        """The HTTPS_PROXY through which Resource Manager and storage have their real names."""
+        return f"http://{_HOST}:{_port(self._proxy_socket)}"
+
+    @property
     def ca_path(self) -> Path:
         """The certificate authority's PEM, which clients have to trust."""
         return self.settings.ca_folder / "workspace-ca.pem"
+
+    def environment(self) -> dict[str, str]:
+        """Return what a machine with a managed identity would have set, and the way here."""
+        return {
+            "IDENTITY_ENDPOINT": self.identity_url,
+            "IDENTITY_HEADER": self.settings.identity_header,
+            "HTTPS_PROXY": self.proxy_url,
+            "NO_PROXY": f"{_NAME},{_HOST}",
+            "REQUESTS_CA_BUNDLE": str(self.ca_path),
+            "SSL_CERT_FILE": str(self.ca_path),
+        }
 
     def start(self) -> Self:
         """Write the authority's certificate and begin to serve; returns at once."""
@@ -137,8 +162,9 @@ class WorkspaceEmulator:
 
     async def _serve(self) -> None:
         cloud = Cloud(self.settings, self.url)
+        await cloud.storage.open(datastores.containers(cloud))
         self._servers = (
-            _server(_service_app(cloud), self._ssl_context()),
+            _server(_service_app(cloud), self._ssl_context(cloud)),
             _server(_control_app(cloud), None),
         )
         if self._is_stopping:  # stopped before there were any servers to end
@@ -148,15 +174,22 @@ class WorkspaceEmulator:
                 group.create_task(cloud.operations.settle_forever()),
                 group.create_task(cloud.agenda.settle_forever()),
                 group.create_task(cloud.events.publish_forever()),
+                group.create_task(self._proxy(cloud).serve()),
             ]
             pairs = zip(self._servers, self._sockets, strict=True)
             await asyncio.gather(*(server.serve([listener]) for server, listener in pairs))
             for task in background:
                 task.cancel()
+        await cloud.storage.close()
 
-    def _ssl_context(self) -> ssl.SSLContext:
+    def _proxy(self, cloud: Cloud) -> Proxy:
+        hosts = (_ARM_HOST, cloud.storage.host)
+        return Proxy(self._proxy_socket, hosts, _port(self._sockets[0]))
+
+    def _ssl_context(self, cloud: Cloud) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._authority.issue_cert(_NAME, _HOST).configure_cert(context)
+        names = (_NAME, _HOST, _ARM_HOST, cloud.storage.host)
+        self._authority.issue_cert(*names).configure_cert(context)
         return context
 
 
@@ -189,7 +222,7 @@ def _service_app(cloud: Cloud) -> ASGIApp:
         *map(_any_case, (*run_history.routes, *mlflow.routes, *artifacts.routes)),
         Route("/discovery", _discovery, methods=["GET"]),
     ]
-    return Gate(_app(cloud, routes), cloud)
+    return Gate(by_host(cloud.storage, _app(cloud, routes)), cloud)
 
 
 def _control_app(cloud: Cloud) -> ASGIApp:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sandbox.azurite import BlobAccount
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -35,7 +37,10 @@ class Settings:
     #: Whether metrics are kept on the world's clock and not on the emulated one: for readers that
     #: live in real time, while everything else runs fast.
     real_time_metrics: bool = False
+    #: Where the workspaces keep their files; None has no blobs at all.
+    storage: BlobAccount | None = None
     port: int = 0
     control_port: int = 0
+    proxy_port: int = 0
     #: Cores per VM family where they differ from the default.
     quotas: dict[str, int] = field(default_factory=dict)
