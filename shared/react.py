@@ -21,7 +21,7 @@ from shared.errors import (
 )
 from shared.events import Event, UnknownEvent, as_data
 from shared.outcomes import WHOLE, EventRef, Outcome, OutcomeStatus, ref_of
-from shared.reactions.match import Failed, Match, Matched, accepts, match, match_one
+from shared.reactions.match import Match, Matched, accepts, match, match_one
 from shared.reactions.model import Reaction, Reactions
 from shared.records import Records
 from shared.steps import Run, Steps, outcome_of
@@ -119,8 +119,6 @@ class React:
     def _run(self, result: Match, event: Event, ref: EventRef, deadline: datetime) -> Run:
         if isinstance(result, Matched):
             return self._steps.run(result.reaction, event, ref, deadline)
-        if isinstance(result, Failed):
-            return Run(failure=failure_of(result.error))
         return Run(news={f"{result.reaction.name}/{WHOLE}": _skipped(result.why)})
 
     def replay(self, letter: Letter) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from shared.errors import ExpressionFailed
 from shared.events import Event, as_data
 from shared.ledger import ClaimKey
 from shared.outcomes import EventRef, Outcome
@@ -35,15 +34,9 @@ class Work:
         return prepare(self.step, as_data(event or self.event), kind)
 
     def still_holds(self, event: Event) -> bool:
-        """Say whether the event, told anew as an action knows of it now, is still for the reaction.
-
-        A condition that gives no answer for it does not hold.
-        """
+        """Say whether the event, as an action knows of it now, is still for the reaction."""
         when = self.reaction.when
-        try:
-            return when is None or when.holds(as_data(event))
-        except ExpressionFailed:
-            return False
+        return when is None or when.holds(as_data(event))
 
 
 class Action(Protocol):

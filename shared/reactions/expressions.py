@@ -1,7 +1,7 @@
 """JMESPath as reactions use it: with a few functions of ours, and errors that say where."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar
@@ -31,7 +31,20 @@ class ExpressionSyntax(Exception):
 
 
 class _Functions(functions.Functions):
-    """The standard functions and ours."""
+    """The standard functions and ours; of nothing, each gives nothing.
+
+    A model without a tag is no mistake of the file, so that no function trips over a null that it
+    has no use for.
+    """
+
+    def call_function(self, function_name: str, resolved_args: Iterable[Any]) -> Any:
+        """Return what a function gives for these arguments; None where it can't take a null."""
+        arguments, spec = list(resolved_args), self.FUNCTION_TABLE.get(function_name)
+        if spec is not None:
+            pairs = zip(arguments, spec["signature"], strict=False)
+            if any(value is None and _refuses_null(argument) for value, argument in pairs):
+                return None
+        return super().call_function(function_name, arguments)
 
     @functions.signature({"types": ["string", "null"]})
     def _func_lower(self, text: str | None) -> str | None:
@@ -44,6 +57,10 @@ class _Functions(functions.Functions):
     @functions.signature({"types": ["string", "null"]}, {"types": ["string"]})
     def _func_matches(self, text: str | None, glob: str) -> bool:
         return text is not None and fnmatchcase(text.lower(), glob.lower())
+
+
+def _refuses_null(argument: Mapping[str, Any]) -> bool:
+    return bool(argument["types"]) and "null" not in argument["types"]
 
 
 def is_true(value: Any) -> bool:
@@ -67,6 +84,13 @@ FUNCTIONS: Mapping[str, Arity] = {
         count=len(spec["signature"]),
         or_more=bool(spec["signature"]) and bool(spec["signature"][-1].get("variadic")),
     )
+    for name, spec in _Functions.FUNCTION_TABLE.items()
+}
+
+
+#: The types that each of a function's arguments can be, none where it takes any.
+SIGNATURES: Mapping[str, tuple[frozenset[str], ...]] = {
+    name: tuple(frozenset(argument["types"]) for argument in spec["signature"])
     for name, spec in _Functions.FUNCTION_TABLE.items()
 }
 
@@ -123,28 +147,36 @@ class Expression:
             raise ExpressionFailed(f"`{cut(self.text)}`: {cut(str(error))}") from error
 
     def holds(self, data: Mapping[str, Any]) -> bool:
-        """Say whether the condition holds; null is false.
+        """Say whether the condition holds.
 
-        Raises: ExpressionFailed, also for a value that is no condition.
+        As in JMESPath null, false, and an empty text, list or mapping do not. What can't be
+        evaluated for this event does not either: `explain` says why.
         """
-        value = self.evaluate(data)
-        if value is None or isinstance(value, bool):
-            return value is True
-        raise ExpressionFailed(
-            f"`{cut(self.text)}` gave {told(value)}, expected true or false",
-            hint=f"Compare it: {cut(self.text)} == 'true', or is_true({cut(self.text)}).",
-        )
+        try:
+            return is_truthy(self.evaluate(data))
+        except ExpressionFailed:
+            return False
 
     def explain(self, data: Mapping[str, Any]) -> str:
-        """Say which part of a condition that does not hold is the first that does not.
-
-        Raises: ExpressionFailed.
-        """
+        """Say which part of a condition that does not hold is the first that does not."""
         for part in self.conditions or (self,):
-            value = part.evaluate(data)
-            if value is None or value is False:
-                return f"`{cut(part.text)}` is {'null' if value is None else 'false'}"
+            try:
+                value = part.evaluate(data)
+            except ExpressionFailed as error:
+                return error.message
+            if not is_truthy(value):
+                return f"`{cut(part.text)}` is {told_value(value)}"
         return f"`{cut(self.text)}` does not hold"
+
+
+def is_truthy(value: Any) -> bool:
+    """Say whether JMESPath takes a value for true: 0 is, for it is a value."""
+    return value is not None and value is not False and value not in ("", [], {})
+
+
+def told_value(value: Any) -> str:
+    """Say a value that is not true."""
+    return "null" if value is None else "false" if value is False else told(value)
 
 
 def compile_expression(text: str) -> Expression:

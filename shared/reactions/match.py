@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shared.errors import ExpressionFailed
 from shared.events import Event, Workspace, as_data
 from shared.monitors import tells_of_breach
 from shared.reactions.model import Reaction, Reactions
@@ -25,15 +24,7 @@ class Unmatched:
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failed:
-    """The reaction's condition gave no answer for this event."""
-
-    reaction: Reaction
-    error: ExpressionFailed
-
-
-Match = Matched | Unmatched | Failed
+Match = Matched | Unmatched
 
 _IS_BREACH = (
     "a monitor found a breach in this run; reactions `on: DriftDetected` are for that, and this "
@@ -54,12 +45,9 @@ def match_one(reaction: Reaction, data: Mapping[str, Any]) -> Match:
     """Say of one reaction whether the event, as data, sets it off."""
     if not reaction.breaches and "run" in data and tells_of_breach(data["run"]["tags"]):
         return Unmatched(reaction=reaction, why=_IS_BREACH)
-    try:
-        if reaction.when is None or reaction.when.holds(data):
-            return Matched(reaction=reaction)
-        return Unmatched(reaction=reaction, why=reaction.when.explain(data))
-    except ExpressionFailed as error:
-        return Failed(reaction=reaction, error=error)
+    if reaction.when is None or reaction.when.holds(data):
+        return Matched(reaction=reaction)
+    return Unmatched(reaction=reaction, why=reaction.when.explain(data))
 
 
 def accepts(reactions: Reactions, workspace: Workspace) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from shared.events import EVENT_CLASSES, RUN_STATUSES, EventType, Run, Workspace
 from shared.reactions.expressions import (
     FUNCTIONS,
+    SIGNATURES,
     Expression,
     Node,
     compile_expression,
@@ -355,9 +356,7 @@ class _Walk:
 
     def _function_expression(self, node: Node, current: Shape) -> Shape:
         name, arguments = node["value"], node["children"]
-        for child in arguments:
-            # What `&expression` is applied to, only the function knows.
-            self.shape(child, ANYTHING if child["type"] == "expref" else current)
+        shapes = [self._argument(child, current) for child in arguments]
         arity = FUNCTIONS.get(name)
         if arity is None:
             hint = suggest(name, FUNCTIONS)
@@ -371,7 +370,40 @@ class _Walk:
                 f"found {len(arguments)}",
                 "",
             )
+        for argument, shape in zip(SIGNATURES[name], shapes, strict=False):
+            if not _can_take(argument, shape):
+                self._unfit(node, name, shape)
+        if name == "not_null" and len(set(map(_anonymous, shapes))) == 1:
+            return _anonymous(shapes[0])
         return _result_of(name)
+
+    def _argument(self, node: Node, current: Shape) -> Shape:
+        if node["type"] != "expref":
+            return self.shape(node, current)
+        self.shape(node, ANYTHING)  # what it is applied to, only the function knows
+        return ANYTHING
+
+    def _unfit(self, node: Node, name: str, shape: Shape) -> None:
+        """Blame an argument that the function can take for no event."""
+        kind = shape.kind if isinstance(shape, Plain) else _KINDS[type(shape)]
+        named = getattr(shape, "named", "")
+        is_map = isinstance(shape, FreeMap | Record)
+        hint = f"Take its names or its values: keys({named}), values({named})." if is_map else ""
+        told = f"`{named}`, which is {kind}" if named else str(kind)
+        self._fault(_first_field(node) or node, f"{name}() can't take {told}", hint)
+
+
+def _can_take(argument: frozenset[str], shape: Shape) -> bool:
+    """Say whether a function's argument may be of this shape: its types, () for any."""
+    kinds = {kind.partition("-")[0] for kind in argument}
+    if not argument or isinstance(shape, Anything):
+        return True
+    if isinstance(shape, Plain):
+        return _TYPES[shape.kind] in kinds
+    return ("array" if isinstance(shape, Many) else "object") in kinds
+
+
+_TYPES = {Kind.TEXT: "string", Kind.NUMBER: "number", Kind.BOOLEAN: "boolean"}
 
 
 def _result_of(name: str) -> Shape:

@@ -181,7 +181,7 @@ def test_an_expression_that_gave_no_answer_is_mended_and_the_letter_replayed(
 ) -> None:
     reactions = world.reactions
     world.reactions = reactions.replace(
-        "is_true(model.tags.deploy)", "starts_with(model.tags.deploy, model.tags.absent)"
+        "endpoint: ${{ model.name }}", "endpoint: churn-${{ model.tags.absent }}"
     )
     world.start_app()
     world.react.react(world.register("churn", "1"))
