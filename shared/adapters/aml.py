@@ -3,13 +3,10 @@
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote, urlencode, urlsplit
 
 from azure.core.credentials import TokenCredential
-from azure.core.exceptions import AzureError
-from azure.core.pipeline.transport import HttpTransport
-from azure.core.rest import HttpRequest
 
 from shared.adapters.arm import (
     PAGES_MAX,
@@ -19,11 +16,11 @@ from shared.adapters.arm import (
     Json,
     Sender,
     endless,
-    failure,
     is_below,
     items_of,
     segment,
 )
+from shared.adapters.http import Http, is_https
 from shared.adapters.lazy import Lazy
 from shared.clock import Clock, SystemClock
 from shared.errors import WorkspaceRefused
@@ -54,14 +51,11 @@ class DataPlane:
         credential: Callable[[], TokenCredential],
         *,
         audience: str = AUDIENCE,
-        ca_path: str | None = None,
-        transport: Callable[[], HttpTransport[Any, Any]] | None = None,
+        http: Http | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """Connect on first use; see Sender."""
-        self._sender: Final = Sender(
-            credential, audience, ca_path=ca_path, transport=transport, clock=clock
-        )
+        """Make the requests with `http`."""
+        self._sender: Final = Sender(credential, audience, http=http or Http(), clock=clock)
 
     def call(
         self,
@@ -75,12 +69,12 @@ class DataPlane:
         expected: Container[int] = (),
     ) -> Answer:
         """Send a request; an error status raises, except where it is `expected`."""
-        parts = urlsplit(url)
-        if parts.scheme != "https" or not parts.hostname or parts.username is not None:
+        if not is_https(url) or urlsplit(url).username is not None:
             raise WorkspaceRefused(f"{doing}: the address is not an https:// address")
         told = f"?{urlencode(query, quote_via=quote, safe='$')}" if query else ""
-        request = HttpRequest(method, url + told, json=body, headers=dict(headers))
-        return self._sender.read(request, doing, expected)
+        return self._sender.read(
+            method, url + told, doing, headers=headers, body=body, expected=expected
+        )
 
     def pages(self, url: str, doing: str) -> Iterator[Json]:
         """Yield the items of a list, page by page; none where there is no such list.
@@ -88,9 +82,9 @@ class DataPlane:
         The next page is named by its address, or by a token. Raises: WorkspaceRefused for a list
         that does not end, or that goes on elsewhere.
         """
+        answer = self.call("GET", url, doing, expected=(404,))
         parts = urlsplit(url)
         origin = f"{parts.scheme}://{parts.netloc}"
-        answer = self.call("GET", url, doing, expected=(404,))
         for _ in range(PAGES_MAX):
             if answer.status == 404:
                 return
@@ -108,9 +102,9 @@ class DataPlane:
                 return
         raise endless(doing)
 
-    def close(self) -> None:
-        """Close the connections; only a process that goes on without them needs to."""
-        self._sender.close()
+    def token(self, doing: str) -> str:
+        """Return the token that such requests carry; `doing` opens the error's message."""
+        return self._sender.tokens.get(doing)
 
 
 class Aml:
@@ -126,32 +120,24 @@ class Aml:
         arm_endpoint: str = PUBLIC_ENDPOINT,
         audience: str = AUDIENCE,
         ca_path: str | None = None,
-        transport: Callable[[], HttpTransport[Any, Any]] | None = None,
+        http: Http | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Connect on first use; `credential` is called then, once.
 
         `audience` is whom tokens are meant for beside ARM. `ca_path` names a PEM file of
-        authorities in place of the usual ones; `transport` replaces what carries the requests, for
-        tests.
+        authorities in place of the usual ones; `http` makes the requests, of the SDK's none.
         """
         self.credential: Final = Lazy(credential)
         self.audience: Final = audience
         self.ca_path: Final = ca_path
         self.clock: Final = clock or SystemClock()
+        self.http: Final = http or Http(ca_path=ca_path)
         self.arm: Final = Arm(
-            self.credential,
-            endpoint=arm_endpoint,
-            ca_path=ca_path,
-            transport=transport,
-            clock=self.clock,
+            self.credential, endpoint=arm_endpoint, http=self.http, clock=self.clock
         )
         self.data: Final = DataPlane(
-            self.credential,
-            audience=audience,
-            ca_path=ca_path,
-            transport=transport,
-            clock=self.clock,
+            self.credential, audience=audience, http=self.http, clock=self.clock
         )
         self._facts: dict[str, Facts] = {}
         self._histories: dict[str, str] = {}
@@ -201,15 +187,11 @@ class Aml:
 
     def token(self, doing: str) -> str:
         """Return a token for AML's own services; `doing` opens the error's message."""
-        try:
-            return self.credential().get_token(f"{self.audience}/.default").token
-        except AzureError as error:
-            raise failure(doing, error) from error
+        return self.data.token(doing)
 
     def close(self) -> None:
         """Close the connections; only a process that goes on without them needs to."""
-        self.arm.close()
-        self.data.close()
+        self.http.close()
 
 
 def path_of(workspace: Workspace) -> str:

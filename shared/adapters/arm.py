@@ -24,27 +24,19 @@ Its bodies are right, though: a contract test compares ours with them.
 """
 
 import json
+import time
+import uuid
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, TypeIs
 from urllib.parse import quote, urlencode
 
-from azure.core import PipelineClient
-from azure.core.credentials import TokenCredential
+from azure.core.credentials import AccessToken, TokenCredential
 from azure.core.exceptions import AzureError, ClientAuthenticationError
-from azure.core.pipeline.policies import (
-    BearerTokenCredentialPolicy,
-    HeadersPolicy,
-    RequestIdPolicy,
-    RetryPolicy,
-    UserAgentPolicy,
-)
-from azure.core.pipeline.transport import HttpTransport, RequestsTransport
-from azure.core.rest import HttpRequest, HttpResponse
 
 from shared.adapters.arm_errors import parse_retry_after, refusal
-from shared.adapters.lazy import Lazy
+from shared.adapters.http import Http, NoAnswer, Reply
 from shared.clock import Clock, SystemClock
 from shared.errors import SignalboxError, WorkspaceDenied, WorkspaceRefused, WorkspaceUnreachable
 from shared.redact import redact
@@ -53,19 +45,10 @@ from shared.redact import redact
 API_VERSION = "2025-12-01"
 PUBLIC_ENDPOINT = "https://management.azure.com"
 
-#: In seconds. A trigger has 20 in all.
-CONNECT_TIMEOUT = 5
-READ_TIMEOUT = 10
-#: What azure-core is to try again: only a connection that was never made.
-RETRIES: Final = MappingProxyType(
-    {
-        "retry_total": 1,
-        "retry_connect": 1,
-        "retry_read": 0,
-        "retry_status": 0,
-        "retry_backoff_factor": 0,
-    }
-)
+#: How much of an answer is read, in bytes: a page of a list is the longest.
+BODY_MAX = 8 * 1024 * 1024
+#: A token that ends within so many seconds is not used any more.
+_TOKEN_LEFT = 300
 #: No list that is read here is longer: more pages than this are a fault of the service.
 PAGES_MAX = 20
 
@@ -81,11 +64,35 @@ class Answer:
     body: Json
 
 
+class Tokens:
+    """The app's tokens for one audience, each used until shortly before it ends."""
+
+    def __init__(self, credential: Callable[[], TokenCredential], audience: str) -> None:
+        """Make the credential on first use."""
+        self._credential: Final = credential
+        self._scope: Final = f"{audience}/.default"
+        self._kept: AccessToken | None = None
+
+    def get(self, doing: str) -> str:
+        """Return a token; raises WorkspaceDenied or WorkspaceUnreachable where there is none."""
+        kept = self._kept
+        if kept is None or kept.expires_on - time.time() < _TOKEN_LEFT:
+            try:
+                kept = self._kept = self._credential().get_token(self._scope)
+            except AzureError as error:
+                raise failure(doing, error) from error
+        return kept.token
+
+    def forget(self) -> None:
+        """Ask for another one next time: the one that is kept was not taken."""
+        self._kept = None
+
+
 class Sender:
     """Sends requests as the app, with tokens for one audience; safe to share between threads.
 
-    It follows no redirects. Raises from every request: WorkspaceUnreachable, WorkspaceThrottled,
-    WorkspaceBusy, WorkspaceDenied, WorkspaceRefused, QuotaExceeded.
+    Raises from every request: WorkspaceUnreachable, WorkspaceThrottled, WorkspaceBusy,
+    WorkspaceDenied, WorkspaceRefused, QuotaExceeded.
     """
 
     def __init__(
@@ -93,66 +100,61 @@ class Sender:
         credential: Callable[[], TokenCredential],
         audience: str,
         *,
-        ca_path: str | None = None,
-        transport: Callable[[], HttpTransport[Any, Any]] | None = None,
+        http: Http,
         clock: Clock | None = None,
     ) -> None:
-        """Connect on first use.
-
-        `ca_path` names a PEM file of authorities in place of the usual ones; `transport` replaces
-        what carries the requests, for tests.
-        """
-        self._verify: Final = True if ca_path is None else ca_path
-        self._credential: Final = credential
-        self._audience: Final = audience
-        self._transport: Final = transport or self._make_transport
+        """Make the requests with `http`."""
+        self.tokens: Final = Tokens(credential, audience)
+        self._http: Final = http
         self.clock: Final = clock or SystemClock()
-        self._client: Final = Lazy(self._make_client)
 
-    def send(self, request: HttpRequest, doing: str, expected: Container[int]) -> Answer:
+    def send(
+        self,
+        method: str,
+        url: str,
+        doing: str,
+        *,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        body: Json | None = None,
+        expected: Container[int] = (),
+    ) -> Answer:
         """Send a request; an error status raises, except where it is `expected`."""
+        sent = {
+            "Accept": "application/json",
+            "Authorization": f"Bearer {self.tokens.get(doing)}",
+            "x-ms-client-request-id": str(uuid.uuid4()),
+            **({} if body is None else {"Content-Type": "application/json"}),
+            **headers,
+        }
+        content = None if body is None else json.dumps(body).encode()
         try:
-            response = self._client().send_request(request)
-        except AzureError as error:
-            raise failure(doing, error) from error
-        answer = _read(response)
+            reply = self._http.send(method, url, headers=sent, content=content, most=BODY_MAX)
+        except NoAnswer as error:
+            raise WorkspaceUnreachable(f"{doing}: no answer ({error})") from None
+        answer = _read(reply)
+        if answer.status == 401:
+            self.tokens.forget()
         is_good = 200 <= answer.status < 300
         if not is_good and answer.status not in expected:
             wait = parse_retry_after(answer.headers, self.clock)
             raise refusal(doing, answer.status, answer.body, retry_after=wait)
         return answer
 
-    def read(self, request: HttpRequest, doing: str, expected: Container[int]) -> Answer:
+    def read(
+        self,
+        method: str,
+        url: str,
+        doing: str,
+        *,
+        headers: Mapping[str, str],
+        body: Json | None,
+        expected: Container[int],
+    ) -> Answer:
         """Send a request that is answered with a document, if it is one that gets something."""
-        answer = self.send(request, doing, expected)
-        if request.method == "GET" and answer.status == 200 and not answer.body:
+        answer = self.send(method, url, doing, headers=headers, body=body, expected=expected)
+        if method == "GET" and answer.status == 200 and not answer.body:
             raise WorkspaceUnreachable(f"{doing}: the answer is no document")
         return answer
-
-    def close(self) -> None:
-        """Close the connections; only a process that goes on without them needs to."""
-        if client := self._client.made:
-            client.close()
-
-    def _make_client(self) -> PipelineClient[HttpRequest, HttpResponse]:
-        policies = [
-            RequestIdPolicy(),
-            HeadersPolicy({"Accept": "application/json"}),
-            UserAgentPolicy(base_user_agent="signalbox"),
-            # Only a connection that was never made is tried again at once. Letters and ticks do
-            # the waiting: the SDK would sleep for as long as the service says, without end.
-            RetryPolicy(**RETRIES),
-            BearerTokenCredentialPolicy(self._credential(), f"{self._audience}/.default"),
-        ]
-        return PipelineClient(self._audience, policies=policies, transport=self._transport())
-
-    def _make_transport(self) -> HttpTransport[Any, Any]:
-        transport: HttpTransport[Any, Any] = RequestsTransport(
-            connection_timeout=CONNECT_TIMEOUT,
-            read_timeout=READ_TIMEOUT,
-            connection_verify=self._verify,
-        )
-        return transport
 
 
 class Arm:
@@ -167,19 +169,12 @@ class Arm:
         credential: Callable[[], TokenCredential],
         *,
         endpoint: str = PUBLIC_ENDPOINT,
-        ca_path: str | None = None,
-        transport: Callable[[], HttpTransport[Any, Any]] | None = None,
+        http: Http | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """Connect on first use.
-
-        `ca_path` names a PEM file of authorities in place of the usual ones; `transport` replaces
-        what carries the requests, for tests.
-        """
+        """Make the requests with `http`."""
         self.endpoint: Final = endpoint.rstrip("/")
-        self._sender: Final = Sender(
-            credential, self.endpoint, ca_path=ca_path, transport=transport, clock=clock
-        )
+        self._sender: Final = Sender(credential, self.endpoint, http=http or Http(), clock=clock)
 
     def call(
         self,
@@ -198,8 +193,7 @@ class Arm:
         An `api-version` in the query takes the place of the usual one.
         """
         url = f"{self.endpoint}{address(path, query)}"
-        request = HttpRequest(method, url, json=body, headers=dict(headers))
-        return self._sender.read(request, doing, expected)
+        return self._sender.read(method, url, doing, headers=headers, body=body, expected=expected)
 
     def pages(
         self, path: str, doing: str, *, query: Mapping[str, str] = MappingProxyType({})
@@ -226,11 +220,7 @@ class Arm:
         """
         if not is_below(url, self.endpoint):
             raise WorkspaceRefused(f"{doing}: the address leads away from {self.endpoint}")
-        return self._sender.send(HttpRequest("GET", url), doing, expected)
-
-    def close(self) -> None:
-        """Close the connections; only a process that goes on without them needs to."""
-        self._sender.close()
+        return self._sender.send("GET", url, doing, expected=expected)
 
 
 def address(path: str, query: Mapping[str, str] = MappingProxyType({})) -> str:
@@ -282,13 +272,11 @@ def segment(name: str) -> str:
     return quote(name, safe="")
 
 
-def _read(response: HttpResponse) -> Answer:
+def _read(reply: Reply) -> Answer:
     try:
-        body = json.loads(response.content)
+        body = json.loads(reply.body) if reply.is_whole else {}
     except ValueError:
         body = {}
     return Answer(
-        status=response.status_code,
-        headers={name.lower(): value for name, value in response.headers.items()},
-        body=body if isinstance(body, dict) else {},
+        status=reply.status, headers=reply.headers, body=body if isinstance(body, dict) else {}
     )

@@ -11,7 +11,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from shared.adapters.aml import Aml
-from shared.adapters.arm import CONNECT_TIMEOUT, PUBLIC_ENDPOINT, READ_TIMEOUT, RETRIES
+from shared.adapters.arm import BODY_MAX, PUBLIC_ENDPOINT
 from shared.adapters.lazy import Lazy
 from shared.events import Workspace
 
@@ -45,10 +45,11 @@ class MlClients:
     def _make(self, workspace: Workspace) -> "MLClient":
         sdk()
         from azure.ai.ml import MLClient
+        from azure.core.pipeline.transport import RequestsTransport
 
-        options: dict[str, Any] = dict(RETRIES)
-        if self._aml.ca_path is not None:
-            options["connection_verify"] = self._aml.ca_path
+        from shared.adapters.carrier import Carrier, session
+
+        carried = session(Carrier(lambda _: self._aml.http, most=BODY_MAX))
         return MLClient(
             self._aml.credential(),
             workspace.subscription,
@@ -57,10 +58,10 @@ class MlClients:
             show_progress=False,
             enable_telemetry=False,
             user_agent="signalbox",
-            connection_timeout=CONNECT_TIMEOUT,
-            read_timeout=READ_TIMEOUT,
+            transport=RequestsTransport(session=carried, session_owner=False),
+            # What carries the requests tries again by itself where nothing was sent.
+            retry_total=0,
             **_cloud(self._aml),
-            **options,
         )
 
 

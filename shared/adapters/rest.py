@@ -1,25 +1,20 @@
 """Requests to services beside AML: JSON over https, one call, one request, our errors.
 
-Whatever answers is not trusted: no redirect is followed, no more than BODY_MAX of an answer is
-read, and of what it says only its error's words are told, without what secrets they hold.
+Of what a service answers only its error's words are told, without what secrets they hold.
 """
 
 import json
-import logging
 import math
 import re
-import ssl
 from collections.abc import Callable, Container, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
-from http.cookiejar import DefaultCookiePolicy
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from shared.adapters.arm_errors import parse_complaint, parse_retry_after
-from shared.adapters.lazy import Lazy
+from shared.adapters.http import Http, NoAnswer, is_https
 from shared.adapters.untraced import untraced
 from shared.clock import Clock, SystemClock
 from shared.errors import (
@@ -33,14 +28,8 @@ from shared.errors import (
 from shared.redact import redact
 
 if TYPE_CHECKING:
-    import httpx
     from azure.core.credentials import TokenCredential
 
-#: In seconds. A trigger has 20 in all.
-CONNECT_TIMEOUT = 5
-READ_TIMEOUT = 10
-#: No more of an answer is read.
-BODY_MAX = 1024 * 1024
 #: What is kept of answers: nothing that is no id, or no address.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,199}")
 _LINK = re.compile(
@@ -74,17 +63,9 @@ class Rest:
     TargetRefused. No address, header or secret of a request is in an error or a log.
     """
 
-    def __init__(
-        self,
-        *,
-        ca_path: str | None = None,
-        clock: Clock | None = None,
-        read_timeout: float = READ_TIMEOUT,
-    ) -> None:
-        """Connect on first use; `ca_path` names a PEM file of authorities in place of the usual."""
-        self._ca_path: Final = ca_path
-        self._read_timeout: Final = read_timeout
-        self._client: Final = Lazy(self._make_client)
+    def __init__(self, http: Http | None = None, *, clock: Clock | None = None) -> None:
+        """Make the requests with `http`."""
+        self._http: Final = http or Http()
         self.clock: Final = clock or SystemClock()
 
     def call(
@@ -104,8 +85,7 @@ class Rest:
         An error status raises, except where it is `expected`. `doing` opens the error's message.
         `secrets` are taken out of the answer; `is_untraced` keeps the address out of traces.
         """
-        parts = urlsplit(url)
-        if parts.scheme != "https" or not parts.hostname:
+        if not is_https(url):
             raise TargetRefused(f"{doing}: its address is not an https:// address")
         answer = self._send(method, url, doing, headers, content, secrets, is_untraced=is_untraced)
         if not answer.is_good and answer.status not in expected:
@@ -135,8 +115,7 @@ class Rest:
 
     def close(self) -> None:
         """Close the connections; only a process that goes on without them needs to."""
-        if client := self._client.made:
-            client.close()
+        self._http.close()
 
     def _send(
         self,
@@ -149,41 +128,19 @@ class Rest:
         *,
         is_untraced: bool,
     ) -> Answer:
-        import httpx
-
-        # Not compressed: the cap on what is read is then a cap on what it becomes, too.
-        sent = {**headers, "Accept-Encoding": "identity", "User-Agent": "signalbox"}
+        sent = dict(headers)
         if content is not None:
             sent["Content-Type"] = "application/json"
         try:
-            with (
-                untraced() if is_untraced else nullcontext(),
-                self._client().stream(method, url, content=content, headers=sent) as response,
-            ):
-                body = _read(response, monotonic() + self._read_timeout)
-        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
-            # Without its cause: the text of some of these has the address.
-            raise TargetUnreachable(f"{doing}: no answer ({type(error).__name__})") from None
+            with untraced() if is_untraced else nullcontext():
+                reply = self._http.send(method, url, headers=sent, content=content)
+        except NoAnswer as error:
+            raise TargetUnreachable(f"{doing}: no answer ({error})") from None
         return Answer(
-            status=response.status_code,
-            headers={name.lower(): value for name, value in response.headers.items()},
-            body=_parse(body, secrets),
+            status=reply.status,
+            headers=reply.headers,
+            body=_parse(reply.body, secrets) if reply.is_whole else {},
         )
-
-    def _make_client(self) -> "httpx.Client":
-        import httpx
-
-        _hush()
-        timeout = httpx.Timeout(self._read_timeout, connect=CONNECT_TIMEOUT)
-        context = (
-            None if self._ca_path is None else ssl.create_default_context(cafile=self._ca_path)
-        )
-        client = httpx.Client(
-            follow_redirects=False, timeout=timeout, verify=True if context is None else context
-        )
-        # One service's cookies are nothing to the next call.
-        client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=()))
-        return client
 
 
 def sign_in(credential: "Callable[[], TokenCredential]", scope: str, doing: str) -> str:
@@ -255,26 +212,9 @@ def clean_link(value: object) -> str:
     return value if redact(value, most=len(value)) == value else ""
 
 
-def _read(response: "httpx.Response", deadline: float) -> bytes | None:
-    """Return the body, or None where it is too long.
-
-    Each piece may be in time and the whole still too late.
-    """
-    import httpx
-
-    body = bytearray()
-    for piece in response.iter_raw():
-        body += piece
-        if len(body) > BODY_MAX:
-            return None
-        if monotonic() > deadline:
-            raise httpx.ReadTimeout("the answer took too long", request=response.request)
-    return bytes(body)
-
-
-def _parse(body: bytes | None, secrets: tuple[str, ...]) -> Json:
+def _parse(body: bytes, secrets: tuple[str, ...]) -> Json:
     try:
-        document = json.loads(body or b"")
+        document = json.loads(body)
         # Written anew: however it was spelled, a secret is now spelled as we spell it.
         text = told = json.dumps(document, ensure_ascii=False)
         for secret in secrets:
@@ -296,11 +236,3 @@ def _plain(value: object) -> object:
     if value is None or isinstance(value, str | int):
         return value
     return value.isoformat() if isinstance(value, datetime) else str(value)
-
-
-def _hush() -> None:
-    """Keep addresses and answers' headers out of the log, at whatever level it is."""
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    noisy = logging.getLogger("httpcore")
-    if noisy.getEffectiveLevel() < logging.INFO:
-        noisy.setLevel(logging.INFO)

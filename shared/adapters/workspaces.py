@@ -4,16 +4,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 from azure.core.credentials import TokenCredential
-from azure.core.pipeline.transport import HttpTransport
 
 from shared.adapters import documents
 from shared.adapters.aml import AUDIENCE, Aml, path_of
 from shared.adapters.arm import PUBLIC_ENDPOINT, Answer, Json, segment
 from shared.adapters.arm_errors import parse_complaint, parse_retry_after
 from shared.adapters.capacity import Capacities
+from shared.adapters.http import Http
 from shared.adapters.mlflow import Mlflow
 from shared.adapters.models import ModelRegistry
 from shared.adapters.run_history import RunHistory
@@ -68,13 +68,13 @@ class ArmWorkspaces:
         arm_endpoint: str = PUBLIC_ENDPOINT,
         scoring_audience: str = AUDIENCE,
         ca_path: str | None = None,
-        transport: Callable[[], HttpTransport[Any, Any]] | None = None,
+        http: Http | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Connect on first use; `credential` is called then, once.
 
-        `ca_path` names a PEM file of authorities in place of the usual ones; `transport` replaces
-        what carries the requests but scoring ones, for tests.
+        `ca_path` names a PEM file of authorities in place of the usual ones; `http` makes the
+        requests.
         """
         #: What carries the requests; what starts jobs shares it.
         self.aml: Final = Aml(
@@ -82,12 +82,12 @@ class ArmWorkspaces:
             arm_endpoint=arm_endpoint,
             audience=scoring_audience,
             ca_path=ca_path,
-            transport=transport,
+            http=http,
             clock=clock,
         )
         self._arm: Final = self.aml.arm
         self._clock: Final = self.aml.clock
-        self._scoring: Final = ScoringClient(ca_path=ca_path)
+        self._scoring: Final = ScoringClient(self.aml.http)
         self._models: Final = ModelRegistry(self._arm)
         self._history: Final = RunHistory(self.aml)
         self._capacities: Final = Capacities(self._arm)
@@ -303,7 +303,6 @@ class ArmWorkspaces:
     def close(self) -> None:
         """Close the connections; only a process that goes on without them needs to."""
         self.aml.close()
-        self._scoring.close()
 
     def _start(
         self,

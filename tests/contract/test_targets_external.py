@@ -28,7 +28,8 @@ from sandbox.services.data_factory import DataFactory as DataFactoryService
 from sandbox.services.github import GitHub as GitHubService
 from sandbox.services.server import Service
 from sandbox.services.webhook import Webhook as WebhookService
-from shared.adapters.rest import BODY_MAX, Rest, address
+from shared.adapters.http import BODY_MAX, Http
+from shared.adapters.rest import Rest, address
 from shared.adapters.targets.azure_devops import AzureDevOps
 from shared.adapters.targets.data_factory import PUBLIC_ENDPOINT, DataFactory
 from shared.adapters.targets.github import GitHub
@@ -142,7 +143,7 @@ def serve(authority: trustme.CA, tmp_path: Path) -> Iterator[Callable[..., Any]]
 def rest(authority: trustme.CA, tmp_path: Path, clock: Clock) -> Iterator[Rest]:
     path = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(path))
-    rest = Rest(ca_path=str(path), clock=clock)
+    rest = Rest(Http(ca_path=str(path)), clock=clock)
     yield rest
     rest.close()
 
@@ -368,7 +369,7 @@ def test_an_answer_that_is_no_document_names_no_run(bench: Bench, body: bytes) -
 def test_an_answer_that_comes_in_drops_is_too_late(
     webhook: Bench, tmp_path: Path, environ: dict[str, str]
 ) -> None:
-    hasty = Rest(ca_path=str(tmp_path / "ca.pem"), read_timeout=0.2)
+    hasty = Rest(Http(ca_path=str(tmp_path / "ca.pem"), longest=0.2))
     webhook.service.fail(status=200, body=b"x" * 100, drip=0.05)
     with pytest.raises(TargetUnreachable, match="ReadTimeout"):
         Webhook(hasty, environ).submit(webhook.params, SUBMISSION)

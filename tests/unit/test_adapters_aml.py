@@ -2,6 +2,8 @@
 
 import json
 import math
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from azure.core.exceptions import HttpResponseError, ServiceRequestError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.adapters.http import Reply
 from shared.adapters.jobs import told_absent
 from shared.adapters.mlclient import sdk
 from shared.adapters.mlflow import Mlflow, parse_metrics
@@ -27,10 +30,17 @@ from shared.errors import (
     WorkspaceUnreachable,
 )
 from shared.events import Workspace
-from shared.loops.targets import ComponentTarget
-from tests.unit.test_adapters_arm import Credential, Response, Transport, answer
+from shared.loops.targets import ComponentTarget, Submission
+from tests.unit.test_adapters_arm import Credential, Transport, answer
 
 WORKSPACE = Workspace(subscription="s", resource_group="g", name="w")
+SUBMISSION = Submission(
+    id="a" * 32,
+    reference="b-a",
+    workspace=WORKSPACE,
+    since=datetime(2026, 3, 1, tzinfo=UTC),
+    is_first=True,
+)
 DISCOVERY = "https://westeurope.api.azureml.ms/discovery"
 JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
@@ -46,17 +56,15 @@ NAMED = st.sampled_from(
 DOCUMENT = st.dictionaries(NAMED | st.text(), JSON | st.dictionaries(NAMED, JSON))
 
 
-def workspace(
-    discovery: str = DISCOVERY, tracking: str = "azureml://x.y/mlflow/v1.0/w"
-) -> Response:
+def workspace(discovery: str = DISCOVERY, tracking: str = "azureml://x.y/mlflow/v1.0/w") -> Reply:
     properties = {"discoveryUrl": discovery, "mlFlowTrackingUri": tracking}
     return answer({"location": "westeurope", "properties": properties})
 
 
-def make(*answers: Response | Exception) -> tuple[ArmWorkspaces, Transport, Credential]:
+def make(*answers: Reply | Exception) -> tuple[ArmWorkspaces, Transport, Credential]:
     transport, credential = Transport(*answers), Credential()
     return (
-        ArmWorkspaces(lambda: credential, transport=lambda: transport),  # type: ignore[arg-type]
+        ArmWorkspaces(lambda: credential, http=transport),  # type: ignore[arg-type]
         transport,
         credential,
     )
@@ -233,19 +241,19 @@ def test_only_runs_that_completed_and_are_no_steps_are_found_over_all_pages() ->
 
 @given(DOCUMENT)
 def test_any_job_can_be_copied(properties: dict[str, Any]) -> None:
-    copied = copy_of({"name": "old", "properties": properties}, {})
+    copied = copy_of({"name": "old", "properties": properties}, SUBMISSION)
     assert "status" not in copied
 
 
 def test_an_output_that_registers_a_model_registers_the_next_version() -> None:
     output = {"jobOutputType": "mlflow_model", "assetName": "churn", "assetVersion": "3"}
-    copied = copy_of({"name": "old", "properties": {"outputs": {"model": output}}}, {})
+    copied = copy_of({"name": "old", "properties": {"outputs": {"model": output}}}, SUBMISSION)
     assert copied["outputs"]["model"] == {"jobOutputType": "mlflow_model", "assetName": "churn"}
 
 
 def test_what_the_service_keeps_beside_a_job_s_outputs_is_not_copied() -> None:
     outputs = {"default": {"jobOutputType": "uri_folder", "uri": "azureml://x/y"}, "odd": None}
-    assert copy_of({"name": "old", "properties": {"outputs": outputs}}, {})["outputs"] == {}
+    assert copy_of({"name": "old", "properties": {"outputs": outputs}}, SUBMISSION)["outputs"] == {}
 
 
 @pytest.mark.parametrize(
@@ -253,7 +261,8 @@ def test_what_the_service_keeps_beside_a_job_s_outputs_is_not_copied() -> None:
 )
 def test_inputs_are_literals_where_a_component_does_not_tell_what_it_takes(component: Any) -> None:
     assert _declared(component) is None
-    written = _inputs(ComponentTarget(name="c"), component, {"days": 7, "on": True})
+    given = replace(SUBMISSION, inputs={"days": 7, "on": True})
+    written = _inputs(ComponentTarget(name="c"), component, given)
     assert written == {
         "days": {"jobInputType": "literal", "value": "7"},
         "on": {"jobInputType": "literal", "value": "True"},

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from shared.adapters.azure_monitor import AzureMonitorMetrics
+from shared.adapters.http import Reply
 from shared.errors import (
     WorkspaceDenied,
     WorkspaceRefused,
@@ -17,7 +18,7 @@ from shared.errors import (
 )
 from shared.events import Workspace
 from shared.metrics import Measure, Minute, Readings
-from tests.unit.test_adapters_arm import Response, Transport, answer, make_arm
+from tests.unit.test_adapters_arm import Transport, answer, make_arm
 
 WORKSPACE = Workspace(subscription="s", resource_group="g", name="w")
 ENDPOINT = (
@@ -60,16 +61,16 @@ def metric(name: str, *timeseries: Json, **rest: Any) -> Json:
     } | rest
 
 
-def told(*metrics: Json) -> Response:
+def told(*metrics: Json) -> Reply:
     return answer({"cost": 0, "timespan": "", "interval": "PT1M", "value": list(metrics)})
 
 
-def counts(*timeseries: Json) -> Response:
+def counts(*timeseries: Json) -> Reply:
     return told(metric("RequestsPerMinute", *timeseries))
 
 
 def read(
-    *answers: Response | Exception,
+    *answers: Reply | Exception,
     deployments: Sequence[str] = ("blue",),
     measures: Sequence[Measure] = COUNTS,
     endpoint: str = "churn",
@@ -83,7 +84,7 @@ def read(
     return metrics.read(WORKSPACE, endpoint, deployments, measures, start=start, end=end), transport
 
 
-def blue(*answers: Response, measures: Sequence[Measure] = COUNTS) -> tuple[Minute, ...]:
+def blue(*answers: Reply, measures: Sequence[Measure] = COUNTS) -> tuple[Minute, ...]:
     readings, _ = read(*answers, measures=measures)
     return readings.minutes["blue"]
 
@@ -308,7 +309,7 @@ def test_nothing_is_answered_in_no_time() -> None:
 )
 def test_what_is_no_count_is_left_out(value: str) -> None:
     point = f'{{"timeStamp": "2026-03-02T12:00:00Z", "average": {value}}}'
-    given = json.loads(counts(series([{}], deployment="blue", statuscode="200")).content)
+    given = json.loads(counts(series([{}], deployment="blue", statuscode="200")).body)
     text = json.dumps(given).replace("[{}]", f"[{point}]")
     assert blue(answer(text.encode())) == ()
 

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from shared.adapters.capacity import Capacities
+from shared.adapters.http import Reply
 from shared.workspaces import Capacity
-from tests.unit.test_adapters_arm import Response, Transport, answer, make_arm
+from tests.unit.test_adapters_arm import Transport, answer, make_arm
 
 FAMILY = "standardDSv2Family"
 DEDICATED = "Microsoft.MachineLearningServices/vmFamily/dedicatedCores/usages"
@@ -70,7 +71,7 @@ def test_a_size_that_says_nothing_of_itself_needs_no_cores() -> None:
 def test_both_lists_are_read_to_their_end() -> None:
     following = "https://management.azure.com/next"
 
-    def page(item: Any) -> Response:
+    def page(item: Any) -> Reply:
         return answer({"value": [item], "nextLink": following})
 
     first, second = size("Standard_DS2_v2"), size()

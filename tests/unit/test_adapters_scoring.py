@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import trustme
 
-from shared.adapters.scoring import BODY_MAX, ScoringClient
+from shared.adapters.http import BODY_MAX, Http
+from shared.adapters.scoring import ScoringClient
 from shared.errors import WorkspaceRefused, WorkspaceUnreachable
 
 SECRET = "the-endpoints-key"
@@ -99,9 +100,9 @@ def endpoint(authority: trustme.CA) -> Iterator[Endpoint]:
 def client(authority: trustme.CA, tmp_path: Path) -> Iterator[ScoringClient]:
     ca_path = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(ca_path))
-    client = ScoringClient(ca_path=str(ca_path))
-    yield client
-    client.close()
+    http = Http(ca_path=str(ca_path))
+    yield ScoringClient(http)
+    http.close()
 
 
 def test_a_request_names_its_deployment_and_proves_itself(
@@ -149,12 +150,9 @@ def test_a_model_status_that_is_no_number_is_none(
 
 
 def test_a_certificate_that_nobody_vouches_for_is_no_endpoint(endpoint: Endpoint) -> None:
-    client = ScoringClient()
-    try:
-        with pytest.raises(WorkspaceUnreachable, match="ConnectError"):
-            client.send(endpoint.url("score"), "green", SECRET, b"{}", timeout=LONG)
-    finally:
-        client.close()
+    client = ScoringClient(Http())
+    with pytest.raises(WorkspaceUnreachable, match="ConnectError"):
+        client.send(endpoint.url("score"), "green", SECRET, b"{}", timeout=LONG)
     assert endpoint.requests == []
 
 

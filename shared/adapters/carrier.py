@@ -1,0 +1,128 @@
+"""Requests of libraries that make them with `requests`, carried by the guarded exchange.
+
+azure-ai-ml and Apprise bring their own HTTP client. Its timeouts are per piece, it reads whatever
+comes and unfolds it without end, and it follows redirects.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Final
+
+import requests
+from requests.adapters import BaseAdapter
+from requests.structures import CaseInsensitiveDict
+
+from shared.adapters.http import BODY_MAX, TIMEOUT, Http, NoAnswer
+from shared.adapters.lazy import Lazy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Carrier(BaseAdapter):
+    """Sends what a session of `requests` would send, in one guarded exchange each."""
+
+    def __init__(
+        self,
+        find_http: Callable[[bool], Http],
+        *,
+        seconds: Callable[[], float] = lambda: TIMEOUT,
+        most: int = BODY_MAX,
+    ) -> None:
+        """`find_http` is told whether certificates are checked; `seconds` says how long it has."""
+        super().__init__()
+        self._find_http: Final = find_http
+        self._seconds: Final = seconds
+        self._most: Final = most
+
+    def send(
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: Any = True,
+        cert: Any = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> requests.Response:
+        """Return the answer; raise requests.ConnectionError where there is none."""
+        body: Any = request.body
+        try:
+            reply = self._find_http(verify is not False).send(
+                request.method or "GET",
+                request.url or "",
+                headers={name: _text(value) for name, value in request.headers.items()},
+                content=body.encode() if isinstance(body, str) else body,
+                seconds=self._seconds(),
+                most=self._most,
+            )
+        except NoAnswer as error:
+            raise requests.ConnectionError(str(error)) from None
+        # Where the body is too long there is its beginning: what was sent has arrived.
+        response = requests.Response()
+        response.status_code = reply.status
+        # It is unfolded already, and of another length than was told.
+        left_out = ("content-encoding", "content-length", "transfer-encoding")
+        kept = {name: value for name, value in reply.headers.items() if name not in left_out}
+        response.headers = CaseInsensitiveDict(kept)
+        response.encoding = requests.utils.get_encoding_from_headers(response.headers)
+        response.raw = BytesIO(reply.body)
+        response.url = request.url or ""
+        response.request = request
+        return response
+
+    def close(self) -> None:
+        """Leave the connections to whoever made them."""
+
+
+def session(carrier: Carrier) -> requests.Session:
+    """Return a session all of whose requests are carried."""
+    made = requests.Session()
+    made.trust_env = False
+    for scheme in ("https://", "http://"):
+        made.mount(scheme, carrier)
+    return made
+
+
+@contextmanager
+def carried(carrier: Carrier) -> "Iterator[None]":
+    """Have every session that is used inside, in this thread, carried, and led nowhere else.
+
+    It is for libraries that can't be given a session. One that is of a kind of its own is left as
+    it is.
+    """
+    _patch()
+    token = _current.set(carrier)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+_current: ContextVar[Carrier | None] = ContextVar("carrier", default=None)
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else value
+
+
+def _wrap() -> bool:
+    get_adapter = requests.Session.get_adapter
+    resolve_redirects = requests.Session.resolve_redirects
+
+    def find_adapter(self: requests.Session, url: str) -> BaseAdapter:
+        carrier = _current.get()
+        is_ours = carrier is not None and type(self) is requests.Session
+        return carrier if carrier is not None and is_ours else get_adapter(self, url)
+
+    def resolve(self: requests.Session, *args: Any, **options: Any) -> Any:
+        return iter(()) if _current.get() is not None else resolve_redirects(self, *args, **options)
+
+    requests.Session.get_adapter = find_adapter  # type: ignore[method-assign]
+    requests.Session.resolve_redirects = resolve  # type: ignore[method-assign, assignment]
+    return True
+
+
+#: Sessions look for who is current. To be called before that matters.
+_patch: Final = Lazy(_wrap)

@@ -1,0 +1,167 @@
+"""The transport below Http: what bounds an exchange while it is under way.
+
+httpx and httpcore look at their timeouts once per piece: whoever sends a byte now and then, or one
+`103` after the other, is never too late. Here each wait for the network is as long as what is left
+of the whole exchange, and each byte of it is counted. The bounds go down to the sockets in the
+place of the timeouts, which httpcore hands on as they are.
+"""
+
+import socket
+import ssl
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import httpcore
+import httpx
+
+from shared.adapters.within import within
+
+#: In seconds. An address that does not answer at all leaves time for another try.
+CONNECT_TIMEOUT = 5
+#: How long a connection that nobody uses is kept, in seconds: some services close it after that.
+_KEPT = 30
+_CONNECTIONS_MAX = 100
+#: What TLS sends at once, in bytes.
+_RECORD = 16_384
+#: Only a connection that was never made is tried again at once: nothing was sent over it.
+_RETRIES = 1
+
+
+class Allowance:
+    """What is left to one exchange: seconds by a monotonic clock, and bytes that may arrive."""
+
+    def __init__(self, seconds: float, most: int, monotonic: Callable[[], float]) -> None:
+        self._monotonic: Final = monotonic
+        self._deadline: Final = monotonic() + seconds
+        self._bytes = most
+
+    def left(self, error: type[Exception]) -> float:
+        """Return the seconds that are left; raise the error where there are none."""
+        left = self._deadline - self._monotonic()
+        if left <= 0:
+            raise error("the exchange took too long")
+        return left
+
+    def take(self, size: int) -> None:
+        """Count bytes that arrived. Raises: httpcore.ReadError where they are too many."""
+        self._bytes -= size
+        if self._bytes < 0:
+            raise httpcore.ReadError("the answer is too long")
+
+
+class GuardedStream(httpcore.NetworkStream):
+    """A connection whose timeouts are allowances."""
+
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self._stream: Final = stream
+
+    def read(self, max_bytes: int, timeout: Any = None) -> bytes:
+        """Return what arrives next."""
+        piece = self._stream.read(max_bytes, timeout.left(httpcore.ReadTimeout))
+        timeout.take(len(piece))
+        return piece
+
+    def write(self, buffer: bytes, timeout: Any = None) -> None:
+        """Send all of it."""
+        for start in range(0, len(buffer), _RECORD):
+            # Record by record: the stream would begin its timeout anew for each.
+            piece = buffer[start : start + _RECORD]
+            self._stream.write(piece, timeout.left(httpcore.WriteTimeout))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._stream.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: Any = None,
+    ) -> httpcore.NetworkStream:
+        """Return the connection, encrypted."""
+        left = min(timeout.left(httpcore.ConnectTimeout), CONNECT_TIMEOUT)
+        return GuardedStream(self._stream.start_tls(ssl_context, server_hostname, left))
+
+    def get_extra_info(self, info: str) -> Any:
+        """Return what httpcore asks of the stream below."""
+        return self._stream.get_extra_info(info)
+
+
+class GuardedBackend(httpcore.NetworkBackend):
+    """Makes connections whose timeouts are allowances."""
+
+    def __init__(self, backend: httpcore.NetworkBackend | None = None) -> None:
+        self._backend: Final = backend or httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: Any = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        """Connect to the first of the host's addresses that answers."""
+        failure: Exception = httpcore.ConnectError("the host has no address")
+        for address in _addresses(host, port, timeout.left(httpcore.ConnectTimeout)):
+            left = min(timeout.left(httpcore.ConnectTimeout), CONNECT_TIMEOUT)
+            try:
+                made = self._backend.connect_tcp(address, port, left, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+            else:
+                return GuardedStream(made)
+        raise failure
+
+    def sleep(self, seconds: float) -> None:
+        """Never: the one try that is left is made at once."""
+
+
+class GuardedTransport(httpx.HTTPTransport):
+    """What sends httpx's requests; their timeouts have to be allowances, see `timeouts`.
+
+    It is httpx's own, so that whoever instruments that sees what is sent.
+    """
+
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        *,
+        proxy: str | None = None,
+        backend: httpcore.NetworkBackend | None = None,
+    ) -> None:
+        super().__init__(verify=context)
+        options: dict[str, Any] = {
+            "ssl_context": context,
+            "max_connections": _CONNECTIONS_MAX,
+            "keepalive_expiry": _KEPT,
+            "retries": _RETRIES,
+            "network_backend": GuardedBackend(backend),
+        }
+        if proxy is None:
+            self._pool = httpcore.ConnectionPool(**options)
+            return
+        told = httpx.Proxy(proxy)
+        options |= {"proxy_auth": told.raw_auth, "proxy_url": str(told.url)}
+        self._pool = httpcore.HTTPProxy(**options)
+
+
+def timeouts(allowance: Allowance) -> dict[str, Any]:
+    """Return the allowance in the place of httpcore's timeouts."""
+    return {
+        **dict.fromkeys(("connect", "read", "write"), allowance),
+        "pool": allowance.left(httpcore.PoolTimeout),
+    }
+
+
+def _addresses(host: str, port: int, seconds: float) -> list[str]:
+    try:
+        # The system's resolver has no timeout that could be set.
+        found = within(
+            seconds, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM), name="resolve"
+        )
+    except TimeoutError as error:
+        raise httpcore.ConnectTimeout("the host's name took too long") from error
+    except (OSError, UnicodeError) as error:
+        raise httpcore.ConnectError("the host's name is not known") from error
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
