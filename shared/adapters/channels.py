@@ -6,6 +6,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
+from shared.adapters.notifier import Notifier, asset
 from shared.adapters.untraced import untraced
 from shared.errors import ChannelDown, ChannelUnknown
 
@@ -23,15 +24,16 @@ class AppriseChannels:
     A channel's URL is a secret: it is in no error and no log.
     """
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str], *, notifier: Notifier | None = None) -> None:
         """Look channels up in these app settings, when they are used."""
         self._environ: Final = environ
+        self._notifier: Final = notifier or Notifier()
 
     def send(self, channel: str, *, title: str, text: str, good: bool | None) -> None:
         """Send one message; raise ChannelDown or ChannelUnknown.
 
-        Nothing takes longer than 10 s; the URL's own `cto` and `rto` can only shorten that. Where
-        the setting holds several URLs, all are told, and one that fails is a failure.
+        It takes no longer than 10 s, and what has not ended then is left behind. Where the setting
+        holds several URLs, all are told, and one that fails is a failure.
         """
         setting = setting_name(channel)
         url = self._environ.get(setting, "").strip()
@@ -47,12 +49,13 @@ class AppriseChannels:
         kinds = apprise.NotifyType
         kind = {True: kinds.SUCCESS, False: kinds.FAILURE, None: kinds.INFO}[good]
         with untraced():
-            is_told = notifier.notify(
+            is_told = self._notifier.notify(
+                notifier,
+                seconds=_TIMEOUT,
                 body=text if text.strip() else title,  # Apprise sends nothing that has no body
                 title=title,
                 notify_type=kind,
                 body_format=apprise.NotifyFormat.TEXT,
-                timeout=_TIMEOUT,
             )
         if not is_told:
             raise ChannelDown(f"channel {channel!r} did not take the message")
@@ -66,11 +69,7 @@ def setting_name(channel: str) -> str:
 def _make_notifier() -> "apprise.Apprise":
     import apprise
 
-    # In memory: some services would else keep tokens on disk.
-    asset = apprise.AppriseAsset(
-        app_id="Signalbox", storage_mode=apprise.PersistentStoreMode.MEMORY
-    )
-    return apprise.Apprise(asset=asset)
+    return apprise.Apprise(asset=asset())
 
 
 def _service(url: str, asset: "apprise.AppriseAsset") -> "apprise.NotifyBase | None":

@@ -4,16 +4,21 @@ import json
 import logging
 import subprocess
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
 import apprise
 import pytest
+import requests
+from requests.adapters import HTTPAdapter
 
 from shared.adapters.channels import AppriseChannels, _service, setting_name
+from shared.adapters.notifier import Notifier, asset
 from shared.errors import ChannelDown, ChannelUnknown
 
 SECRET = "T0KEN-in-the-path"
@@ -27,6 +32,7 @@ class Service(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.status = 200
+        self.headers: dict[str, str] = {}
         self.bodies: list[Any] = []
 
     @property
@@ -42,6 +48,8 @@ class Handler(BaseHTTPRequestHandler):
         self.server.bodies.append(json.loads(body))
         self.send_response(self.server.status)
         self.send_header("Content-Length", "0")
+        for name, value in self.server.headers.items():
+            self.send_header(name, value)
         self.end_headers()
 
     def log_message(self, format: str, *args: Any) -> None:
@@ -50,6 +58,12 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def service() -> Iterator[Service]:
+    with serving() as server:
+        yield server
+
+
+@contextmanager
+def serving() -> Iterator[Service]:
     server = Service()
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -94,6 +108,37 @@ def test_one_of_two_that_fails_is_a_failure(service: Service) -> None:
     with pytest.raises(ChannelDown):
         tell(f"{service.url}, json://127.0.0.1:1/")
     assert len(service.bodies) == 1
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("query", ["?+X-Key=secret", "?+X-Key=secret&redirect=yes"])
+def test_a_message_and_its_headers_go_nowhere_else(
+    service: Service, status: int, query: str
+) -> None:
+    with serving() as elsewhere:
+        service.status = status
+        service.headers["Location"] = f"http://127.0.0.1:{elsewhere.server_port}/"
+        with pytest.raises(ChannelDown):
+            tell(service.url + query)
+        assert (len(service.bodies), elsewhere.bodies) == (1, [])
+
+
+def test_a_service_that_hangs_is_left_to_a_thread_that_nothing_waits_for() -> None:
+    over = threading.Event()
+    apprise.decorators.notify(on="hangs", name="Hangs")(lambda *_, **__: over.wait(30))
+    hanging = apprise.Apprise(asset=asset())
+    hanging.add("hangs://")
+    before = set(threading.enumerate())
+    assert not Notifier().notify(hanging, seconds=0.05, body="x", title="t")
+    (left,) = set(threading.enumerate()) - before
+    assert left.daemon
+    over.set()
+    left.join(5)
+
+
+def test_only_a_channel_s_requests_are_carried(service: Service) -> None:
+    tell(service.url)
+    assert type(requests.Session().get_adapter("https://x.y")) is HTTPAdapter
 
 
 def test_a_service_that_is_not_there_is_down(service: Service) -> None:

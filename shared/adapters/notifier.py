@@ -1,0 +1,84 @@
+"""Apprise's messages, sent within one deadline and by the guarded exchange.
+
+Apprise itself stops waiting for a service, but leaves it to a thread that the process waits for
+when it ends; its requests read whatever comes, and follow redirects to any host.
+"""
+
+from collections.abc import Iterable
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from shared.adapters.http import Http
+from shared.adapters.lazy import Lazy
+from shared.adapters.within import Started
+
+if TYPE_CHECKING:
+    import apprise
+
+    from shared.adapters.carrier import Carrier
+
+
+class Notifier:
+    """Has services of Apprise send messages; safe to share between threads."""
+
+    def __init__(self, http: Http | None = None) -> None:
+        """`http` makes the requests, but for services whose certificates are not to be checked."""
+        self._http: Final = http or Http()
+        self._unverified: Final = Lazy(lambda: Http(is_verified=False))
+
+    def notify(
+        self, services: "Iterable[apprise.NotifyBase]", *, seconds: float, **message: Any
+    ) -> bool:
+        """Have each service send the message, and say whether all did within so many seconds.
+
+        The services are sent to side by side. `message` is what Apprise's own `notify` takes.
+        """
+        deadline = monotonic() + seconds
+        started = [
+            Started(lambda one=one: self._send(one, deadline, message), name="notify")  # type: ignore[misc]
+            for one in services
+        ]
+        return all([_is_told(sending, deadline - monotonic()) for sending in started])
+
+    def _send(
+        self, service: "apprise.NotifyBase", deadline: float, message: dict[str, Any]
+    ) -> bool:
+        import apprise
+
+        from shared.adapters.carrier import carried
+
+        # What its URL says of it does not count.
+        service.redirects = False
+        alone = apprise.Apprise(asset=service.asset)
+        alone.add(service)
+        with carried(self._carrier(deadline)):
+            return bool(alone.notify(**message))
+
+    def _carrier(self, deadline: float) -> "Carrier":
+        from shared.adapters.carrier import Carrier
+
+        return Carrier(
+            lambda is_verified: self._http if is_verified else self._unverified(),
+            seconds=lambda: deadline - monotonic(),
+        )
+
+
+def asset() -> "apprise.AppriseAsset":
+    """Return the settings under which services of Apprise are made."""
+    import apprise
+
+    return apprise.AppriseAsset(
+        app_id="Signalbox",
+        # In memory: some services would else keep tokens on disk.
+        storage_mode=apprise.PersistentStoreMode.MEMORY,
+        http_redirects=False,
+        # Apprise's own deadline: it would hand the service to a thread of its own.
+        service_timeout=0,
+    )
+
+
+def _is_told(sending: "Started[bool]", seconds: float) -> bool:
+    try:
+        return sending.result(seconds)
+    except TimeoutError:
+        return False
