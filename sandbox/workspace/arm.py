@@ -62,6 +62,16 @@ def not_found(kind: str, name: str) -> ArmError:
     return ArmError(404, "ResourceNotFound", f"{kind} '{name}' was not found.", target=name)
 
 
+def not_emulated(what: str, target: str | None = None) -> ArmError:
+    """Build the answer to a request that Azure would do and the emulator cannot.
+
+    It is no 404: clients tell that as something missing in the workspace. None of them tries
+    again after a 501.
+    """
+    message = f"{what} not emulated here; sandbox/workspace/README.md tells what is."
+    return ArmError(501, "NotEmulated", message, target=target)
+
+
 def conflict(message: str, target: str | None = None) -> ArmError:
     """Build the refusal of a write that another operation stands in the way of."""
     return ArmError(409, "Conflict", message, target=target)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 
-from sandbox.workspace.arm import Json, user_error
+from sandbox.workspace.arm import Json, not_emulated, user_error
 from sandbox.workspace.asset_entities import AssetVersion
 from sandbox.workspace.assets import AssetKind, find
 from sandbox.workspace.cloud import Cloud
@@ -19,6 +19,13 @@ from sandbox.workspace.job_outputs import check_outputs
 _REGISTRY = re.compile(
     r"(?:azureml:)?azureml://registries/[^/]+/(?P<segment>[^/]+)/(?P<name>[^/]+)/.+"
 )
+#: Environments of Microsoft's, which every workspace knows by this short form.
+_CURATED = re.compile(r"(?:azureml:)?AzureML-[\w.-]+(?:[:@]|/versions/|/labels/)[\w.-]+")
+#: What steps may be besides components: each has its own kind of run in Azure.
+_OTHER_STEPS = {
+    *("automl", "finetuning", "sweep", "data_transfer"),
+    *("if_else", "do_while", "parallel_for"),
+}
 _COMMAND_EXPRESSION = re.compile(r"\$\{\{\s*(inputs|outputs)\.([\w.-]+?)\s*\}\}")
 _EXPRESSION = re.compile(r"\$\{\{\s*parent\.(inputs|outputs|jobs)\.(\w+)(?:\.outputs\.\w+)?\s*\}\}")
 
@@ -65,7 +72,7 @@ def resolve_pipeline(
     if reference := properties.get("componentId"):
         component = _check_known(workspace, COMPONENTS, str(reference))
         if component is None:
-            raise user_error("Pipelines of a registry are not emulated.", "componentId")
+            raise not_emulated("Pipelines of a registry are", "componentId")
         spec = component.content["componentSpec"]
         if spec["type"] != "pipeline":
             raise user_error(f"The component '{component.name}' is no pipeline.", "componentId")
@@ -80,8 +87,9 @@ def resolve_pipeline(
         or settings.get("default_compute")
         or settings.get("defaultCompute")
     )
-    usual = _compute(cloud, workspace, str(compute)) if compute else ""
-    return given, _Resolver(cloud, workspace).steps(jobs, given, usual)
+    resolver = _Resolver(cloud, workspace)
+    usual = resolver.compute(str(compute), given) if compute else ""
+    return given, resolver.steps(jobs, given, usual)
 
 
 def literals_in(inputs: Json) -> Values:
@@ -98,9 +106,19 @@ class _Resolver:
         nodes = {name: self._node(name, job, given, compute) for name, job in jobs.items()}
         return tuple(nodes[name] for name in _in_order(jobs))
 
+    def compute(self, reference: str, given: Values) -> str:
+        """Return the name of a compute, which one of the inputs may say."""
+        match = _EXPRESSION.fullmatch(reference)
+        if match is not None and match[1] == "inputs":
+            reference = given.get(match[2]) or reference
+        return _compute(self._cloud, self._workspace, reference)
+
     def _node(self, name: str, job: Json, given: Values, compute: str) -> Node:
-        if not isinstance(job, dict) or job.get("type", "command") not in _COMPONENT_TYPES:
-            raise user_error(f"The type of step '{name}' is not emulated.", f"jobs.{name}")
+        kind = job.get("type", "command") if isinstance(job, dict) else None
+        if kind in _OTHER_STEPS:
+            raise not_emulated(f"The step '{name}', of the type '{kind}', is", f"jobs.{name}")
+        if kind not in _COMPONENT_TYPES:
+            raise user_error(f"The type of step '{name}' is unknown.", f"jobs.{name}")
         reference = str(job.get("componentId") or "")
         if not reference:
             raise user_error(f"The step '{name}' must have a componentId.", f"jobs.{name}")
@@ -108,7 +126,7 @@ class _Resolver:
         check_outputs(_object(job, "outputs"))
         values = self._bound(name, _object(job, "inputs"), given)
         own = str(job.get("computeId") or "")
-        compute = _compute(self._cloud, self._workspace, own) if own else compute
+        compute = self.compute(own, given) if own else compute
         steps: tuple[Node, ...] = ()
         if component is not None:
             spec = component.content["componentSpec"]
@@ -203,8 +221,9 @@ def _check_names(given: Mapping[str, object], spec: Json, kind: str, what: str) 
 
 
 def _check_known(workspace: Workspace, kind: AssetKind, reference: str) -> AssetVersion | None:
-    """Return the asset; None for one of a registry, which is taken on trust."""
-    if _REGISTRY.fullmatch(reference):
+    """Return the asset; None for one of a registry or of Microsoft's, taken on trust."""
+    is_curated = kind is ENVIRONMENTS and _CURATED.fullmatch(reference)
+    if is_curated or _REGISTRY.fullmatch(reference):
         return None
     asset = find(workspace, kind, reference)
     if asset is None:

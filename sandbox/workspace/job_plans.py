@@ -4,7 +4,7 @@ import json
 import uuid
 from dataclasses import replace
 
-from sandbox.workspace.arm import ArmError, Json, user_error
+from sandbox.workspace.arm import ArmError, Json, not_emulated, user_error
 from sandbox.workspace.cloud import Cloud
 from sandbox.workspace.computes import SERVERLESS
 from sandbox.workspace.entities import Workspace
@@ -14,6 +14,8 @@ from sandbox.workspace.rules import RefuseJob, Subject, Training
 from sandbox.workspace.run_entities import COMMAND_RUN, PIPELINE_RUN, STEP_RUN, RunPlan
 
 _USUAL = Training()
+#: What Azure runs besides.
+_OTHER_KINDS = {"automl", "finetuning", "labeling", "spark", "sweep"}
 
 
 def plan_job(
@@ -26,7 +28,9 @@ def plan_job(
         return planner.command()
     if kind.lower() == "pipeline":
         return planner.pipeline()
-    raise user_error(f"Jobs of the type '{kind}' are not emulated.", "jobType")
+    if kind.lower() in _OTHER_KINDS:
+        raise not_emulated(f"Jobs of the type '{kind}' are", "jobType")
+    raise user_error(f"'{kind}' is no type of a job.", "jobType")
 
 
 class _Planner:

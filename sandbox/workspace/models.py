@@ -13,6 +13,7 @@ from sandbox.workspace.arm import (
     bad_argument,
     has_tags,
     json_body,
+    not_emulated,
     not_found,
     object_in,
     page,
@@ -40,6 +41,8 @@ _SHORT_REFERENCE = re.compile(r"(?:azureml:)?+(?P<name>[^:/@]+):(?P<version>[^:/
 def resolve_model(workspace: Workspace, reference: str) -> ModelVersion:
     """Return the version that an asset reference names; it must be the workspace's own."""
     match = _REFERENCE.fullmatch(reference) or _SHORT_REFERENCE.fullmatch(reference)
+    if reference.removeprefix("azureml:").lower().startswith("azureml://registries/"):
+        raise not_emulated(f"The registry of '{reference}' is", "model")
     if match is None:
         raise bad_argument(f"'{reference}' is not the id of a model version.", "model")
     owner = {k: v for k, v in match.groupdict().items() if k in {"arm", "guid"} and v}

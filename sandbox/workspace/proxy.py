@@ -9,6 +9,7 @@ import re
 import socket
 from collections.abc import Collection
 from contextlib import suppress
+from fnmatch import fnmatchcase
 
 _CONNECT = re.compile(rb"CONNECT (?P<host>[A-Za-z0-9.-]+):(?P<port>\d{1,5}) HTTP/1\.[01]\r\n")
 _HEAD_SECONDS = 30.0
@@ -19,9 +20,9 @@ class Proxy:
     """Tunnels connections, and looks at no byte in them."""
 
     def __init__(self, listener: socket.socket, hosts: Collection[str], port: int) -> None:
-        """Take the hosts that lead to `port` on this machine, in lower case."""
+        """Take the hosts that lead to `port` on this machine: globs, in lower case."""
         self._listener = listener
-        self._hosts = frozenset(hosts)
+        self._hosts = tuple(hosts)
         self._port = port
 
     async def serve(self) -> None:
@@ -50,7 +51,7 @@ class Proxy:
             await _say(writer, "405 Method Not Allowed")
             return
         host, port = match["host"].decode().lower(), int(match["port"])
-        if host in self._hosts:
+        if any(fnmatchcase(host, each) for each in self._hosts):
             host, port = "127.0.0.1", self._port
         try:
             far_reader, far_writer = await asyncio.open_connection(host, port)

@@ -17,6 +17,7 @@ from sandbox.workspace.arm import (
     bad_argument,
     has_tags,
     json_body,
+    not_emulated,
     not_found,
     object_in,
     page,
@@ -32,6 +33,8 @@ from sandbox.workspace.schedule_entities import Schedule
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,254}")
 _ACTIONS = {"createmonitor": "monitorDefinition", "createjob": "jobDefinition"}
+#: What Azure does on a schedule besides.
+_OTHER_ACTIONS = {"importdata", "invokebatchendpoint"}
 _TRIGGERS = {"cron": ("expression",), "recurrence": ("frequency", "interval")}
 
 
@@ -161,8 +164,10 @@ async def trigger_as_told(request: Request) -> Response:
 def _check(properties: Json) -> None:
     action = object_in(properties, "action")
     kind = str(action.get("actionType")).lower()
+    if kind in _OTHER_ACTIONS:
+        raise not_emulated(f"The action '{action['actionType']}' is", "action")
     if kind not in _ACTIONS:
-        raise bad_argument(f"The action '{action.get('actionType')}' is not emulated.", "action")
+        raise bad_argument(f"The action '{action.get('actionType')}' is unknown.", "action")
     if not object_in(action, _ACTIONS[kind]):
         raise bad_argument(f"'action.{_ACTIONS[kind]}' is required.", "action")
     trigger = object_in(properties, "trigger")

@@ -42,7 +42,7 @@ from sandbox.workspace import (
     scoring,
     workspaces,
 )
-from sandbox.workspace.arm import PROVIDER, ArmError, ArmRoute
+from sandbox.workspace.arm import PROVIDER, ArmError, ArmRoute, not_emulated
 from sandbox.workspace.cloud import Cloud, cloud_of
 from sandbox.workspace.gate import Gate
 from sandbox.workspace.identity import managed_identity_token
@@ -53,6 +53,8 @@ from sandbox.workspace.storage import by_host
 _HOST = "127.0.0.1"
 _NAME = "localhost"
 _ARM_HOST = "management.azure.com"
+#: Where clients look for registries: they are to be told that there are none.
+_REGISTRY_HOSTS = "*.api.azureml.ms"
 _STOP_SECONDS = 10
 
 _SUBSCRIPTION = "/subscriptions/{subscription}"
@@ -183,12 +185,12 @@ class WorkspaceEmulator:
         await cloud.storage.close()
 
     def _proxy(self, cloud: Cloud) -> Proxy:
-        hosts = (_ARM_HOST, cloud.storage.host)
+        hosts = (_ARM_HOST, _REGISTRY_HOSTS, cloud.storage.host)
         return Proxy(self._proxy_socket, hosts, _port(self._sockets[0]))
 
     def _ssl_context(self, cloud: Cloud) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        names = (_NAME, _HOST, _ARM_HOST, cloud.storage.host)
+        names = (_NAME, _HOST, _ARM_HOST, _REGISTRY_HOSTS, cloud.storage.host)
         self._authority.issue_cert(*names).configure_cert(context)
         return context
 
@@ -264,9 +266,12 @@ async def _refuse(request: Request, error: Exception) -> Response:
 
 
 async def _refuse_path(request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    code = {404: "InvalidResourceType", 405: "MethodNotAllowed"}.get(status, "BadRequest")
-    return ArmError(status, code, f"{request.method} {request.url.path}: {error}").response()
+    """Answer for a path that has no handler, or none for the method: Azure may well have one."""
+    assert isinstance(error, HTTPException)
+    what = f"{request.method} {request.url.path}"
+    if error.status_code in {404, 405}:
+        return not_emulated(f"{what} is").response()
+    return ArmError(error.status_code, "BadRequest", f"{what}: {error}").response()
 
 
 async def _apologise(request: Request, error: Exception) -> Response:

@@ -17,7 +17,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sandbox.azurite import WORKSPACE_ACCOUNT, BlobAccount
-from sandbox.workspace.arm import ArmError
+from sandbox.workspace.arm import ArmError, not_emulated
 from sandbox.workspace.identity import check_token
 
 ENDPOINT: Final = "core.windows.net"
@@ -26,7 +26,7 @@ AUDIENCE: Final = "https://storage.azure.com"
 _TIMEOUT = 60.0
 #: What belongs to one connection.
 _HOP_HEADERS = frozenset({"connection", "keep-alive", "transfer-encoding"})
-_NOT_HERE = "This emulator was started without storage, so blobs are not emulated here."
+_NOT_HERE = "Storage, of an emulator that was started without it, is"
 
 
 class Storage:
@@ -139,7 +139,7 @@ class Storage:
 
     def _real(self) -> BlobAccount:
         if self._account is None:
-            raise ArmError(501, "NotEmulated", _NOT_HERE)
+            raise not_emulated(_NOT_HERE)
         return self._account
 
     def _signature(self) -> str:

@@ -59,7 +59,6 @@ def test_path_segments_match_in_any_case(arm):
         (WORKSPACE.replace("sub-1", "other"), "SubscriptionNotFound"),
         (WORKSPACE.replace("rg-1", "other"), "ResourceGroupNotFound"),
         (WORKSPACE.replace("ws-a", "other"), "ResourceNotFound"),
-        (f"{WORKSPACE}/nothing", "InvalidResourceType"),
         (f"{WORKSPACE}/models/other", "ResourceNotFound"),
         (f"{WORKSPACE}/onlineEndpoints/other", "ResourceNotFound"),
         (f"{WORKSPACE}/datastores/other", "ResourceNotFound"),
@@ -67,6 +66,27 @@ def test_path_segments_match_in_any_case(arm):
 )
 def test_what_does_not_exist_is_not_found(arm, path, code):
     assert error_of(arm.http.get(path)) == (404, code)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", f"{WORKSPACE}/connections"),
+        ("GET", f"{WORKSPACE}/featuresets"),
+        ("GET", f"{WORKSPACE}/serverlessEndpoints/llm"),
+        ("POST", f"{WORKSPACE}/listKeys"),
+        ("PUT", f"{WORKSPACE}/computes/gpu"),
+        ("DELETE", WORKSPACE),
+        ("GET", WORKSPACE.replace("workspaces", "registries")),
+        ("GET", f"/genericasset{WORKSPACE}/indexes"),
+        ("GET", "/registrymanagement/v1.0/registries/azureml/discovery"),
+    ],
+)
+def test_what_is_not_emulated_is_not_called_missing(arm, method, path):
+    answer = arm.http.request(method, path)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (501, "NotEmulated")
+    assert f"{method} {path} is not emulated here" in error["message"]
 
 
 def test_a_body_that_is_not_a_json_object_is_refused(arm):

@@ -237,7 +237,7 @@ NODE = {"train": {"componentId": "azureml:train:1", "inputs": {"data": DATA}}}
 @pytest.mark.parametrize(
     ("properties", "words"),
     [
-        (command(jobType="Sweep"), "'Sweep' are not emulated"),
+        (command(jobType="Nonsense"), "'Nonsense' is no type of a job"),
         (without(command(), "command"), "must have a command"),
         (without(command(), "environmentId"), "must have an environmentId"),
         (command(environmentId="azureml:sklearn:2"), "'azureml:sklearn:2' was not found"),
@@ -258,7 +258,7 @@ NODE = {"train": {"componentId": "azureml:train:1", "inputs": {"data": DATA}}}
         (without(pipeline(), "componentId"), "must have jobs"),
         (pipeline(jobs={"train": {"componentId": "azureml:train:1"}}), "Required input 'data'"),
         (pipeline(jobs={"train": {}}), "must have a componentId"),
-        (pipeline(jobs={"train": {"type": "if_else"}}), "is not emulated"),
+        (pipeline(jobs={"train": {"type": "nonsense"}}), "is unknown"),
         (
             pipeline(
                 jobs={
@@ -288,6 +288,57 @@ def test_a_job_that_cannot_run_is_refused_at_once(ready, properties, words):
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "UserError")
     assert words in refused.json()["error"]["message"]
     assert ready.get("/jobs").json()["value"] == []
+
+
+@pytest.mark.parametrize(
+    ("properties", "words"),
+    [
+        (command(jobType="Sweep"), "Jobs of the type 'Sweep' are"),
+        (command(jobType="Spark"), "Jobs of the type 'Spark' are"),
+        (command(jobType="AutoML"), "Jobs of the type 'AutoML' are"),
+        (pipeline(jobs={"tune": {"type": "sweep", "trial": "x"}}), "'tune', of the type 'sweep'"),
+        (pipeline(jobs={"train": {"type": "if_else"}}), "'train', of the type 'if_else'"),
+        (
+            pipeline(componentId="azureml://registries/r/components/train/versions/1"),
+            "Pipelines of a registry are",
+        ),
+    ],
+)
+def test_a_job_that_azure_would_run_is_refused_with_the_reason(ready, properties, words):
+    refused = put(ready, properties)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (501, "NotEmulated")
+    assert words in refused.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        "azureml:AzureML-sklearn-1.5@latest",
+        "AzureML-sklearn-1.5:33",
+        "azureml:AzureML-sklearn-1.5/labels/latest",
+        "azureml://registries/azureml/environments/sklearn-1.5/labels/latest",
+    ],
+)
+def test_microsofts_own_environments_are_taken_on_trust(ready, environment):
+    assert put(ready, command(environmentId=environment)).status_code == 201
+
+
+def test_only_environments_are_curated(ready):
+    refused = put(ready, pipeline(componentId="azureml:AzureML-train:1"))
+    assert "was not found" in refused.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("given", ["${{parent.inputs.where}}", "${{ parent.inputs.where }}"])
+def test_a_step_runs_where_an_input_says(ready, given):
+    where = {"jobInputType": "literal", "value": "cpu-cluster"}
+    job = without(pipeline(), "componentId", "settings") | {
+        "inputs": {"data": DATA, "where": where},
+        "jobs": {"train": NODE["train"] | {"computeId": given}},
+    }
+    assert put(ready, job).status_code == 201
+    where["value"] = "gpu-cluster"
+    refused = put(ready, job, name="job-2")
+    assert "Compute 'gpu-cluster' was not found" in refused.json()["error"]["message"]
 
 
 def test_a_name_that_no_run_can_have_is_refused(ready):

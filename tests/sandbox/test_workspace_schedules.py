@@ -191,7 +191,7 @@ def test_operations_on_schedules_take_time_conflict_and_fail(arm, control):
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"action": {"actionType": "ImportData"}},
+        {"action": {"actionType": "Nonsense"}},
         {"action": {"actionType": "CreateMonitor"}},
         {"action": None},
         {"trigger": {"triggerType": "Cron"}},
@@ -203,6 +203,12 @@ def test_a_schedule_that_makes_no_sense_is_refused(arm, wrong):
     refused = put_job_schedule(arm, **wrong)
     assert refused.status_code == 400
     assert put_job_schedule(arm, "no spaces").status_code == 400
+
+
+def test_an_action_that_azure_would_do_is_refused_with_the_reason(arm):
+    refused = put_job_schedule(arm, action={"actionType": "ImportData"})
+    assert refused.status_code == 501
+    assert "'ImportData' is not emulated" in refused.json()["error"]["message"]
 
 
 def history_of(arm, run_id):
