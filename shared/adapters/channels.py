@@ -4,11 +4,12 @@ import logging
 from collections.abc import Mapping
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from shared.adapters.notifier import Notifier, asset
 from shared.adapters.untraced import untraced
 from shared.errors import ChannelDown, ChannelUnknown
+from shared.outgoing import for_message
 
 if TYPE_CHECKING:
     import apprise
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 _PREFIX = "SIGNALBOX_CHANNEL_"
 #: In seconds, for the whole of it: connecting to some mail servers alone may take 15.
 _TIMEOUT: Final = 10
+TITLE_MAX: Final = 250
+TEXT_MAX: Final = 8_000
+#: A service whose messages are shorter gets the beginning; the others get several messages.
+_SPLIT_FROM: Final = 500
 
 
 class AppriseChannels:
@@ -30,7 +35,10 @@ class AppriseChannels:
         self._notifier: Final = notifier or Notifier()
 
     def send(self, channel: str, *, title: str, text: str, good: bool | None) -> None:
-        """Send one message; raise ChannelDown or ChannelUnknown.
+        """Send one message, as plain text; raise ChannelDown or ChannelUnknown.
+
+        A text that is too long for a service comes in several messages, or is cut where those
+        would be very short. Mentions, and links with a text of their own, do nothing.
 
         It takes no longer than 10 s, and what has not ended then is left behind. Where the setting
         holds several URLs, all are told, and one that fails is a failure.
@@ -46,16 +54,20 @@ class AppriseChannels:
         notifier = _make_notifier()
         if not notifier.add(_service(url, notifier.asset) or url):
             raise ChannelUnknown(f"no channel {channel!r}: Apprise can't read {setting}")
+        services = tuple(notifier)
+        for service in services:
+            _fit(channel, service)
+        title, text = for_message(title, most=TITLE_MAX), for_message(text, most=TEXT_MAX)
         kinds = apprise.NotifyType
         kind = {True: kinds.SUCCESS, False: kinds.FAILURE, None: kinds.INFO}[good]
         with untraced():
             is_told = self._notifier.notify(
-                notifier,
+                services,
                 seconds=_TIMEOUT,
+                format_of=_format_of,
                 body=text if text.strip() else title,  # Apprise sends nothing that has no body
                 title=title,
                 notify_type=kind,
-                body_format=apprise.NotifyFormat.TEXT,
             )
         if not is_told:
             raise ChannelDown(f"channel {channel!r} did not take the message")
@@ -70,6 +82,43 @@ def _make_notifier() -> "apprise.Apprise":
     import apprise
 
     return apprise.Apprise(asset=asset())
+
+
+def _format_of(service: "apprise.NotifyBase") -> "apprise.NotifyFormat":
+    """Return the format as which a service is given a plain text.
+
+    Apprise escapes it for HTML. For Markdown it would put a backslash before each dot of an
+    address, which then leads nowhere; of our texts nothing in Markdown does more than look odd.
+    """
+    import apprise
+
+    formats = apprise.NotifyFormat
+    is_markdown = service.resolve_format(formats.TEXT) == formats.MARKDOWN
+    return formats.MARKDOWN if is_markdown else formats.TEXT
+
+
+def _fit(channel: str, service: Any) -> None:
+    """Have a service of Apprise take a message of any length, and send each.
+
+    Raises: ChannelUnknown where the setting has it send nothing.
+    """
+    import apprise
+
+    modes = apprise.OverflowMode
+    if service.overflow_mode == modes.UPSTREAM:
+        is_short = service.body_maxlen < _SPLIT_FROM
+        service.overflow_mode = modes.TRUNCATE if is_short else modes.SPLIT
+    # Apprise would wait for seconds between the pieces, of which there are eight at most.
+    service.request_rate_per_sec = 0
+    if "new" in service.template_args.get("action", {}).get("values", ()):
+        # Opsgenie and Jira: by default, good news and neither only close, or add to, an alert
+        # that the same notifier has made, and there is none; they say that they sent it.
+        if service.action not in ("map", "new"):
+            raise ChannelUnknown(
+                f"channel {channel!r} would tell nobody: `action={service.action}` makes no alert",
+                hint=f"Take `action` out of {setting_name(channel)}.",
+            )
+        service.action = "new"
 
 
 def _service(url: str, asset: "apprise.AppriseAsset") -> "apprise.NotifyBase | None":

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from threading import Lock
 from typing import Final
 
+from shared.adapters.channels import TEXT_MAX, TITLE_MAX
 from shared.adapters.rows import (
     VISIBILITY,
     check_keys,
@@ -18,6 +19,7 @@ from shared.adapters.rows import (
 )
 from shared.clock import Clock, SystemClock
 from shared.errors import ChannelDown, ChannelUnknown
+from shared.outgoing import for_message
 from shared.ports import Message, Row, RowChanged, RowExists, Value
 
 
@@ -231,4 +233,5 @@ class MemoryChannels:
                 raise ChannelUnknown(f"no channel {channel!r}")
             if channel in self._down:
                 raise ChannelDown(f"channel {channel!r} did not take the message")
+            title, text = for_message(title, most=TITLE_MAX), for_message(text, most=TEXT_MAX)
             self._sent.append(Sent(channel=channel, title=title, text=text, good=good))

@@ -4,7 +4,8 @@ Apprise itself stops waiting for a service, but leaves it to a thread that the p
 when it ends; its requests read whatever comes, and follow redirects to any host.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,15 +28,24 @@ class Notifier:
         self._unverified: Final = Lazy(lambda: Http(is_verified=False))
 
     def notify(
-        self, services: "Iterable[apprise.NotifyBase]", *, seconds: float, **message: Any
+        self,
+        services: "Iterable[apprise.NotifyBase]",
+        *,
+        seconds: float,
+        format_of: "Callable[[apprise.NotifyBase], apprise.NotifyFormat]",
+        **message: Any,
     ) -> bool:
         """Have each service send the message, and say whether all did within so many seconds.
 
-        The services are sent to side by side. `message` is what Apprise's own `notify` takes.
+        The services are sent to side by side. `message` is what Apprise's own `notify` takes, and
+        `format_of` says in which format it is given to each.
         """
         deadline = monotonic() + seconds
         started = [
-            Started(lambda one=one: self._send(one, deadline, message), name="notify")  # type: ignore[misc]
+            Started(
+                partial(self._send, one, deadline, {**message, "body_format": format_of(one)}),
+                name="notify",
+            )
             for one in services
         ]
         return all([_is_told(sending, deadline - monotonic()) for sending in started])

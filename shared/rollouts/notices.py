@@ -78,6 +78,9 @@ def text_of(rollout: Rollout, notice: Notice, *, studio: str) -> Text:
         lines += _observed(rollout)
     lines += _orders(rollout, notice.kind)
     lines.append(studio_link(rollout, studio))
+    if notice.kind is NoticeKind.ROLLED_BACK and rollout.logs:
+        # Last, for a service may take only the beginning.
+        lines += ["Last lines of the container's log:", rollout.logs]
     good = notice.kind in (NoticeKind.STARTED, NoticeKind.LIVE)
     neutral = notice.kind in (NoticeKind.HELD, NoticeKind.APPROVAL)
     return Text(
@@ -120,8 +123,6 @@ def _back(rollout: Rollout) -> list[str]:
     if rollout.plan.creates and rollout.phase is Phase.KEEPING:
         kept = format_duration(rollout.plan.strategy.keep_failed)
         lines.append(f"{rollout.deployment} is kept for {kept}, without traffic")
-    if rollout.logs:
-        lines += ["Last lines of the container's log:", rollout.logs]
     return lines
 
 

@@ -1,7 +1,9 @@
 """Telling people, with the real Apprise against a server of our own."""
 
+import html
 import json
 import logging
+import re
 import subprocess
 import sys
 import threading
@@ -9,6 +11,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -18,8 +21,10 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from shared.adapters.channels import AppriseChannels, _service, setting_name
+from shared.adapters.memory import MemoryChannels
 from shared.adapters.notifier import Notifier, asset
 from shared.errors import ChannelDown, ChannelUnknown
+from tests.unit.test_outgoing import COMMANDS, STUDIO
 
 SECRET = "T0KEN-in-the-path"
 
@@ -73,9 +78,15 @@ def serving() -> Iterator[Service]:
     server.server_close()
 
 
-def tell(url: str, *, good: bool = True) -> None:
+def tell(
+    url: str,
+    *,
+    title: str = "Rollout *churn*",
+    text: str = "90 % → 100 %\n(done)",
+    good: bool | None = True,
+) -> None:
     channels = AppriseChannels({"SIGNALBOX_CHANNEL_ML_TEAM": url})
-    channels.send("ml-team", title="Rollout *churn*", text="90 % → 100 %\n<done>", good=good)
+    channels.send("ml-team", title=title, text=text, good=good)
 
 
 @pytest.mark.parametrize(("good", "kind"), [(True, "success"), (False, "failure")])
@@ -83,7 +94,7 @@ def test_a_message_arrives_as_it_was_written(service: Service, good: bool, kind:
     tell(service.url, good=good)
     (body,) = service.bodies
     assert body["title"] == "Rollout *churn*"
-    assert body["message"] == "90 % → 100 %\n<done>"
+    assert body["message"] == "90 % → 100 %\n(done)"
     assert body["type"] == kind
 
 
@@ -129,7 +140,10 @@ def test_a_service_that_hangs_is_left_to_a_thread_that_nothing_waits_for() -> No
     hanging = apprise.Apprise(asset=asset())
     hanging.add("hangs://")
     before = set(threading.enumerate())
-    assert not Notifier().notify(hanging, seconds=0.05, body="x", title="t")
+    text = apprise.NotifyFormat.TEXT
+    assert not Notifier().notify(
+        hanging, seconds=0.05, format_of=lambda _: text, body="x", title="t"
+    )
     (left,) = set(threading.enumerate()) - before
     assert left.daemon
     over.set()
@@ -232,3 +246,122 @@ def test_a_channel_s_address_is_in_no_trace(service: Service) -> None:
     assert len(service.bodies) == 1
     told = " ".join(str(dict(span.attributes or {})) for span in spans.get_finished_spans())
     assert SECRET not in told
+
+
+class Posts:
+    """What a plugin of Apprise posted, instead of posting it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.bodies: list[Any] = []
+        monkeypatch.setattr("requests.sessions.Session.request", self._request)
+
+    def _request(self, **values: Any) -> requests.Response:
+        data = values.get("data") or "null"
+        self.bodies.append(
+            [values.get("json"), json.loads(data) if isinstance(data, str) else data]
+        )
+        response = requests.Response()
+        response.status_code = 200
+        is_slack = "slack" in values["url"]
+        response._content = b"ok" if is_slack else b'{"ok": true, "requestId": "1", "id": "1"}'
+        return response
+
+    @property
+    def told(self) -> str:
+        """Every text of the bodies."""
+        return "\n".join(_texts(self.bodies))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
+
+
+#: A made-up address of each kind of service that is in much use.
+ADDRESSES = {
+    "discord": "discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js",
+    "slack": "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#general",
+    "mattermost": "mmosts://mattermost.example/3ccdd113474722377935511fc85d3dd4",
+    "teams": "workflows://prod-1.logic.azure.com/643e69f83c8944438d68119179a10a64/"
+    "RGVyIFNpZ25hdHVyZSBoYXQgc2ljaCBnZWFlbmRlcnQ",
+    "google": "gchat://workspace/key/token",
+    "telegram": "tgram://123456789:abcdefg_hijklmnop/12315544",
+    "opsgenie": "opsgenie://a43fb2dd-0e3a-4e2f-8f1f-0123456789ab",
+    "jira": "jira://a43fb2dd-0e3a-4e2f-8f1f-0123456789ab",
+    "rocket": "rockets://webhook/token@rocket.example/#general",
+    "webex": "wxteams://" + "a" * 80,
+    "json": "jsons://hooks.example/x",
+}
+LONG = "\n".join(f"line {number} of the container's log" for number in range(150))
+
+
+@pytest.mark.parametrize("good", [True, False, None])
+@pytest.mark.parametrize("kind", ADDRESSES)
+def test_each_message_is_sent_whatever_the_service_and_the_news(
+    monkeypatch: pytest.MonkeyPatch, kind: str, good: bool | None
+) -> None:
+    posts = Posts(monkeypatch)
+    tell(ADDRESSES[kind], good=good)
+    assert "Rollout" in posts.told
+
+
+@pytest.mark.parametrize("kind", ADDRESSES)
+def test_a_long_message_comes_whole_in_pieces_that_the_service_takes(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    posts = Posts(monkeypatch)
+    tell(ADDRESSES[kind], text=LONG)
+    service = _service(ADDRESSES[kind], apprise.AppriseAsset()) or apprise.Apprise.instantiate(
+        ADDRESSES[kind]
+    )
+    assert service is not None
+    assert len(posts.bodies) == 1 or len(LONG) > service.body_maxlen
+    told = html.unescape(posts.told)
+    whole = sum(f"line {number} of the container's log" in told for number in range(150))
+    assert whole >= 150 - (len(posts.bodies) - 1)  # a piece may end within a line
+
+
+def test_a_service_of_short_messages_gets_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    posts = Posts(monkeypatch)
+    tell(f"twilio://AC{'a' * 32}:{'b' * 32}@15551237654/15551237655", text=LONG)
+    assert len(posts.bodies) == 1
+
+
+@pytest.mark.parametrize(("text", "looked_for"), COMMANDS)
+@pytest.mark.parametrize("kind", ADDRESSES)
+def test_a_name_commands_no_service_and_our_own_link_remains(
+    monkeypatch: pytest.MonkeyPatch, kind: str, text: str, looked_for: str
+) -> None:
+    posts = Posts(monkeypatch)
+    tell(ADDRESSES[kind], title=f"churn {text} is live", text=f"Version: {text}\n{STUDIO}")
+    # Discord, Google Chat and Slack are sent the address as a link, Telegram a title in bold.
+    told = posts.told.replace(f"<{STUDIO}>", STUDIO)
+    assert STUDIO in html.unescape(told)
+    assert not re.search(looked_for, told.replace("<b>", "").replace("</b>", ""))
+
+
+@pytest.mark.parametrize("action", ["close", "note", "acknowledge", "delete"])
+def test_a_setting_that_would_have_nothing_sent_is_refused(action: str) -> None:
+    with pytest.raises(ChannelUnknown, match=f"would tell nobody: `action={action}`"):
+        tell(f"{ADDRESSES['opsgenie']}?action={action}")
+
+
+def test_no_other_service_of_apprise_may_send_nothing() -> None:
+    """They say so in their logs; a newer Apprise may have another one."""
+    found = set()
+    for path in Path(apprise.__file__).parent.glob("plugins/**/*.py"):
+        if "sent due to (nothing to" in " ".join(path.read_text(encoding="utf-8").split()):
+            found.add(path.stem)
+    assert found == {"jira", "opsgenie"}
+
+
+@pytest.mark.parametrize("text", ["AccountKey=s3cr3tValue", "a\x1b[2Jb", "@everyone", "x" * 9_000])
+def test_the_twin_is_sent_what_a_service_is_sent(service: Service, text: str) -> None:
+    tell(service.url, title=f"t {text}", text=text)
+    twin = MemoryChannels()
+    twin.send("ml-team", title=f"t {text}", text=text, good=True)
+    (body,) = service.bodies
+    assert (body["title"], body["message"]) == (twin.sent[0].title, twin.sent[0].text)

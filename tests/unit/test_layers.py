@@ -11,7 +11,7 @@ SHARED = ROOT / "shared"
 
 #: From the top down; a module may import from its own row and from those above.
 LAYERS = [
-    {"errors", "settings", "clock", "retry", "ids", "durations", "redact", "telemetry"},
+    {"errors", "settings", "clock", "retry", "ids", "durations", "redact", "outgoing", "telemetry"},
     {"events", "envelopes", "ports", "workspaces", "outcomes", "reactions"}
     | {"fields", "runs", "drift", "monitors"}
     | {"better", "texts", "parts"}

@@ -29,9 +29,8 @@ def test_every_message_names_model_version_endpoint_and_studio(kind: NoticeKind)
     assert "churn 2" in text.title
     for line in ("Model: churn", "Version: 2", "Endpoint: churn", "Reason: no pip"):
         assert line in text.body.splitlines()
-    assert text.body.endswith(
-        "https://ml.azure.com/endpoints/realtime/churn/detail?wsid=" + rollout.workspace.id
-    )
+    link = "https://ml.azure.com/endpoints/realtime/churn/detail?wsid=" + rollout.workspace.id
+    assert link in text.body.splitlines()
 
 
 @pytest.mark.parametrize(
@@ -74,6 +73,7 @@ def test_where_the_model_is_not_known_the_deployment_is_named() -> None:
 
 def test_a_rollback_says_what_serves_now_and_shows_the_log() -> None:
     body = body_of(NoticeKind.ROLLED_BACK, logs="No module named 'x'")
+    assert body.endswith("\nLast lines of the container's log:\nNo module named 'x'")
     assert f"Serving now: {OLD}" in body
     assert "No module named 'x'" in body
     assert "Serving now: nothing" in body_of(NoticeKind.ROLLED_BACK, stable="")

@@ -1,0 +1,97 @@
+"""Text of outside is harmless where it goes."""
+
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.outgoing import for_log, for_message, for_row, for_tag, for_terminal
+
+SECRET = "AccountKey=s3cr3tValue/abc+def=="
+STUDIO = (
+    "https://ml.azure.com/endpoints/realtime/churn/detail?wsid=/subscriptions/"
+    "5ec4e7aa-0000-4000-8000-0123456789ab/resourceGroups/rg-ml/workspaces/churn_ws"
+)
+
+#: As the services write them, with what each of them looks for.
+COMMANDS = [
+    ("@everyone", r"@everyone"),
+    ("@here", r"@here"),
+    ("x@everyone", r"@everyone"),
+    ("(@channel)", r"@channel"),
+    ("@all", r"@all"),
+    ("@ann.lee", r"@\w"),
+    ("<@123456789012345678>", r"<@"),
+    ("<@!123>", r"<@"),
+    ("<@&123>", r"<@&"),
+    ("<!channel>", r"<!"),
+    ("<!subteam^S1|x>", r"<!"),
+    ("<#C123>", r"<#"),
+    ("<users/all>", r"<users/"),
+    ("<at>Ann</at>", r"</?at>"),
+    ("<https://evil.example|click>", r"<https"),
+    ("[click](https://evil.example)", r"\]\("),
+    ("![x](https://evil.example/pixel.png)", r"\]\("),
+    ("[click][1]\n[1]: https://evil.example", r"\]\[|\]:"),
+    ("[click|https://evil.example]", r"\|https:"),
+    ("<a href='https://evil.example'>", r"<a "),
+    ("<img src=x>", r"<img"),
+    ("<script>", r"<script"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "looked_for"), COMMANDS)
+def test_a_message_holds_nothing_that_a_service_would_act_on(text: str, looked_for: str) -> None:
+    assert re.search(looked_for, text)
+    told = for_message(f"model churn {text}, version 2", most=1000)
+    assert not re.search(looked_for, told)
+    assert told.replace("\u200b", "") == f"model churn {text}, version 2"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        STUDIO,
+        "mail ml-team@example.com",
+        "churn_v2: 90 % → 100 %, p < 0.05, a -> b",
+        'python manage.py rollouts approve 0a1b2c3d -m "why"',
+        "metrics[0] | gate error_rate: 5.2%",
+    ],
+)
+def test_a_message_keeps_addresses_and_words_as_they_are(text: str) -> None:
+    assert for_message(text, most=1000) == text
+
+
+@given(st.text())
+def test_no_text_makes_two_lines_of_a_log(text: str) -> None:
+    assert len(for_log(f"x {text}").splitlines()) == 1
+
+
+@pytest.mark.parametrize("to", [for_log, for_row, for_terminal, for_tag])
+def test_no_secret_and_no_control_character_leaves(to) -> None:
+    told = to(f"a\x1b[2Jb\x00c {SECRET}")
+    assert told == "abc AccountKey=[redacted]"
+
+
+def test_no_secret_and_no_control_character_leaves_in_a_message() -> None:
+    assert for_message(f"a\x1b[2Jb {SECRET}", most=100) == "ab AccountKey=[redacted]"
+
+
+@given(st.recursive(st.text() | st.integers() | st.none(), lambda inner: st.lists(inner)))
+def test_a_document_in_a_row_remains_one(value) -> None:
+    json.loads(for_row(json.dumps(value)))
+
+
+def test_a_text_of_a_row_is_kept_whole() -> None:
+    assert for_row("x" * 60_000) == "x" * 60_000
+
+
+@given(st.text())
+def test_a_terminal_gets_nothing_that_steers_it(text: str) -> None:
+    assert for_terminal(text).isprintable()
+
+
+def test_a_tag_is_short_and_on_one_line() -> None:
+    assert len(for_tag("a\n" * 1000)) <= 250
