@@ -6,6 +6,7 @@ from handlers import (
     alerts,
     dataset_drift_detected,
     dead_letter,
+    drift_events,
     model_deployed,
     model_registered,
     rollouts,
@@ -22,6 +23,7 @@ app.register_functions(run_completed.bp)
 app.register_functions(run_status_changed.bp)
 app.register_functions(dataset_drift_detected.bp)
 app.register_functions(workspace_events.bp)
+app.register_functions(drift_events.bp)
 app.register_functions(alerts.bp)
 app.register_functions(dead_letter.bp)
 app.register_functions(rollouts.bp)

@@ -1,19 +1,51 @@
 """What the Event Grid binding hands over, as the envelope that arrived."""
 
+import json
 from typing import Any
 
 import azure.functions as func
 
 from shared import services, telemetry
+from shared.envelopes import Taken
+
+_COUNT = "dequeuecount"
 
 
-def react(event: func.EventGridEvent | func.CloudEvent, context: func.Context) -> None:
-    """React to an event that came through an Event Grid trigger.
+def react(
+    event: func.EventGridEvent | func.CloudEvent, context: func.Context, *, takes: frozenset[Taken]
+) -> None:
+    """React to an event of these types that came through an Event Grid trigger.
 
     Raises: what keeps the event from being recorded, so that Event Grid delivers it again.
     """
     with telemetry.caused_by(traceparent_of(context)):
-        services.services().react.react(envelope_of(event))
+        services.services().react.react(envelope_of(event), takes=takes)
+
+
+def react_to_message(
+    message: func.QueueMessage, context: func.Context, *, takes: frozenset[Taken]
+) -> None:
+    """React to the events of these types in a message: one object or an array, in base64 or raw.
+
+    Raises: what keeps them from being recorded, so that the message stays in its queue.
+    """
+    with telemetry.caused_by(traceparent_of(context)):
+        services.services().react.react_to_body(message.get_body(), takes=takes)
+
+
+def is_redelivered(message: func.QueueMessage) -> bool:
+    """Say whether the queue handed out this message before.
+
+    The host puts the members of a JSON message before what it knows of the message itself. A count
+    that the message brought along, which none of ours does, is nobody's.
+    """
+    try:
+        content = json.loads(message.get_body())
+    except ValueError:
+        return False
+    if isinstance(content, dict) and any(name.lower() == _COUNT for name in content):
+        return False
+    return (message.dequeue_count or 0) > 1
 
 
 def traceparent_of(context: func.Context) -> str:

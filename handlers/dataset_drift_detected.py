@@ -3,6 +3,7 @@
 import azure.functions as func
 
 from handlers._binding import react
+from shared.envelopes import OF_CHECKS
 
 bp = func.Blueprint()
 
@@ -13,4 +14,4 @@ def dataset_drift_detected(event: func.EventGridEvent, context: func.Context) ->
 
     What AML's model monitors (v2) find arrives with the events of their runs.
     """
-    react(event, context)
+    react(event, context, takes=OF_CHECKS)

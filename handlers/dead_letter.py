@@ -2,6 +2,7 @@
 
 import azure.functions as func
 
+from handlers._binding import is_redelivered
 from shared.services import services
 
 bp = func.Blueprint()
@@ -11,7 +12,6 @@ bp = func.Blueprint()
 def dead_letter(message: func.QueueMessage) -> None:
     """Replay the letter that the message names, if it is that letter's turn."""
     app = services()
-    is_again = (message.dequeue_count or 0) > 1
-    letter = app.dead_letters.due(message.get_body().decode(), redelivered=is_again)
+    letter = app.dead_letters.due(message.get_body().decode(), redelivered=is_redelivered(message))
     if letter is not None:
         app.react.replay(letter)

@@ -10,4 +10,4 @@ bp = func.Blueprint()
 @bp.event_grid_trigger(arg_name="event")
 def model_registered(event: func.EventGridEvent, context: func.Context) -> None:
     """React to a ModelRegistered event, of either schema; the binding hands over both."""
-    react(event, context)
+    react(event, context, takes=frozenset({"ModelRegistered"}))

@@ -2,6 +2,7 @@
 
 import azure.functions as func
 
+from handlers._binding import is_redelivered
 from shared.services import services
 
 bp = func.Blueprint()
@@ -10,5 +11,4 @@ bp = func.Blueprint()
 @bp.queue_trigger(arg_name="message", queue_name="rollouts", connection="AzureWebJobsStorage")
 def rollouts(message: func.QueueMessage) -> None:
     """Advance the rollout that the message names by one tick."""
-    is_again = (message.dequeue_count or 0) > 1
-    services().rollouts.advance(message.get_body().decode(), redelivered=is_again)
+    services().rollouts.advance(message.get_body().decode(), redelivered=is_redelivered(message))

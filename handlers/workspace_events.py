@@ -1,10 +1,9 @@
-"""Storage-queue trigger: the same events, where Event Grid delivers to a queue."""
+"""Storage-queue trigger: a workspace's events, where Event Grid delivers to a queue, and alerts."""
 
 import azure.functions as func
 
-from handlers._binding import traceparent_of
-from shared import telemetry
-from shared.services import services
+from handlers._binding import react_to_message
+from shared.envelopes import OF_WORKSPACES
 
 bp = func.Blueprint()
 
@@ -13,6 +12,5 @@ bp = func.Blueprint()
     arg_name="message", queue_name="workspace-events", connection="AzureWebJobsStorage"
 )
 def workspace_events(message: func.QueueMessage, context: func.Context) -> None:
-    """React to the events in a message: one object or an array, in base64 or raw."""
-    with telemetry.caused_by(traceparent_of(context)):
-        services().react.react_to_body(message.get_body())
+    """React to the events in a message."""
+    react_to_message(message, context, takes=OF_WORKSPACES)

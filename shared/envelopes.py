@@ -45,7 +45,7 @@ MAX_DEPTH = 64
 TIME_MIN = datetime(1601, 1, 1, tzinfo=UTC)
 
 _AML = "Microsoft.MachineLearningServices."
-#: The types of event that are read, as they arrive in whatever casing.
+#: The types of event that Event Grid delivers and that are read, in whatever casing they arrive.
 Kind = Literal[
     "ModelRegistered",
     "ModelDeployed",
@@ -57,6 +57,22 @@ Kind = Literal[
 _KINDS: Mapping[str, Kind] = {
     (kind if "." in kind else f"{_AML}{kind}").lower(): kind for kind in get_args(Kind)
 }
+
+#: A type of event that is read, by whatever way: an alert is of none of Event Grid's.
+Taken = Kind | Literal["AlertFired"]
+#: What a workspace itself tells of, and alerts about it.
+OF_WORKSPACES: frozenset[Taken] = frozenset(
+    {
+        "ModelRegistered",
+        "ModelDeployed",
+        "RunCompleted",
+        "RunStatusChanged",
+        "DatasetDriftDetected",
+        "AlertFired",
+    }
+)
+#: What others may tell of, on a topic of their own: who publishes there says what the source is.
+OF_CHECKS: frozenset[Taken] = frozenset({"DatasetDriftDetected", "Signalbox.DriftDetected"})
 
 # Only the words are matched in any case: for a whole range that costs 8 ms of every cold start.
 _WORKSPACE = re.compile(
@@ -88,6 +104,11 @@ class Envelope:
     time: datetime
     data: Mapping[str, Any]
     raw: dict[str, Any]
+
+    @property
+    def kind(self) -> Taken | None:
+        """The type as which it is read; None for one that no reaction can be written for."""
+        return "AlertFired" if self.schema == _ALERT else _KINDS.get(self.type.lower())
 
 
 def read_body(body: str | bytes, *, limit: int = MAX_BODY) -> tuple[dict[str, Any], ...]:

@@ -51,6 +51,14 @@ class WorkspaceForeign(SignalboxError):
     default_hint = "List the workspace under `workspaces:` if its events are meant to be handled."
 
 
+class EventMisplaced(SignalboxError):
+    """The event came to a trigger that is not for its type."""
+
+    code = "event.misplaced"
+    disposition = Disposition.IGNORE
+    default_hint = "Subscribe the function or queue that docs/hosting.md names for the type."
+
+
 class ReactionsInvalid(SignalboxError):
     """The reactions file has errors; the message lists all of them."""
 

@@ -10,10 +10,11 @@ from typing import Any
 from shared import telemetry
 from shared.clock import Clock
 from shared.dead_letters import DeadLetters, Letter, LetterStatus
-from shared.envelopes import MAX_BODY, Envelope, parse_envelope, parse_events, read_body
+from shared.envelopes import MAX_BODY, Envelope, Taken, parse_envelope, parse_events, read_body
 from shared.errors import (
     Disposition,
     EventMalformed,
+    EventMisplaced,
     Failure,
     ReactionGone,
     WorkspaceForeign,
@@ -56,10 +57,17 @@ class React:
         self._clock = clock
         self._budget = budget
 
-    def react_to_body(self, body: str | bytes, *, limit: int = MAX_BODY) -> None:
+    def react_to_body(
+        self,
+        body: str | bytes,
+        *,
+        limit: int = MAX_BODY,
+        takes: frozenset[Taken] | None = None,
+    ) -> None:
         """React to a message's body: one event or an array, in base64 or not.
 
-        What is no event, or longer than `limit` bytes, becomes a parked letter.
+        What is no event, or longer than `limit` bytes, becomes a parked letter. `takes` is as
+        `react` has it.
 
         Raises: whatever the storage raises, so that the message stays in its queue.
         """
@@ -70,10 +78,13 @@ class React:
             self._dead_letters.bury(text, failure_of(error))
             return
         for raw in raws:
-            self.react(raw)
+            self.react(raw, takes=takes)
 
-    def react(self, raw: Mapping[str, Any]) -> None:
+    def react(self, raw: Mapping[str, Any], *, takes: frozenset[Taken] | None = None) -> None:
         """React to one envelope. When this returns, the fate of each event in it is on record.
+
+        `takes` are the types that may come by this way, None = any: one of the others is put on
+        record as refused, and nothing is run for it.
 
         Raises: whatever the storage raises, so that the envelope stays where it came from; what
         was done by then is not done again.
@@ -81,6 +92,10 @@ class React:
         deadline = self._clock.now() + self._budget
         try:
             envelope = parse_envelope(raw)
+            refused = _refuse(envelope, takes)
+            if refused is not None:
+                self._record_refusal(envelope, refused)
+                return
             events = parse_events(envelope)
         except EventMalformed as error:
             with telemetry.span(telemetry.SPAN_REACT):
@@ -92,6 +107,16 @@ class React:
                 span.set_attribute(telemetry.ATTR_EVENT_TYPE, ref.type)
                 span.set_attribute(telemetry.ATTR_EVENT_KEY, ref.key)
                 self._record(ref, self._react_to(event, ref, envelope, deadline))
+
+    def _record_refusal(self, envelope: Envelope, refused: EventMisplaced) -> None:
+        # As of an event that nothing is known of: a forged one is not on the true one's record.
+        unread = UnknownEvent(
+            id=envelope.id, type=envelope.type, time=envelope.time, source=envelope.source
+        )
+        with telemetry.span(telemetry.SPAN_REACT):
+            ref = ref_of(unread)
+            log.warning("event refused", extra={"event": ref.key, "code": refused.code})
+            self._record(ref, Run(news={WHOLE: _skipped(refused.message, refused.code)}))
 
     def _react_to(
         self, event: Event | UnknownEvent, ref: EventRef, envelope: Envelope, deadline: datetime
@@ -212,6 +237,13 @@ class React:
                 status=outcome.status,
                 code=outcome.code,
             )
+
+
+def _refuse(envelope: Envelope, takes: frozenset[Taken] | None) -> EventMisplaced | None:
+    kind = envelope.kind
+    if takes is None or kind is None or kind in takes:
+        return None
+    return EventMisplaced(f"{kind} came where only {', '.join(sorted(takes))} may come")
 
 
 def _skipped(detail: str, code: str = "") -> Outcome:

@@ -1,7 +1,7 @@
 """The sweep: what a timer does so that nothing is lost for good, and nothing is kept for ever."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -10,6 +10,7 @@ from itertools import chain
 from shared import dead_letters, ledger, records, telemetry
 from shared.clock import Clock
 from shared.dead_letters import GRACE, DeadLetters, LetterStatus
+from shared.envelopes import OF_CHECKS, OF_WORKSPACES, Taken
 from shared.folds import Folds
 from shared.loops.approvals import Approvals
 from shared.loops.follow import Loops
@@ -22,8 +23,17 @@ from shared.rollouts.advance import Rollouts
 log = logging.getLogger(__name__)
 
 EVENTS_QUEUE = "workspace-events"
+DRIFT_QUEUE = "drift-events"
 #: Where Event Grid puts the events that it could not deliver.
 EVENT_GRID_CONTAINER = "event-grid-dead-letters"
+#: The same, of a topic of one's own.
+DRIFT_CONTAINER = "drift-event-dead-letters"
+#: What may come by each of these ways.
+_QUEUES: Mapping[str, frozenset[Taken]] = {EVENTS_QUEUE: OF_WORKSPACES, DRIFT_QUEUE: OF_CHECKS}
+_CONTAINERS: Mapping[str, frozenset[Taken]] = {
+    EVENT_GRID_CONTAINER: OF_WORKSPACES,
+    DRIFT_CONTAINER: OF_CHECKS,
+}
 POISON = "-poison"
 
 #: Retention runs in this hour (UTC): it reads whole tables.
@@ -58,11 +68,12 @@ class Sweep:
         Raises: the first thing that was raised, at the end; the next sweep does the rest.
         """
         with telemetry.span(telemetry.SPAN_SWEEP):
-            parts = (
+            parts: tuple[Callable[[], None], ...] = (
                 self._wake_rollouts,
                 self._wake_letters,
-                self._take_poison,
-                self._take_undelivered,
+                *(partial(self._take_poison, queue) for queue in _QUEUES),
+                self._drop_own_poison,
+                *(partial(self._take_undelivered, container) for container in _CONTAINERS),
                 self.folds.tell_due,
                 self._tend_loops,
                 self._tend_orphans,
@@ -82,28 +93,31 @@ class Sweep:
             log.warning("letter was lost", extra={"letter": letter.id})
             self.dead_letters.wake(letter)
 
-    def _take_poison(self) -> None:
-        """React to events whose messages the host gave up on; of ours the rows know all."""
-        messages = self.queues.receive(EVENTS_QUEUE + POISON)
-        _do_all(partial(self._take_message, message) for message in messages)
+    def _take_poison(self, queue: str) -> None:
+        """React to events whose messages the host gave up on."""
+        messages = self.queues.receive(queue + POISON)
+        _do_all(partial(self._take_message, queue, message) for message in messages)
+
+    def _drop_own_poison(self) -> None:
+        """Forget messages of ours that the host gave up on: the rows know all."""
         for queue in (advance.QUEUE + POISON, dead_letters.QUEUE + POISON):
             for message in self.queues.receive(queue):
                 self.queues.delete(queue, message)
 
-    def _take_undelivered(self) -> None:
+    def _take_undelivered(self, container: str) -> None:
         """React to the events that Event Grid dead-lettered; delete a blob when that is done."""
-        names = self.blobs.names(EVENT_GRID_CONTAINER, most=_MOST)
-        _do_all(partial(self._take_blob, name) for name in names)
+        names = self.blobs.names(container, most=_MOST)
+        _do_all(partial(self._take_blob, container, name) for name in names)
 
-    def _take_message(self, message: Message) -> None:
-        self.react.react_to_body(message.text)
-        self.queues.delete(EVENTS_QUEUE + POISON, message)
+    def _take_message(self, queue: str, message: Message) -> None:
+        self.react.react_to_body(message.text, takes=_QUEUES[queue])
+        self.queues.delete(queue + POISON, message)
 
-    def _take_blob(self, name: str) -> None:
-        body = self.blobs.get(EVENT_GRID_CONTAINER, name)
+    def _take_blob(self, container: str, name: str) -> None:
+        body = self.blobs.get(container, name)
         if body is not None:
-            self.react.react_to_body(body, limit=MAX_KEPT)
-        self.blobs.delete(EVENT_GRID_CONTAINER, name)
+            self.react.react_to_body(body, limit=MAX_KEPT, takes=_CONTAINERS[container])
+        self.blobs.delete(container, name)
 
     def _tend_loops(self) -> None:
         """Follow the runs of retrainings, tell what is untold, and wake what was approved."""

@@ -37,6 +37,7 @@ from tests.app.arm import Arm, Json
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
 EVENTS_QUEUE = "workspace-events"
+DRIFT_QUEUE = "drift-events"
 CHANNEL_SECRET = "swordfish-of-the-channel"
 MODEL_REGISTERED_SUBSCRIPTION = "model-registered-eventgridschema"
 LEASE = timedelta(seconds=2)
@@ -127,7 +128,8 @@ class Stage:
             clock=SystemClock(),
             retry_base=timedelta(seconds=RETRY_SECONDS),
         )
-        self.queue_service.create_queue(EVENTS_QUEUE)
+        for queue in (EVENTS_QUEUE, DRIFT_QUEUE):
+            self.queue_service.create_queue(queue)
         self.blob_service.create_container(DEAD_LETTER_CONTAINER)
 
     # What is done to the app and to what is around it

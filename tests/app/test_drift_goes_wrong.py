@@ -13,7 +13,7 @@ from shared.dead_letters import LetterStatus
 from shared.loops.model import Retraining
 from shared.loops.model import Stage as Progress
 from tests.app.arm import Json
-from tests.app.stage import Stage
+from tests.app.stage import DRIFT_QUEUE, Stage
 from tests.app.test_drift_is_retrained import loop_of
 from tests.app.test_the_worker_is_killed import (
     Step,
@@ -36,7 +36,7 @@ def ready(stage: Stage) -> Stage:
     """The stage with what is trained, and a reaction that has retrained before."""
     stage.arm.put_components("fraud_train", "window_start", "window_end")
     stage.control.training(experiment="own", seconds=10)
-    stage.enqueue(json.dumps(drift(stage, "own-first")))
+    stage.enqueue(json.dumps(drift(stage, "own-first")), DRIFT_QUEUE)
     retrained(stage, "own-first")
     return stage
 
@@ -100,7 +100,7 @@ def test_killed_at_a_step_one_job_is_started_all_the_same(
 ) -> None:
     monitor = f"own-{step.name}-{when}"
     with killed_at_step(ready, step, when):
-        ready.enqueue(json.dumps(drift(ready, monitor)))
+        ready.enqueue(json.dumps(drift(ready, monitor)), DRIFT_QUEUE)
     expect_once(ready, monitor)
 
 
@@ -124,7 +124,7 @@ def test_where_the_workspace_fails_one_job_is_started_in_the_end(
 ) -> None:
     monitor = f"own-{name}"
     with ready.during(fail(ready)):
-        ready.enqueue(json.dumps(drift(ready, monitor)))
+        ready.enqueue(json.dumps(drift(ready, monitor)), DRIFT_QUEUE)
         expect_once(ready, monitor)
 
 
@@ -133,7 +133,7 @@ def test_a_job_that_is_refused_is_told_and_started_by_its_letter_s_replay(ready:
     rule = ready.control.refuse_jobs("The limit of active jobs is reached.", experiment="own")
     block: AbstractContextManager[None] = ready.during(rule)
     with block:
-        ready.enqueue(json.dumps(drift(ready, monitor)))
+        ready.enqueue(json.dumps(drift(ready, monitor)), DRIFT_QUEUE)
 
         def parked() -> bool:
             letters = [each for each in ready.dead_letters.all() if monitor in each.about]
@@ -154,7 +154,7 @@ def test_with_care_a_job_is_started_when_a_person_has_said_so(
     ready: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monitor = "careful-one"
-    ready.enqueue(json.dumps(drift(ready, monitor)))
+    ready.enqueue(json.dumps(drift(ready, monitor)), DRIFT_QUEUE)
     ready.wait_for("it is asked", lambda: ready.told(f"{monitor} has drifted"))
     loop = loop_of(ready, monitor)
     assert loop is not None

@@ -36,6 +36,7 @@ TRIGGERS = {
         "route": "alerts",
     },
     "workspace_events": QUEUE | {"queueName": "workspace-events"},
+    "drift_events": QUEUE | {"queueName": "drift-events"},
     "dead_letter": QUEUE | {"queueName": "dead-letter"},
     "rollouts": QUEUE | {"queueName": "rollouts"},
     "sweep": {

@@ -401,10 +401,10 @@ def test_one_thing_that_the_sweep_cannot_do_keeps_nothing_else_from_being_done(
     world.queues.send("workspace-events-poison", json.dumps(bad))
     react = world.react.react
 
-    def fail(raw: Any) -> None:
+    def fail(raw: Any, **how: Any) -> None:
         if raw["id"] == "bad":
             raise ValueError("nobody foresaw this")
-        react(raw)
+        react(raw, **how)
 
     world.react.react = fail  # type: ignore[method-assign]
     with pytest.raises(ValueError, match="nobody foresaw this"):
