@@ -168,3 +168,22 @@ class Stack:
                 dead_letter=BlobContainer(self.azurite.connection_string, DEAD_LETTER_CONTAINER),
             )
             self.event_grid.subscribe(replace(subscription, **changes))
+
+
+_USE = """
+This starts no app, because it knows of none: it is for programs that bring one.
+
+  from sandbox.stack import Stack
+
+  with Stack() as stack:
+      host = stack.start_host(app_dir, {})    # a folder with function_app.py and host.json
+      stack.subscribe({"Microsoft.MachineLearningServices.ModelRegistered": "on_event"})
+      stack.control.…                         # what happens in the workspace, see its README
+
+To see the app of this repository on it: make demo
+To serve an app without a workspace:     python -m sandbox.functions_host APP_DIR
+What is what:                            sandbox/README.md
+"""
+
+if __name__ == "__main__":
+    print(__doc__, _USE, sep="\n", end="")

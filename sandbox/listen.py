@@ -1,0 +1,48 @@
+"""Prints what is posted to it, and answers 200: somebody at the other end of a channel.
+
+`python -m sandbox.listen` listens on port 9000, at any path.
+"""
+
+import json
+import signal
+import threading
+from collections.abc import Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from sandbox.command_line import Parser
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        print(f"{self.path}: {_shown(body)}", flush=True)
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Print the bodies only."""
+
+
+def _shown(body: bytes) -> str:
+    try:
+        return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
+    except ValueError:
+        return body.decode(errors="replace")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Listen until SIGINT or SIGTERM."""
+    parser = Parser(prog="python -m sandbox.listen", description=__doc__)
+    parser.add_argument("--port", type=int, default=9000, help="0 picks one; default 9000")
+    options = parser.parse_args(arguments)
+    endings = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, endings)
+    with ThreadingHTTPServer(("127.0.0.1", options.port), _Handler) as server:
+        print(f"http://localhost:{server.server_address[1]}", flush=True)
+        threading.Thread(target=server.serve_forever, name="listen", daemon=True).start()
+        signal.sigwait(endings)
+        server.shutdown()
+
+
+if __name__ == "__main__":
+    main()
