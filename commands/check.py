@@ -1,6 +1,7 @@
 """`manage.py check`: what is wrong with a reactions file, and where."""
 
 import json
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -37,6 +38,11 @@ class Checked:
         parts.append(_number(errors, "error") if errors else "no errors")
         parts += [_number(warnings, "warning")] if warnings else []
         return f"{self.source}: {', '.join(parts)}"
+
+
+#: So much of a line is shown.
+_EXCERPT = 160
+_ADDRESS = re.compile(r"(://)([^\s'\"\]},]+)")
 
 
 def _number(count: int, noun: str) -> str:
@@ -87,7 +93,7 @@ def check(
 
     settings = settings_beside(path.parent if path else APP_ROOT)
     if path is None:
-        path = Path(settings.get("SIGNALBOX_REACTIONS", "reactions.yaml"))
+        path = APP_ROOT / settings.get("SIGNALBOX_REACTIONS", "reactions.yaml")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -126,6 +132,19 @@ def _print(checked: Checked, text: str, console: "Console") -> None:
     console.print(checked.summary, style=style, markup=False)
 
 
+def _excerpt(line: str, column: int | None) -> tuple[str, int | None]:
+    """Return what is shown of a line, and where in that the column is, from 0.
+
+    Of an address nothing is shown but its scheme: most that belong to channels hold a secret.
+    """
+    at = (column or 1) - 1
+    start = max(0, at - _EXCERPT // 2) if len(line) > _EXCERPT else 0
+    before, after = "…" if start else "", "…" if start + _EXCERPT < len(line) else ""
+    part = visible(line[start : start + _EXCERPT])
+    hidden = _ADDRESS.sub(lambda found: found[1] + "•" * len(found[2]), part)
+    return f"{before}{hidden}{after}", None if column is None else at - start + len(before)
+
+
 def _told(finding: "Finding", source: str, lines: list[str]) -> "Text":
     """Return the finding with the line that it is about."""
     from rich.text import Text
@@ -139,9 +158,10 @@ def _told(finding: "Finding", source: str, lines: list[str]) -> "Text":
     told.append(f"\n  {finding.message}\n")
     if finding.line <= len(lines) and lines[finding.line - 1].strip():
         number = f"{finding.line:>6} | "
-        told.append(f"{number}{visible(lines[finding.line - 1])}\n", "dim")
-        if finding.column:
-            told.append(" " * (len(number) + finding.column - 1) + "^\n", style)
+        shown, at = _excerpt(lines[finding.line - 1], finding.column)
+        told.append(f"{number}{shown}\n", "dim")
+        if at is not None:
+            told.append(" " * (len(number) + at) + "^\n", style)
     if finding.hint:
         told.append(f"  {finding.hint}\n", "cyan")
     return told

@@ -14,7 +14,7 @@ from typing import Any, TypeGuard
 from shared.errors import EventMalformed
 from shared.events import Alert, AlertCondition, Severity
 from shared.fields import Fields, finite_number, one_line
-from shared.ids import is_legal_name
+from shared.ids import folded, is_legal_name
 
 ID_MAX = 1_000
 TARGETS_MAX = 50
@@ -112,7 +112,7 @@ def _place(targets: tuple[str, ...]) -> tuple[str, str, str]:
         segments = target.strip("/").split("/")
         found = "/" + "/".join(segments[:_WORKSPACE_SEGMENTS])
         kind = [segment.lower() for segment in segments[5:7]]
-        if kind != _WORKSPACE_TYPE or workspace.lower() not in ("", found.lower()):
+        if kind != _WORKSPACE_TYPE or folded(workspace) not in ("", folded(found)):
             continue
         workspace = workspace or found
         below = segments[_WORKSPACE_SEGMENTS:]

@@ -8,20 +8,46 @@ from pydantic import AfterValidator, BeforeValidator
 
 #: In milliseconds.
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_DURATION = re.compile(r"(\d{1,6})(ms|[smhd])")
+_PART = r"\d{1,6}(?:ms|[smhd])"
+_DURATION = re.compile(rf"{_PART}(?:{_PART}){{0,3}}")
+_PARTS = re.compile(r"(\d{1,6})(ms|[smhd])")
+#: How people say it in words.
+_WORDS = re.compile(
+    r"(\d{1,6})\s*(?:(ms|milli\w*|msecs?)|(s|sec\w*)|(m|min\w*)|(h|hours?|hrs?)|(d|days?))",
+    re.IGNORECASE,
+)
+_FORMS = "write a number and a unit: 500ms, 45s, 15m, 2h, 1h30m or 3d"
 
 
 def parse_duration(value: object) -> object:
-    """Turn "15m" into a timedelta; leave what already is one alone.
+    """Turn "15m" or "1h30m" into a timedelta; leave what already is one alone.
 
     Raises: ValueError for anything else, with the form that is expected.
     """
     if isinstance(value, timedelta):
         return value
-    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError("write a number and a unit: 500ms, 45s, 15m, 2h or 3d")
-    return timedelta(milliseconds=int(match[1]) * _UNITS[match[2]])
+    if not isinstance(value, str) or _DURATION.fullmatch(value) is None:
+        raise ValueError(_FORMS + _found(value))
+    parts = [(int(number), _UNITS[unit]) for number, unit in _PARTS.findall(value)]
+    sizes = [size for _, size in parts]
+    if sizes != sorted(set(sizes), reverse=True):
+        raise ValueError(f"write the largest unit first, and each once: 1h30m; found {value!a}")
+    return timedelta(milliseconds=sum(number * size for number, size in parts))
+
+
+def _found(value: object) -> str:
+    """Say what stands there, and how it is written if that is plain."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10**6:
+        written = format_duration(timedelta(seconds=value))
+        return f"; found {value}, which is {written} if it is in seconds"
+    if not isinstance(value, str):
+        return ""
+    short = value[:30] + "…" * (len(value) > 30)
+    words = _WORDS.fullmatch(value)
+    if words is None:
+        return f"; found '{short}'"
+    unit = next(unit for unit, word in zip(_UNITS, words.groups()[1:], strict=True) if word)
+    return f"; found '{short}', which is {words[1]}{unit}"
 
 
 def format_duration(value: timedelta) -> str:

@@ -228,7 +228,8 @@ def parse_events(envelope: Envelope) -> tuple[Event | UnknownEvent, ...]:
             service = _parse_service(data)
             return (ModelDeployed(id=id_, time=time, workspace=workspace, service=service),)
         case "RunCompleted":
-            run = parse_run(data, status=data.get("runStatus"))
+            # Only RunStatusChanged says so, and a condition on it is written for both.
+            run = parse_run(data, status=data.get("runStatus") or "Completed")
             return _with_drift(RunCompleted(id=id_, time=time, workspace=workspace, run=run))
         case "RunStatusChanged":
             run = parse_run(data, status=_changed_status(data, envelope))

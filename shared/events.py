@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from shared.ids import digest
+from shared.ids import digest, folded
 
 
 class EventType(StrEnum):
@@ -61,7 +61,7 @@ class Workspace:
     @property
     def key(self) -> str:
         """The ARM id in lower case: two spellings of one workspace have one key."""
-        return self.id.lower()
+        return folded(self.id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

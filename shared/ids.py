@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import string
 
 #: The tag, parameter or field that ties what a retraining has made to it: its value is what
 #: `parse_reference` of shared/loops/model.py takes.
@@ -26,6 +27,17 @@ def digest(*parts: str) -> str:
 def is_legal_name(name: str) -> bool:
     """Say whether AML would take this as the name of an endpoint or a deployment."""
     return NAME_MIN <= len(name) <= NAME_MAX and _NAME.fullmatch(name) is not None
+
+
+_ASCII = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+
+
+def folded(text: str) -> str:
+    """Return an ARM id, or a part of one, as all its spellings share it.
+
+    Only A to Z have two spellings there. `str.lower` would take a KELVIN SIGN for a k.
+    """
+    return text.translate(_ASCII)
 
 
 def slug(text: str, *, room: int = NAME_MAX) -> str:

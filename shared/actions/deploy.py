@@ -18,7 +18,7 @@ from shared.actions.base import Work
 from shared.actions.current import current_model
 from shared.better import BetterParams
 from shared.clock import Clock
-from shared.durations import Duration
+from shared.durations import Duration, between
 from shared.errors import (
     ModelUnfit,
     NotBetter,
@@ -135,6 +135,9 @@ def _check_fits(name: str, info: ValidationInfo) -> str:
     return name
 
 
+#: How long one phase may take. The service needs minutes for the shortest: with less, everything
+#: would be rolled back.
+PhaseTime = Annotated[Duration, between(timedelta(minutes=5), timedelta(days=7))]
 Compute = Annotated[str, AfterValidator(_check_compute)]
 InstanceType = Annotated[str, AfterValidator(_check_instance_type)]
 AuthMode = Annotated[
@@ -169,7 +172,7 @@ class DeployParams(Params):
     rollout: FittingRollout = "all-at-once"
     probe: ProbeParams = Field(default_factory=ProbeParams)
     keep_old: Duration = timedelta(hours=1)
-    timeout: Duration = timedelta(hours=1)
+    timeout: PhaseTime = timedelta(hours=1)
     adopt: bool = False
     notify: tuple[ChannelName, ...] = ()
     when_better: BetterParams | None = None

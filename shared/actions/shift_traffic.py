@@ -15,9 +15,8 @@ from pydantic_core import PydanticCustomError
 
 from shared.actions.base import Work
 from shared.actions.current import current_event
-from shared.actions.deploy import FittingRollout
+from shared.actions.deploy import FittingRollout, PhaseTime
 from shared.clock import Clock
-from shared.durations import Duration
 from shared.errors import ParamsInvalid, Superseded, TagForbidden
 from shared.ids import is_legal_name, slug
 from shared.outcomes import Outcome, OutcomeStatus
@@ -100,7 +99,7 @@ class ShiftTrafficParams(Params):
     split: Shares = Field(default_factory=dict, validate_default=True)
     rollout: FittingRollout = "all-at-once"
     probe: ProbeParams = Field(default_factory=ProbeParams)
-    timeout: Duration = timedelta(hours=1)
+    timeout: PhaseTime = timedelta(hours=1)
     notify: tuple[ChannelName, ...] = ()
     allow: AllowShift = Field(default_factory=AllowShift)
 

@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from urllib.parse import unquote, urlsplit
 
 from shared.events import Workspace
+from shared.ids import folded
 
 _MOST = 2000
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}"
@@ -77,7 +78,7 @@ def find_fault(text: str, workspace: Workspace, hosts: Collection[str]) -> str:
     if found := _LONG.fullmatch(text) or _ARM_ID.fullmatch(text):
         named = (found["subscription"], found["group"], found["workspace"])
         own = (workspace.subscription, workspace.resource_group, workspace.name)
-        if [part.lower() for part in named] != [part.lower() for part in own]:
+        if [folded(part) for part in named] != [folded(part) for part in own]:
             return "it is in another workspace"
     elif found := _URL.fullmatch(text):
         host = found["host"].lower()

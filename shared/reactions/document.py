@@ -52,6 +52,34 @@ for _name, _pattern, _first in (
     )
 
 
+class _WrittenInt(int):
+    """A whole number that messages show as it stands in the file: 010, +5."""
+
+    text: str
+
+    def __new__(cls, text: str) -> "_WrittenInt":
+        made = super().__new__(cls, text)
+        made.text = text
+        return made
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class _WrittenFloat(float):
+    """A number that messages show as it stands in the file: 1.10, 1e3."""
+
+    text: str
+
+    def __new__(cls, text: str) -> "_WrittenFloat":
+        made = super().__new__(cls, text)
+        made.text = text
+        return made
+
+    def __str__(self) -> str:
+        return self.text
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
     """The data of a document, and its places."""
@@ -216,9 +244,9 @@ class _Builder:
                 case "bool" if text in ("true", "false"):
                     return text == "true"
                 case "int":
-                    return int(text)
+                    return int(text) if str(int(text)) == text else _WrittenInt(text)
                 case "float":
-                    return float(text)
+                    return float(text) if str(float(text)) == text else _WrittenFloat(text)
         except ValueError:
             return self._fault(node, f"'{cut(ascii(text)[1:-1])}' can't be read as a value")
         return self._fault(node, *_tag_fault(node.tag))

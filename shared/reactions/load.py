@@ -25,7 +25,7 @@ from shared.reactions.params import read_values
 from shared.reactions.reaction import ReactionReader
 from shared.reactions.render import OPEN
 from shared.reactions.report import Report, finding_at
-from shared.reactions.wording import cut, found, kind_of
+from shared.reactions.wording import ADDRESS_HINT, ADDRESS_IN_FILE, cut, found, kind_of
 
 if TYPE_CHECKING:
     from shared.rollouts.strategy import Strategy
@@ -36,13 +36,16 @@ _KEYS = {"version", "workspaces", "channels", "rollouts", "orphans", "reactions"
 _CHANNEL = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _SETTING = re.compile(r"%([^%]+)%")
 _WORKSPACE_ID = re.compile(
-    r"/subscriptions/([^/\s]+)/resourceGroups/([^/\s]+)"
-    r"/providers/Microsoft\.MachineLearningServices/workspaces/([^/\s]+)/?",
+    r"/subscriptions/([A-Za-z0-9-]+)/resourceGroups/([\w().-]{1,90})"
+    r"/providers/Microsoft\.MachineLearningServices/workspaces/([A-Za-z0-9][A-Za-z0-9_.-]*)/?",
     re.IGNORECASE,
 )
 _ID_FORM = (
     "/subscriptions/…/resourceGroups/…/providers/Microsoft.MachineLearningServices/workspaces/…"
 )
+#: What stands for something that was to be filled in.
+_PLACEHOLDER = re.compile(r"<[^<>]+>|%[^%]+%|\$\{[^{}]*\}|\$\(|\{\{|\.\.\.|…")
+_PLACEHOLDER_HINT = "Fill in the whole id; %NAME% stands for all of it, not for a part."
 _ORPHANED_LEAST = timedelta(hours=1)
 _ORPHANED_MOST = timedelta(days=90)
 _FORM_HINT = f"Write {_ID_FORM}, or %NAME% for an app setting that holds it."
@@ -148,6 +151,9 @@ class _Loader:
         value = data[key]
         if isinstance(value, list):
             return value
+        if isinstance(value, dict) and any("://" in str(item) for item in value.values()):
+            self._report.error((key,), ADDRESS_IN_FILE, ADDRESS_HINT, key=True)
+            return list(value)
         hint = "Begin each item on a line of its own with `- `."
         message = f"`{key}:` should be a list, found {kind_of(value)}"
         self._report.error((key,), message, hint, key=True)
@@ -176,7 +182,8 @@ class _Loader:
         if match is None:
             # A setting may hold a secret by mistake, so that its value is not told.
             told = f"'{cut(item)}' is" if setting is None else f"`{item}` holds"
-            self._report.error(path, f"{told} no ARM id of a workspace", _FORM_HINT)
+            hint = _PLACEHOLDER_HINT if _PLACEHOLDER.search(value) else _FORM_HINT
+            self._report.error(path, f"{told} no ARM id of a workspace", hint)
             return None
         return Workspace(subscription=match[1], resource_group=match[2], name=match[3])
 
@@ -184,7 +191,9 @@ class _Loader:
         names: list[str] = []
         for index, item in enumerate(items):
             path = ("channels", index)
-            if not isinstance(item, str) or not _CHANNEL.fullmatch(item):
+            if isinstance(item, str) and "://" in item:
+                self._report.error(path, ADDRESS_IN_FILE, ADDRESS_HINT)
+            elif not isinstance(item, str) or not _CHANNEL.fullmatch(item):
                 message = f"a channel can't be called {found(item)}"
                 hint = "Lower-case letters, digits, - and _, a letter first."
                 self._report.error(path, message, hint)

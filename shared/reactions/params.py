@@ -12,7 +12,7 @@ from shared.errors import ParamsInvalid
 from shared.reactions.document import Path
 from shared.reactions.model import LoadContext, Params, Step, Values
 from shared.reactions.render import OPEN, Template, render
-from shared.reactions.wording import dotted, found, suggest
+from shared.reactions.wording import ADDRESS_HINT, ADDRESS_IN_FILE, dotted, found, suggest
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,8 @@ def _overlap(one: Path, two: Path) -> bool:
     return one[:shorter] == two[:shorter]
 
 
+#: Whoever has more than these mends the first, and asks again.
+_FAULTS_MAX = 50
 _KINDS = {
     "string": "text",
     "int": "a whole number",
@@ -124,7 +126,7 @@ def _explain(
 ) -> tuple[ParamFault, ...]:
     """Say in people's words what pydantic found, one fault for each place."""
     by_path: dict[Path, list[ErrorDetails]] = {}
-    for details in error.errors(include_url=False):
+    for details in error.errors(include_url=False)[:_FAULTS_MAX]:
         by_path.setdefault(_real_path(details, raw), []).append(details)
     return tuple(
         fault
@@ -210,8 +212,7 @@ def _tell(name: str, error: ErrorDetails, channels: tuple[str, ...]) -> tuple[st
             told = f"the app has no file {found(value)}"
             return told, "Add it, or name one that is there."
         case "channel_undeclared":
-            hint = suggest(str(value), channels) or "Declare it under `channels:`."
-            return f"there is no channel {found(value)}", hint
+            return _tell_channel(str(value), channels)
         case "strategy_undeclared":
             return f"there is no strategy {found(value)}", suggest(str(value), context["known"])
         case "literal_error" | "enum":
@@ -220,6 +221,13 @@ def _tell(name: str, error: ErrorDetails, channels: tuple[str, ...]) -> tuple[st
         case "value_error" | "assertion_error":
             return f"{name}: {context.get('error', error['msg'])}", ""
     return f"{name} {_plainly(error['msg'])}, found {found(value)}", ""
+
+
+def _tell_channel(name: str, channels: tuple[str, ...]) -> tuple[str, str]:
+    if "://" in name:
+        return ADDRESS_IN_FILE, ADDRESS_HINT
+    hint = suggest(name, channels) or "Declare it under `channels:`."
+    return f"there is no channel {found(name)}", hint
 
 
 def _plainly(message: str) -> str:

@@ -10,7 +10,7 @@ from shared.reactions.document import Path
 from shared.reactions.expressions import Expression, ExpressionSyntax, compile_expression
 from shared.reactions.model import LoadContext, Params, Reaction, Step
 from shared.reactions.params import find_param_faults
-from shared.reactions.render import OPEN, compile_template, reads_tags
+from shared.reactions.render import OPEN, compile_template, find_foreign, reads_tags
 from shared.reactions.report import Place, Report
 from shared.reactions.shapes import ExpressionFault, find_condition_faults, find_faults
 from shared.reactions.wording import cut, found, kind_of, suggest
@@ -246,6 +246,10 @@ class ReactionReader:
             return items if isinstance(value, dict) else list(items.values())
         if not isinstance(value, str):
             return value
+        if foreign := find_foreign(value):
+            message = f"`{cut(foreign)}` is another language's template, and would be taken as text"
+            hint = "Write an expression: `${{ model.name }}`."
+            self._report.error(place.path, message, hint, reaction=place.reaction)
         try:
             template = compile_template(value)
         except ExpressionSyntax as error:

@@ -95,6 +95,27 @@ def compile_template(text: str) -> Template | None:
     return Template(text, tuple(parts))
 
 
+#: How other tools mark what they fill in: Jinja and Actions, Logic Apps, shells, cmd and ERB.
+_FOREIGN = re.compile(
+    r"\{\{.*?\}\}|\$\[\[.*?\]\]|\$\{(?!\{)[^{}]*\}|\{%.*?%\}|<%.*?%>|@\{[^{}]*\}|%[A-Z][A-Z0-9_]+%"
+    r"|\$\([A-Za-z_][\w.]*\)",
+    re.DOTALL,
+)
+
+
+def find_foreign(text: str) -> str:
+    """Return a part of a text that only means something to another tool, "" where there is none."""
+    outside = text
+    while (start := outside.find(OPEN)) >= 0:
+        try:
+            end = _end_of_hole(outside, start + len(OPEN))
+        except ExpressionSyntax:
+            break  # which is told by itself
+        outside = f"{outside[:start]} {outside[end + len(CLOSE) :]}"
+    found = _FOREIGN.search(outside)
+    return "" if found is None else found[0]
+
+
 def _hole(text: str, start: int, end: int) -> Hole:
     inner = text[start:end]
     start += len(inner) - len(inner.lstrip())

@@ -28,6 +28,10 @@ def finding_at(
     )
 
 
+#: More keys than these are no misspellings.
+_STRANGE_MAX = 50
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """Collects findings. `error` and `warn` take a place in the document."""
@@ -63,7 +67,12 @@ class Report:
     ) -> None:
         """Add an error for each key that is not among `known`."""
         unused = known - data.keys() or known
-        for key in data.keys() - known:
+        strange = [key for key in data if key not in known]
+        if len(strange) > _STRANGE_MAX:
+            told = f"{owner} has {len(strange):,} keys that it can't have"
+            self.error((*path, strange[0]), told, "Here is the first.", reaction=who, key=True)
+            return
+        for key in strange:
             self.error(
                 (*path, key),
                 f"{owner} has no `{cut(key)}`",

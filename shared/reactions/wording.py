@@ -8,17 +8,34 @@ from typing import Any
 LONGEST = 60
 
 
+ADDRESS_IN_FILE = "the address of a channel does not belong in this file"
+ADDRESS_HINT = (
+    "Put it into the app setting SIGNALBOX_CHANNEL_<NAME> and write the name here. Most addresses"
+    " hold a secret: change it, since it was in a file."
+)
+
+
 def nearest(word: str, choices: Iterable[str]) -> str | None:
-    """Return the choice that was probably meant, or None."""
-    by_lower = {choice.lower(): choice for choice in choices}
+    """Return the choice that was probably meant, or None.
+
+    A choice that the word only has more to than is another thing: `timeout` is no misspelt
+    `request_timeout`.
+    """
+    by_lower = {choice.lower(): choice for choice in choices if not _is_part(choice, word)}
     close = get_close_matches(word[:LONGEST].lower(), by_lower, n=1, cutoff=0.6)
     return by_lower[close[0]] if close else None
+
+
+def _is_part(choice: str, word: str) -> bool:
+    return len(choice) < len(word) and f"_{choice.lower()}_" in f"_{word.lower()}_"
 
 
 def suggest(word: str, choices: Iterable[str]) -> str:
     """Return a hint that names what was probably meant, else every choice."""
     known = sorted(set(choices))
-    meant = [choice for choice in known if len(word) > 2 and choice.startswith(word.lower())]
+    meant = [
+        choice for choice in known if len(word) > 2 and choice.lower().startswith(word.lower())
+    ]
     meant = meant or [choice for choice in (nearest(word, known),) if choice is not None]
     if meant:
         return f"Did you mean {' or '.join(f'`{choice}`' for choice in meant)}?"

@@ -90,6 +90,7 @@ EXPECTED: dict[str, Event] = {
             id=AUTOML,
             root_id=AUTOML,
             type="automl",
+            status="Completed",
             experiment_id=EXPERIMENT,
             experiment_name="automl-local-regression",
             tags={
@@ -244,7 +245,7 @@ class TestRealPayloads:
 
     def test_a_run_without_a_type_has_an_empty_one(self) -> None:
         run = event_of(raw_of("run_completed.null_run_type")).run
-        assert (run.type, run.status, run.tags) == ("", "", {})
+        assert (run.type, run.status, run.tags) == ("", "Completed", {})
         pipeline = json.loads(run.properties["pipeline_spec"])
         assert pipeline["objects"][0]["class_name"] == "StandardScaler"
 

@@ -1,0 +1,167 @@
+"""Mistakes that people make in a reactions file, and what they are told of each."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from commands.check import Checked, _excerpt, check_text
+from shared.actions import ACTIONS
+
+ID = (
+    "/subscriptions/0f-1/resourceGroups/rg-1/providers/Microsoft.MachineLearningServices/workspaces"
+)
+GOOD = f"""\
+version: 1
+workspaces: [{ID}/main]
+channels: [team]
+reactions:
+  - name: deploy-tagged
+    on: ModelRegistered
+    when: is_true(model.tags.deploy)
+    do:
+      - deploy:
+          endpoint: ${{{{ model.name }}}}
+          instance_type: Standard_DS3_v2
+          timeout: 1h
+          notify: [team]
+  - name: retrain
+    on: DriftDetected
+    do:
+      - retrain:
+          target: {{component: {{name: churn}}}}
+"""
+
+
+def check(old: str, new: str) -> Checked:
+    """Check the good file with one thing changed."""
+    assert old in GOOD
+    return check_text(GOOD.replace(old, new, 1), ACTIONS, {})
+
+
+def told(old: str, new: str) -> tuple[str, str]:
+    """Return the one error that there is, and its hint."""
+    (finding,) = (it for it in check(old, new).findings if it.severity == "error")
+    return finding.message, finding.hint
+
+
+def test_the_good_file_is_good() -> None:
+    assert check("version: 1", "version: 1").count("error") == 0
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        '"{{ model.name }}"',
+        "$[[ model.name ]]",
+        '"${ model.name }"',
+        '"%MODEL_NAME%"',
+        '"@{triggerBody()}"',
+        "$(model.name)",
+        '"churn-{{model.version}}"',
+        '"${{ model.name }}-{{ model.version }}"',
+        "<%= model.name %>",
+    ],
+)
+def test_the_template_of_another_tool_is_no_text(value: str) -> None:
+    message, hint = told("${{ model.name }}", value)
+    assert "is another language's template" in message
+    assert "${{ model.name }}" in hint
+
+
+@pytest.mark.parametrize(
+    "value", ['"100%"', '"a % b % c"', "'${{ {a: {b: model.name}} | a.b }}'", '"$5 (net)"', "a@b.c"]
+)
+def test_what_only_looks_a_little_like_a_template_is_text(value: str) -> None:
+    findings = check("${{ model.name }}", value).findings
+    assert not [it for it in findings if "template" in it.message]
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["<subscription-id>", "%SUB%", "${SUB}", "$(SUB)", "{{ sub }}", "0000…", "sub/../x", "s%2Fx"],
+)
+def test_a_workspace_whose_id_was_not_filled_in_is_found(part: str) -> None:
+    message, hint = told(f"[{ID}/main]", f"['{ID.replace('0f-1', part)}/main']")
+    assert "is no ARM id of a workspace" in message
+    assert hint
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("Drift", "`DriftDetected`"),
+        ("Model", "`ModelDeployed` or `ModelRegistered`"),
+        ("modelregistered", "`ModelRegistered`"),
+        ("Microsoft.MachineLearningServices.ModelRegistered", "`ModelRegistered`"),
+    ],
+)
+def test_an_event_type_that_is_nearly_right_is_named(name: str, hint: str) -> None:
+    assert hint in told("on: ModelRegistered", f"on: {name}")[1]
+
+
+def test_no_hint_names_a_key_that_means_another_thing() -> None:
+    message, hint = told("timeout: 1h", "some_timeout: 90s")
+    assert "has no `some_timeout`" in message
+    assert "Did you mean" not in hint
+
+
+@pytest.mark.parametrize("timeout", ["0s", "90s", "30d"])
+def test_a_timeout_in_which_nothing_can_be_deployed_is_found(timeout: str) -> None:
+    assert "from 5m to 7d" in told("timeout: 1h", f"timeout: {timeout}")[0]
+
+
+@pytest.mark.parametrize("version", ["1.10", "010", "1e3", "+5", "1.0"])
+def test_a_number_is_told_as_it_stands_in_the_file(version: str) -> None:
+    message, hint = told("{name: churn}", f"{{name: churn, version: {version}}}")
+    assert f"found {version}" in message
+    assert f'"{version}"' in hint
+
+
+SECRET = "https://x.webhook.office.com/webhookb2/hunter2"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("channels: [team]", f"channels: ['{SECRET}', team]"),
+        ("channels: [team]", f"channels: {{team: '{SECRET}'}}"),
+        ("notify: [team]", f"notify: ['{SECRET}']"),
+        ("notify: [team]", "notify: ['mailto://me:hunter2@example.com']"),
+    ],
+)
+def test_the_address_of_a_channel_is_found_and_never_shown(old: str, new: str) -> None:
+    message, hint = told(old, new)
+    assert "address of a channel does not belong in this file" in message
+    assert "SIGNALBOX_CHANNEL_" in hint
+    line = next(line for line in GOOD.replace(old, new, 1).splitlines() if "hunter2" in line)
+    for text in (message, hint, _excerpt(line, 5)[0]):
+        assert "hunter2" not in text
+
+
+def test_an_excerpt_of_a_long_line_is_short_and_points_at_the_same_character() -> None:
+    line = "x" * 3_000_000 + "HERE" + "y" * 3_000_000
+    shown, at = _excerpt(line, 3_000_001)
+    assert len(shown) < 200
+    assert at is not None
+    assert shown[at : at + 4] == "HERE"
+
+
+def cost(run: Callable[[], object]) -> float:
+    """Return the CPU seconds of the quickest of three runs."""
+    spent = []
+    for _ in range(3):
+        start = time.process_time()
+        run()
+        spent.append(time.process_time() - start)
+    return min(spent)
+
+
+def test_checking_strange_keys_grows_no_faster_than_their_number() -> None:
+    def strange(count: int) -> str:
+        keys = "".join(f"          key_{number}: 1\n" for number in range(count))
+        return GOOD.replace("          timeout: 1h\n", keys)
+
+    few, many = strange(500), strange(8_000)
+    slow = cost(lambda: check_text(many, ACTIONS, {}))
+    assert slow / cost(lambda: check_text(few, ACTIONS, {})) < 4 * 16
