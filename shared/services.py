@@ -7,7 +7,7 @@ from functools import cache
 from threading import RLock
 from typing import TYPE_CHECKING, Any, overload
 
-from shared import lineage
+from shared import lineage, telemetry
 from shared.actions import ACTIONS
 from shared.actions.base import Action
 from shared.clock import Clock, SystemClock
@@ -434,4 +434,5 @@ def services() -> Services:
     """Return the app's services, built from the process's environment."""
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
+    telemetry.guard_logs()
     return Services(os.environ)

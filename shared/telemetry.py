@@ -4,6 +4,8 @@ Only the OpenTelemetry API is used: what is exported, and where, is the Function
 (docs/telemetry.md). Without an SDK all of it does nothing.
 """
 
+import logging
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -11,6 +13,8 @@ from typing import Any
 
 from opentelemetry import context, metrics, trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from shared.outgoing import for_log, for_row
 
 SPAN_REACT = "signalbox.react"
 SPAN_ACTION = "signalbox.action"
@@ -39,6 +43,12 @@ ATTR_OUTCOME = "signalbox.outcome"
 ATTR_CHANNEL = "signalbox.channel"
 ATTR_ANSWER = "signalbox.answer"
 ATTR_STAGE = "signalbox.stage"
+
+#: What a log record may carry besides its message: names and ids of ours, never text of outside.
+LOG_FIELDS = frozenset(
+    {"event", "step", "reaction", "rollout", "loop", "letter", "channel", "code", "orphan"}
+)
+_TRACEBACK_MAX = 16_000
 
 #: Named here, since `opentelemetry.propagate` looks through every installed package for others.
 _W3C = TraceContextTextMapPropagator()
@@ -103,3 +113,38 @@ def count(metric: str, **attributes: str) -> None:
 @cache
 def _counter(metric: str) -> Any:
     return metrics.get_meter("signalbox").create_counter(metric, description=COUNTERS[metric])
+
+
+def guard_logs() -> None:
+    """Let no record of this process's log hold a secret, or what looks like another line.
+
+    Whoever logs, and whoever listens: it is done where a record is made. A traceback becomes part
+    of the message, each line of it indented, since its last line is text that may hold anything.
+    """
+    make = logging.getLogRecordFactory()
+    if not isinstance(make, _GuardedRecords):
+        logging.setLogRecordFactory(_GuardedRecords(make))
+
+
+class _GuardedRecords:
+    """Makes log records whose message is written out and clean."""
+
+    def __init__(self, make: Any) -> None:
+        self._make = make
+
+    def __call__(self, *args: Any, **values: Any) -> logging.LogRecord:
+        record: logging.LogRecord = self._make(*args, **values)
+        try:
+            message = record.getMessage()
+        except (TypeError, ValueError, KeyError):  # the words and the values don't fit
+            message = str(record.msg)
+        record.msg, record.args = for_log(message), None
+        if record.exc_info and record.exc_info[1] is not None:
+            record.msg += _indented(record.exc_info[1])
+            record.exc_info = None
+        return record
+
+
+def _indented(error: BaseException) -> str:
+    text = for_row("".join(traceback.format_exception(error))[:_TRACEBACK_MAX])
+    return "".join(f"\n  {line}" for line in text.splitlines())
