@@ -85,6 +85,7 @@ def _facts(view: View) -> Iterator[Text]:
         "stable": rollout.stable or ("" if is_unseen else "(nothing served before)"),
         "phase": f"{rollout.phase} since {when(rollout.since)}",
         "waits for": f"{waits.what}{until}" if waits else "",
+        "probe": f"it {rollout.proof}" if rollout.proof else "",
         "attempt": str(rollout.attempt + 1) if rollout.attempt else "",
         "reason": _reason(rollout),
         "trouble": rollout.trouble,

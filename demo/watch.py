@@ -272,7 +272,7 @@ def _gate_news(item: Measurement) -> News:
 
 
 def _probing(rollout: Rollout, moment: Moment) -> str:
-    request = rollout.plan.probe.request or "an empty request"
+    request = rollout.plan.probe.request or "what its own files say it takes"
     return f"{rollout.deployment} is sent {request} directly"
 
 

@@ -72,6 +72,7 @@ class ModelVersion:
     created_at: datetime | None = None
     job_name: str = ""  #: The run that made it, "" if none did.
     flavors: tuple[str, ...] = ()
+    path: str = ""  #: The azureml:// address of its files.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,6 +240,16 @@ class Workspaces(Protocol):
 
     def register_model(self, workspace: Workspace, model: NewModel) -> ModelVersion:
         """Register the next version of a model, and return it."""
+        ...
+
+    def read_model_file(
+        self, workspace: Workspace, model: ModelVersion, path: str, *, most: int
+    ) -> bytes | None:
+        """Return a file of a model, None where it has none of that path.
+
+        Raises: WorkspaceRefused where it has more than `most` bytes, or is in a place that is not
+        read.
+        """
         ...
 
     def get_run(self, workspace: Workspace, run_id: str) -> RunRecord | None:

@@ -140,7 +140,7 @@ class Aml:
             self.credential, audience=audience, http=self.http, clock=self.clock
         )
         self._facts: dict[str, Facts] = {}
-        self._histories: dict[str, str] = {}
+        self._services: dict[str, str] = {}
 
     def find_facts(self, workspace: Workspace) -> Facts | None:
         """Return what the workspace says of itself, or None where there is no such workspace."""
@@ -163,18 +163,26 @@ class Aml:
 
         It is that of the service which the discovery document names, as the SDK reads it.
         """
-        known = self._histories.get(workspace.key)
+        base = self._find_service(workspace)
+        return None if base is None else f"{base}/history/v1.0{path_of(workspace)}"
+
+    def find_artifacts(self, workspace: Workspace) -> str | None:
+        """Return the address of the workspace's artifacts, or None where there is no workspace."""
+        base = self._find_service(workspace)
+        return None if base is None else f"{base}/artifact/v2.0{path_of(workspace)}/artifacts"
+
+    def _find_service(self, workspace: Workspace) -> str | None:
+        known = self._services.get(workspace.key)
         if known is None:
             facts = self.find_facts(workspace)
             if facts is None:
                 return None
-            doing = f"finding the run history of workspace {workspace.name!r}"
+            doing = f"finding the services of workspace {workspace.name!r}"
             services = self.data.call("GET", facts.discovery, doing).body
-            base = str(services.get("api") or services.get("history") or "").rstrip("/")
-            if not base:
+            known = str(services.get("api") or services.get("history") or "").rstrip("/")
+            if not known:
                 raise WorkspaceRefused(f"{doing}: the discovery document names none")
-            known = f"{base}/history/v1.0{path_of(workspace)}"
-            self._histories[workspace.key] = known
+            self._services[workspace.key] = known
         return known
 
     def find_tracking(self, workspace: Workspace) -> str | None:

@@ -53,6 +53,7 @@ def parse_model(name: str, version: str, document: Json) -> ModelVersion:
         created_at=parse_time(_mapping(document, "systemData").get("createdAt")),
         job_name=str(properties.get("jobName") or ""),
         flavors=tuple(sorted(str(name) for name in _mapping(properties, "flavors"))),
+        path=str(properties.get("modelUri") or ""),
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from shared.clock import Clock
+from shared.errors import WorkspaceRefused
 from shared.events import Workspace
 from shared.workspaces import ModelVersion, NewModel, RunRecord
 
@@ -21,6 +22,8 @@ class MemoryRegistry:
         self.models: dict[tuple[str, str, str], ModelVersion] = {}
         self.runs: dict[tuple[str, str], RunRecord] = {}
         self.metrics: dict[tuple[str, str], dict[str, float]] = {}
+        #: The files of models, by the model's ARM id and the path.
+        self.files: dict[tuple[str, str], bytes] = {}
 
     def register(
         self,
@@ -84,6 +87,16 @@ class MemoryRegistry:
             properties=model.properties,
             job_name=model.job_name,
         )
+
+    def read_model_file(
+        self, workspace: Workspace, model: ModelVersion, path: str, *, most: int
+    ) -> bytes | None:
+        """Return a file of a model, None where it has none of that path."""
+        self._enter("read_model_file")
+        content = self.files.get((model.id, path))
+        if content is not None and len(content) > most:
+            raise WorkspaceRefused(f"{path} of model {model.name} is too long")
+        return content
 
     def get_run(self, workspace: Workspace, run_id: str) -> RunRecord | None:
         """Return the run, or None."""

@@ -15,6 +15,7 @@ from shared.adapters.arm_errors import parse_complaint, parse_retry_after
 from shared.adapters.capacity import Capacities
 from shared.adapters.http import Http
 from shared.adapters.mlflow import Mlflow
+from shared.adapters.model_files import ModelFiles
 from shared.adapters.models import ModelRegistry
 from shared.adapters.run_history import RunHistory
 from shared.adapters.scoring import ScoringClient
@@ -89,6 +90,7 @@ class ArmWorkspaces:
         self._clock: Final = self.aml.clock
         self._scoring: Final = ScoringClient(self.aml.http)
         self._models: Final = ModelRegistry(self._arm)
+        self._files: Final = ModelFiles(self.aml)
         self._history: Final = RunHistory(self.aml)
         self._capacities: Final = Capacities(self._arm)
         self._mlflow: Final = Mlflow(self.aml)
@@ -107,6 +109,12 @@ class ArmWorkspaces:
     def register_model(self, workspace: Workspace, model: NewModel) -> ModelVersion:
         """Register the next version of a model, and return it."""
         return self._models.register(workspace, model)
+
+    def read_model_file(
+        self, workspace: Workspace, model: ModelVersion, path: str, *, most: int
+    ) -> bytes | None:
+        """Return a file of a model, None where it has none of that path."""
+        return self._files.read(workspace, model, path, most=most)
 
     def get_run(self, workspace: Workspace, run_id: str) -> RunRecord | None:
         """Return the run, or None."""

@@ -145,6 +145,7 @@ class Rollout:
     operation: Operation | None = None  #: The operation that is under way.
     tries: int = 0  #: Of the phase's write.
     probes: int = 0  #: Sent in the phase.
+    proof: str = ""  #: Which request the last probe that passed was, and how it was answered.
     has_endpoint: bool = False  #: Whether it has taken the endpoint's lock, and not let go.
     alarm: str = ""  #: What people were told last of a phase that can't go on.
     trouble: str = ""  #: Why the last tick could not do its work; "" if it could.

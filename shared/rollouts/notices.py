@@ -75,6 +75,7 @@ def text_of(rollout: Rollout, notice: Notice, *, studio: str) -> Text:
     if notice.kind in (NoticeKind.APPROVAL, NoticeKind.HELD):
         lines += _evidence(rollout)
     if notice.kind in (NoticeKind.LIVE, NoticeKind.APPROVAL, NoticeKind.HELD):
+        lines += [f"Probe: it {rollout.proof}"] if rollout.proof else []
         lines += _observed(rollout)
     lines += _orders(rollout, notice.kind)
     lines.append(studio_link(rollout, studio))

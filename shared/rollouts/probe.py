@@ -1,56 +1,112 @@
-"""Probe a deployment: a golden request sent straight to it, and its answer judged."""
+"""Probe a deployment: a request sent straight to it, and its answer judged."""
 
 import json
 import math
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
+from shared.errors import WorkspaceUnreachable
 from shared.redact import redact
 from shared.rollouts.model import ProbeResult, Rollout
+from shared.rollouts.observation import TAG_ROLLOUT
+from shared.rollouts.samples import EMPTY_REQUEST, Sample, SampleKind, find_sample
 from shared.rollouts.strategy import Probe
-from shared.workspaces import Endpoint, Score, Workspaces
+from shared.workspaces import Deployment, Endpoint, Score, Workspaces
 
-#: What is sent where the reaction names no golden request. The server in the container complains of
-#: it (400) before the model hears of it, so that the complaint proves that the model is loaded: the
-#: server listens only then. With `{"input_data": []}` the model itself would raise.
-EMPTY_REQUEST = b"{}"
+#: What has nothing to compute answers within this; it may be the second request of a probe.
+_SOON = timedelta(seconds=10)
+
+type Send = Callable[[bytes], Score]
 
 
 def probe(
     rollout: Rollout,
     wanted: Probe,
     endpoint: Endpoint,
-    deployment: str,
+    deployment: Deployment,
     workspaces: Workspaces,
     read_file: Callable[[str], bytes],
 ) -> ProbeResult:
-    """Send the request to a deployment and judge the answer.
+    """Send a request to a deployment and judge the answer; `detail` says which request it was.
 
     Raises: what Workspaces.score raises, and ParamsInvalid where the app has not the files.
     """
-    body = read_file(wanted.request) if wanted.request else EMPTY_REQUEST
+
+    def send(body: bytes) -> Score:
+        timeout = min(wanted.timeout, _SOON) if body == EMPTY_REQUEST else wanted.timeout
+        return workspaces.score(rollout.workspace, endpoint, deployment.name, body, timeout=timeout)
+
+    if wanted.request:
+        return _ask_golden(wanted, send, read_file)
+    sample = find_sample(rollout.workspace, deployment, workspaces)
+    # What Signalbox deploys has no code of its own, so that it is known how its server answers.
+    return _ask(wanted, send, sample, is_known=TAG_ROLLOUT in deployment.tags)
+
+
+def _ask_golden(wanted: Probe, send: Send, read_file: Callable[[str], bytes]) -> ProbeResult:
+    body = read_file(wanted.request)
     output = read_file(wanted.output) if wanted.output else b""
-    score = workspaces.score(rollout.workspace, endpoint, deployment, body, timeout=wanted.timeout)
-    faults = [_status_fault(score, wanted), _latency_fault(score, wanted)]
+    score = send(body)
+    is_right = score.status == wanted.status
+    faults = ["" if is_right else _status_fault(score, wanted), _latency_fault(score, wanted)]
     if wanted.output:
         faults.append(_output_fault(score, output, wanted.tolerance))
-    told = "; ".join(fault for fault in faults if fault)
-    return ProbeResult(passed=not told, detail=told or f"answered after {score.seconds:.1f} s")
+    return _result(f"answered {wanted.request}", score, *faults)
 
 
-def _status_fault(score: Score, wanted: Probe) -> str:
-    if score.status == wanted.status or (not wanted.request and _is_alive(score)):
-        return ""
-    status = f"{score.status}"
-    if score.model_status:
-        status += f" (the container answered {score.model_status})"
+def _ask(wanted: Probe, send: Send, sample: Sample, *, is_known: bool) -> ProbeResult:
+    """Ask for a prediction where the model says of what, else only whether the server is up.
+
+    What decides is a model's own example, asked of the server that is known. A row that was made
+    up may be refused by a model that is well: there, only a prediction says anything.
+    """
+    refused = f"nothing else could be asked: {sample.why}" if sample.why else ""
+    if sample.kind is not SampleKind.EMPTY:
+        is_proof = is_known and sample.kind is SampleKind.EXAMPLE
+        try:
+            score = send(sample.body)
+        except WorkspaceUnreachable as error:
+            if is_proof:
+                raise
+            refused = f"{sample.kind} was not answered: {redact(error.message, most=200)}"
+        else:
+            if _is_good(score):
+                return _result(f"answered {sample.kind}", score, _latency_fault(score, wanted))
+            if is_proof and not _is_complaint(score):
+                return _result("", score, _status_fault(score, wanted, f" to {sample.kind}"))
+            refused = f"{sample.kind} was refused: {_status(score)}"
+    score = send(EMPTY_REQUEST)
+    is_up = _is_good(score) or _is_complaint(score) or (not is_known and score.model_status > 0)
+    fault = "" if is_up else _status_fault(score, wanted, f" to {SampleKind.EMPTY}")
+    told = "is up, and was asked for no prediction" + (f" ({refused})" if refused else "")
+    return _result(told, score, fault, _latency_fault(score, wanted))
+
+
+def _result(told: str, score: Score, *faults: str) -> ProbeResult:
+    found = "; ".join(fault for fault in faults if fault)
+    passed = f"{told} after {score.seconds:.1f} s"
+    return ProbeResult(passed=not found, detail=found or passed)
+
+
+def _is_good(score: Score) -> bool:
+    return 200 <= score.status < 300
+
+
+def _is_complaint(score: Score) -> bool:
+    """Say whether the server in the container refused the request, before the model heard of it."""
+    return score.status == 424 and 400 <= score.model_status < 500
+
+
+def _status(score: Score) -> str:
+    container = f" (the container answered {score.model_status})" if score.model_status else ""
+    return f"{score.status}{container}"
+
+
+def _status_fault(score: Score, wanted: Probe, to: str = "") -> str:
     answer = redact(score.body.decode(errors="replace"), most=200)
-    return f"expected {wanted.status}, got {status} after {score.seconds:.1f} s: {answer}"
-
-
-def _is_alive(score: Score) -> bool:
-    """Say whether the model's own server answered, be it to complain of the empty request."""
-    return 200 <= score.status < 300 or (score.status == 424 and 400 <= score.model_status < 500)
+    after = f"after {score.seconds:.1f} s"
+    return f"expected {wanted.status}, got {_status(score)} {after}{to}: {answer}"
 
 
 def _latency_fault(score: Score, wanted: Probe) -> str:

@@ -157,7 +157,7 @@ def _probe(rollout: Rollout, step: Step, seen: Observation, now: datetime) -> De
     if seen.probe is None:
         return SendProbe(deployment=rollout.deployment)
     if seen.probe.passed:
-        return next_step(rollout, rollout.step + 1)
+        return replace(next_step(rollout, rollout.step + 1), note=seen.probe.detail)
     reason = f"the probe failed: {seen.probe.detail}"
     if rollout.probes < wanted.tries:
         return Wait(reason=reason, delay=SHORT_WAIT)

@@ -173,7 +173,10 @@ class Tick:
                 return replace(rollout, logs=read_logs(rollout, self.workspaces)), seen
             case SendProbe():
                 found = self._probe(question.deployment, rollout, seen)
-                return replace(rollout, probes=rollout.probes + 1), replace(seen, probe=found)
+                rollout = replace(rollout, probes=rollout.probes + 1)
+                if found.passed and rollout.phase is Phase.PROBING:
+                    rollout = replace(rollout, proof=found.detail)
+                return rollout, replace(seen, probe=found)
             case Measure():
                 return self._measure(question.stable, rollout, seen)
 
@@ -199,7 +202,9 @@ class Tick:
         return "" if verdict.is_enough else verdict.reason
 
     def _probe(self, deployment: str, rollout: Rollout, seen: Observation) -> ProbeResult:
+        found = seen.find(deployment)
         assert seen.endpoint is not None  # decided from it
+        assert found is not None  # and from this
         step, wanted = rollout.current, rollout.plan.probe
         is_return = rollout.phase is Phase.ROLLING_BACK
         if is_return:  # what served before need not answer as the new one was to
@@ -207,9 +212,7 @@ class Tick:
         elif step is not None and step.probe is not None:
             wanted = step.probe
         try:
-            return probe(
-                rollout, wanted, seen.endpoint, deployment, self.workspaces, self.read_file
-            )
+            return probe(rollout, wanted, seen.endpoint, found, self.workspaces, self.read_file)
         except SignalboxError as error:
             if not is_return and not isinstance(error, WorkspaceUnreachable):
                 raise

@@ -41,6 +41,19 @@ class Arm:
         body = {"properties": usual | properties}
         self._arm.put(f"/models/{name}/versions/{version}", json=body).raise_for_status()
 
+    def put_artifact(self, run: str, path: str, content: str) -> None:
+        """Have a run leave a file behind."""
+        base = (
+            str(self._arm.base_url)
+            .rstrip("/")
+            .replace("/subscriptions", "/artifact/v2.0/subscriptions")
+        )
+        self._scoring.post(
+            f"{base}/artifacts/ExperimentRun/dcid.{run}/content",
+            params={"path": path},
+            content=content.encode(),
+        ).raise_for_status()
+
     def put_components(self, name: str, *inputs: str) -> None:
         """Register a command component, and a pipeline component of it named `<name>_pipeline`.
 

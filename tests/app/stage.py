@@ -54,13 +54,13 @@ _WRITES = frozenset({"PUT", "PATCH", "DELETE"})
 _MANY = 100
 
 
-def install_app(folder: Path) -> Path:
+def install_app(folder: Path, reactions: Path = HERE / "reactions.yaml") -> Path:
     """Copy what is deployed to a folder of its own, with the reactions of these tests."""
     for name in ("handlers", "shared"):
         shutil.copytree(REPOSITORY / name, folder / name)
     for name in ("golden", "jobs"):
         shutil.copytree(HERE / name, folder / name)
-    for path in (REPOSITORY / "function_app.py", REPOSITORY / "host.json", HERE / "reactions.yaml"):
+    for path in (REPOSITORY / "function_app.py", REPOSITORY / "host.json", reactions):
         shutil.copy2(path, folder)
     return folder
 
@@ -176,10 +176,12 @@ class Stage:
         *,
         kind: str = "mlflow_model",
         properties: Mapping[str, str] | None = None,
+        uri: str = "",
         **tags: str,
     ) -> Json:
         """Register a model, tagged for deployment if nothing else is said; return its event."""
-        body = {"modelType": kind, "tags": tags or {"deploy": "true"}}
+        body: Json = {"modelType": kind, "tags": tags or {"deploy": "true"}}
+        body |= {"modelUri": uri} if uri else {}
         self.arm.put_model(name, version, body | {"properties": dict(properties or {})})
         subject = f"models/{name}:{version}"
         raised = [item["event"] for item in self.control.events()]

@@ -3,6 +3,8 @@
 import json
 import ssl
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,12 +16,22 @@ from sandbox.workspace.control import Control
 from sandbox.workspace.identity import issue_token
 from sandbox.workspace.server import WorkspaceEmulator
 from sandbox.workspace.settings import Settings
+from shared.adapters.workspaces import ArmWorkspaces
+from shared.events import Workspace
+from shared.rollouts.model import ProbeResult
+from shared.rollouts.observation import TAG_ROLLOUT
+from shared.rollouts.probe import probe
+from shared.rollouts.samples import SampleKind, read_sample
+from shared.rollouts.strategy import Probe
+from tests.contract.conftest import FakeCredential
+from tests.unit.rollouts import make_rollout
 
 MODELS = ("example", "signature", "tensor", "tensors", "bare")
 WORKSPACE = (
     "/subscriptions/sub-1/resourceGroups/rg-1/providers/Microsoft.MachineLearningServices"
     "/workspaces/ws-a"
 )
+OURS = Workspace(subscription="sub-1", resource_group="rg-1", name="ws-a")
 JSON = "application/json"
 
 
@@ -149,7 +161,11 @@ def servers(models: Path) -> Iterator[dict[str, InferenceServer]]:
 class Site:
     """An emulated workspace that has the models, each deployed under its name."""
 
-    def __init__(self, emulator: WorkspaceEmulator) -> None:
+    def __init__(self, emulator: WorkspaceEmulator, control: Control) -> None:
+        self.control = control
+        self.workspaces = ArmWorkspaces(
+            FakeCredential, arm_endpoint=emulator.url, ca_path=str(emulator.ca_path)
+        )
         trusted = ssl.create_default_context(cafile=str(emulator.ca_path))
         self.scoring = httpx.Client(verify=trusted)
         self.http = httpx.Client(
@@ -165,6 +181,7 @@ class Site:
     def __exit__(self, *error: object) -> None:
         self.http.close()
         self.scoring.close()
+        self.workspaces.close()
 
     def register(self, models: Path) -> None:
         endpoint = {"location": "westeurope", "properties": {"authMode": "Key"}}
@@ -187,13 +204,33 @@ class Site:
             body = {
                 "location": "westeurope",
                 "sku": {"name": "Default", "capacity": 1},
-                "properties": {"model": f"azureml:{name}:1", "instanceType": "Standard_DS3_v2"},
+                "properties": {
+                    "model": f"{WORKSPACE}/models/{name}/versions/1",
+                    "instanceType": "Standard_DS3_v2",
+                },
             }
             self._put(f"/onlineEndpoints/ep-1/deployments/{name}", body)
 
     def headers(self, deployment: str) -> dict[str, str]:
         key = self.http.post(f"{WORKSPACE}/onlineEndpoints/ep-1/listKeys").json()["primaryKey"]
         return {"Authorization": f"Bearer {key}", "azureml-model-deployment": deployment}
+
+    def probe(self, name: str) -> ProbeResult:
+        """Have the app probe a deployment that it has made itself."""
+        found = self.workspaces.get_endpoint(OURS, "ep-1")
+        made = {each.name: each for each in self.workspaces.list_deployments(OURS, "ep-1")}
+        deployment = replace(made[name], tags={TAG_ROLLOUT: "r1"})
+        rollout = make_rollout(workspace=OURS)
+        assert found is not None
+        return probe(rollout, Probe(), found, deployment, self.workspaces, lambda _: b"")
+
+    @contextmanager
+    def broken(self, name: str) -> Iterator[None]:
+        rule = self.control.scoring(deployment=name, error_rate=1, model_status=500)
+        try:
+            yield
+        finally:
+            self.control.remove(rule)
 
     @property
     def address(self) -> str:
@@ -215,7 +252,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Sit
     with (
         WorkspaceEmulator(settings) as emulator,
         Control(emulator.control_url) as control,
-        Site(emulator) as site,
+        Site(emulator, control) as site,
     ):
         site.register(models)
         control.advance(3600)
@@ -259,3 +296,46 @@ def test_complaints_are_worded_alike(name, servers, site):
     real = _send(httpx, f"{servers['tensor'].url}/{path}", name, {}).json()
     emulated = _send(site.scoring, f"{site.address}/{path}", name, site.headers("tensor")).json()
     assert real["message"].startswith(emulated["message"])
+
+
+# The probe
+
+
+#: What is asked of each model for which there is no golden request, and what the container answers.
+ASKED = {
+    "example": (SampleKind.EXAMPLE, 200, "answered its own input example"),
+    "signature": (SampleKind.SIGNATURE, 200, "answered a row made up from its signature"),
+    "tensor": (SampleKind.SIGNATURE, 200, "answered a row made up from its signature"),
+    "tensors": (SampleKind.SIGNATURE, 200, "answered a row made up from its signature"),
+    "bare": (SampleKind.EMPTY, 400, "is up, and was asked for no prediction"),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_real_server_answers_what_a_healthy_model_is_asked(name, models, servers):
+    def read(path: str) -> bytes | None:
+        file = models / name / path
+        return file.read_bytes() if file.is_file() else None
+
+    sample = read_sample(read)
+    headers = {"content-type": JSON}
+    answer = httpx.post(
+        f"{servers[name].url}/score", content=sample.body, headers=headers, timeout=60
+    )
+    assert (sample.kind, answer.status_code) == ASKED[name][:2]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_healthy_model_passes_a_probe_without_a_golden_request(name, site):
+    result = site.probe(name)
+    assert result.passed
+    assert result.detail.startswith(ASKED[name][2])
+
+
+@pytest.mark.parametrize("name", ["example"])
+def test_a_model_that_raises_on_its_own_example_does_not_pass(name, site):
+    with site.broken(name):
+        result = site.probe(name)
+    assert not result.passed
+    assert "(the container answered 500)" in result.detail
+    assert "to its own input example" in result.detail

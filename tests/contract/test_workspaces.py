@@ -435,3 +435,74 @@ def test_a_deployment_that_takes_too_long_is_unreachable(stage: Stage) -> None:
         stage.workspaces.score(
             WORKSPACE, endpoint, "blue", ROWS, timeout=timedelta(milliseconds=100)
         )
+
+
+# The files of a model
+
+
+class Files(Stage):
+    """A workspace whose runs leave files behind."""
+
+    def put_file(self, path: str, content: bytes, run: str = "run-1") -> None:
+        token = issue_token("https://ml.azure.com", "tenant", "somebody")
+        httpx.post(
+            f"{self._emulator.url}/artifact/v2.0{WORKSPACE.id}"
+            f"/artifacts/ExperimentRun/dcid.{run}/content",
+            params={"path": path},
+            content=content,
+            headers={"Authorization": f"Bearer {token}"},
+            verify=_trust(str(self._emulator.ca_path)),
+        ).raise_for_status()
+
+
+@pytest.fixture
+def files(workspaces: ArmWorkspaces, control: Control, emulator: WorkspaceEmulator) -> Files:
+    return Files(workspaces, control, emulator)
+
+
+LONG_ADDRESS = (
+    "azureml://subscriptions/sub-1/resourceGroups/rg-1/workspaces/ws-a"
+    "/datastores/workspaceartifactstore/paths/ExperimentRun/dcid.run-1/model"
+)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "azureml://jobs/run-1/outputs/artifacts/paths/model/",
+        "azureml://jobs/run-1/outputs/artifacts/paths/model",
+        "azureml://datastores/workspaceartifactstore/paths/ExperimentRun/dcid.run-1/model/",
+        LONG_ADDRESS,
+    ],
+)
+def test_a_file_of_a_model_is_read_from_the_artifacts_of_its_run(files: Files, uri: str) -> None:
+    files.put_model(modelUri=uri)
+    files.put_file("model/MLmodel", b"flavors: {}")
+    files.put_file("model/a folder/x&y=1.json", b"{}")
+
+    def read(path: str, most: int = 100) -> bytes | None:
+        return files.workspaces.read_model_file(WORKSPACE, files.model(), path, most=most)
+
+    assert read("MLmodel") == b"flavors: {}"
+    assert read("a folder/x&y=1.json") == b"{}"
+    assert read("gone.json") is None
+    assert read("MLmodel", most=11) == b"flavors: {}"
+    with pytest.raises(WorkspaceRefused, match="more than 10 bytes"):
+        read("MLmodel", most=10)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "azureml://datastores/workspaceblobstore/paths/LocalUpload/abc/model",
+        "azureml://jobs/../outputs/artifacts/paths/model",
+        "azureml://jobs/run-1/outputs/other/paths/model",
+        "azureml://registries/azureml/models/m/versions/1",
+        "https://evil.example/azureml://jobs/run-1/outputs/artifacts/paths/model",
+        "azureml://jobs/run-1/outputs/artifacts/paths/model\nx",
+    ],
+)
+def test_a_model_whose_files_are_elsewhere_is_not_read(files: Files, uri: str) -> None:
+    files.put_model(modelUri=uri)
+    with pytest.raises(WorkspaceRefused, match="no run's artifacts are at"):
+        files.workspaces.read_model_file(WORKSPACE, files.model(), "MLmodel", most=100)

@@ -29,7 +29,8 @@ LAYERS = [
     | {"folds", "run_reports", "tell"}
     | {f"loops.{name}" for name in ("store", "inbox", "follow", "approvals")}
     | {"orphan_watch"}
-    | {f"rollouts.{name}" for name in ("store", "hand", "begin", "preflight", "probe", "measure")}
+    | {f"rollouts.{name}" for name in ("store", "hand", "begin", "preflight", "measure")}
+    | {"rollouts.samples", "rollouts.probe"}
     | {f"rollouts.{name}" for name in ("apply", "tell", "observe", "tick", "advance", "control")},
     {"services"},
 ]

@@ -7,17 +7,23 @@ from typing import Any
 import pytest
 
 from shared.adapters.memory_workspaces import MemoryWorkspaces
-from shared.errors import ParamsInvalid, WorkspaceThrottled
+from shared.errors import ParamsInvalid, WorkspaceDenied, WorkspaceThrottled, WorkspaceUnreachable
 from shared.events import Workspace
 from shared.rollouts.model import ProbeResult
-from shared.rollouts.probe import EMPTY_REQUEST, probe
+from shared.rollouts.observation import TAG_ROLLOUT
+from shared.rollouts.probe import probe
+from shared.rollouts.samples import EMPTY_REQUEST
 from shared.rollouts.strategy import Probe
-from shared.workspaces import Endpoint, Score
+from shared.workspaces import Deployment, Endpoint, Score, State
 from tests.unit.rollouts import NEW, NOW, make_endpoint, make_rollout
 
 REQUEST, OUTPUT = "golden/churn.json", "golden/churn.output.json"
 GOLDEN = Probe(request=REQUEST)
 FULL = Probe(request=REQUEST, output=OUTPUT, tolerance=0.01)
+
+
+#: Made by Signalbox; its model has no files.
+OURS = Deployment(name=NEW, state=State.SUCCEEDED, tags={TAG_ROLLOUT: "r1"})
 
 
 class StandingClock:
@@ -62,14 +68,14 @@ def send(
             raise ParamsInvalid(f"the app has no file {name}")
         return known[name]
 
-    return probe(make_rollout(), wanted, make_endpoint(), NEW, workspaces, read), workspaces
+    return probe(make_rollout(), wanted, make_endpoint(), OURS, workspaces, read), workspaces
 
 
 def test_the_golden_request_goes_straight_to_the_deployment() -> None:
     wanted = Probe(request=REQUEST, timeout=timedelta(seconds=3))
     found, workspaces = send(wanted, seconds=0.12)
     assert workspaces.asked == (NEW, b'{"input_data": [[1]]}', timedelta(seconds=3))
-    assert found == ProbeResult(passed=True, detail="answered after 0.1 s")
+    assert found == ProbeResult(passed=True, detail="answered golden/churn.json after 0.1 s")
 
 
 def test_without_one_it_is_asked_nothing_in_particular() -> None:
@@ -118,10 +124,10 @@ def test_a_wrong_status_is_told_with_the_answer_and_no_secret() -> None:
 @pytest.mark.parametrize(
     ("latency", "seconds", "detail"),
     [
-        (None, 60.0, "answered after 60.0 s"),
-        (500, 0.5, "answered after 0.5 s"),
+        (None, 60.0, "answered golden/churn.json after 60.0 s"),
+        (500, 0.5, "answered golden/churn.json after 0.5 s"),
         (500, 0.501, "the answer took 501 ms, more than 500 ms"),
-        (1, 0.0, "answered after 0.0 s"),
+        (1, 0.0, "answered golden/churn.json after 0.0 s"),
     ],
 )
 def test_the_answer_may_take_no_longer(latency: int | None, seconds: float, detail: str) -> None:
@@ -223,4 +229,139 @@ def test_a_workspace_that_does_not_answer_is_none_either() -> None:
 
     workspaces.before = busy
     with pytest.raises(WorkspaceThrottled):
-        probe(make_rollout(), Probe(), make_endpoint(), NEW, workspaces, lambda _: b"")
+        probe(make_rollout(), Probe(), make_endpoint(), OURS, workspaces, lambda _: b"")
+
+
+# Without a golden request, of a model that says what it takes
+
+
+EXAMPLE = json.dumps(
+    {
+        "signature": {"inputs": '[{"type": "double", "name": "a"}]'},
+        "saved_input_example_info": {"type": "dataframe", "artifact_path": "example.json"},
+    }
+)
+SIGNATURE = json.dumps({"signature": {"inputs": '[{"type": "string", "name": "a"}]'}})
+REFUSED = Score(status=424, model_status=500, body=b'{"message": "it raised"}', seconds=0.2)
+COMPLAINT = Score(status=424, model_status=400, seconds=0.1)
+GOOD = Score(status=200, body=b"[1]", seconds=0.1)
+SLOW = WorkspaceUnreachable("scoring: no answer (ReadTimeout)")
+
+
+class Model(MemoryWorkspaces):
+    """A workspace with a model whose server answers an empty request one way, others another."""
+
+    def __init__(self, mlmodel: str, others: Score | Exception, empty: Score = COMPLAINT) -> None:
+        super().__init__(StandingClock())
+        model = self.register(make_rollout().workspace, "churn", "2", tags={})
+        self.files = {
+            (model.id, "MLmodel"): mlmodel.encode(),
+            (model.id, "example.json"): b'{"columns": ["a"], "data": [[2.5]]}',
+        }
+        self.of_model = {"model": model.id}
+        self.others, self.empty = others, empty
+        self.asked: list[tuple[Any, timedelta]] = []
+
+    def score(
+        self,
+        workspace: Workspace,
+        endpoint: Endpoint,
+        deployment: str,
+        body: bytes,
+        *,
+        timeout: timedelta,
+    ) -> Score:
+        self.asked.append((json.loads(body), timeout))
+        answer = self.empty if body == EMPTY_REQUEST else self.others
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def probe(self, *, is_ours: bool = True, **wanted: Any) -> ProbeResult:
+        tags = {TAG_ROLLOUT: "r1"} if is_ours else {}
+        deployment = Deployment(
+            name=NEW, state=State.SUCCEEDED, tags=tags, model=self.of_model["model"]
+        )
+        return probe(
+            make_rollout(), Probe(**wanted), make_endpoint(), deployment, self, lambda _: b""
+        )
+
+
+@pytest.mark.parametrize(
+    ("mlmodel", "others", "is_ours", "passed", "detail"),
+    [
+        (EXAMPLE, GOOD, True, True, "answered its own input example after 0.1 s"),
+        (EXAMPLE, REFUSED, True, False, '0.2 s to its own input example: {"message": "it raised'),
+        # The form may be wrong for a server of another make: that is not the model's fault.
+        (EXAMPLE, COMPLAINT, True, True, "is up, and was asked for no prediction (its own input"),
+        (EXAMPLE, REFUSED, False, True, "is up, and was asked for no prediction (its own input"),
+        (SIGNATURE, GOOD, True, True, "answered a row made up from its signature after 0.1 s"),
+        (SIGNATURE, REFUSED, True, True, "was refused: 424 (the container answered 500)) after"),
+        (SIGNATURE, SLOW, True, True, "was not answered: scoring: no answer (ReadTimeout))"),
+        ("{}", REFUSED, True, True, "(nothing else could be asked: it has neither"),
+    ],
+)
+def test_it_is_told_what_was_asked(
+    mlmodel: str, others: Score | Exception, is_ours: bool, passed: bool, detail: str
+) -> None:
+    found = Model(mlmodel, others).probe(is_ours=is_ours)
+    assert found.passed is passed
+    assert detail in found.detail
+
+
+def test_an_example_that_gets_no_answer_in_time_does_not_pass() -> None:
+    with pytest.raises(WorkspaceUnreachable):
+        Model(EXAMPLE, SLOW).probe()
+
+
+@pytest.mark.parametrize("empty", [REFUSED, Score(status=503), Score(status=404)])
+def test_a_server_that_does_not_even_complain_is_not_up(empty: Score) -> None:
+    found = Model(SIGNATURE, REFUSED, empty).probe()
+    assert not found.passed
+    assert "to an empty request" in found.detail
+
+
+def test_a_container_of_somebody_else_s_is_up_if_it_answers_at_all() -> None:
+    assert Model("{}", REFUSED, REFUSED).probe(is_ours=False).passed
+    assert not Model("{}", REFUSED, Score(status=503)).probe(is_ours=False).passed
+
+
+def test_a_slow_model_s_second_request_is_waited_for_no_longer_than_it_needs() -> None:
+    model = Model(SIGNATURE, SLOW)
+    assert model.probe(timeout=timedelta(minutes=1)).passed
+    assert [seconds.total_seconds() for _, seconds in model.asked] == [60, 10]
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"model": ""}, "no model of the workspace is known to be in it"),
+        ({"model": "azureml://registries/r/models/m/versions/1"}, "no model of the workspace"),
+        ({"model": "/subscriptions/s/workspaces/w/models/gone/versions/1"}, "no longer in"),
+    ],
+)
+def test_a_model_that_is_not_there_to_be_read_is_no_failure(
+    change: dict[str, str], why: str
+) -> None:
+    model = Model(EXAMPLE, REFUSED)
+    model.of_model |= change
+    assert why in model.probe().detail
+
+
+def test_files_that_can_t_be_read_are_told_and_no_failure() -> None:
+    model = Model(EXAMPLE, REFUSED)
+
+    def denied(name: str) -> None:
+        if name == "read_model_file":
+            raise WorkspaceDenied("reading MLmodel: HTTP 403; password=abcdefghijklmnop")
+
+    model.before = denied
+    found = model.probe()
+    assert found.passed
+    assert "reading MLmodel: HTTP 403" in found.detail
+    assert "abcdefghijklmnop" not in found.detail
+
+
+def test_the_time_limit_holds_for_whichever_request_is_answered() -> None:
+    found = Model(EXAMPLE, GOOD).probe(latency=timedelta(milliseconds=50))
+    assert found == ProbeResult(passed=False, detail="the answer took 100 ms, more than 50 ms")
