@@ -22,7 +22,6 @@ from shared.durations import Duration, between
 from shared.errors import (
     ModelUnfit,
     NotBetter,
-    ParamsInvalid,
     Superseded,
     TagForbidden,
     WorkspaceBusy,
@@ -35,11 +34,13 @@ from shared.reactions.model import (
     ChannelName,
     LoadContext,
     Params,
+    PlainName,
     RolloutGlob,
     RolloutName,
     Values,
     unfit,
 )
+from shared.reactions.params import revise
 from shared.redact import redact
 from shared.rollouts.golden import ProbeParams
 
@@ -162,7 +163,7 @@ class DeployParams(Params):
 
     events = frozenset({EventType.MODEL_REGISTERED})
 
-    endpoint: str = Field(min_length=1, max_length=255)
+    endpoint: PlainName = Field(min_length=1, max_length=255)
     kind: Literal["managed", "kubernetes", "batch"] = "managed"
     compute: Compute = Field(default="", validate_default=True)
     instance_type: InstanceType = Field(default="", validate_default=True)
@@ -376,7 +377,4 @@ def choose(params: DeployParams, tags: Mapping[str, str]) -> DeployParams:
             values["probe"]["request"] = text
         else:
             values[field] = text
-    try:
-        return DeployParams.model_validate(values)
-    except ValueError as error:
-        raise ParamsInvalid("a tag's value can't be used", hint=redact(str(error))) from error
+    return revise("deploy", values, DeployParams)

@@ -18,7 +18,7 @@ from shared.events import EventType, RunCompleted, Workspace
 from shared.ids import REFERENCE, slug
 from shared.lineage import NO_LOOPS, Loops, reference_of_record
 from shared.outcomes import Outcome, OutcomeStatus
-from shared.reactions.model import Params
+from shared.reactions.model import Params, PlainName
 from shared.redact import redact
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ Labels = Annotated[dict[str, str], AfterValidator(_check_labels)]
 class RegisterBetterParams(BetterParams):
     """When what a run made is better than the model that serves on an endpoint."""
 
-    endpoint: str = Field(min_length=1, max_length=255)
+    endpoint: PlainName = Field(min_length=1, max_length=255)
     kind: Literal["managed", "kubernetes", "batch"] = "managed"
 
 

@@ -20,7 +20,7 @@ from shared.clock import Clock
 from shared.errors import ParamsInvalid, Superseded, TagForbidden
 from shared.ids import is_legal_name, slug
 from shared.outcomes import Outcome, OutcomeStatus
-from shared.reactions.model import ChannelName, Params, Step, Values, unfit
+from shared.reactions.model import ChannelName, Params, PlainName, Step, Values, unfit
 from shared.reactions.render import reads_tags
 from shared.redact import redact
 from shared.rollouts.amounts import whole_percent
@@ -92,7 +92,7 @@ class ShiftTrafficParams(Params):
 
     guarded = GUARDED
 
-    endpoint: str = Field(min_length=1, max_length=255)
+    endpoint: PlainName = Field(min_length=1, max_length=255)
     kind: Literal["managed", "kubernetes", "batch"] = "managed"
     to: DeploymentName = ""
     to_version: Annotated[str, AfterValidator(_check_version)] = Field(default="", max_length=255)

@@ -13,13 +13,14 @@ from shared.errors import JobInvalid
 from shared.events import Workspace
 from shared.ids import REFERENCE as REFERENCE
 from shared.loops.addresses import find_fault
-from shared.reactions.model import Values, check_file, check_job
+from shared.reactions.model import PlainName, Values, check_file, check_job
 
 #: What an input of a run may be.
 Input = str | int | float | bool
 
 _JOB_FILE = re.compile(r"jobs/[A-Za-z0-9_][A-Za-z0-9._-]*(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*\.ya?ml")
-_REPOSITORY = re.compile(r"[A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100}")
+#: Managed users have an underscore before the short name of their enterprise: mona-cat_octo.
+_REPOSITORY = re.compile(r"[A-Za-z0-9_-]{1,39}/[A-Za-z0-9._-]{1,100}")
 _FACTORY = re.compile(
     r"/subscriptions/[\w-]+/resourceGroups/[\w.()-]+/providers/Microsoft\.DataFactory"
     r"/factories/[A-Za-z0-9-]{3,63}",
@@ -72,7 +73,7 @@ class JobTarget(Values):
 class ComponentTarget(Values):
     """A pipeline component that is registered in the workspace."""
 
-    name: str = Field(min_length=1, max_length=255)
+    name: PlainName = Field(min_length=1, max_length=255)
     version: str = Field(default="latest", min_length=1, max_length=255)
     experiment: str = Field(default="", max_length=255)
     compute: str = Field(default="", max_length=255)  #: Serverless where it is "".
@@ -81,7 +82,7 @@ class ComponentTarget(Values):
 class BatchEndpointTarget(Values):
     """A batch endpoint whose deployment is a pipeline component."""
 
-    endpoint: str = Field(min_length=1, max_length=255)
+    endpoint: PlainName = Field(min_length=1, max_length=255)
     deployment: str = Field(default="", max_length=255)  #: The endpoint's default where it is "".
     experiment: str = Field(default="", max_length=255)
 
@@ -89,7 +90,7 @@ class BatchEndpointTarget(Values):
 class CopyTarget(Values):
     """A copy of the last job of an experiment that completed."""
 
-    experiment: str = Field(min_length=1, max_length=255)
+    experiment: PlainName = Field(min_length=1, max_length=255)
 
 
 class DataFactoryTarget(Values):
@@ -102,7 +103,7 @@ class DataFactoryTarget(Values):
 class AzureDevOpsTarget(Values):
     """A YAML pipeline of Azure DevOps."""
 
-    organization: str = Field(min_length=1, max_length=255)
+    organization: PlainName = Field(min_length=1, max_length=255)
     project: str = Field(min_length=1, max_length=255)
     pipeline: int = Field(ge=1)
     branch: str = Field(default="main", min_length=1, max_length=255)

@@ -204,6 +204,13 @@ class _Builder:
             key = self._key(key_node)
             if key is None:
                 continue
+            if key == "<<":
+                self._fault(
+                    key_node,
+                    "`<<` does not merge mappings here",
+                    "Write the values out, or mark a whole value with `&` and name it with `*`.",
+                )
+                continue
             if key in data:
                 first = self.keys[(*path, key)].line
                 self._fault(

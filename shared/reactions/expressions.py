@@ -229,6 +229,7 @@ _WORD_HINTS = {
     "or": "Write `||`.",
     "not": "Write `!` before what is not to hold.",
     "=": "Write `==` to compare.",
+    "in": "Ask whether a list holds it: contains(['Failed', 'Canceled'], run.status).",
     "-": 'A name with a dash goes in double quotes: model.tags."deploy-to".',
 }
 
@@ -245,6 +246,10 @@ def _syntax(text: str, error: exceptions.JMESPathError) -> ExpressionSyntax:
     if isinstance(error, exceptions.LexerError) and "nclosed" in error.message:
         return ExpressionSyntax("a quote is not closed", offset, f"It begins at {cut(token)}")
     hint = _WORD_HINTS.get(token, "")
+    if text[:offset].rstrip().endswith("["):
+        hint = 'A name goes after a dot: model.tags.team, model.tags."cost-centre".'
+    if text[:offset].rstrip().endswith(("not", "not(")):
+        hint = _WORD_HINTS["not"]
     if error.token_type == "NUMBER":
         hint = "Numbers go in backticks: drift.metrics[0].value > `0.3`."
     if not token:

@@ -25,7 +25,7 @@ from shared.reactions.params import read_values
 from shared.reactions.reaction import ReactionReader
 from shared.reactions.render import OPEN
 from shared.reactions.report import Report, finding_at
-from shared.reactions.wording import ADDRESS_HINT, ADDRESS_IN_FILE, cut, found, kind_of
+from shared.reactions.wording import ADDRESS_HINT, ADDRESS_IN_FILE, cut, found, kind_of, nearest
 
 if TYPE_CHECKING:
     from shared.rollouts.strategy import Strategy
@@ -126,8 +126,9 @@ class _Loader:
         context = replace(context, strategies=self._strategies(data, context))
         orphans = self._orphans(data, context)
         reactions = self._reactions(self._list(data, "reactions", required=True), context)
-        self._warn_of_unused(channels, context.named)
-        self._warn_of_unused_strategies(context)
+        if reactions:
+            self._warn_of_unused(channels, context.named)
+            self._warn_of_unused_strategies(context)
         return Reactions(
             workspaces=workspaces,
             channels=channels,
@@ -145,7 +146,7 @@ class _Loader:
 
     def _list(self, data: dict[str, Any], key: str, *, required: bool) -> list[Any]:
         if key not in data:
-            if required:
+            if required and not any(nearest(other, {key}) for other in data.keys() - _KEYS):
                 self._report.error((), f"`{key}:` is missing", f"Add `{key}:` with a list.")
             return []
         value = data[key]

@@ -109,6 +109,16 @@ class LoadContext:
         return (*self.strategies, *READY_MADE)
 
 
+def check_plain_name(name: str) -> str:
+    """Let pass what can be a name; an address, or an id, would have one invented from it."""
+    if "://" in name or name.startswith("/") or name.lower().startswith("azureml:"):
+        raise ValueError("give its name, not an address or an id")
+    return name
+
+
+PlainName = Annotated[str, AfterValidator(check_plain_name)]
+
+
 def unfit(told: str, hint: str = "") -> PydanticCustomError:
     """Return the error of a value: what it should be, as "should be …", and what would be right."""
     return PydanticCustomError("unfit", "{told}", {"told": told, "hint": hint})

@@ -64,6 +64,19 @@ def prepare[P: Params](step: Step, data: Mapping[str, Any], params: type[P]) -> 
         raise ParamsInvalid(told) from error
 
 
+def revise[P: Params](action: str, values: Mapping[str, Any], params: type[P]) -> P:
+    """Return an action's values of which some were chosen by a tag.
+
+    Raises: ParamsInvalid, with a sentence for each that is no value.
+    """
+    try:
+        return params.model_validate(values)
+    except ValidationError as error:
+        faults = _explain(error, action, values, params, ())
+        told = "; ".join(f"{fault.message} {fault.hint}".strip() for fault in faults)
+        raise ParamsInvalid(f"a tag's value can't be used: {told}") from None
+
+
 def _origin(step: Step, path: Path) -> str:
     value: Any = step.params
     for part in path:

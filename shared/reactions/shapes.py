@@ -320,6 +320,9 @@ class _Walk:
         left, right = (self.shape(child, current) for child in node["children"])
         if isinstance(left, Plain) and isinstance(right, Plain) and left.kind != right.kind:
             self._mismatch(node, left, right)
+        elif node["value"] not in ("eq", "ne") and Kind.TEXT in (_kind(left), _kind(right)):
+            hint = "Make numbers of both: to_number(model.version) > `9`."
+            self._fault(_first_field(node) or node, "text has no order in an expression", hint)
         elif node["value"] in ("eq", "ne"):
             self._choice(node, left, node["children"][1])
             self._choice(node, right, node["children"][0])
@@ -404,6 +407,10 @@ def _can_take(argument: frozenset[str], shape: Shape) -> bool:
 
 
 _TYPES = {Kind.TEXT: "string", Kind.NUMBER: "number", Kind.BOOLEAN: "boolean"}
+
+
+def _kind(shape: Shape) -> Kind | None:
+    return shape.kind if isinstance(shape, Plain) else None
 
 
 def _result_of(name: str) -> Shape:

@@ -80,3 +80,12 @@ def test_any_model_name_becomes_a_legal_endpoint_name(world: World, name: str) -
     ((_, endpoint),) = world.workspaces.endpoints
     assert world.serving(endpoint) == "1"
     assert 3 <= len(endpoint) <= 32
+
+
+def test_a_tag_that_is_no_value_is_told_in_a_sentence(world: World) -> None:
+    world.react.react(world.register("churn", "1", signalbox_probe_request="golden/../x.json"))
+    (letter,) = world.all_letters()
+    assert letter.code == "action.params"
+    assert letter.reason.startswith("a tag's value can't be used: `probe.request`")
+    assert "\n" not in letter.reason
+    assert "pydantic" not in letter.reason + letter.hint

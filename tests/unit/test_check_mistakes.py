@@ -165,3 +165,48 @@ def test_checking_strange_keys_grows_no_faster_than_their_number() -> None:
     few, many = strange(500), strange(8_000)
     slow = cost(lambda: check_text(many, ACTIONS, {}))
     assert slow / cost(lambda: check_text(few, ACTIONS, {})) < 4 * 16
+
+
+@pytest.mark.parametrize(
+    ("when", "hint"),
+    [
+        ("model.tags['team'] == 'x'", "A name goes after a dot"),
+        ("model.name in ['a', 'b']", "contains(['Failed', 'Canceled'], run.status)"),
+        ("not is_true(model.tags.x)", "Write `!`"),
+        ("model.name == 'a' and model.version == '1'", "Write `&&`."),
+        ("model.version > '9'", "to_number(model.version) > `9`"),
+    ],
+)
+def test_an_expression_of_another_language_gets_a_hint(when: str, hint: str) -> None:
+    assert hint in told("is_true(model.tags.deploy)", f'"{when}"')[1]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("${{ model.name }}", "https://churn.westeurope.inference.ml.azure.com/score"),
+        ("${{ model.name }}", "azureml:churn:1"),
+        ("${{ model.name }}", f"{ID}/main/onlineEndpoints/churn"),
+        ("{name: churn}", "{name: 'azureml:churn:2'}"),
+    ],
+)
+def test_an_address_where_a_name_belongs_is_found(old: str, new: str) -> None:
+    assert "give its name, not an address or an id" in told(old, new)[0]
+
+
+def test_one_misspelt_key_is_one_finding() -> None:
+    findings = check("reactions:", "reaction:").findings
+    assert [finding.message for finding in findings] == ["the file has no `reaction`"]
+    assert findings[0].hint == "Did you mean `reactions`?"
+
+
+def test_a_merge_key_says_that_nothing_is_merged() -> None:
+    message, hint = told("timeout: 1h", "<<: {timeout: 1h}")
+    assert message == "`<<` does not merge mappings here"
+    assert hint
+
+
+@pytest.mark.parametrize("login", ["contoso", "mona-cat_octo"])
+def test_a_managed_user_of_github_has_an_underscore(login: str) -> None:
+    target = f"{{github: {{repository: {login}/churn, workflow: retrain.yml}}}}"
+    assert check("{component: {name: churn}}", target).count("error") == 0
