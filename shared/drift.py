@@ -1,6 +1,5 @@
 """Metrics held against thresholds, and the text in which a model monitor tells of a breach."""
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from typing import Any, Literal
 
 from shared.events import Metric
 from shared.fields import finite_number, one_line
+from shared.outside import read_json_at
 
 #: The side of a threshold on which a value is bad.
 Side = Literal["higher", "lower"]
@@ -144,7 +144,6 @@ def _signal(text: str) -> str:
 def _items(text: str, place: int) -> tuple[list[object], bool]:
     """Return the items of the list that begins before `place`, and whether its end was reached."""
     items: list[object] = []
-    decoder = json.JSONDecoder(strict=False)
     while len(items) < METRICS_MAX:
         gap = _GAP.match(text, place)
         place = gap.end() if gap else place
@@ -158,8 +157,8 @@ def _items(text: str, place: int) -> tuple[list[object], bool]:
         if not text.startswith("{", place):
             break
         try:
-            item, place = decoder.raw_decode(text, place)
-        except (ValueError, RecursionError):
+            item, place = read_json_at(text, place)
+        except ValueError:
             break
         items.append(item)
     return items, False
@@ -182,9 +181,10 @@ def _loaded(text: str) -> object:
     if len(text) > _ITEM_MAX:
         return None
     try:
-        return json.loads(text, strict=False)
-    except (ValueError, RecursionError):
+        value, end = read_json_at(text, 0)
+    except ValueError:
         return None
+    return value if not text[end:].strip() else None
 
 
 def _metric(item: object) -> Metric | None:

@@ -10,7 +10,6 @@ import base64
 import binascii
 import codecs
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,6 +34,7 @@ from shared.events import (
 )
 from shared.fields import Fields, refuse
 from shared.monitors import find_drift, parse_dataset_drift, parse_own_drift
+from shared.outside import HALF, TooDeep, is_deeper, read_json
 from shared.runs import parse_run
 
 #: Event Grid's limit for one event, in bytes.
@@ -82,7 +82,6 @@ _WORKSPACE = re.compile(
     r"/(?i:workspaces)/(?P<name>[\w-]{1,255})/?",
     re.ASCII,
 )
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 Schema = Literal["EventGridSchema", "CloudEventSchemaV1_0", "azureMonitorCommonAlertSchema"]
 _ALERT: Schema = "azureMonitorCommonAlertSchema"
@@ -336,23 +335,14 @@ def _decode(body: str | bytes, *, limit: int) -> str:
 def _load(text: str, what: str) -> Any:
     """Read JSON proper: without NaN, infinities, and nesting beyond MAX_DEPTH."""
     try:
-        value = json.loads(text, parse_float=_finite, parse_constant=_finite)
-    except RecursionError as error:
+        return read_json(text, depth=MAX_DEPTH, is_strict=True)
+    except TooDeep as error:
         raise EventMalformed(f"{what} is nested deeper than {MAX_DEPTH} levels") from error
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise EventMalformed(f"{what} is not JSON: {error.msg} ({where})") from error
     except ValueError as error:
         raise EventMalformed(f"{what} holds a number that is too large or none") from error
-    _require_shallow(text, value, what)
-    return value
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError("not finite")
-    return number
 
 
 def _require_json(value: object) -> dict[str, Any]:
@@ -364,27 +354,10 @@ def _require_json(value: object) -> dict[str, Any]:
         text = json.dumps(ready, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise EventMalformed("the envelope holds what JSON can't") from error
-    _require_shallow(text, ready, "the envelope")
-    if not text.isascii() and _SURROGATE.search(text):
-        # Half a character, cut off by whoever wrote it, is legal JSON but nothing can store it.
-        ready = json.loads(_SURROGATE.sub("\ufffd", text))
-    return ready
-
-
-def _require_shallow(text: str, value: object, what: str) -> None:
-    if text.count("{") + text.count("[") <= MAX_DEPTH:
-        return  # too few brackets to be deep: spares nearly every event the walk
-    level: list[Any] = [[value]]
-    for _ in range(MAX_DEPTH + 1):
-        level = [
-            inner
-            for outer in level
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, dict | list | tuple)
-        ]
-        if not level:
-            return
-    raise EventMalformed(f"{what} is nested deeper than {MAX_DEPTH} levels")
+    if is_deeper(text, ready, MAX_DEPTH):
+        raise EventMalformed(f"the envelope is nested deeper than {MAX_DEPTH} levels")
+    # Half a character, cut off by whoever wrote it, is legal JSON but nothing can store it.
+    return dict(read_json(text, depth=MAX_DEPTH)) if HALF.search(text) else ready
 
 
 def _object_of(value: object) -> Mapping[str, Any]:

@@ -4,12 +4,12 @@ Run history has all of this for certain; an event only shows it in properties an
 both, in casings that differ, and without any promise. What can't be read is left out.
 """
 
-import json
 import re
 from collections.abc import Mapping
 
 from shared.events import RUN_STATUSES, Run
 from shared.fields import NAME_MAX, Fields, check_name, one_line
+from shared.outside import read_object
 
 #: The statuses after which nothing more happens to a run. One that is NotResponding may come back.
 _ENDED = frozenset({"completed", "failed", "canceled"})
@@ -71,10 +71,7 @@ def find_literals(run: Run) -> dict[str, str]:
     text = told.get("azureml.parameters") or told.get("parameters") or ""
     if not text.startswith("{") or len(text) > _LITERALS_MAX:
         return {}
-    try:
-        literals = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
+    literals = read_object(text)
     return {str(key).lower(): value for key, value in literals.items() if isinstance(value, str)}
 
 

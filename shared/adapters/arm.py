@@ -39,6 +39,7 @@ from shared.adapters.arm_errors import parse_retry_after, refusal
 from shared.adapters.http import Http, NoAnswer, Reply
 from shared.clock import Clock, SystemClock
 from shared.errors import SignalboxError, WorkspaceDenied, WorkspaceRefused, WorkspaceUnreachable
+from shared.outside import read_object
 from shared.redact import redact
 
 #: The newest stable version; it has all that is used here.
@@ -273,10 +274,5 @@ def segment(name: str) -> str:
 
 
 def _read(reply: Reply) -> Answer:
-    try:
-        body = json.loads(reply.body) if reply.is_whole else {}
-    except ValueError:
-        body = {}
-    return Answer(
-        status=reply.status, headers=reply.headers, body=body if isinstance(body, dict) else {}
-    )
+    body = read_object(reply.body) if reply.is_whole else {}
+    return Answer(status=reply.status, headers=reply.headers, body=body)

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -18,7 +18,9 @@ from shared.errors import (
     WorkspaceThrottled,
     WorkspaceUnreachable,
 )
+from shared.outside import read_json, read_whole
 from shared.redact import redact
+from shared.retry import RETRY_AFTER_CAP
 
 #: The code under which every want of quota is told, whatever the service called it.
 OUT_OF_QUOTA = "OutOfQuota"
@@ -56,8 +58,7 @@ _FORBIDDEN_HINT = (
 
 #: Error documents are nested; deeper than this nobody looks.
 _DEPTH_MAX = 10
-#: No service asks for more, and a timedelta holds no more than so many digits.
-_SECONDS = re.compile(r"\d{1,9}")
+_SECONDS_MAX = 999_999_999
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,21 +133,22 @@ def refusal(
 
 
 def parse_retry_after(headers: Mapping[str, str], clock: Clock) -> timedelta | None:
-    """Return how long the service asks us to wait; None where it says nothing that makes sense."""
+    """Return how long the service asks us to wait, at most RETRY_AFTER_CAP.
+
+    None where it says nothing that makes sense.
+    """
     value = headers.get("retry-after", "").strip()
-    if _SECONDS.fullmatch(value):
-        return timedelta(seconds=int(value))
+    seconds = read_whole(value, most=_SECONDS_MAX)
+    if seconds is not None:
+        return min(timedelta(seconds=seconds), RETRY_AFTER_CAP)
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):  # the last of numbers that no calendar holds
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return max(_seconds_between(clock.now(), moment), timedelta(0))
-
-
-def _seconds_between(start: datetime, end: datetime) -> timedelta:
-    return timedelta(seconds=round((end - start).total_seconds()))
+    wait = timedelta(seconds=round((moment - clock.now()).total_seconds()))
+    return min(max(wait, timedelta(0)), RETRY_AFTER_CAP)
 
 
 def _inward(error: Any) -> Iterator[Mapping[str, Any]]:
@@ -165,7 +167,7 @@ def _unwrap(message: str) -> str:
     """Return the sentences of a message that has another service's JSON answer in it."""
     _, brace, rest = message.partition("{")
     try:
-        answer = json.loads(brace + rest)
+        answer = read_json(brace + rest)
         problems = answer["errors"].items()
         return "; ".join(f"{name}: {' '.join(texts)}" for name, texts in problems) or message
     except (ValueError, TypeError, KeyError, AttributeError):

@@ -15,10 +15,10 @@ from typing import Any, Final
 
 from shared.adapters.aml import path_of
 from shared.adapters.arm import Arm, Json, address, is_object, segment
-from shared.adapters.documents import parse_time
 from shared.errors import QuotaExceeded, WorkspaceBusy, WorkspaceUnreachable
 from shared.events import Workspace
 from shared.metrics import Measure, Minute, Readings
+from shared.outside import read_time
 from shared.redact import redact
 
 #: Azure Monitor's own; that of the workspaces' resources is none of its.
@@ -233,7 +233,7 @@ class _Reading:
 
     def _points(self, series: Json) -> Iterator[tuple[datetime, float]]:
         for point in _objects(series.get("data")):
-            at, value = _parse_time(point.get("timeStamp")), _parse_value(point.get("average"))
+            at, value = read_time(point.get("timeStamp")), _parse_value(point.get("average"))
             if at is not None and self._start <= at < self._end and value is not None:
                 yield at, value
 
@@ -274,10 +274,3 @@ def _parse_value(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if 0 <= value <= _VALUE_MAX else None  # NaN is within no bounds
-
-
-def _parse_time(text: Any) -> datetime | None:
-    try:
-        return parse_time(text)
-    except OverflowError:  # a time zone that leads out of the calendar
-        return None

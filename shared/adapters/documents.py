@@ -1,11 +1,11 @@
 """The workspace's documents: reading what ARM answers, writing what it takes. No I/O."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final
 
 from shared.errors import WorkspaceRefused
+from shared.outside import read_time
 from shared.workspaces import (
     Deployment,
     DeploymentSpec,
@@ -50,7 +50,7 @@ def parse_model(name: str, version: str, document: Json) -> ModelVersion:
         tags=_texts(properties, "tags"),
         properties=_texts(properties, "properties"),
         archived=properties.get("isArchived") is True,
-        created_at=parse_time(_mapping(document, "systemData").get("createdAt")),
+        created_at=read_time(_mapping(document, "systemData").get("createdAt")),
         job_name=str(properties.get("jobName") or ""),
         flavors=tuple(sorted(str(name) for name in _mapping(properties, "flavors"))),
         path=str(properties.get("modelUri") or ""),
@@ -272,15 +272,6 @@ def _parse_model_id(model: Any) -> str:
     if isinstance(model, Mapping):
         model = model.get("assetId")
     return str(model or "")
-
-
-def parse_time(text: Any) -> datetime | None:
-    """Read a time as the service writes it, in UTC; None for what is no time."""
-    try:
-        moment = datetime.fromisoformat(str(text))
-    except ValueError:
-        return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _mapping(document: Json, name: str) -> Json:

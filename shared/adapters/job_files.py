@@ -5,7 +5,6 @@ uploaded, and an upload takes longer than a trigger has. It names what is regist
 is kept from uploading as well: shared/adapters/mlclient.py.
 """
 
-import json
 import re
 from collections.abc import Collection, Iterator, Mapping
 from io import StringIO
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from shared.errors import JobInvalid
 from shared.loops.addresses import is_registered_code, is_remote
 from shared.loops.targets import Submission
+from shared.outside import read_json_at
 from shared.redact import redact
 
 if TYPE_CHECKING:
@@ -134,8 +134,8 @@ def _parse(text: str) -> Any:
     if start < 0:
         return None
     try:
-        return json.JSONDecoder().raw_decode(text[start:])[0]
-    except (ValueError, RecursionError):
+        return read_json_at(text, start)[0]
+    except ValueError:
         return None
 
 

@@ -25,6 +25,7 @@ from shared.errors import (
     TargetThrottled,
     TargetUnreachable,
 )
+from shared.outside import read_json
 from shared.redact import redact
 
 if TYPE_CHECKING:
@@ -214,14 +215,14 @@ def clean_link(value: object) -> str:
 
 def _parse(body: bytes, secrets: tuple[str, ...]) -> Json:
     try:
-        document = json.loads(body)
+        document = read_json(body)
         # Written anew: however it was spelled, a secret is now spelled as we spell it.
         text = told = json.dumps(document, ensure_ascii=False)
         for secret in secrets:
             told = told.replace(json.dumps(secret, ensure_ascii=False)[1:-1], "[redacted]")
         if told != text:
-            document = json.loads(told)
-    except (ValueError, RecursionError):  # the latter for [[[[[…
+            document = read_json(told)
+    except ValueError:
         return {}
     return document if isinstance(document, dict) else {}
 

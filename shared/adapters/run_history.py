@@ -10,8 +10,8 @@ from typing import Any, Final
 from shared.adapters.aml import Aml
 from shared.adapters.arm import Json, segment
 from shared.adapters.arm_errors import parse_complaint
-from shared.adapters.documents import parse_time
 from shared.events import Workspace
+from shared.outside import read_object, read_time
 from shared.workspaces import RunRecord
 
 #: The property of a pipeline run that holds its literal inputs, as JSON.
@@ -73,18 +73,15 @@ def parse_run(document: Json) -> RunRecord:
         properties=properties,
         parameters=_parse_parameters(named.get(_PARAMETERS, ""))
         or _texts(document.get("parameters")),
-        started_at=parse_time(document.get("startTimeUtc")),
-        ended_at=parse_time(document.get("endTimeUtc")),
+        started_at=read_time(document.get("startTimeUtc")),
+        ended_at=read_time(document.get("endTimeUtc")),
         error_code=complaint.code if complaint else "",
         error=complaint.message if complaint else "",
     )
 
 
 def _parse_parameters(text: str) -> dict[str, str]:
-    try:
-        return _texts(json.loads(text)) if text else {}
-    except (ValueError, RecursionError):
-        return {}
+    return _texts(read_object(text))
 
 
 def _texts(value: Any) -> dict[str, str]:

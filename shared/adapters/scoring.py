@@ -6,7 +6,10 @@ from typing import Final
 
 from shared.adapters.http import Http, NoAnswer, is_https
 from shared.errors import WorkspaceRefused, WorkspaceUnreachable
+from shared.outside import read_whole
 from shared.workspaces import Score
+
+_MODEL_STATUS = "ms-azureml-model-error-statuscode"
 
 
 class ScoringClient:
@@ -41,12 +44,7 @@ class ScoringClient:
             ) from None
         return Score(
             status=reply.status,
-            model_status=_status(reply.headers.get("ms-azureml-model-error-statuscode", "")),
+            model_status=read_whole(reply.headers.get(_MODEL_STATUS, ""), most=999) or 0,
             body=reply.body,
             seconds=perf_counter() - started,
         )
-
-
-def _status(text: str) -> int:
-    """Return the HTTP status of a model's own answer, 0 where there is none."""
-    return int(text) if len(text) == 3 and text.isascii() and text.isdecimal() else 0

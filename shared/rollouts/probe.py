@@ -1,12 +1,12 @@
 """Probe a deployment: a request sent straight to it, and its answer judged."""
 
-import json
 import math
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 from shared.errors import WorkspaceUnreachable
+from shared.outside import read_json
 from shared.redact import redact
 from shared.rollouts.model import ProbeResult, Rollout
 from shared.rollouts.observation import TAG_ROLLOUT
@@ -132,8 +132,8 @@ def _read_json(text: bytes, what: str) -> Any:
     Raises: ValueError.
     """
     try:
-        return json.loads(text, parse_int=float)
-    except (ValueError, RecursionError):
+        return read_json(text)
+    except ValueError:
         raise ValueError(f"{what} is no JSON") from None
 
 

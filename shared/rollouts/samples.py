@@ -13,6 +13,7 @@ from typing import Any
 
 from shared.errors import SignalboxError
 from shared.events import Workspace
+from shared.outside import read_json
 from shared.redact import redact
 from shared.workspaces import Deployment, ModelKind, ModelVersion, Workspaces
 
@@ -134,8 +135,8 @@ def _parse_yaml(text: bytes) -> Mapping[Any, Any]:
 def _parse_json(text: bytes | str) -> Any:
     """Return what a text holds, None for what is no JSON."""
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return read_json(text)
+    except ValueError:
         return None
 
 

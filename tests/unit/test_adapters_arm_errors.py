@@ -140,6 +140,8 @@ def test_a_message_is_short_printable_and_without_secrets() -> None:
         {"error": {"message": 'odd {"errors": {"a": 5}}'}},
         {"error": {"message": 'odd {"errors": 5}'}},
         {"error": {"message": "odd {}"}},
+        {"error": {"message": 'deep {"errors":' + "[" * 100_000}},
+        {"error": {"message": 'long {"errors":' + "9" * 5_000 + "}"}},
     ],
 )
 def test_an_odd_document_is_still_told(document: Any) -> None:
@@ -170,6 +172,13 @@ class Noon:
         ("-1", None),
         ("soon", None),
         ("9" * 40, None),
+        ("999999999", 6 * 3600),
+        ("\u0661", None),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 6 * 3600),
+        ("Fri, 31 Dec 99999999999999999999 23:59:59 GMT", None),
+        ("Mon, 01 Jan 0001 00:00:00 +2359", 0),
+        ("Mon, 01 Jan 0001 00:00:00 +999999", None),
+        ("Sun, 01 Mar 2026 12:01:00 " + "9" * 5_000, 60),
     ],
 )
 def test_a_wait_is_read_in_both_forms(value: str, seconds: int | None) -> None:

@@ -311,7 +311,9 @@ def test_a_model_is_read() -> None:
     assert model.created_at == datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("created", [None, "", "yesterday"])
+@pytest.mark.parametrize(
+    "created", [None, "", "yesterday", "0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00"]
+)
 def test_a_model_without_a_readable_date_has_none(created: str | None) -> None:
     assert parse_model("m", "1", {"systemData": {"createdAt": created}}).created_at is None
 

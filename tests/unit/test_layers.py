@@ -11,7 +11,8 @@ SHARED = ROOT / "shared"
 
 #: From the top down; a module may import from its own row and from those above.
 LAYERS = [
-    {"errors", "settings", "clock", "retry", "ids", "durations", "redact", "outgoing", "telemetry"},
+    {"errors", "settings", "clock", "retry", "ids", "durations", "redact", "outgoing", "telemetry"}
+    | {"outside"},
     {"events", "envelopes", "ports", "workspaces", "outcomes", "reactions"}
     | {"fields", "runs", "drift", "monitors"}
     | {"better", "texts", "parts"}
@@ -94,6 +95,53 @@ def test_only_adapters_import_an_sdk(path: Path) -> None:
         assert roots & SDKS <= {"azure"}, "the identity, where the adapters are built"
     elif not name_of(path).startswith("adapters."):
         assert not roots & SDKS
+
+
+#: What reads JSON by itself: what the app wrote, in its own tables and queues.
+OWN_JSON = {"dead_letters", "folds", "ledger", "records", "loops.follow", "rollouts.advance"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_what_others_wrote_is_read_within_bounds(path: Path) -> None:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "json":
+            found.add(node.attr)
+        if isinstance(node, ast.ImportFrom):
+            assert node.module != "json", "json.loads has to be seen where it is used"
+    if name_of(path) != "outside" and name_of(path) not in OWN_JSON:
+        assert not found & {"loads", "load", "JSONDecoder"}, "see shared/outside.py"
+
+
+#: What speaks HTTP, or any other protocol, and the modules that may import it. The storage account
+#: is the app's own; azure-ai-ml is given the guarded exchange to send with.
+NETWORK = {
+    "httpx": {"http", "guard"},
+    "httpcore": {"http", "guard"},
+    "requests": {"carrier"},
+    "apprise": {"channels", "notifier"},
+    "azure.ai": {"mlclient", "job_files", "targets.job"},
+    "azure.data": {"storage", "tables", "rows"},
+    "azure.storage": {"storage", "queues", "blobs"},
+    "azure.core.pipeline": {"mlclient"},
+    "azure.core.rest": set(),
+    "socket": {"guard"},
+    "urllib.request": {"http"},
+    "http.client": set(),
+    "urllib3": set(),
+    "aiohttp": set(),
+    "smtplib": set(),
+    "msal": set(),
+}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_nothing_talks_to_others_but_by_the_guarded_exchange(path: Path) -> None:
+    name = name_of(path).removeprefix("adapters.")
+    for module in imports(path):
+        for root, allowed in NETWORK.items():
+            if module == root or module.startswith(f"{root}."):
+                assert name in allowed, f"{module}: see shared/adapters/http.py"
 
 
 @pytest.mark.parametrize("folder", ["shared", "handlers", "commands"])

@@ -3,7 +3,6 @@
 azure-ai-ml makes the request of it; how it is tamed is told in shared/adapters/mlclient.py.
 """
 
-import json
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +16,7 @@ from shared.adapters.mlclient import MlClients
 from shared.clock import Clock
 from shared.errors import JobInvalid, SignalboxError, TargetAbsent, WorkspaceRefused
 from shared.loops.targets import JobTarget, Submission, Submitted, TargetRun
+from shared.outside import read_object
 
 #: How deep the SDK wraps what happened.
 _DEPTH_MAX = 10
@@ -78,8 +78,8 @@ def _answer_in(error: BaseException | None) -> HttpResponseError | None:
 def _refused(doing: str, error: HttpResponseError, clock: Clock) -> SignalboxError:
     response: Any = error.response
     try:
-        body = json.loads(response.text())
-    except (ValueError, AzureError):
+        body = read_object(response.text())
+    except AzureError:
         body = {}
     headers = {name.lower(): value for name, value in response.headers.items()}
     wait = parse_retry_after(headers, clock)

@@ -1,0 +1,126 @@
+"""Reading what others wrote: JSON, times and numbers, within bounds.
+
+What is no use is a ValueError, or None, whatever it holds: it is an answer, not a fault of ours.
+"""
+
+import json
+import math
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+#: Real documents are a dozen levels deep. What is much deeper is built to break what walks it.
+DEPTH_MAX = 64
+#: In one document; each value takes many times the memory that its text does.
+VALUES_MAX = 1_000_000
+#: A number of more digits has no place in a float.
+_DIGITS_MAX = 300
+#: Times that leave room for arithmetic, also in another time zone.
+TIME_MIN = datetime(1601, 1, 1, tzinfo=UTC)
+TIME_MAX = datetime(9000, 1, 1, tzinfo=UTC)
+
+#: Half a character: legal in JSON, but nothing can store it.
+HALF = re.compile("[\ud800-\udfff]")
+#: Where there may be half a character, written out or as an escape.
+_MAYBE_HALF = re.compile("[\ud800-\udfff]|\\\\u[dD][89a-fA-F]")
+
+
+class TooDeep(ValueError):
+    """The document is nested deeper than is read."""
+
+
+def read_json(text: str | bytes, *, depth: int = DEPTH_MAX, is_strict: bool = False) -> Any:
+    """Return the value of a JSON text; bytes are UTF-8.
+
+    A whole number of very many digits becomes a float, which may be infinite; half a character,
+    which nothing could store, becomes U+FFFD. Where it `is_strict`, there are no infinities and no
+    NaN.
+
+    Raises: json.JSONDecodeError, TooDeep, and ValueError for other things that are no use.
+    """
+    told = text.decode("utf-8-sig") if isinstance(text, bytes) else text
+    if told.count("{") + told.count("[") + told.count(",") > VALUES_MAX:
+        raise ValueError(f"more than {VALUES_MAX:,} values")
+    number = _finite if is_strict else float
+
+    def whole(digits: str) -> int | float:
+        return int(digits) if len(digits) <= _DIGITS_MAX else number(digits)
+
+    try:
+        value = json.loads(told, parse_int=whole, parse_float=number, parse_constant=number)
+    except RecursionError as error:
+        raise TooDeep(f"nested deeper than {depth} levels") from error
+    if is_deeper(told, value, depth):
+        raise TooDeep(f"nested deeper than {depth} levels")
+    if _MAYBE_HALF.search(told):
+        value = json.loads(HALF.sub("\ufffd", json.dumps(value, ensure_ascii=False)))
+    return value
+
+
+def read_object(text: str | bytes) -> dict[str, Any]:
+    """Return the object that a JSON text is, or {} where it is none that is of use."""
+    try:
+        value = read_json(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def read_json_at(text: str, start: int) -> tuple[Any, int]:
+    """Return the JSON value that begins at a place of a text, and the place after it.
+
+    Line breaks may stand in its strings as they are. Raises as read_json does.
+    """
+    try:
+        value, end = json.JSONDecoder(strict=False).raw_decode(text, start)
+    except RecursionError as error:
+        raise TooDeep(f"nested deeper than {DEPTH_MAX} levels") from error
+    if is_deeper(text[start:end], value, DEPTH_MAX):
+        raise TooDeep(f"nested deeper than {DEPTH_MAX} levels")
+    return value, end
+
+
+def is_deeper(text: str, value: object, depth: int) -> bool:
+    """Say whether a value, whose JSON is the text, is nested deeper than so many levels."""
+    if text.count("{") + text.count("[") <= depth:
+        return False  # too few brackets to be deep: spares nearly every text the walk
+    level: list[Any] = [[value]]
+    for _ in range(depth + 1):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list | tuple)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def read_time(value: object) -> datetime | None:
+    """Return a time in ISO 8601, in UTC, which is also what one without an offset is taken for.
+
+    None for what is no such time, or is so far away that nothing could be done with it.
+    """
+    try:
+        time = datetime.fromisoformat(value.upper()) if isinstance(value, str) else None
+        if time is not None:
+            time = (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+    return time if time is not None and TIME_MIN <= time < TIME_MAX else None
+
+
+def read_whole(text: str, *, most: int) -> int | None:
+    """Return a whole number from 0 to `most`, or None where the text is none."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(most))):
+        return None
+    number = int(text)
+    return number if number <= most else None
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("a number that is too large, or none")
+    return number
