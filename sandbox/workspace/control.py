@@ -248,6 +248,7 @@ class Control(MonitorControl):
         error: Json | None = None,
         metrics: Mapping[str, float | str] | None = None,
         tags: Mapping[str, str] | None = None,
+        files: Mapping[str, str] | None = None,
         times: int | None = None,
         workspace: str = "*",
     ) -> str:
@@ -257,6 +258,7 @@ class Control(MonitorControl):
         its last step, which logs to the pipeline's run and tags it as well. A run is `queued` and
         then Running for so many emulated seconds, logs `metrics` ("NaN" too), sets `tags` on itself
         and ends as `outcome`: Completed, Failed with `error` (`{"code", "message"}`), or Canceled.
+        One that completes leaves `files` in its outputs: texts by output and path, `model/MLmodel`.
         """
         return self.rule(
             "training",
@@ -270,6 +272,7 @@ class Control(MonitorControl):
             error=error,
             metrics=dict(metrics or {}),
             tags=dict(tags or {}),
+            files=dict(files or {}),
         )
 
     def refuse_jobs(

@@ -38,6 +38,15 @@ _ADDRESS = re.compile(
 )
 
 
+#: What runs leave, named by the run.
+_ARTIFACTS = re.compile(
+    r"(?:azureml://jobs/(?P<run>[^/]+)/outputs/artifacts/paths/|runs:/(?P<run2>[^/]+)/)(?P<path>.*)"
+)
+_OUTPUT = re.compile(
+    r"azureml://jobs/(?P<run>[^/]+)/outputs/(?P<output>[^/]+)(?:/paths)?(?:/(?P<path>.*))?"
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """Where in storage an address leads: a container, and a path in it without slashes around."""
@@ -57,7 +66,7 @@ def blob_container(workspace: Workspace) -> str:
 
 
 def find_place(cloud: Cloud, workspace: Workspace, address: str) -> Place | None:
-    """Return where `azureml://…/datastores/…/paths/…` or a blob's https address leads.
+    """Return where the address of files leads: by a datastore, by a run, or a blob's own.
 
     None for addresses of other kinds, of other accounts, and of datastores that there are not.
     """
@@ -65,12 +74,28 @@ def find_place(cloud: Cloud, workspace: Workspace, address: str) -> Place | None
     if address.lower().startswith(account):
         container, _, path = address[len(account) :].partition("/")
         return Place(container=container, path=path.strip("/"))
+    if match := _ARTIFACTS.fullmatch(address):
+        path = artifact_path(match["run"] or match["run2"], match["path"])
+        return Place(container=ARTIFACT_CONTAINER, path=path.strip("/"))
+    if match := _OUTPUT.fullmatch(address):
+        path = f"{output_path(match['run'], match['output'])}/{match['path'] or ''}"
+        return Place(container=blob_container(workspace), path=path.strip("/"))
     match = _ADDRESS.fullmatch(address)
     store = _all(cloud, workspace).get(match["datastore"].lower()) if match else None
     if match is None or store is None or store.properties.get("accountName") != cloud.storage.name:
         return None
     container = str(store.properties.get("containerName") or "")
     return Place(container=container, path=match["path"].strip("/")) if container else None
+
+
+def artifact_path(run_id: str, path: str) -> str:
+    """Return where in `workspaceartifactstore` a run's artifact is."""
+    return f"ExperimentRun/dcid.{run_id}/{path}"
+
+
+def output_path(run_id: str, output: str) -> str:
+    """Return where in `workspaceblobstore` a run's output is, where nothing else was asked for."""
+    return f"azureml/{run_id}/{output}"
 
 
 def path_in(workspace: Workspace, datastore: str, path: str) -> str:

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from sandbox.workspace.arm import PROVIDER, Json, system_data
 from sandbox.workspace.asset_entities import AssetContainer, newest_number, next_number
@@ -135,6 +136,8 @@ class Deployment:
     tags: dict[str, str] = field(default_factory=dict)
     #: What answers requests: the spec of the last success, also while another is being tried.
     serving: Spec | None = None
+    #: What was served when the model was last read, and what it was found to take.
+    loaded: tuple[Spec | None, Any] | None = None
     #: How many instances there were from when on, on the clock of metrics.
     scaled: list[tuple[datetime, int]] = field(default_factory=list)
     failure_logs: tuple[str, ...] = ()
@@ -315,8 +318,6 @@ class Workspace:
     runs: dict[str, Run] = field(default_factory=dict)
     experiments: dict[str, Experiment] = field(default_factory=dict)
     schedules: dict[str, Schedule] = field(default_factory=dict)
-    #: What runs left behind, by origin, container and path.
-    artifacts: dict[str, bytes] = field(default_factory=dict)
     #: Those that somebody added or changed.
     datastores: dict[str, Datastore] = field(default_factory=dict)
 

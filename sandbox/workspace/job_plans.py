@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from collections.abc import Callable
 from dataclasses import replace
 
 from sandbox.workspace.arm import ArmError, Json, not_emulated, user_error
@@ -9,9 +10,9 @@ from sandbox.workspace.cloud import Cloud
 from sandbox.workspace.computes import SERVERLESS
 from sandbox.workspace.entities import Workspace
 from sandbox.workspace.job_graphs import Node, check_command, literals_in, resolve_pipeline
-from sandbox.workspace.job_outputs import register_outputs
+from sandbox.workspace.job_outputs import leave_outputs
 from sandbox.workspace.rules import RefuseJob, Subject, Training
-from sandbox.workspace.run_entities import COMMAND_RUN, PIPELINE_RUN, STEP_RUN, RunPlan
+from sandbox.workspace.run_entities import COMMAND_RUN, PIPELINE_RUN, STEP_RUN, Run, RunPlan
 
 _USUAL = Training()
 #: What Azure runs besides.
@@ -58,7 +59,7 @@ class _Planner:
             "ProcessInfoFile": "azureml-logs/process_info.json",
             "ProcessStatusFile": "azureml-logs/process_status.json",
         }
-        plan = self._root(COMMAND_RUN, properties, _literals(inputs))
+        plan = self._root(COMMAND_RUN, properties, _literals(inputs), rule)
         return _apply(plan, rule)
 
     def pipeline(self) -> RunPlan:
@@ -85,10 +86,10 @@ class _Planner:
         }
         if component := self._properties.get("componentId"):
             properties["azureml.SourceComponentId"] = str(component)
-        plan = self._root(PIPELINE_RUN, properties, literals)
+        whole = rule or _USUAL
+        plan = self._root(PIPELINE_RUN, properties, literals, whole)
         steps = tuple(self._step(node, self._id, rule, node is nodes[-1]) for node in nodes)
         # Steps log to the pipeline as well, which is what models of its outputs are traced to.
-        whole = rule or _USUAL
         return replace(
             plan,
             steps=steps,
@@ -126,20 +127,19 @@ class _Planner:
                 self._step(inner, step_id, whole, is_last and inner is node.steps[-1])
                 for inner in node.steps
             ),
-            on_end=lambda run: register_outputs(self._cloud, self._workspace, run, node.outputs),
             created_by=self._who,
         )
         own = self._rule(node.module)
-        if own is not None:
-            return _apply(plan, own)
         usual = whole or _USUAL
-        if is_last and not node.steps:
-            return _apply(plan, usual)
-        return replace(plan, seconds=usual.seconds)
+        is_told = own is not None or (is_last and not node.steps)
+        rule = own or usual
+        plan = replace(plan, on_end=self._leave(node.outputs, rule if is_told else _USUAL))
+        return _apply(plan, rule) if is_told else replace(plan, seconds=usual.seconds)
 
-    def _root(self, kind: str, properties: dict[str, str], parameters: dict[str, str]) -> RunPlan:
+    def _root(
+        self, kind: str, properties: dict[str, str], parameters: dict[str, str], rule: Training
+    ) -> RunPlan:
         submitted = self._properties
-        outputs = submitted.get("outputs") or {}
         return RunPlan(
             id=self._id,
             experiment=self._experiment,
@@ -148,10 +148,14 @@ class _Planner:
             tags=_texts(submitted, "tags"),
             properties=properties | _texts(submitted, "properties"),
             parameters=parameters,
-            on_end=lambda run: register_outputs(self._cloud, self._workspace, run, outputs),
+            on_end=self._leave(submitted.get("outputs") or {}, rule),
             created_by=self._who,
             settings=submitted,
         )
+
+    def _leave(self, outputs: Json, rule: Training) -> Callable[[Run], None]:
+        """Return what leaves behind what a run makes."""
+        return lambda run: leave_outputs(self._cloud, self._workspace, run, outputs, rule.files)
 
     def _rule(self, component: str) -> Training | None:
         return self._cloud.rules.take(

@@ -149,7 +149,8 @@ class Training(Effect):
 
     Without `component` the rule is for whole jobs, of a pipeline for its last step; `*` is for
     both. `seconds` are those in Running (of each step), `queued` those in Queued. `error` is
-    `{"code", "message"}`; `tags` are set by the run on itself before it ends.
+    `{"code", "message"}`; `tags` are set by the run on itself before it ends. `files` are what it
+    leaves in its outputs: texts by output and path, `model/MLmodel`.
     """
 
     experiment: str = "*"
@@ -160,6 +161,7 @@ class Training(Effect):
     error: Json | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
+from datetime import timedelta
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -9,11 +10,14 @@ from starlette.routing import Route
 
 from sandbox.workspace.arm import PROVIDER, ArmError, Handler, Json, json_body, timestamp
 from sandbox.workspace.cloud import Cloud, cloud_of
+from sandbox.workspace.datastores import ARTIFACT_CONTAINER, artifact_path
 from sandbox.workspace.entities import Workspace
+from sandbox.workspace.job_outputs import LOG
 from sandbox.workspace.run_entities import Experiment, Run
 from sandbox.workspace.runs import cancel
 
 _PAGE = 100
+_LOGS_TIME = timedelta(hours=1)
 _BASE = (
     "/history/v1.0/subscriptions/{subscription}/resourceGroups/{group}"
     f"/providers/{PROVIDER}/workspaces/{{workspace}}"
@@ -161,10 +165,19 @@ def _details(cloud: Cloud, run: Run) -> Json:
     return _common(cloud, run) | {
         "createdTimeUtc": timestamp(run.created_at),
         "runDefinition": None,
-        "logFiles": {},
+        "logFiles": _logs(cloud, run),
         "inputDatasets": [],
         "outputDatasets": [],
     }
+
+
+def _logs(cloud: Cloud, run: Run) -> Json:
+    """Return the addresses of the logs of a run that has ended, which need no token."""
+    if not run.is_over or cloud.settings.storage is None:
+        return {}
+    token = cloud.storage.sign_container(ARTIFACT_CONTAINER, _LOGS_TIME)
+    address = f"https://{cloud.storage.host}/{ARTIFACT_CONTAINER}/{artifact_path(run.id, LOG)}"
+    return {LOG: f"{address}?{token}"}
 
 
 def _common(cloud: Cloud, run: Run) -> Json:

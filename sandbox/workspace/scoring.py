@@ -109,7 +109,7 @@ async def _run(cloud: Cloud, deployment: Deployment, asked: containers.Request) 
         message = f"Deployment {deployment.name} is not ready."
         return Answer(status=503, body={"message": message}, model_status=None)
     model = serving.model
-    reply = containers.reply(asked, model, inputs_of(cloud.workspace_of(deployment), model))
+    reply = containers.reply(asked, model, await inputs_of(cloud, deployment))
     rule = cloud.rules.take(Scoring, deployment.subject())
     if rule is None:
         return _front(reply)

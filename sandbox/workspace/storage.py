@@ -1,11 +1,12 @@
 """The workspace's own storage account: Azurite behind the account's real name, over https.
 
-Keys and shared access signatures are checked by Azurite. It takes no access tokens over plain
-http, so these are checked here, and the request goes on with a signature of the account's.
+Without Azurite the emulator keeps its own files in memory, and clients reach none. Keys and shared
+access signatures are checked by Azurite. It takes no access tokens over plain http, so these are
+checked here, and the request goes on with a signature of the account's.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import quote
@@ -30,11 +31,13 @@ _NOT_HERE = "Storage, of an emulator that was started without it, is"
 
 
 class Storage:
-    """One storage account; without Azurite there is its name only."""
+    """One storage account; without Azurite it has a name, and no door for clients."""
 
     def __init__(self, account: BlobAccount | None) -> None:
         self._account = account
         self._waiting: set[asyncio.Task[None]] = set()
+        #: What there is without Azurite, by container and path.
+        self._memory: dict[tuple[str, str], bytes] = {}
         self._kept: Iterable[str] = ()
         # The emulator's own way to Azurite never leads through the proxy.
         self._http = httpx.AsyncClient(
@@ -67,6 +70,7 @@ class Storage:
 
     async def clear(self) -> None:
         """Delete everything, and create the containers again that there were at first."""
+        self._memory.clear()
         if self._account is None:
             return
         await self._settle()
@@ -84,13 +88,17 @@ class Storage:
     async def read(self, container: str, path: str) -> bytes | None:
         """Return a blob's content, None where there is none."""
         if self._account is None:
-            return None
+            await self._settle()
+            return self._memory.get((container, path))
         await self._settle()
         answer = await self._send("GET", f"/{quote(container)}/{quote(path)}", usual=(404,))
         return answer.content if answer.status_code == 200 else None
 
     async def write(self, container: str, files: Mapping[str, bytes]) -> None:
         """Write blobs by their paths, over others of the same name."""
+        if self._account is None:
+            self._memory |= {(container, path): content for path, content in files.items()}
+            return
         for path, content in files.items():
             await self._send(
                 "PUT",
@@ -101,8 +109,9 @@ class Storage:
 
     def write_soon(self, container: str, files: Mapping[str, bytes]) -> None:
         """Write blobs; whoever asks for any afterwards waits until they are there."""
-        if self._account is not None and files:
-            self._begin(self.write(container, dict(files)))
+        task = asyncio.create_task(self.write(container, dict(files)))
+        self._waiting.add(task)
+        task.add_done_callback(self._waiting.discard)
 
     def sign_container(self, container: str, lifetime: timedelta) -> str:
         """Return a signature that lets its bearer read, list, write and delete in a container."""
@@ -177,11 +186,6 @@ class Storage:
             message = f"Storage answered {answer.status_code} to {method} {path}: {answer.text}"
             raise ArmError(500, "InternalServerError", message)
         return answer
-
-    def _begin(self, work: Coroutine[object, object, None]) -> None:
-        task = asyncio.create_task(work)
-        self._waiting.add(task)
-        task.add_done_callback(self._waiting.discard)
 
     async def _settle(self) -> None:
         if self._waiting:

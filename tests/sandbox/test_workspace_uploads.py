@@ -24,16 +24,23 @@ from sandbox.workspace.settings import Settings
 with warnings.catch_warnings():
     # The client builds its schemas, in a way that its marshmallow deprecates, when imported.
     warnings.simplefilter("ignore", Marshmallow4Warning)
-    from azure.ai.ml import Input, MLClient, command
+    from azure.ai.ml import Input, MLClient, Output, command, dsl
     from azure.ai.ml.constants import AssetTypes
     from azure.ai.ml.entities import (
         AzureBlobDatastore,
+        BatchEndpoint,
         BuildContext,
+        CodeConfiguration,
         Data,
         Environment,
+        ManagedOnlineDeployment,
+        ManagedOnlineEndpoint,
         Model,
+        ModelBatchDeployment,
+        ModelBatchDeploymentSettings,
         NoneCredentialConfiguration,
     )
+    from azure.ai.ml.exceptions import JobException
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::marshmallow.warnings.Marshmallow4Warning",
@@ -162,6 +169,147 @@ def test_a_job_brings_its_code_and_its_inputs(client, control, code, model):
     before = uploads(control)
     assert submit().code == first.code, "the same code is one asset"
     assert uploads(control) == before
+
+
+def submit_training(client: MLClient, code: Path, **outputs: Output) -> str:
+    job = command(
+        code=str(code),
+        command=" ".join(f"${{{{outputs.{name}}}}}" for name in outputs) or "true",
+        environment="AzureML-sklearn-1.5@latest",
+        outputs=outputs,
+    )
+    return str(client.jobs.create_or_update(job).name)
+
+
+def test_a_job_leaves_what_it_is_told_to(client, control, code, tmp_path):
+    files = {"model/MLmodel": MLMODEL, "model/input_example.json": "[[1]]", "data/a.csv": "1"}
+    control.training(files=files)
+    name = submit_training(
+        client,
+        code,
+        model=Output(type="mlflow_model", name="churn"),
+        data=Output(type="uri_folder"),
+    )
+    control.advance(3600)
+    client.jobs.download(name, download_path=tmp_path, all=True)
+    assert contents(tmp_path / "artifacts")["user_logs/std_log.txt"]
+    client.jobs.download(name, download_path=tmp_path, output_name="data")
+    assert contents(tmp_path / "named-outputs" / "data") == {"a.csv": "1"}
+    client.models.download("churn", "1", str(tmp_path / "model"))
+    [kept] = {path.parent for path in (tmp_path / "model").rglob("MLmodel")}
+    assert contents(kept) == {"MLmodel": MLMODEL, "input_example.json": "[[1]]"}
+
+
+def test_an_mlflow_model_of_a_job_is_one_without_being_told(client, control, code, tmp_path):
+    submit_training(client, code, model=Output(type="mlflow_model", name="churn"))
+    control.advance(3600)
+    client.models.download("churn", "1", str(tmp_path / "out"))
+    [described] = (tmp_path / "out").rglob("MLmodel")
+    assert "python_function" in described.read_text()
+
+
+def test_a_failed_job_leaves_its_log_and_nothing_else(client, control, code, tmp_path, capsys):
+    control.training(outcome="Failed", error={"code": "UserError", "message": "no such column"})
+    name = submit_training(client, code, model=Output(type="mlflow_model", name="churn"))
+    control.advance(3600)
+    with pytest.raises(JobException, match="no such column"):
+        client.jobs.stream(name)
+    client.jobs.download(name, download_path=tmp_path, all=True)
+    client.jobs.download(name, download_path=tmp_path, output_name="model")
+    kept = {path.name: path.read_text() for path in tmp_path.rglob("*.txt")}
+    assert "no such column" in kept["std_log.txt"]
+    assert not list(tmp_path.rglob("MLmodel"))
+
+
+def test_a_pipeline_of_components_with_code_runs(client, control, code, model, tmp_path):
+    train = client.components.create_or_update(
+        command(
+            name="train",
+            code=str(code),
+            command="python train.py ${{inputs.data}} ${{outputs.model}}",
+            environment="AzureML-sklearn-1.5@latest",
+            inputs={"data": Input(type="uri_file")},
+            outputs={"model": Output(type="mlflow_model")},
+        ).component
+    )
+
+    @dsl.pipeline(default_compute="cpu-cluster")
+    def pipeline(data: Input) -> dict[str, Any]:
+        return {"model": train(data=data).outputs.model}
+
+    job = pipeline(data=Input(type="uri_file", path=str(model / "MLmodel")))
+    job.outputs.model = Output(type="mlflow_model", name="churn")
+    name = client.jobs.create_or_update(job).name
+    control.advance(3600)
+    assert client.jobs.get(name).status == "Completed"
+    client.models.download("churn", "1", str(tmp_path / "out"))
+    assert list((tmp_path / "out").rglob("MLmodel"))
+
+
+def test_endpoints_take_models_code_and_environments_from_here(client, control, code, model):
+    control.provisioning(0)
+    environment = Environment(name="base", image="mcr.microsoft.com/x:1")
+    scoring = CodeConfiguration(code=str(code), scoring_script="train.py")
+    client.online_endpoints.begin_create_or_update(ManagedOnlineEndpoint(name="ep-up")).result()
+    online = ManagedOnlineDeployment(
+        name="blue",
+        endpoint_name="ep-up",
+        model=Model(path=str(model)),
+        code_configuration=scoring,
+        environment=environment,
+        instance_type="Standard_DS3_v2",
+        instance_count=1,
+    )
+    deployed = client.online_deployments.begin_create_or_update(online).result()
+    assert deployed.provisioning_state == "Succeeded"
+    client.batch_endpoints.begin_create_or_update(BatchEndpoint(name="batch-up")).result()
+    batch = ModelBatchDeployment(
+        name="blue",
+        endpoint_name="batch-up",
+        model=Model(path=str(model)),
+        code_configuration=scoring,
+        environment=environment,
+        compute="cpu-cluster",
+        settings=ModelBatchDeploymentSettings(mini_batch_size=10, instance_count=1),
+    )
+    client.batch_deployments.begin_create_or_update(batch).result()
+    rows = Input(type="uri_folder", path=str(model / "artifacts"))
+    job = client.batch_endpoints.invoke("batch-up", deployment_name="blue", input=rows)
+    assert client.jobs.get(job.name).status
+
+
+@pytest.mark.parametrize("place", ["uploaded", "of a job"])
+def test_a_deployed_model_takes_what_its_signature_says(client, control, code, model, place):
+    control.provisioning(0)
+    signature = f'{MLMODEL}signature:\n  inputs: \'[{{"name": "age", "type": "long"}}]\'\n'
+    (model / "MLmodel").write_text(signature)
+    if place == "uploaded":
+        client.models.create_or_update(Model(name="churn", path=str(model), type="mlflow_model"))
+    else:
+        control.training(files={"model/MLmodel": signature})
+        submit_training(client, code, model=Output(type="mlflow_model", name="churn"))
+        control.advance(3600)
+    client.online_endpoints.begin_create_or_update(
+        ManagedOnlineEndpoint(name="ep-up", auth_mode="key")
+    ).result()
+    client.online_deployments.begin_create_or_update(
+        ManagedOnlineDeployment(
+            name="blue",
+            endpoint_name="ep-up",
+            model="azureml:churn:1",
+            instance_type="Standard_DS3_v2",
+            instance_count=1,
+        )
+    ).result()
+    key = client.online_endpoints.get_keys("ep-up").primary_key
+    headers = {"Authorization": f"Bearer {key}", "azureml-model-deployment": "blue"}
+    address = client.online_endpoints.get("ep-up").scoring_uri
+
+    def ask(column: str) -> int:
+        rows = {"input_data": {"columns": [column], "index": [0], "data": [[1]]}}
+        return httpx.post(address, json=rows, headers=headers).status_code
+
+    assert (ask("age"), ask("colour")) == (200, 424)
 
 
 def test_the_workspace_has_its_datastores(client, control):
