@@ -83,7 +83,8 @@ def test_any_model_name_becomes_a_legal_endpoint_name(world: World, name: str) -
 
 
 def test_a_tag_that_is_no_value_is_told_in_a_sentence(world: World) -> None:
-    world.react.react(world.register("churn", "1", signalbox_probe_request="golden/../x.json"))
+    tags = {"deploy": "true", "signalbox_probe_request": "golden/../x.json"}
+    world.react.react(world.register("churn", "1", **tags))
     (letter,) = world.all_letters()
     assert letter.code == "action.params"
     assert letter.reason.startswith("a tag's value can't be used: `probe.request`")
