@@ -7,6 +7,7 @@ is kept from uploading as well: shared/adapters/mlclient.py.
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from datetime import date
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from shared.errors import JobInvalid
 from shared.loops.addresses import is_registered_code, is_remote
 from shared.loops.targets import Submission
 from shared.outside import read_json_at
+from shared.reactions.wording import cut
 from shared.redact import redact
 
 if TYPE_CHECKING:
@@ -25,6 +27,11 @@ _COMPONENT_FILE = re.compile(r"(?:file:)?(?P<path>[^:@]+\.ya?ml)", re.IGNORECASE
 _OPAQUE = frozenset({"tags", "properties", "environment_variables"})
 #: Mappings whose keys are names that people chose.
 _NAMED = frozenset({"inputs", "outputs", "jobs"})
+
+#: Types of inputs that are an address.
+_DATA = frozenset(
+    {"uri_file", "uri_folder", "mltable", "mlflow_model", "custom_model", "triton_model"}
+)
 
 _CODE_HINT = "register a component with it and name that: `component: azureml:churn_train@latest`"
 _DATA_HINT = "register it as an asset and name that: `path: azureml:churn-data@latest`"
@@ -42,7 +49,8 @@ def find_job_faults(path: Path, inputs: Collection[str] = ()) -> tuple[str, ...]
         document = read_job(path)
     except JobInvalid as error:
         return (error.message,)
-    faults = [*_find_unknown(document, inputs), *_find_local(document, path)]
+    faults = [*_find_unknown(document, inputs), *_find_odd(document, inputs)]
+    faults += _find_local(document, path)
     if faults:
         return tuple(faults)
     try:
@@ -86,7 +94,7 @@ def make_job(path: Path, submission: Submission, tags: Mapping[str, str]) -> "Jo
     if not faults:
         for key in submission.inputs:
             document["inputs"][key] = _input(document["inputs"][key], submission, key)
-        faults = [*_find_local(document, path)]
+        faults = [*_find_odd(document), *_find_local(document, path)]
     if faults:
         raise JobInvalid("\n".join(faults))
     return load(document, path)
@@ -183,9 +191,35 @@ def _find_unknown(document: Mapping[str, Any], inputs: Collection[str]) -> Itera
 
 def _input(before: Any, submission: Submission, name: str) -> Any:
     """Return an input with another value: an address where the job declares one, else a literal."""
-    if isinstance(before, dict) and "path" in before:
+    if isinstance(before, dict) and ("path" in before or before.get("type") in _DATA):
         return {**before, "path": submission.address(name)}
     return submission.inputs[name]
+
+
+def _find_odd(document: Mapping[str, Any], given: Collection[str] = ()) -> Iterator[str]:
+    """Yield a fault for each input that is written, or set, as AML does not take it.
+
+    `given` are those that a reaction sets: they need no path in the file.
+    """
+    found = document.get("inputs")
+    for name, value in (found if isinstance(found, dict) else {}).items():
+        where = f"`inputs.{name}`"
+        if value == "":
+            yield f"{where} is empty, and AML leaves out an input without a value: give it a word"
+        elif isinstance(value, date):
+            yield f'{where} is read as a date: put quotes around it, "{value}"'
+        elif isinstance(value, dict):
+            yield from _find_odd_object(where, value, is_given=name in given)
+
+
+def _find_odd_object(where: str, value: Mapping[str, Any], *, is_given: bool) -> Iterator[str]:
+    kind = value.get("type", "uri_folder")
+    if kind not in _DATA:
+        yield f"{where}: `type: {cut(str(kind))}` belongs to a component; write the value here: 30"
+    elif not value.get("path") and not is_given:
+        yield f"{where} has no `path`: name the data, or set it under `inputs:` of the reaction"
+    elif "optional" in value or "default" in value:
+        yield f"{where}: `optional` and `default` belong to a component; leave them out here"
 
 
 def _find_local(document: Mapping[str, Any], path: Path) -> Iterator[str]:

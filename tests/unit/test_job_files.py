@@ -274,3 +274,33 @@ def test_whatever_an_error_says_something_is_told_of_it(text: str) -> None:
 def test_secrets_in_an_error_are_not_told() -> None:
     error = ValueError('x {"errors": [{"message": "token=abcdefgh12345678 is wrong"}]}')
     assert faults_of(error) == ("token=[redacted] is wrong",)
+
+
+@pytest.mark.parametrize(
+    ("written", "fault"),
+    [
+        ('days: ""', "`inputs.days` is empty, and AML leaves out an input without a value"),
+        ("days: 2026-01-01", '`inputs.days` is read as a date: put quotes around it, "2026-01-01"'),
+        ("days: {type: integer}", "`inputs.days`: `type: integer` belongs to a component"),
+        ("days: {type: uri_file}", "`inputs.days` has no `path`: name the data, or set it"),
+        (
+            "days: {type: uri_file, path: azureml:d:1, optional: true}",
+            "`inputs.days`: `optional` and `default` belong to a component",
+        ),
+    ],
+)
+def test_an_input_that_aml_does_not_take_so_is_told(file: Path, written: str, fault: str) -> None:
+    (found,) = told(file, GOOD.replace("days: 30", written))
+    assert found.startswith(fault)
+
+
+def test_data_that_the_file_names_no_path_for_is_set_by_the_reaction(file: Path) -> None:
+    text = GOOD.replace(", path: azureml:churn-data@latest", "")
+    assert told(file, text, "data") == ()
+    job = make_job(file, submission(data="azureml:d:2"), {})
+    assert job._to_job().inputs["data"].path == "d:2"
+
+
+def test_an_input_that_an_event_left_empty_is_refused(file: Path) -> None:
+    with pytest.raises(JobInvalid, match=r"`inputs\.days` is empty"):
+        make_job(file, submission(days=""), {})
