@@ -6,7 +6,7 @@ lost or doubled message does no harm: the sweep sends lost ones again, and stale
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -14,6 +14,7 @@ from enum import StrEnum
 from shared import telemetry
 from shared.clock import Clock
 from shared.errors import (
+    ApprovalMissing,
     BudgetFull,
     BudgetSpent,
     ClaimHeld,
@@ -54,6 +55,14 @@ class LetterStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LetterNotice:
+    """A channel that is still to be told that a letter is parked."""
+
+    channel: str
+    attempt: int = 0  #: How often it was tried in vain.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Letter:
     """A dead letter. `reaction` is "" for a whole event; `body` is the event as it arrived."""
 
@@ -70,6 +79,7 @@ class Letter:
     about: str
     body: str
     traceparent: str
+    notices: tuple[LetterNotice, ...] = ()
     etag: str = ""
 
 
@@ -84,12 +94,15 @@ class DeadLetters:
         blobs: Blobs,
         clock: Clock,
         retry_base: timedelta,
+        channels_of: Callable[[str], tuple[str, ...]] = lambda _: (),
     ) -> None:
+        """Keep letters; `channels_of` says whom to tell of a parked one, by its reaction's name."""
         self._tables = tables
         self._queues = queues
         self._blobs = blobs
         self._clock = clock
         self._retry_base = retry_base
+        self._channels_of = channels_of
 
     def bury(
         self,
@@ -158,6 +171,7 @@ class DeadLetters:
             about=f"{ref.type} {ref.about}".strip() if ref else "",
             body=body,
             traceparent=telemetry.traceparent(),
+            notices=known.notices if known is not None else (),
         )
 
     def _wait(self, attempt: int, failure: Failure) -> timedelta:
@@ -221,6 +235,19 @@ class DeadLetters:
         for row in rows:
             yield self._letter_from(row)
 
+    def untold(self) -> Iterator[Letter]:
+        """Yield the parked letters that somebody is still to be told of."""
+        for row in self._tables.query(TABLE, equals={"is_untold": True}):
+            yield self._letter_from(row)
+
+    def note(self, letter: Letter, notices: tuple[LetterNotice, ...]) -> bool:
+        """Keep who is still to be told of a parked letter; False as in `close`."""
+        try:
+            self._save(replace(letter, notices=notices), letter)
+        except RowChanged:
+            return False
+        return True
+
     def close(self, letter: Letter, reason: str = "") -> bool:
         """Close the letter; say False, and leave it, if it has changed since it was read."""
         closed = replace(letter, status=LetterStatus.CLOSED, reason=reason or letter.reason)
@@ -269,6 +296,7 @@ class DeadLetters:
 
     def _save(self, letter: Letter, known: Letter | None) -> None:
         """Write the letter: the body's blob first, so that no row ever points at nothing."""
+        letter = self._to_be_told(letter, known)
         body = letter.body.encode()
         in_blob = len(body) > _INLINE_MAX
         if in_blob and (known is None or known.body != letter.body):
@@ -278,6 +306,18 @@ class DeadLetters:
             self._tables.insert(TABLE, _partition(letter.id), letter.id, values)
         else:
             self._tables.replace(TABLE, _partition(letter.id), letter.id, values, etag=known.etag)
+
+    def _to_be_told(self, letter: Letter, known: Letter | None) -> Letter:
+        """Return the letter with whom to tell, once each time that it is parked.
+
+        Not where a person's yes is missing: for that the loop asks.
+        """
+        if letter.status is not LetterStatus.PARKED or letter.code == ApprovalMissing.code:
+            return replace(letter, notices=())
+        if known is not None and known.status is LetterStatus.PARKED:
+            return letter
+        channels = self._channels_of(letter.reaction) if letter.reaction else ()
+        return replace(letter, notices=tuple(LetterNotice(channel=name) for name in channels))
 
     def _letter_from(self, row: Row) -> Letter:
         values = row.values
@@ -296,6 +336,7 @@ class DeadLetters:
             due_at=due_at.astimezone(UTC),
             created_at=created_at.astimezone(UTC),
             body=body,
+            notices=_notices_from(str(values.get("notices", ""))),
             etag=row.etag,
             **texts,
         )
@@ -322,5 +363,12 @@ def _values(letter: Letter, *, in_blob: bool) -> dict[str, Value]:
         "due_at": letter.due_at,
         "created_at": letter.created_at,
         "in_blob": in_blob,
+        "is_untold": bool(letter.notices),
+        "notices": " ".join(f"{one.channel}:{one.attempt}" for one in letter.notices),
         "body": "" if in_blob else letter.body,
     }
+
+
+def _notices_from(text: str) -> tuple[LetterNotice, ...]:
+    pairs = (item.rpartition(":") for item in text.split())
+    return tuple(LetterNotice(channel=name, attempt=int(tries)) for name, _, tries in pairs)

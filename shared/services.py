@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from shared.adapters.targets.factory import Targets
     from shared.adapters.workspaces import ArmWorkspaces
     from shared.folds import Folds
+    from shared.letter_notices import LetterNotices
     from shared.loops.approvals import Approvals
     from shared.loops.follow import Loops
     from shared.loops.targets import Target
@@ -192,7 +193,22 @@ class Services:
             blobs=self.blobs,
             clock=self.clock,
             retry_base=self.settings.retry_base,
+            channels_of=self._channels_of,
         )
+
+    def _channels_of(self, reaction: str) -> tuple[str, ...]:
+        """Return whom a reaction tells; nobody, where the file is broken."""
+        try:
+            return self.reactions.channels_of(reaction)
+        except ReactionsInvalid:
+            return ()
+
+    @once
+    def letter_notices(self) -> "LetterNotices":
+        """What tells people of parked letters."""
+        from shared.letter_notices import LetterNotices
+
+        return LetterNotices(dead_letters=self.dead_letters, tell=self.tell)
 
     @once
     def rollouts(self) -> "Rollouts":
@@ -393,6 +409,7 @@ class Services:
             dead_letters=self.dead_letters,
             rollouts=self.rollouts,
             folds=self.folds,
+            letter_notices=self.letter_notices,
             loops=self.loops,
             approvals=self.approvals,
             react=self.react,

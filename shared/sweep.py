@@ -12,6 +12,7 @@ from shared.clock import Clock
 from shared.dead_letters import GRACE, DeadLetters, LetterStatus
 from shared.envelopes import OF_CHECKS, OF_WORKSPACES, Taken
 from shared.folds import Folds
+from shared.letter_notices import LetterNotices
 from shared.loops.approvals import Approvals
 from shared.loops.follow import Loops
 from shared.orphan_watch import OrphanWatch
@@ -55,6 +56,7 @@ class Sweep:
     dead_letters: DeadLetters
     rollouts: Rollouts
     folds: Folds
+    letter_notices: LetterNotices
     loops: Loops
     approvals: Approvals
     react: React
@@ -74,6 +76,7 @@ class Sweep:
                 *(partial(self._take_poison, queue) for queue in _QUEUES),
                 self._drop_own_poison,
                 *(partial(self._take_undelivered, container) for container in _CONTAINERS),
+                self.letter_notices.tell_untold,
                 self.folds.tell_due,
                 self._tend_loops,
                 self._tend_orphans,

@@ -236,6 +236,16 @@ class Reactions:
         """Return the reaction of this name, enabled or not, or None."""
         return next((item for item in self.reactions if item.name == name), None)
 
+    def channels_of(self, name: str) -> tuple[str, ...]:
+        """Return the channels that the steps of a reaction tell, each once; () if it is gone."""
+        reaction = self.get(name)
+        found: list[str] = []
+        for step in reaction.do if reaction is not None else ():
+            told = step.params.get("notify", ())
+            found += told if isinstance(told, list | tuple) else ()
+            found.append(step.params.get("channel", ""))
+        return tuple(dict.fromkeys(one for one in found if one and isinstance(one, str)))
+
     def find_strategy(self, name: str) -> "Strategy | None":
         """Return the strategy of this name, of the file or ready-made, or None."""
         from shared.rollouts.params import find_strategy

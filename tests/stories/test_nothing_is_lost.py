@@ -428,7 +428,7 @@ def test_while_a_letter_waits_for_a_person_what_was_done_is_not_forgotten() -> N
     (letter,) = world.all_letters()
     world.letters.reopen(letter)
     world.settle()
-    assert world.told() == ["told once"]
+    assert world.told().count("told once") == 1
     world.letters.close(world.all_letters()[0], "by hand")
     world.clock.time = (world.clock.time + timedelta(days=40)).replace(hour=3)
     world.sweep.run()

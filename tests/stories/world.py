@@ -20,6 +20,7 @@ from shared.dead_letters import DeadLetters, Letter
 from shared.events import Workspace
 from shared.folds import Folds
 from shared.ledger import Ledger
+from shared.letter_notices import LetterNotices
 from shared.lineage import NO_LOOPS, Loops
 from shared.loops.approvals import Approvals
 from shared.loops.follow import Loops as FollowLoops
@@ -119,6 +120,7 @@ class World:
             blobs=self.blobs,
             clock=self.clock,
             retry_base=retry_base,
+            channels_of=lambda name: loaded.channels_of(name),
         )
         tell = TellRollout(
             tell=Tell(channels=self.channels),
@@ -211,6 +213,9 @@ class World:
             dead_letters=self.letters,
             rollouts=self.rollouts,
             folds=self.folds,
+            letter_notices=LetterNotices(
+                dead_letters=self.letters, tell=Tell(channels=self.channels)
+            ),
             loops=self.loops,
             approvals=self.approvals,
             react=self.react,

@@ -25,7 +25,7 @@ LAYERS = [
     | {f"rollouts.{name}" for name in ("starting", "stepping", "returning", "decide", "notices")}
     | {f"rollouts.{name}" for name in ("evidence", "significance", "gates")}
     | {"rollouts.progress", "rollouts.forecast"},
-    {"ledger", "records", "dead_letters", "steps", "react", "sweep", "actions"}
+    {"ledger", "records", "dead_letters", "letter_notices", "steps", "react", "sweep", "actions"}
     | {"lineage", "champions"}
     | {"folds", "run_reports", "tell"}
     | {f"loops.{name}" for name in ("store", "inbox", "follow", "approvals")}

@@ -1,0 +1,102 @@
+"""Tell the channels of a reaction that a letter of it waits for a person.
+
+Whom to tell is written into a letter's row by the write that parks it. The sweep tells them, and
+takes that out of the row again: no message is lost in a crash, or sent for each failure, and many
+letters that were parked for one cause are one message.
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from shared.dead_letters import DeadLetters, Letter, LetterNotice
+from shared.tell import Tell
+from shared.texts import Text
+
+log = logging.getLogger(__name__)
+
+#: Of many letters, as many are named.
+_NAMED_MAX = 10
+_REASON_MAX = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Group:
+    """One message to one channel, about letters of one reaction that were parked with one code."""
+
+    channel: str
+    letters: tuple[Letter, ...]
+    attempt: int
+    kind: str = "parked letters"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LetterNotices:
+    """Tells people of parked letters."""
+
+    dead_letters: DeadLetters
+    tell: Tell
+
+    def tell_untold(self) -> None:
+        """Tell of the letters that were parked since the last sweep; what can't be told stays.
+
+        A message is sent again after a crash between sending and saving.
+
+        Raises: StorageUnavailable.
+        """
+        groups: dict[tuple[str, str, str, int], list[Letter]] = defaultdict(list)
+        for letter in self.dead_letters.untold():
+            for notice in letter.notices:
+                key = (notice.channel, letter.reaction, letter.code, notice.attempt)
+                groups[key].append(letter)
+        down: set[str] = set()
+        for (channel, _, _, attempt), letters in groups.items():
+            if channel in down:
+                continue
+            group = _Group(channel=channel, letters=tuple(letters), attempt=attempt)
+            told = self.tell.all((group,), _text_of)
+            if told.left:
+                down.add(channel)
+            if told.untold:
+                log.warning("nobody was told of parked letters", extra={"channel": channel})
+            for letter in letters:
+                self._settle(letter.id, channel, (one.attempt for one in told.left))
+
+    def _settle(self, letter_id: str, channel: str, left: Iterable[int]) -> None:
+        """Take the channel off the letter's notices, or count the attempt."""
+        again = tuple(LetterNotice(channel=channel, attempt=attempt) for attempt in left)
+        while (letter := self.dead_letters.get(letter_id)) is not None:
+            others = tuple(one for one in letter.notices if one.channel != channel)
+            if len(others) == len(letter.notices):
+                return  # somebody has replayed or closed it meanwhile
+            if self.dead_letters.note(letter, others + again):
+                return
+
+
+def _text_of(group: _Group) -> Text:
+    """Write the message: what waits and why, and the commands that show and replay it."""
+    first, *others = group.letters
+    named = group.letters[:_NAMED_MAX]
+    title = f"{first.reaction}: {first.about or 'an event'} waits for a person"
+    if others:
+        title = f"{first.reaction}: {len(group.letters)} letters wait for a person"
+    lines = [f"Why: {first.code}: {_cut(first.reason)}"] if not others else []
+    if first.hint:
+        lines.append(f"What to do: {first.hint}")
+    if others:
+        lines += [f"- {one.id[:8]} {one.about}: {_cut(one.reason)}" for one in named]
+    if len(group.letters) > len(named):
+        lines.append(f"and {len(group.letters) - len(named)} more: python manage.py letters list")
+    ids = " ".join(one.id[:8] for one in named)
+    lines += [
+        f"Letter: {first.id}" if not others else f"Code: {first.code}",
+        f"python manage.py letters show {first.id[:8]}",
+        f"python manage.py letters replay {ids}",
+    ]
+    return Text(title=title, body="\n".join(lines), good=False)
+
+
+def _cut(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _REASON_MAX else line[: _REASON_MAX - 1] + "…"
