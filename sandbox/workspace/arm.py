@@ -114,6 +114,17 @@ def object_in(body: Json, key: str) -> Json:
     return value
 
 
+def check_location(body: Json, region: str) -> None:
+    """Refuse a resource that is to be elsewhere; the contract has seen to it that it says where."""
+    given = str(body.get("location") or region)
+    if given.replace(" ", "").lower() != region.lower():
+        message = (
+            f"The provided location '{given}' is not available for resource type. "
+            f"List of available regions for the resource type is '{region}'."
+        )
+        raise ArmError(400, "LocationNotAvailableForResourceType", message, target="location")
+
+
 def tags_in(body: Json) -> dict[str, str]:
     """Return the tags of a body: a map of strings to strings."""
     tags = object_in(body, "tags")

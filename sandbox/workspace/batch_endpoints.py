@@ -7,6 +7,7 @@ from sandbox.workspace.arm import (
     ArmRoute,
     Json,
     bad_argument,
+    check_location,
     json_body,
     not_found,
     object_in,
@@ -41,6 +42,7 @@ async def put_endpoint(request: Request) -> Response:
     body = await json_body(request)
     cloud = cloud_of(request)
     workspace = cloud.workspace(request)
+    check_location(body, workspace.location)
     name = request.path_params["endpoint"]
     properties = object_in(body, "properties")
     existing = workspace.batch_endpoints.get(name.lower())
@@ -131,6 +133,7 @@ async def put_deployment(request: Request) -> Response:
     body = await json_body(request)
     cloud = cloud_of(request)
     endpoint = _endpoint(request)
+    check_location(body, endpoint.location)
     name = request.path_params["deployment"]
     properties = object_in(body, "properties")
     what_it_runs = _what_it_runs(cloud.workspace(request), properties)

@@ -5,6 +5,7 @@ capitals: both are read. A job of a pipeline component is planned like any other
 of a model scores nothing, but runs.
 """
 
+import json
 import uuid
 from typing import Any
 
@@ -171,6 +172,9 @@ def _inputs(told: Json) -> Json:
         if kind is None:
             raise bad_argument(f"The jobInputType of input '{name}' is unknown.", "inputData")
         content = {key: entry[key] for key in ("value", "uri", "mode") if key in entry}
+        if not isinstance(content.get("value", ""), str):
+            # Clients send numbers and truths as such; a job has nothing but text.
+            content["value"] = json.dumps(content["value"])
         inputs[name] = {"jobInputType": kind} | content
     return inputs
 

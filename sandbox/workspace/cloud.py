@@ -63,6 +63,8 @@ class Cloud:
         self.measurements = Measurements()
         self.storage = Storage(settings.storage)
         self.requests: list[Json] = []
+        #: What the emulator answered that the contract does not allow.
+        self.violations: list[str] = []
         self._tasks: set[asyncio.Task[object]] = set()
         self.reset()
 

@@ -1,8 +1,10 @@
 """Deployments of online endpoints: what runs, on how many machines, and its log."""
 
 import re
+from datetime import timedelta
 from typing import Any
 
+from isodate import parse_duration
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -10,6 +12,7 @@ from sandbox.workspace.arm import (
     ArmRoute,
     Json,
     bad_argument,
+    check_location,
     conflict,
     json_body,
     object_in,
@@ -30,6 +33,9 @@ MOST_DEPLOYMENTS = 20
 #: What a Kubernetes cluster calls its machines where nobody has set up others.
 _USUAL_INSTANCE_TYPE = "defaultinstancetype"
 _INSTANCE_TYPE = re.compile(r"(?=.{1,63}$)[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?")
+
+#: how-to-manage-quotas, limits of online endpoints.
+_LONGEST_REQUEST = {"Managed": timedelta(seconds=180), "Kubernetes": timedelta(seconds=300)}
 
 _PROBE: Json = {
     "initialDelay": "PT10S",
@@ -79,6 +85,7 @@ async def put_deployment(request: Request) -> Response:
     body = await json_body(request)
     cloud = cloud_of(request)
     endpoint = cloud.endpoint(request)
+    check_location(body, endpoint.location)
     name = request.path_params["deployment"]
     existing = endpoint.deployments.get(name.lower())
     _check_can_write(cloud, endpoint, existing)
@@ -281,8 +288,20 @@ def _instances(body: Json) -> int:
 def _settings(properties: Json) -> Json:
     read_only = {"provisioningState", "instanceType"}
     given = {k: v for k, v in properties.items() if v is not None and k not in read_only}
+    _check_timeout(given)
     kubernetes = _KUBERNETES_SETTINGS if given.get("endpointComputeType") == "Kubernetes" else {}
     return _USUAL_SETTINGS | kubernetes | given
+
+
+def _check_timeout(settings: Json) -> None:
+    """Refuse a request timeout longer than the service allows for this kind of endpoint."""
+    given = object_in(settings, "requestSettings").get("requestTimeout")
+    most = _LONGEST_REQUEST[settings["endpointComputeType"]]
+    if given is not None and parse_duration(given) > most:
+        message = (
+            f"The request timeout {given} is longer than the {most.seconds} s that are allowed."
+        )
+        raise bad_argument(message, "requestSettings.requestTimeout")
 
 
 def _log(deployment: Deployment, container: str) -> list[str]:

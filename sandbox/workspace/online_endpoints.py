@@ -12,6 +12,7 @@ from sandbox.workspace.arm import (
     ArmRoute,
     Json,
     bad_argument,
+    check_location,
     has_tags,
     json_body,
     object_in,
@@ -26,6 +27,7 @@ from sandbox.workspace.operations import Operation
 from sandbox.workspace.traffic import NO_TRAFFIC, Split, parse_split
 
 _NAME = re.compile(r"(?=.{3,32}$)[a-zA-Z](?:-?[a-zA-Z0-9])*")
+_PRINCIPALS = uuid.UUID("5d1c7a60-0000-4000-8000-000000000000")
 _AUTH_MODES = {mode.lower(): mode for mode in ("Key", "AMLToken", "AADToken")}
 _ORDERS = {
     "createdatasc": ("created_at", False),
@@ -83,6 +85,7 @@ async def put_endpoint(request: Request) -> Response:
     body = await json_body(request)
     cloud = cloud_of(request)
     workspace = cloud.workspace(request)
+    check_location(body, workspace.location)
     existing = workspace.endpoints.get(request.path_params["endpoint"].lower())
     if existing is None:
         endpoint = _new_endpoint(cloud, request, body)
@@ -252,8 +255,15 @@ def _auth_mode(properties: Json, compute: str | None) -> str:
 
 def _identity(cloud: Cloud, body: Json, endpoint: Endpoint) -> Json:
     given = object_in(body, "identity") or {"type": "SystemAssigned"}
-    principal = uuid.uuid5(uuid.NAMESPACE_URL, cloud.endpoint_id(endpoint).lower())
-    return given | {"principalId": str(principal), "tenantId": cloud.settings.tenant}
+    assigned = object_in(given, "userAssignedIdentities")
+    told = {each: _principal(each, "clientId", "principalId") for each in assigned}
+    own = _principal(cloud.endpoint_id(endpoint), "principalId")
+    identity = given | own | {"tenantId": cloud.settings.tenant}
+    return identity | ({"userAssignedIdentities": told} if told else {})
+
+
+def _principal(whose: str, *names: str) -> dict[str, str]:
+    return {name: str(uuid.uuid5(_PRINCIPALS, f"{whose}/{name}".lower())) for name in names}
 
 
 def _describe(endpoint: Endpoint, properties: Json) -> None:

@@ -44,6 +44,7 @@ from sandbox.workspace import (
 )
 from sandbox.workspace.arm import PROVIDER, ArmError, ArmRoute, not_emulated
 from sandbox.workspace.cloud import Cloud, cloud_of
+from sandbox.workspace.conformity import Conformity
 from sandbox.workspace.gate import Gate
 from sandbox.workspace.identity import managed_identity_token
 from sandbox.workspace.proxy import Proxy
@@ -93,6 +94,7 @@ class WorkspaceEmulator:
         self._authority = trustme.CA()
         self._servers: tuple[uvicorn.Server, ...] = ()
         self._is_stopping = False
+        self._violations: list[str] = []
         self._thread = threading.Thread(target=self._run, name="workspace-emulator", daemon=True)
 
     @property
@@ -139,10 +141,15 @@ class WorkspaceEmulator:
         return self
 
     def stop(self) -> None:
-        """Stop serving and wait for the end of it."""
+        """Stop serving and wait for the end of it.
+
+        Raises: AssertionError where an answer broke the contract: nothing that was seen counts.
+        """
         self._is_stopping = True
         self._end_servers()
         self._thread.join(_STOP_SECONDS)
+        if self._violations:
+            raise AssertionError("\n".join(dict.fromkeys(self._violations)))
 
     def __enter__(self) -> Self:
         return self.start()
@@ -164,6 +171,7 @@ class WorkspaceEmulator:
 
     async def _serve(self) -> None:
         cloud = Cloud(self.settings, self.url)
+        self._violations = cloud.violations
         await cloud.storage.open(datastores.containers(cloud))
         self._servers = (
             _server(_service_app(cloud), self._ssl_context(cloud)),
@@ -224,7 +232,7 @@ def _service_app(cloud: Cloud) -> ASGIApp:
         *map(_any_case, (*run_history.routes, *mlflow.routes, *artifacts.routes)),
         Route("/discovery", _discovery, methods=["GET"]),
     ]
-    return Gate(by_host(cloud.storage, _app(cloud, routes)), cloud)
+    return Gate(by_host(cloud.storage, Conformity(_app(cloud, routes), cloud)), cloud)
 
 
 def _control_app(cloud: Cloud) -> ASGIApp:

@@ -67,7 +67,11 @@ class Arm:
     def put_deployment(
         self, name: str = "blue", *, endpoint: str = "ep-1", capacity: Any = 1, **properties: Any
     ) -> httpx.Response:
-        usual = {"model": "azureml:churn:1", "instanceType": "Standard_DS3_v2"}
+        usual = {
+            "endpointComputeType": "Managed",
+            "model": "azureml:churn:1",
+            "instanceType": "Standard_DS3_v2",
+        }
         body = {
             "location": "westeurope",
             "sku": {"name": "Default", "capacity": capacity},

@@ -7,14 +7,14 @@ BLUE = f"{BEP}/deployments/blue"
 
 
 def put_endpoint(arm, name="bep-1", **properties):
-    return arm.put(f"/batchEndpoints/{name}", {"properties": {"authMode": "AADToken"} | properties})
+    body = {"location": "westeurope", "properties": {"authMode": "AADToken"} | properties}
+    return arm.put(f"/batchEndpoints/{name}", body)
 
 
 def put_deployment(arm, model="azureml:churn:1", name="blue"):
-    return arm.put(
-        f"{BEP}/deployments/{name}",
-        {"properties": {"model": {"referenceType": "Id", "assetId": model}, "compute": "c"}},
-    )
+    properties = {"model": {"referenceType": "Id", "assetId": model}, "compute": "c"}
+    body = {"location": "westeurope", "properties": properties}
+    return arm.put(f"{BEP}/deployments/{name}", body)
 
 
 @pytest.fixture

@@ -54,7 +54,8 @@ def put_deployment(arm, name="blue", component="azureml:retraining:1"):
         "componentId": {"referenceType": "Id", "assetId": component},
         "settings": {"default_compute": "serverless"},
     }
-    body = {"properties": {"deploymentConfiguration": configuration}}
+    properties = {"deploymentConfiguration": configuration}
+    body = {"location": "westeurope", "properties": properties}
     return arm.put(f"{BEP}/deployments/{name}", body)
 
 
@@ -89,10 +90,11 @@ def components(arm):
 
 @pytest.fixture
 def endpoint(arm, components):
-    arm.put(BEP, {"properties": {"authMode": "AADToken"}}).raise_for_status()
+    body = {"location": "westeurope", "properties": {"authMode": "AADToken"}}
+    arm.put(BEP, body).raise_for_status()
     put_deployment(arm).raise_for_status()
-    defaults = {"deploymentName": "blue"}
-    arm.put(BEP, {"properties": {"defaults": defaults}}).raise_for_status()
+    body["properties"]["defaults"] = {"deploymentName": "blue"}
+    arm.put(BEP, body).raise_for_status()
     return Endpoint(arm)
 
 
@@ -236,7 +238,8 @@ def test_a_deployment_needs_a_pipeline_component_of_the_workspace(endpoint, arm,
 def test_a_model_deployment_runs_one_step_over_one_data_input(endpoint, arm):
     arm.put_model()
     model = {"model": {"referenceType": "Id", "assetId": "azureml:churn:1"}}
-    arm.put(f"{BEP}/deployments/scoring", {"properties": model}).raise_for_status()
+    body = {"location": "westeurope", "properties": model}
+    arm.put(f"{BEP}/deployments/scoring", body).raise_for_status()
     data = {"data": {"jobInputType": "UriFolder", "uri": "https://x.org/data"}}
     job = endpoint.invoke({"inputData": data}, deployment="scoring").json()["name"]
     arm.pass_time()

@@ -48,7 +48,8 @@ def test_a_malformed_name_is_refused(arm, name):
 def test_an_endpoint_name_is_unique_in_the_region(arm):
     arm.put_endpoint()
     other = str(arm.http.base_url.join(arm.get(EP).json()["id"].replace("ws-a", "ws-b")))
-    response = arm.http.put(other, json={"properties": {"authMode": "Key"}})
+    body = {"location": "westeurope", "properties": {"authMode": "Key"}}
+    response = arm.http.put(other, json=body)
     assert error_of(response) == (400, "BadRequest")
 
 

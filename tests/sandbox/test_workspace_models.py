@@ -84,7 +84,7 @@ def test_a_long_list_is_followed_by_its_next_link(arm):
     for number in range(101):
         arm.put_model(name=f"m{number:03}")
     arm.http.params = {}
-    seen, link = [], f"{WORKSPACE}/models?api-version=1"
+    seen, link = [], f"{WORKSPACE}/models?api-version=2025-12-01"
     while link:
         page = arm.http.get(link).json()
         seen += [item["name"] for item in page["value"]]
