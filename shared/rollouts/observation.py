@@ -175,6 +175,14 @@ def failure_in(seen: Observation) -> str:
     return f"{result.code}: {result.message}" if result.code else result.message or "no reason"
 
 
+def unread_reason(seen: Observation) -> str:
+    """Return what keeps the reason of a failure from being read, to be put behind it; or ""."""
+    result = seen.operation
+    if result is None or result.status is not OperationStatus.UNKNOWN or not result.message:
+        return ""
+    return f" (why is not known: {result.message})"
+
+
 def is_marked(rollout: Rollout, endpoint: Endpoint) -> bool:
     """Say whether the endpoint has, or is to have, the tags that say what serves.
 

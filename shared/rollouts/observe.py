@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from shared.errors import WorkspaceRefused
+from shared.errors import WorkspaceDenied, WorkspaceRefused
 from shared.rollouts.model import Rollout
 from shared.rollouts.observation import Observation
 from shared.rollouts.orders import OrderKind
@@ -104,5 +104,7 @@ class Observer:
     def _find_operation(self, operation: Operation) -> OperationResult:
         try:
             return self.workspaces.get_operation(operation)
-        except WorkspaceRefused:  # an address that is none of ARM's: the resource tells the rest
-            return OperationResult(status=OperationStatus.UNKNOWN)
+        except (WorkspaceDenied, WorkspaceRefused) as error:
+            # The resource tells its state itself, if not why: so does it where the address is none
+            # of ARM's, or where the app has no right to read operations.
+            return OperationResult(status=OperationStatus.UNKNOWN, message=error.message)

@@ -20,6 +20,7 @@ from shared.rollouts.observation import (
     Overrule,
     Wait,
     failure_in,
+    unread_reason,
 )
 from shared.rollouts.phases import UNDECIDED, Phase
 from shared.rollouts.routes import (
@@ -232,7 +233,7 @@ def endpoint(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
         return CreateEndpoint()
     if found is None:
         return Wait(reason="the endpoint is not there yet")
-    return go_back(rollout, f"the endpoint is {found.state}")
+    return go_back(rollout, f"the endpoint is {found.state}{unread_reason(seen)}")
 
 
 def deployment(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
@@ -250,5 +251,5 @@ def deployment(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
         start = first if (first := rollout.step) > 0 else 0
         return next_step(as_found(rollout, seen), start)
     if found.state.is_settled or found.state is State.DELETING:
-        return go_back(rollout, f"the deployment is {found.state}")
+        return go_back(rollout, f"the deployment is {found.state}{unread_reason(seen)}")
     return Wait(reason=f"the deployment is {found.state}")

@@ -124,6 +124,36 @@ def test_a_deployment_that_the_service_refuses_ends_the_rollout_with_the_reason(
     assert "not enough cores, or rights" in serving.channels.sent[-1].text
 
 
+def _hide_operations(world: World) -> None:
+    def refuse(request: str) -> None:
+        if request == "get_operation":
+            raise WorkspaceDenied("reading an operation: 403 AuthorizationFailed")
+
+    world.workspaces.before = refuse
+
+
+def test_operations_that_may_not_be_read_end_no_rollout_for_the_resources_tell(
+    world: World,
+) -> None:
+    _hide_operations(world)
+    for version in ("1", "2"):
+        world.react.react(world.register("churn", version))
+        world.settle()
+        assert world.serving() == version
+
+
+def test_a_failure_whose_operation_may_not_be_read_is_told_with_what_keeps_the_reason(
+    serving: World,
+) -> None:
+    _hide_operations(serving)
+    _break_container(serving.workspaces.behaviour)
+    serving.react.react(serving.register("churn", "2"))
+    serving.settle()
+    assert serving.serving() == "1"
+    told = serving.channels.sent[-1].text
+    assert "the deployment is Failed (why is not known: reading an operation: 403" in told
+
+
 def test_a_deployment_that_takes_too_long_is_given_up(serving: World) -> None:
     serving.workspaces.behaviour.takes = timedelta(hours=3)
     serving.react.react(serving.register("churn", "2"))
