@@ -55,6 +55,17 @@ class ModelKind(StrEnum):
     CUSTOM = "custom_model"
 
 
+#: The models that can be deployed without code (how-to-deploy-mlflow-models, how-to-deploy-with-
+#: triton, reference-yaml-deployment-batch); of MLflow ones those with a python_function flavor.
+WITHOUT_CODE: Final[Mapping[EndpointKind, tuple[ModelKind, ...]]] = MappingProxyType(
+    {
+        EndpointKind.MANAGED: (ModelKind.MLFLOW, ModelKind.TRITON),
+        EndpointKind.KUBERNETES: (ModelKind.MLFLOW, ModelKind.TRITON),
+        EndpointKind.BATCH: (ModelKind.MLFLOW,),
+    }
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelVersion:
     """A model version as the workspace has it now. `id` is its ARM id.

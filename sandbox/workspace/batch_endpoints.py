@@ -218,6 +218,14 @@ def _what_it_runs(workspace: Workspace, properties: Json) -> dict[str, str]:
     if not reference:
         raise bad_argument("'model.assetId' is required.", "model")
     model = resolve_model(workspace, str(reference))
+    has_code = properties.get("codeConfiguration") and properties.get("environmentId")
+    if not has_code and "python_function" not in model.flavors:
+        raise bad_argument(
+            f"A batch deployment of {model.name}:{model.version}, a {model.type}, needs an "
+            "environment and a scoring script: only MLflow models with a python_function flavor "
+            "can be deployed without code.",
+            "codeConfiguration",
+        )
     return {"model": model.name, "version": model.version}
 
 

@@ -230,6 +230,7 @@ class Deploy:
         found, now = current_model(self._workspaces, event, self._clock.now())
         _require_current(work, now, found)
         params = choose(work.params(DeployParams, now), found.tags)
+        _require_no_code(found, params.kind)
         plan = self._plan(work, found, params)
         if params.when_better is not None and not self._rollouts.has_begun(plan):
             # Once it has, the model may serve already, and would be compared with itself.
@@ -337,18 +338,26 @@ def _key(model: "ModelVersion") -> str:
 def _require_current(work: Work, event: ModelRegistered, model: "ModelVersion") -> None:
     """Let pass only a model of which the event, told anew, would set off the same reaction.
 
-    Raises: Superseded, ModelUnfit.
+    Raises: Superseded.
     """
-    from shared.workspaces import ModelKind
-
     name = f"{model.name} {model.version}"
     if model.archived:
         raise Superseded(f"model {name} is archived")
     if not work.still_holds(event):
         raise Superseded(f"model {name} has other tags now, and `when` no longer holds")
-    if model.kind not in (ModelKind.MLFLOW, ModelKind.TRITON):
+
+
+def _require_no_code(model: "ModelVersion", kind: str) -> None:
+    """Let pass only a model that endpoints of this kind run without code; raises ModelUnfit."""
+    from shared.workspaces import WITHOUT_CODE, EndpointKind, ModelKind
+
+    name = f"{model.name} {model.version}"
+    known = WITHOUT_CODE[EndpointKind(kind)]
+    if model.kind not in known:
         raise ModelUnfit(
-            f"model {name} is a {redact(model.kind, most=50)}, which needs a scoring script"
+            f"model {name} is a {redact(model.kind, most=50)}, which needs a scoring script on a"
+            f" {kind} endpoint",
+            hint=f"Register it as {' or '.join(f'`{each}`' for each in known)}.",
         )
     if model.kind == ModelKind.MLFLOW and model.flavors and _FLAVOR not in model.flavors:
         raise ModelUnfit(f"MLflow model {name} has no {_FLAVOR} flavor, and needs a scoring script")

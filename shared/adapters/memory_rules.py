@@ -7,10 +7,12 @@ from shared.adapters.documents import default_of
 from shared.errors import QuotaExceeded, WorkspaceRefused
 from shared.workspaces import (
     AUTH_MODES,
+    WITHOUT_CODE,
     Capacity,
     Deployment,
     Endpoint,
     EndpointKind,
+    ModelVersion,
     State,
 )
 
@@ -43,6 +45,12 @@ def check_new_endpoint(kind: EndpointKind, auth_mode: str, compute: str) -> None
         raise WorkspaceRefused(f"a {kind} endpoint takes {known}, not {auth_mode}")
     if kind is EndpointKind.KUBERNETES and not compute:
         raise WorkspaceRefused("a Kubernetes endpoint needs a compute")
+
+
+def check_without_code(kind: EndpointKind, model: ModelVersion | None) -> None:
+    """Refuse a model that the service does not deploy without code; None is one nobody knows."""
+    if model is not None and model.kind not in WITHOUT_CODE[kind]:
+        raise WorkspaceRefused(f"a {model.kind} needs a scoring script on a {kind} endpoint")
 
 
 def check_split(

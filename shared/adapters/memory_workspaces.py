@@ -137,6 +137,8 @@ class MemoryWorkspaces(MemoryRegistry):
         there = self.deployments[key]
         if deployment not in there and len(there) >= rules.MOST_DEPLOYMENTS:
             raise WorkspaceRefused(f"at most {rules.MOST_DEPLOYMENTS} deployments")
+        known = (model for model in self.models.values() if model.id == spec.model_id)
+        rules.check_without_code(spec.kind, next(known, None))
         self._check_size(key, deployment, spec.instance_type, spec.instance_count)
         there[deployment] = Deployment(
             name=deployment,

@@ -61,6 +61,8 @@ class Site:
     break_deployments: Callable[[], None]
     break_traffic: Callable[[], None]
     limit_cores: LimitCores
+    #: Registers version 1 of a model of this name and kind.
+    add_model: Callable[[str, str], object]
     workspace: Workspace = WORKSPACE
     kind: EndpointKind = EndpointKind.MANAGED
 
@@ -101,9 +103,10 @@ class Site:
         instances: int = 1,
         kind: EndpointKind | None = None,
         size: Size = DS3,
+        model_name: str = "churn",
     ) -> Operation:
         """Start creating a deployment."""
-        model = self.workspaces.get_model(self.workspace, "churn", "1")
+        model = self.workspaces.get_model(self.workspace, model_name, "1")
         assert model is not None
         kind = kind or self.kind
         spec = DeploymentSpec(
@@ -171,6 +174,7 @@ def _twin(clock: FakeClock) -> Site:
         break_deployments=break_deployments,
         break_traffic=break_traffic,
         limit_cores=limit_cores,
+        add_model=lambda name, kind: twin.register(WORKSPACE, name, "1", tags={}, kind=kind),
     )
 
 
@@ -194,4 +198,5 @@ def _emulator(stage: Stage) -> Site:
         break_deployments=break_deployments,
         break_traffic=break_traffic,
         limit_cores=limit_cores,
+        add_model=lambda name, kind: stage.put_model(name, modelType=kind, flavors={}),
     )

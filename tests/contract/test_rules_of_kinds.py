@@ -165,6 +165,26 @@ def test_a_batch_endpoint_is_called_with_tokens_of_entra_only(site: Site) -> Non
         site.start_endpoint(auth_mode="key")
 
 
+def test_a_batch_endpoint_runs_only_mlflow_models_without_code(site: Site) -> None:
+    site.kind = BATCH
+    site.make_endpoint("blue")
+    for kind in ("triton_model", "custom_model"):
+        site.add_model(kind.replace("_", "-"), kind)
+        with pytest.raises(WorkspaceRefused):
+            site.deploy("green", model_name=kind.replace("_", "-"))
+
+
+@pytest.mark.parametrize("kind", [MANAGED, KUBERNETES])
+def test_an_online_endpoint_runs_triton_models_without_code(site: Site, kind: EndpointKind) -> None:
+    site.kind = kind
+    site.make_endpoint()
+    site.add_model("custom", "custom_model")
+    with pytest.raises(WorkspaceRefused):
+        site.deploy("green", model_name="custom")
+    site.add_model("triton", "triton_model")
+    site.deploy("green", model_name="triton")
+
+
 def test_a_batch_endpoint_answers_no_scoring_requests(site: Site) -> None:
     site.kind = BATCH
     site.make_endpoint("blue")

@@ -27,6 +27,17 @@ def batch(arm):
     return arm
 
 
+@pytest.mark.parametrize("kind", ["triton_model", "custom_model"])
+def test_only_mlflow_models_are_deployed_without_code(batch, kind):
+    batch.put_model("other", modelType=kind)
+    assert put_deployment(batch, "azureml:other:1", "green").status_code == 400
+    code = {"codeId": "azureml:code:1", "scoringScript": "score.py"}
+    model = {"referenceType": "Id", "assetId": "azureml:other:1"}
+    properties = {"model": model, "codeConfiguration": code, "environmentId": "azureml:e:1"}
+    body = {"location": "westeurope", "properties": properties}
+    assert batch.put(f"{BEP}/deployments/green", body).status_code == 201
+
+
 def test_a_default_deployment_is_set_when_the_operation_has_ended(batch):
     update = put_endpoint(batch, defaults={"deploymentName": "blue"})
     assert update.status_code == 200

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from shared.adapters.memory_metrics import Behaviour
+from shared.errors import ModelUnfit
 from shared.outcomes import OutcomeStatus
 from shared.rollouts.orders import OrderKind
 from shared.rollouts.phases import Phase
@@ -77,6 +78,16 @@ def test_the_default_of_a_batch_endpoint_is_switched() -> None:
     assert world.result().status is OutcomeStatus.DONE
     assert world.left() == {"2": State.SUCCEEDED}
     assert world.measured() == ()
+
+
+def test_a_triton_model_is_not_deployed_on_a_batch_endpoint() -> None:
+    world = batch()
+    world.react.react(world.register("churn", "2", kind="triton_model", deploy="true"))
+    world.settle()
+    (letter,) = world.all_letters()
+    assert letter.code == ModelUnfit.code
+    assert "is a triton_model, which needs a scoring script on a batch endpoint" in letter.reason
+    assert world.left() == {"1": State.SUCCEEDED}
 
 
 @pytest.mark.parametrize("how", ["while it holds", "while the old one is kept"])
