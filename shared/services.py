@@ -143,7 +143,12 @@ class Services:
     def _aml_workspaces(self) -> "ArmWorkspaces":
         from shared.adapters.workspaces import ArmWorkspaces
 
-        return ArmWorkspaces(self._credential, arm_endpoint=self.settings.arm_endpoint)
+        settings = self.settings
+        return ArmWorkspaces(
+            self._credential,
+            arm_endpoint=settings.arm_endpoint,
+            audience=settings.aml_audience,
+        )
 
     @once
     def workspaces(self) -> "Workspaces":

@@ -4,11 +4,39 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
 
 from shared.errors import SettingInvalid
 
 #: The folder that holds host.json: paths in settings and reactions are relative to it.
 APP_ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cloud:
+    """One of Azure's clouds: its name in Microsoft's SDKs, and its AML.
+
+    `aml` is where the studio is, and whom tokens for AML's own services are meant for.
+    """
+
+    name: str
+    aml: str
+
+
+PUBLIC_ARM = "https://management.azure.com"
+#: By the address of their Azure Resource Manager; a test compares them with azure-ai-ml's.
+CLOUDS: Final[Mapping[str, Cloud]] = MappingProxyType(
+    {
+        PUBLIC_ARM: Cloud(name="AzureCloud", aml="https://ml.azure.com"),
+        "https://management.usgovcloudapi.net": Cloud(
+            name="AzureUSGovernment", aml="https://ml.azure.us"
+        ),
+        "https://management.chinacloudapi.cn": Cloud(
+            name="AzureChinaCloud", aml="https://ml.azure.cn"
+        ),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +46,8 @@ class Settings:
     environ: Mapping[str, str]
     reactions: Path
     arm_endpoint: str
+    #: Whom tokens are meant for that AML's own services and their endpoints take.
+    aml_audience: str
     studio_endpoint: str
     devops_endpoint: str
     github_endpoint: str
@@ -38,11 +68,15 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
 
     Raises: SettingInvalid naming the setting, its value where it is no secret, and what it takes.
     """
+    arm_endpoint = _origin(environ, "SIGNALBOX_ARM_ENDPOINT", PUBLIC_ARM)
+    # A stand-in for Azure is taken for the public cloud.
+    cloud = CLOUDS.get(arm_endpoint.lower(), CLOUDS[PUBLIC_ARM])
     return Settings(
         environ=environ,
         reactions=APP_ROOT / environ.get("SIGNALBOX_REACTIONS", "reactions.yaml"),
-        arm_endpoint=_origin(environ, "SIGNALBOX_ARM_ENDPOINT", "https://management.azure.com"),
-        studio_endpoint=_origin(environ, "SIGNALBOX_STUDIO_ENDPOINT", "https://ml.azure.com"),
+        arm_endpoint=arm_endpoint,
+        aml_audience=cloud.aml,
+        studio_endpoint=_origin(environ, "SIGNALBOX_STUDIO_ENDPOINT", cloud.aml),
         devops_endpoint=_origin(environ, "SIGNALBOX_DEVOPS_ENDPOINT", "https://dev.azure.com"),
         github_endpoint=_origin(environ, "SIGNALBOX_GITHUB_ENDPOINT", "https://api.github.com"),
         lease=timedelta(seconds=_number(environ, "SIGNALBOX_LEASE_SECONDS", 60)),

@@ -11,19 +11,13 @@ import warnings
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from shared.adapters.aml import Aml
-from shared.adapters.arm import BODY_MAX, PUBLIC_ENDPOINT
+from shared.adapters.arm import BODY_MAX
 from shared.adapters.lazy import Lazy
 from shared.events import Workspace
+from shared.settings import CLOUDS
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
-
-#: The clouds that the SDK knows itself, by the address of their ARM.
-_CLOUDS = {
-    PUBLIC_ENDPOINT: "AzureCloud",
-    "https://management.usgovcloudapi.net": "AzureUSGovernment",
-    "https://management.chinacloudapi.cn": "AzureChinaCloud",
-}
 
 
 class MlClients:
@@ -67,8 +61,8 @@ class MlClients:
 
 def _cloud(aml: Aml) -> dict[str, Any]:
     endpoint = aml.arm.endpoint
-    if known := _CLOUDS.get(endpoint.lower()):
-        return {"cloud": known}
+    if known := CLOUDS.get(endpoint.lower()):
+        return {"cloud": known.name}
     return {
         # The SDK never forgets what it was told first of a name.
         "cloud": endpoint,

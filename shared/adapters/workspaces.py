@@ -67,7 +67,7 @@ class ArmWorkspaces:
         credential: Callable[[], TokenCredential],
         *,
         arm_endpoint: str = PUBLIC_ENDPOINT,
-        scoring_audience: str = AUDIENCE,
+        audience: str = AUDIENCE,
         ca_path: str | None = None,
         http: Http | None = None,
         clock: Clock | None = None,
@@ -81,7 +81,7 @@ class ArmWorkspaces:
         self.aml: Final = Aml(
             credential,
             arm_endpoint=arm_endpoint,
-            audience=scoring_audience,
+            audience=audience,
             ca_path=ca_path,
             http=http,
             clock=clock,

@@ -22,6 +22,7 @@ from shared.adapters.documents import (
     with_traffic,
 )
 from shared.adapters.targets.component import new_job
+from shared.settings import CLOUDS
 from shared.workspaces import DeploymentSpec, EndpointKind, NewModel
 
 MODEL = (
@@ -32,6 +33,7 @@ with warnings.catch_warnings():
     # The SDK builds its schemas, in a way that its marshmallow deprecates, when imported.
     warnings.simplefilter("ignore", Marshmallow4Warning)
     from azure.ai.ml import load_job
+    from azure.ai.ml._azure_environments import _environments
     from azure.ai.ml._restclient.arm_ml_service import models
     from azure.ai.ml._restclient.arm_ml_service._configuration import (
         MachineLearningServicesMgmtClientConfiguration as SdkConfiguration,
@@ -269,3 +271,12 @@ def test_a_job_of_a_registered_component_is_written_as_the_sdk_writes_it() -> No
 def test_the_version_that_we_speak_is_the_one_that_the_sdks_client_was_made_for() -> None:
     configuration = SdkConfiguration(credential=object(), subscription_id="s")
     assert configuration.api_version == API_VERSION
+
+
+def test_the_clouds_are_those_that_the_sdk_knows() -> None:
+    theirs = {
+        cloud["resource_manager"].rstrip("/"): (name, cloud["aml_resource_id"].rstrip("/"))
+        for name, cloud in _environments.items()
+        if name in {cloud.name for cloud in CLOUDS.values()}
+    }
+    assert {arm: (cloud.name, cloud.aml) for arm, cloud in CLOUDS.items()} == theirs

@@ -1,8 +1,10 @@
 """The composition root builds whatever reactions.yaml can name."""
 
 import pytest
+from azure.core.credentials import AccessToken
 
 from shared.actions import ACTIONS
+from shared.adapters.workspaces import ArmWorkspaces
 from shared.loops.targets import TargetParams
 from shared.services import Services
 
@@ -16,6 +18,25 @@ def test_every_target_that_a_reaction_can_name_is_built(name: str) -> None:
     assert callable(target.submit)
     assert callable(target.look)
     assert services.target(name) is target
+
+
+def test_tokens_are_for_the_services_of_the_cloud_that_is_set() -> None:
+    asked: list[str] = []
+
+    class Credential:
+        def get_token(self, *scopes: str, **_: object) -> AccessToken:
+            asked.extend(scopes)
+            return AccessToken("t", 2**32)
+
+    china = "https://management.chinacloudapi.cn"
+    services = Services(ENVIRON | {"SIGNALBOX_ARM_ENDPOINT": china})
+    services._identity = Credential()  # type: ignore[misc, assignment]
+    workspaces = services.workspaces
+    assert isinstance(workspaces, ArmWorkspaces)
+    workspaces.aml.token("signing in")
+    assert asked == ["https://ml.azure.cn/.default"]
+    assert workspaces.aml.arm.endpoint == china
+    assert services.settings.studio_endpoint == "https://ml.azure.cn"
 
 
 @pytest.mark.parametrize("name", ACTIONS)

@@ -34,6 +34,23 @@ def test_an_endpoint_has_no_slash_at_its_end() -> None:
     assert settings.arm_endpoint == "https://management.chinacloudapi.cn"
 
 
+@pytest.mark.parametrize(
+    ("arm", "aml"),
+    [
+        ("https://management.azure.com", "https://ml.azure.com"),
+        ("https://management.usgovcloudapi.net", "https://ml.azure.us"),
+        ("https://Management.ChinaCloudApi.cn/", "https://ml.azure.cn"),
+        ("https://localhost:8443", "https://ml.azure.com"),
+    ],
+)
+def test_whom_tokens_are_for_and_where_the_studio_is_follow_the_cloud(arm: str, aml: str) -> None:
+    settings = read_settings({"SIGNALBOX_ARM_ENDPOINT": arm})
+    assert (settings.aml_audience, settings.studio_endpoint) == (aml, aml)
+    other = {"SIGNALBOX_ARM_ENDPOINT": arm, "SIGNALBOX_STUDIO_ENDPOINT": "https://studio.example"}
+    assert read_settings(other).studio_endpoint == "https://studio.example"
+    assert read_settings(other).aml_audience == aml
+
+
 def test_metrics_are_by_the_minute_and_documented_so() -> None:
     assert read_settings({}).metrics_grain == timedelta(minutes=1)
     assert read_settings({"SIGNALBOX_METRICS_GRAIN_SECONDS": "1"}).metrics_grain.seconds == 1
