@@ -42,7 +42,8 @@ from shared.errors import SignalboxError, WorkspaceDenied, WorkspaceRefused, Wor
 from shared.outside import read_object
 from shared.redact import redact
 
-#: The newest stable version; it has all that is used here.
+#: A stable version that has all that is used here, and the one that azure-ai-ml's models are of:
+#: the tests hold every request to them.
 API_VERSION = "2025-12-01"
 PUBLIC_ENDPOINT = "https://management.azure.com"
 

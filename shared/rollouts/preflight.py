@@ -29,9 +29,21 @@ def find_faults(rollout: Rollout, seen: Observation, workspaces: Workspaces) -> 
             f"endpoint {rollout.endpoint} has {len(seen.deployments)} deployments, and AML lets it"
             f" have {DEPLOYMENTS_MAX}"
         )
+    if _cannot_be_probed(rollout, seen):
+        faults.append(
+            f"endpoint {rollout.endpoint} answers on http:// only, where its key could be read on"
+            " the way: its deployments can't be probed"
+        )
     if rollout.plan.kind is EndpointKind.MANAGED:
         faults += _find_capacity_faults(rollout, seen, workspaces)
     return tuple(faults)
+
+
+def _cannot_be_probed(rollout: Rollout, seen: Observation) -> bool:
+    """Say whether the strategy probes what has no https:// address, as on a bare cluster."""
+    address = seen.endpoint.scoring_uri if seen.endpoint else ""
+    probes = any(step.kind is StepKind.PROBE for step in rollout.plan.strategy.steps)
+    return probes and address.lower().startswith("http://")
 
 
 def _find_capacity_faults(

@@ -16,8 +16,10 @@ from shared.workspaces import Capacity, EndpointKind
 from tests.unit.rollouts import (
     NOW,
     OLD,
+    PROBE,
     SCALE,
     make_deployment,
+    make_endpoint,
     make_rollout,
     make_seen,
     traffic,
@@ -178,6 +180,28 @@ def test_names_are_those_that_the_service_takes(name: str, is_legal: bool) -> No
             f"{field} {name!r} is no name that AML takes: 3 to 32 letters, digits and single dashes"
         )
         assert found == (() if is_legal else (told,))
+
+
+@pytest.mark.parametrize(
+    ("address", "steps", "is_told"),
+    [
+        ("http://10.0.0.4/api/v1/endpoint/churn/score", (PROBE,), True),
+        ("HTTP://10.0.0.4/score", (PROBE, traffic(100)), True),
+        ("http://10.0.0.4/score", (traffic(100),), False),
+        ("https://10.0.0.4/score", (PROBE,), False),
+        ("", (PROBE,), False),
+    ],
+)
+def test_an_endpoint_without_a_certificate_cannot_be_probed(
+    address: str, steps: tuple[Step, ...], is_told: bool
+) -> None:
+    on_cluster = with_plan(make_rollout(Phase.CHECKING, *steps), kind=EndpointKind.KUBERNETES)
+    seen = make_seen(endpoint=make_endpoint(scoring_uri=address), deployments={})
+    told = (
+        "endpoint churn answers on http:// only, where its key could be read on the way: its"
+        " deployments can't be probed"
+    )
+    assert faults(on_cluster, None, seen) == ((told,) if is_told else ())
 
 
 def test_all_that_is_wrong_is_found_at_once() -> None:
