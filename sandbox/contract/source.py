@@ -146,6 +146,8 @@ class _Reader:
             made = self._unread.pop()
             self.models[made.__name__] = self._read(made)
 
+    #: Each field has its type and its marks: `r` for required, `o` for read-only, `w` for what is
+    #: never answered.
     def _read(self, made: type[Model]) -> dict[str, Any]:
         hints = typing.get_type_hints(made, vars(models._models) | {"_models": models})
         needed = _needed(made)
@@ -154,7 +156,8 @@ class _Reader:
             name = field._rest_name_input or attribute
             hint = hints[attribute]
             is_needed = attribute in needed or type(None) not in _members(hint)
-            marks = "r" * is_needed + "o" * (field._visibility == ["read"])
+            seen_in = field._visibility or ["read"]
+            marks = "r" * is_needed + "o" * (seen_in == ["read"]) + "w" * ("read" not in seen_in)
             fields[name] = [self._type(hint), marks]
             if field._is_discriminator:
                 discriminator = name

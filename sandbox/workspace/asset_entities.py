@@ -80,6 +80,8 @@ class AssetContainer:
     tags: dict[str, str] = field(default_factory=dict)
     properties: dict[str, str] = field(default_factory=dict)
     is_archived: bool = False
+    #: What of data its versions share.
+    data_type: str | None = None
     versions: dict[str, AssetVersion] = field(default_factory=dict)
 
     @property
@@ -107,5 +109,6 @@ class AssetContainer:
                 "latestVersion": self.latest_version,
                 "nextVersion": self.next_version,
                 "provisioningState": "Succeeded",
-            },
+            }
+            | ({"dataType": self.data_type} if self.data_type else {}),
         }

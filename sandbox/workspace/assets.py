@@ -119,13 +119,15 @@ class Handlers:
         """Create or replace an asset's own description, tags and archive flag."""
         cloud = cloud_of(request)
         workspace = cloud.workspace(request)
-        changes = _common(object_in(await json_body(request), "properties"))
+        properties = object_in(await json_body(request), "properties")
+        changes = _common(properties)
         del changes["is_anonymous"]
         name = request.path_params["asset"]
         is_new = name.lower() not in workspace.assets.get(self._kind.segment, {})
         container = self._ensure_container(cloud, workspace, name, request)
         for key, value in changes.items():
             setattr(container, key, value)
+        container.data_type = properties.get("dataType") or container.data_type
         container.modified_at = cloud.clock.now()
         base = self._id(workspace, container.name)
         document = container.document(base, self._kind.segment)
@@ -211,6 +213,7 @@ class Handlers:
             **changes,
         )
         container.versions[number] = version
+        container.data_type = version.content.get("dataType", container.data_type)
         return version
 
     def _ensure_container(

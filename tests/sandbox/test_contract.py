@@ -176,6 +176,14 @@ def test_of_another_version_only_what_both_know_is_checked(path, value, is_refus
     assert bool(faults_of(EP, changed(ENDPOINT, path, value), knows_all=False)) is is_refused
 
 
+def test_of_another_version_a_number_among_texts_is_made_a_text():
+    given = changed(ENDPOINT, "properties.properties", {"hash_version": 202208, "x": True})
+    assert len(faults_of(EP, given)) == 2
+    assert faults_of(EP, given, knows_all=False) == []
+    made = CONTRACT.in_its_case(CONTRACT.find("PUT", EP), given)["properties"]["properties"]
+    assert made == {"hash_version": "202208", "x": "true"}
+
+
 ANSWER = {
     **ENDPOINT,
     "id": EP,
@@ -207,6 +215,28 @@ def test_an_answer_that_breaks_the_contract_is_told_where(path, value, told, is_
     (fault,) = faults(changed(ANSWER, path, value))
     assert told in str(fault)
     assert fault.path.startswith("value[1]." if is_page else path)
+
+
+@pytest.mark.parametrize(
+    ("secrets", "of_a_request", "of_an_answer"),
+    [
+        ({}, ["properties.credentials.secrets: is missing"], []),
+        (
+            {"secrets": {"secretsType": "AccountKey", "key": "k"}},
+            [],
+            ["properties.credentials.secrets: is never answered"],
+        ),
+    ],
+)
+def test_secrets_are_sent_and_never_answered(secrets, of_a_request, of_an_answer):
+    properties = {
+        "datastoreType": "AzureBlob",
+        "credentials": {"credentialsType": "AccountKey", **secrets},
+    }
+    url = f"{WORKSPACE}/datastores/own"
+    assert faults_of(url, {"properties": properties}) == of_a_request
+    faults = CONTRACT.find_answer_faults(CONTRACT.find("GET", url), 200, {"properties": properties})
+    assert list(map(str, faults)) == of_an_answer
 
 
 @pytest.mark.parametrize(
