@@ -231,13 +231,32 @@ def without(properties, *keys):
     return {key: value for key, value in properties.items() if key not in keys}
 
 
+SWEEP = {
+    "jobType": "Sweep",
+    "objective": {"goal": "Maximize", "primaryMetric": "auc"},
+    "samplingAlgorithm": {"samplingAlgorithmType": "Random"},
+    "searchSpace": {"rate": ["uniform", [0.1, 0.9]]},
+    "trial": {"command": "train", "environmentId": "azureml:sklearn:1"},
+}
+SPARK = {
+    "jobType": "Spark",
+    "codeId": "azureml:code:1",
+    "entry": {"sparkJobEntryType": "SparkJobPythonEntry", "file": "train.py"},
+}
+AUTO_ML = {
+    "jobType": "AutoML",
+    "taskDetails": {
+        "taskType": "Classification",
+        "trainingData": {"jobInputType": "mltable", "uri": "azureml:churn:1"},
+    },
+}
 NODE = {"train": {"componentId": "azureml:train:1", "inputs": {"data": DATA}}}
 
 
 @pytest.mark.parametrize(
     ("properties", "words"),
     [
-        (command(jobType="Nonsense"), "jobType: \"Nonsense\" is none of"),
+        (command(jobType="Nonsense"), 'jobType: "Nonsense" is none of'),
         (without(command(), "command"), "properties.command: is missing"),
         (without(command(), "environmentId"), "properties.environmentId: is missing"),
         (command(environmentId="azureml:sklearn:2"), "'azureml:sklearn:2' was not found"),
@@ -293,9 +312,9 @@ def test_a_job_that_cannot_run_is_refused_at_once(ready, properties, words):
 @pytest.mark.parametrize(
     ("properties", "words"),
     [
-        (command(jobType="Sweep"), "Jobs of the type 'Sweep' are"),
-        (command(jobType="Spark"), "Jobs of the type 'Spark' are"),
-        (command(jobType="AutoML"), "Jobs of the type 'AutoML' are"),
+        (SWEEP, "Jobs of the type 'Sweep' are"),
+        (SPARK, "Jobs of the type 'Spark' are"),
+        (AUTO_ML, "Jobs of the type 'AutoML' are"),
         (pipeline(jobs={"tune": {"type": "sweep", "trial": "x"}}), "'tune', of the type 'sweep'"),
         (pipeline(jobs={"train": {"type": "if_else"}}), "'train', of the type 'if_else'"),
         (

@@ -206,9 +206,10 @@ def test_a_schedule_that_makes_no_sense_is_refused(arm, wrong):
 
 
 def test_an_action_that_azure_would_do_is_refused_with_the_reason(arm):
-    refused = put_job_schedule(arm, action={"actionType": "ImportData"})
+    action = {"actionType": "InvokeBatchEndpoint", "endpointInvocationDefinition": {}}
+    refused = put_job_schedule(arm, action=action)
     assert refused.status_code == 501
-    assert "'ImportData' is not emulated" in refused.json()["error"]["message"]
+    assert "'InvokeBatchEndpoint' is not emulated" in refused.json()["error"]["message"]
 
 
 def history_of(arm, run_id):
