@@ -9,7 +9,7 @@ MODULES := sandbox/node_modules
 WITH_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint demo bench constraints clean
+.PHONY: help setup test fuzz lint demo bench constraints clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -18,6 +18,9 @@ setup: .venv/.installed .venv/.inference $(MODULES)/.installed ## Install what t
 
 test: setup ## Run the tests; ARGS are passed to pytest
 	@$(BIN)/python -m pytest $(ARGS)
+
+fuzz: setup ## Try hostile input for long; EXAMPLES says how many of each kind
+	@FUZZ=$(or $(EXAMPLES),20000) $(BIN)/python -m pytest tests/fuzz $(ARGS)
 
 lint: setup ## Check style, format and types
 	@$(BIN)/ruff check .
