@@ -1,11 +1,12 @@
 """The demo ends as it says, or says why not; and it never leaves anything behind."""
 
 import io
+import random
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +18,7 @@ from demo.play import NotAsTold, Play
 from demo.runs import RunNews
 from demo.screen import Screen
 from demo.stage import APP_ROOT
+from shared.rollouts.phases import Phase
 
 _LONGEST = 300
 
@@ -53,7 +55,7 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-#: What the story of the drift shows, in this order; everything else happens between.
+#: What the story of the drift shows, as `expect` has it; everything else happens between.
 _FROM_DRIFT_TO_RECOVERY = (
     r"policy +holds it back, data_quality: ",
     r"team +churn: its data is broken, so it is not retrained$",
@@ -78,7 +80,7 @@ _FROM_DRIFT_TO_RECOVERY = (
 )
 
 
-#: What the stories of the two canaries show, in this order.
+#: What the stories of the two canaries show.
 _A_CANARY = (
     r"requests +many customers ask now, 80 times a second$",
     r"gate +pass: churn-v5-[0-9a-f]{6}: error rate 0% \(0 of \d+\)$",
@@ -135,12 +137,70 @@ def test_every_story_ends_as_told(shown):
 
 
 def expect(shown: str, title: str, facts: Sequence[str]) -> str:
-    """Find a story, and in it these facts, in this order; return it."""
+    """Find a story, and in it these facts; return it.
+
+    Those that one watcher sees are in this order. Of two watchers either may come to look first.
+    """
     _, _, story = shown.partition(f"\n{title}\n")
-    lines = iter(story.splitlines())
+    seen: dict[str, Iterator[str]] = {}
     for fact in facts:
-        assert any(re.search(fact, line) for line in lines), f"{fact}\n{story}"
+        watcher = _watcher(fact.partition(" +")[0])
+        lines = _seen_by(watcher, story)
+        left = lines if watcher in _IN_ANY_ORDER else seen.setdefault(watcher, iter(lines))
+        assert any(re.search(fact, line) for line in left), f"{fact}\n{story}"
     return story
+
+
+_LABEL = re.compile(r" *[0-9.]+s  (\S+(?: \S+)*)  ")
+#: What each delivery and each quoted line tells of has an order of its own.
+_IN_ANY_ORDER = frozenset({"event", "✗"})
+
+
+def _watcher(label: str) -> str:
+    """Return who sees what has this label: the phases of a rollout are one history."""
+    if label in {str(phase) for phase in Phase}:
+        return "rollout"
+    return "gate" if label.startswith("gate") else label
+
+
+def _seen_by(watcher: str, story: str) -> list[str]:
+    lines = story.splitlines()
+    if watcher == "✗":
+        return lines
+    labels = ((_LABEL.match(line), line) for line in lines)
+    return [line for found, line in labels if found and _watcher(found[1]) == watcher]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_order_of_two_watchers_lines_is_no_matter(seed: int) -> None:
+    chance = random.Random(seed)
+    told = {
+        "policy": ["holds it back, data_quality: x", "no_drift: y"],
+        "holding": ["10%"],
+        "live": ["serves"],
+        "gate": ["pass: x"],
+        "gate failed": ["y"],
+        "event": ["b", "a"],
+    }
+    facts = [("policy", 0), ("holding", 0), ("gate", 0), ("gate failed", 0), ("live", 0)]
+    facts += [("policy", 1), ("event", 1), ("event", 0)]
+    kept = {name: [f"  1.0s  {name:<12}  {text}" for text in texts] for name, texts in told.items()}
+    rows = [
+        kept["policy"],
+        kept["holding"] + kept["live"],
+        kept["gate"] + kept["gate failed"],
+        kept["event"],
+    ]
+    lines = []
+    while rows := [row for row in rows if row]:
+        lines.append(chance.choice(rows).pop(0))
+    story = "\n".join(["", "A title", *lines])
+
+    expect(story, "A title", [f"{name} +{told[name][number]}" for name, number in facts])
+    with pytest.raises(AssertionError):
+        expect(story, "A title", ["live +serves", "holding +10%"])
+    with pytest.raises(AssertionError):
+        expect(story, "A title", ["policy +something else"])
 
 
 def test_a_canary_goes_live_by_what_its_gates_measure(shown):
