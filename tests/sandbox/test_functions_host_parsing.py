@@ -114,7 +114,15 @@ def test_host_json_is_obeyed() -> None:
         ({"version": "2.0", "functionTimeOut": "00:05:00"}, "unknown keys functionTimeOut"),
         ({"version": "2.0", "functionTimeout": 5}, "functionTimeout must be a time span"),
         ({"version": "2.0", "extensions": {"queues": {"batchsize": 1}}}, "keys batchsize"),
+        ({"version": "2.0", "functionTimeout": "00:00:00.9"}, "at least 00:00:01"),
         ({"version": "2.0", "extensions": {"queues": {"batchSize": 33}}}, "from 1 to 32"),
+        ({"version": "2.0", "extensions": {"queues": {"batchSize": 0}}}, "from 1 to 32"),
+        ({"version": "2.0", "extensions": {"queues": {"batchSize": "1"}}}, "from 1 to 32"),
+        ({"version": "2.0", "extensions": {"queues": {"maxDequeueCount": 0}}}, "from 1 to"),
+        (
+            {"version": "2.0", "extensions": {"queues": {"visibilityTimeout": "-00:00:01"}}},
+            "visibilityTimeout must be a time span",
+        ),
         (
             {"version": "2.0", "extensions": {"queues": {"maxPollingInterval": "00:00:00"}}},
             "at least",

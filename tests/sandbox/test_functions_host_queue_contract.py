@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,7 +22,8 @@ from azure.storage.queue import QueueClient, QueueMessage
 
 from sandbox.azurite import Azurite
 from sandbox.functions_host.host import FunctionsHost
-from sandbox.functions_host.queue_metadata import with_members
+from sandbox.functions_host.host_json import CORES
+from sandbox.functions_host.queue_metadata import message_metadata, with_members
 from sandbox.functions_host.supervisor import DEATHS_APART, Deaths
 
 APP = Path(__file__).parent / "apps" / "functions_host"
@@ -71,6 +72,10 @@ class Place:
                 queue.create_queue()
             for text in texts:
                 queue.send_message(text)
+
+    def go(self) -> None:
+        """Let functions end that were told to wait."""
+        (self.folder / "notes.go").touch()
 
     def left(self) -> int:
         """Return how many messages are in the queue, visible or not."""
@@ -197,6 +202,40 @@ def test_the_members_of_a_json_message_are_metadata_and_win(
     assert with_members(own, text) == own | metadata
 
 
+def test_the_metadata_of_a_message_are_what_the_real_host_tells() -> None:
+    moment = datetime(2026, 12, 5, 11, 9, 31, tzinfo=UTC)
+    message = QueueMessage(content="x", id="m", pop_receipt="p", dequeue_count=2)
+    message.inserted_on = message.expires_on = message.next_visible_on = moment
+    told = message_metadata(message, "x", "f")
+    host = json.loads(told.pop("sys")["json"])
+
+    time = {"json": '"2026-12-05T11:09:31+00:00"'}
+    assert told == {
+        "Id": {"string": "m"},
+        "PopReceipt": {"string": "p"},
+        "DequeueCount": {"json": "2"},
+        "InsertionTime": time,
+        "ExpirationTime": time,
+        "NextVisibleTime": time,
+    }
+    assert (host.keys(), host["MethodName"]) == ({"MethodName", "UtcNow", "RandGuid"}, "f")
+
+
+def test_as_many_messages_are_worked_on_as_a_batch_and_the_threshold(place: Place) -> None:
+    place.send(*(base64_of("slow") for _ in range(30)))
+    most = 4 + 4 // 2 * CORES
+    with place.host() as host:
+        seen: set[int] = set()
+
+        def done() -> bool:
+            counts = host.invocations["on_message"]
+            seen.add(counts.running)
+            return counts.succeeded >= 12
+
+        eventually(done, 60)
+    assert max(seen) <= most
+
+
 def test_messages_of_a_worker_that_is_replaced_for_a_timeout_fail_with_it(place: Place) -> None:
     place.send(base64_of("hang"))
 
@@ -235,24 +274,45 @@ def test_deaths_count_together_unless_half_an_hour_lies_between_two() -> None:
     assert not Deaths(None).is_last()
 
 
+@contextmanager
+def draining(host: FunctionsHost) -> Iterator[None]:
+    """Have the host told to end, gracefully, and be ended after the block."""
+    thread = threading.Thread(target=host.stop, kwargs={"drain": True})
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
 def test_a_host_that_is_drained_settles_what_it_has_begun(place: Place) -> None:
-    place.send(base64_of("slow"))
+    place.send(base64_of("wait"))
     host = place.host().start()
     eventually(lambda: len(place.notes()) == 1)
-    assert place.left() == 1
-    host.stop(drain=True)
+    with draining(host):
+        place.go()
 
     assert place.left() == 0
 
 
+def test_a_host_that_is_stopped_at_once_settles_nothing(place: Place) -> None:
+    place.send(base64_of("wait"))
+    host = place.host().start()
+    eventually(lambda: len(place.notes()) == 1)
+    host.stop()
+
+    assert place.left() == 1
+
+
 def test_the_command_drains_when_it_is_told_to_end(place: Place) -> None:
-    place.send(base64_of("slow"))
+    place.send(base64_of("wait"))
     settings = place.folder / "local.settings.json"
     settings.write_text(json.dumps({"Values": place.settings}))
     command = [sys.executable, "-m", "sandbox.functions_host", str(APP), "--port=0"]
     with subprocess.Popen([*command, f"--settings={settings}"], cwd=ROOT, stdout=-1) as process:
         eventually(lambda: any("body" in note for note in place.notes()))
         process.send_signal(signal.SIGTERM)
+        place.go()
         process.communicate()
 
     assert (process.returncode, place.left()) == (0, 0)
@@ -262,12 +322,13 @@ def test_a_request_that_is_being_answered_is_answered_by_a_host_that_is_drained(
     place: Place,
 ) -> None:
     host = place.host().start()
-    url = f"{host.url}/api/greetings/x?order=slow&code={host.function_key}"
+    url = f"{host.url}/api/greetings/x?order=wait&code={host.function_key}"
     statuses: list[int] = []
     thread = threading.Thread(target=lambda: statuses.append(httpx.post(url).status_code))
     thread.start()
     eventually(lambda: host.invocations["greet"].running == 1)
-    host.stop(drain=True)
+    with draining(host):
+        place.go()
     thread.join()
 
     assert statuses == [201]

@@ -29,10 +29,21 @@ def obey(order: str) -> None:
         os._exit(1)
     if order in ("hang", "hang too"):
         time.sleep(60)
+    if order == "wait":
+        wait()
     if order == "slow":
         time.sleep(1)
     if order == "meet":
         meet()
+
+
+def wait() -> None:
+    """Return when the test says so."""
+    deadline = time.monotonic() + 30
+    while not _NOTES.with_suffix(".go").exists():
+        if time.monotonic() > deadline:
+            raise TimeoutError("nobody said so")
+        time.sleep(0.01)
 
 
 def meet() -> None:
