@@ -216,6 +216,22 @@ def test_what_the_host_does_not_change_has_the_same_fate(
     assert triggered.seen() == queued.seen()
 
 
+@pytest.mark.parametrize("member", ["id", "window"])
+@pytest.mark.parametrize(("time", "events"), [(TAG, 2), ("2026-11-28T08:00:00Z", 1)])
+def test_an_id_that_looks_like_a_time_with_an_offset_is_another_by_the_other_way(
+    member: str, time: str, events: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = ways(monkeypatch, WORKSPACE.id)
+    data = {"monitor": "m", "window": {"id": time if member == "window" else "w"}}
+    event_id = time if member == "id" else "e1"
+    own = {"eventType": "Signalbox.DriftDetected", "id": event_id, "data": data}
+    text = json.dumps(registered(**own))
+    gone.by_queue(text, "drift_events")
+    gone.by_trigger(text)
+
+    assert len(gone.seen()["outcomes"]) == len(gone.seen()["claims"]) == events
+
+
 def of_type(kind: str) -> str:
     """Return an event of a type, as whoever publishes it says."""
     own = kind if "." in kind else f"Microsoft.MachineLearningServices.{kind}"
