@@ -206,6 +206,7 @@ class Site:
                 "sku": {"name": "Default", "capacity": 1},
                 "properties": {
                     "model": f"{WORKSPACE}/models/{name}/versions/1",
+                    "endpointComputeType": "Managed",
                     "instanceType": "Standard_DS3_v2",
                 },
             }
