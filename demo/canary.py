@@ -1,5 +1,6 @@
 """The stories of two versions under load: one that its gates let through, one that they stop."""
 
+import json
 import os
 import subprocess
 import sys
@@ -79,6 +80,7 @@ def _crowd(play: Play) -> Iterator[Load]:
             play.customer.url,
             play.workspace.scoring_token(),
             rate=_RATE,
+            body=json.loads((APP_ROOT / GOLDEN).read_bytes()),
             ca_path=play.stack.workspace.ca_path,
         )
         with load:

@@ -5,7 +5,10 @@ import json
 import logging
 import os
 from collections.abc import Mapping
+from contextlib import redirect_stderr
 from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +17,12 @@ from shared.envelopes import parse_workspace
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
 
+#: What the client finds its way by, as on a data scientist's machine.
+_ENVIRONMENT = (
+    *("IDENTITY_ENDPOINT", "IDENTITY_HEADER"),
+    *("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "REQUESTS_CA_BUNDLE"),
+)
+_MODEL = Path(__file__).parent / "model"
 _SCORING = "https://ml.azure.com/.default"
 #: The client takes seconds to import.
 _CLIENT = ("azure.ai.ml", "azure.ai.ml.entities", "azure.identity")
@@ -51,17 +60,19 @@ class Workspace:
         self._client.workspaces.get(self._client.workspace_name)
 
     def register(self, name: str, version: str, tags: Mapping[str, str]) -> None:
-        """Register a version of an MLflow model whose files are in the workspace's datastore."""
+        """Register a version of an MLflow model, whose files the client uploads."""
         from azure.ai.ml.entities import Model
 
         model = Model(
             name=name,
             version=version,
             type="mlflow_model",
-            path=f"azureml://datastores/workspaceblobstore/paths/{name}/{version}",
+            path=str(_MODEL),
             tags=dict(tags),
         )
-        self._client.models.create_or_update(model)
+        # After an upload the client writes to the terminal, whatever it is told.
+        with redirect_stderr(StringIO()):
+            self._client.models.create_or_update(model)
 
     def register_component(self, name: str, inputs: Mapping[str, str]) -> None:
         """Register version 1 of a component that trains: with these inputs, each with its type."""
@@ -116,25 +127,13 @@ class Workspace:
         from azure.identity import ManagedIdentityCredential
 
         logging.getLogger("azure.ai.ml").setLevel(logging.ERROR)
-        for name in ("IDENTITY_ENDPOINT", "IDENTITY_HEADER"):
-            os.environ[name] = self._settings[name]
-        url = self._settings["SIGNALBOX_ARM_ENDPOINT"]
+        os.environ |= {name: self._settings[name] for name in _ENVIRONMENT}
         workspace = parse_workspace(self._settings["SIGNALBOX_WORKSPACE"])
         return MLClient(
             ManagedIdentityCredential(),
             workspace.subscription,
             workspace.resource_group,
             workspace.name,
-            cloud="Sandbox",
-            cloud_metadata={
-                "azure_portal": url,
-                "resource_manager": url,
-                "active_directory": url,
-                "aml_resource_id": "https://ml.azure.com",
-                "storage_endpoint": "core.windows.net",
-                "registry_discovery_endpoint": url,
-            },
-            connection_verify=self._settings["SSL_CERT_FILE"],
             show_progress=False,
             enable_telemetry=False,
         )

@@ -123,12 +123,16 @@ class WorkspaceEmulator:
         return self.settings.ca_folder / "workspace-ca.pem"
 
     def environment(self) -> dict[str, str]:
-        """Return what a machine with a managed identity would have set, and the way here."""
+        """Return what a machine with a managed identity would have set, and the way here.
+
+        Proxies are in both spellings: of two, clients take the one in small letters.
+        """
+        proxies = {"HTTPS_PROXY": self.proxy_url, "NO_PROXY": f"{_NAME},{_HOST}"}
         return {
             "IDENTITY_ENDPOINT": self.identity_url,
             "IDENTITY_HEADER": self.settings.identity_header,
-            "HTTPS_PROXY": self.proxy_url,
-            "NO_PROXY": f"{_NAME},{_HOST}",
+            **proxies,
+            **{name.lower(): value for name, value in proxies.items()},
             "REQUESTS_CA_BUNDLE": str(self.ca_path),
             "SSL_CERT_FILE": str(self.ca_path),
         }

@@ -142,7 +142,10 @@ class Storage:
             headers=headers,
             content=await request.body(),
         )
-        incoming = await self._http.send(outgoing, stream=True)
+        try:
+            incoming = await self._http.send(outgoing, stream=True)
+        except httpx.TransportError as error:
+            raise _gone(error) from error
         pieces = _pieces(incoming)
         return StreamingResponse(pieces, incoming.status_code, _passed_on(incoming.headers))
 
@@ -181,7 +184,10 @@ class Storage:
         """Send a request of the emulator's own; raises ArmError where it was not done."""
         url = f"{path}?{'&'.join(filter(None, (query, self._signature())))}"
         named = {"host": self.host, "x-ms-version": "2023-11-03", **(headers or {})}
-        answer = await self._http.request(method, url, content=content, headers=named)
+        try:
+            answer = await self._http.request(method, url, content=content, headers=named)
+        except httpx.TransportError as error:
+            raise _gone(error) from error
         if not answer.is_success and answer.status_code not in usual:
             message = f"Storage answered {answer.status_code} to {method} {path}: {answer.text}"
             raise ArmError(500, "InternalServerError", message)
@@ -190,6 +196,10 @@ class Storage:
     async def _settle(self) -> None:
         if self._waiting:
             await asyncio.gather(*self._waiting)
+
+
+def _gone(error: Exception) -> ArmError:
+    return ArmError(503, "ServerBusy", f"Azurite does not answer: {error!r}")
 
 
 def _passed_on(headers: Mapping[str, str]) -> dict[str, str]:

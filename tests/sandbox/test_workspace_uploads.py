@@ -4,6 +4,7 @@ The client is made as in any notebook: nothing but the environment says where it
 """
 
 import logging
+import ssl
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -358,6 +359,19 @@ def test_storage_fails_on_demand(client, control, model):
     with pytest.raises(HttpResponseError) as failure:
         client.models.create_or_update(Model(name="churn", path=str(model)))
     assert failure.value.status_code == 403
+
+
+def test_storage_that_is_gone_says_so(tmp_path):
+    with Azurite() as azurite:
+        account = azurite.workspace_account
+        running = WorkspaceEmulator(Settings(ca_folder=tmp_path, storage=account)).start()
+        trusted = ssl.create_default_context(cafile=str(running.ca_path))
+        address = f"https://{account.name}.blob.core.windows.net/azureml/a"
+        with httpx.Client(verify=trusted, proxy=running.proxy_url) as http:
+            assert http.get(address).status_code == 403
+            azurite.stop()
+            assert http.get(address).headers["x-ms-error-code"] == "ServerBusy"
+        running.stop()
 
 
 def test_a_reset_leaves_no_file(client, control, model):
