@@ -122,6 +122,29 @@ class Deployment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HealthProbe:
+    """How the service finds out whether a container is well; None leaves a value to the service."""
+
+    initial_delay: timedelta | None = None
+    period: timedelta | None = None
+    timeout: timedelta | None = None
+    failure_threshold: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """How an online deployment serves; None leaves a value to the service.
+
+    After `request_timeout` a request is cut off. A container that fails `liveness` is started
+    again; one that fails `readiness` gets no requests.
+    """
+
+    request_timeout: timedelta | None = None
+    liveness: HealthProbe | None = None
+    readiness: HealthProbe | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentSpec:
     """What a new deployment is to be: no code, no environment, so MLflow or Triton.
 
@@ -133,6 +156,7 @@ class DeploymentSpec:
     instance_count: int
     kind: EndpointKind = EndpointKind.MANAGED
     compute: str = ""
+    serving: Serving = field(default_factory=Serving)
     tags: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -290,6 +290,9 @@ def _settings(properties: Json) -> Json:
     given = {k: v for k, v in properties.items() if v is not None and k not in read_only}
     _check_timeout(given)
     kubernetes = _KUBERNETES_SETTINGS if given.get("endpointComputeType") == "Kubernetes" else {}
+    for name in ("requestSettings", "livenessProbe", "readinessProbe"):
+        given[name] = _USUAL_SETTINGS[name] | object_in(given, name)
+    _check_probes(given)
     return _USUAL_SETTINGS | kubernetes | given
 
 
@@ -302,6 +305,13 @@ def _check_timeout(settings: Json) -> None:
             f"The request timeout {given} is longer than the {most.seconds} s that are allowed."
         )
         raise bad_argument(message, "requestSettings.requestTimeout")
+
+
+def _check_probes(settings: Json) -> None:
+    for probe in ("livenessProbe", "readinessProbe"):
+        for name in ("initialDelay", "period", "timeout"):
+            if parse_duration(settings[probe][name]) < timedelta(seconds=1):
+                raise bad_argument("A probe's times begin at one second.", f"{probe}.{name}")
 
 
 def _log(deployment: Deployment, container: str) -> list[str]:

@@ -7,6 +7,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
+from isodate import parse_duration
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -113,9 +114,16 @@ async def _run(cloud: Cloud, deployment: Deployment, asked: containers.Request) 
     rule = cloud.rules.take(Scoring, deployment.subject())
     if rule is None:
         return _front(reply)
-    if rule.latency:
-        jitter = cloud.random.lognormvariate(0, rule.spread) if rule.spread else 1
-        await asyncio.sleep(rule.latency * jitter)
+    seconds = rule.latency * (cloud.random.lognormvariate(0, rule.spread) if rule.spread else 1)
+    limit = parse_duration(serving.settings["requestSettings"]["requestTimeout"]).total_seconds()
+    await asyncio.sleep(min(seconds, limit))
+    if seconds > limit:
+        message = f"The request took longer than {limit:g} seconds."
+        return Answer(status=408, body={"message": message}, model_status=None)
+    return _ruled(cloud, rule, reply)
+
+
+def _ruled(cloud: Cloud, rule: Scoring, reply: containers.Reply) -> Answer:
     is_failure = cloud.random.random() < rule.error_rate
     if is_failure and rule.status is not None:
         return Answer(status=rule.status, body={"message": rule.reason}, model_status=None)

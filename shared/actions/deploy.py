@@ -18,7 +18,7 @@ from shared.actions.base import Work
 from shared.actions.current import current_model
 from shared.better import BetterParams
 from shared.clock import Clock
-from shared.durations import Duration, between
+from shared.durations import Duration, between, format_duration
 from shared.errors import (
     ModelUnfit,
     NotBetter,
@@ -43,6 +43,7 @@ from shared.reactions.model import (
 from shared.reactions.params import revise
 from shared.redact import redact
 from shared.rollouts.golden import ProbeParams
+from shared.rollouts.serving import LONGEST_CUT, USUAL_CUT, HealthParams, RequestTimeout
 
 if TYPE_CHECKING:
     from shared.rollouts.advance import Rollouts
@@ -136,6 +137,34 @@ def _check_fits(name: str, info: ValidationInfo) -> str:
     return name
 
 
+def _check_online[T](value: T, info: ValidationInfo) -> T:
+    if _kind(info) == "batch":
+        raise unfit("is not for batch endpoints", "They answer no scoring requests.")
+    return value
+
+
+def _check_cut(span: timedelta, info: ValidationInfo) -> timedelta:
+    most = LONGEST_CUT.get(_kind(info), span)
+    if span > most:
+        told, kind = format_duration(most), _kind(info)
+        raise ValueError(f"{told} at the most for {kind} endpoints, found {format_duration(span)}")
+    return _check_online(span, info)
+
+
+def _doubt_time(probe: ProbeParams, info: ValidationInfo) -> ProbeParams:
+    """Doubt a time that no answer can take, because the endpoint cuts it off before."""
+    if "request_timeout" not in info.data:
+        return probe  # it is wrong, or only the event knows it
+    cut = info.data["request_timeout"] or USUAL_CUT
+    for name, span in (("timeout", probe.timeout), ("latency", probe.latency)):
+        if span is not None and span > cut and isinstance(info.context, LoadContext):
+            written, after = format_duration(span), format_duration(cut)
+            message = f"`probe.{name}` is {written}, and the endpoint cuts an answer off at {after}"
+            hint = f"Write `request_timeout: {written}` as well, or a shorter time here."
+            info.context.doubts[("probe", name)] = (message, hint)
+    return probe
+
+
 #: How long one phase may take. The service needs minutes for the shortest: with less, everything
 #: would be rolled back.
 PhaseTime = Annotated[Duration, between(timedelta(minutes=5), timedelta(days=7))]
@@ -145,6 +174,9 @@ AuthMode = Annotated[
     Literal["aad_token", "key", "aml_token"] | None, AfterValidator(_settle_auth_mode)
 ]
 PublicNetworkAccess = Annotated[Literal["enabled", "disabled"], AfterValidator(_check_network)]
+CutOff = Annotated[RequestTimeout, AfterValidator(_check_cut)]
+Health = Annotated[HealthParams, AfterValidator(_check_online)]
+TimelyProbe = Annotated[ProbeParams, AfterValidator(_doubt_time)]
 FittingRollout = Annotated[RolloutName, AfterValidator(_check_fits)]
 
 
@@ -170,8 +202,11 @@ class DeployParams(Params):
     instance_count: int = Field(default=1, ge=1, le=50)
     public_network_access: PublicNetworkAccess = "enabled"
     auth_mode: AuthMode = Field(default=None, validate_default=True)
+    request_timeout: CutOff | None = None
+    liveness_probe: Health = Field(default_factory=HealthParams)
+    readiness_probe: Health = Field(default_factory=HealthParams)
     rollout: FittingRollout = "all-at-once"
-    probe: ProbeParams = Field(default_factory=ProbeParams)
+    probe: TimelyProbe = Field(default_factory=ProbeParams)
     keep_old: Duration = timedelta(hours=1)
     timeout: PhaseTime = timedelta(hours=1)
     adopt: bool = False
@@ -294,11 +329,10 @@ class Deploy:
     def _plan(self, work: Work, model: "ModelVersion", params: DeployParams) -> "Rollout":
         from shared.rollouts.begin import begin, settle_strategy
         from shared.rollouts.model import ModelRef, Plan
-        from shared.rollouts.strategy import Probe
-        from shared.workspaces import EndpointKind
+        from shared.workspaces import EndpointKind, Serving
 
         key, kind = work.key.digest, EndpointKind(params.kind)
-        probe = Probe(**params.probe.model_dump())
+        probe = params.probe.settle(params.request_timeout)
         found = self._find_strategy(params.rollout)
         reference = ""
         if self._loops is not NO_LOOPS:
@@ -324,6 +358,11 @@ class Deploy:
                 timeout=params.timeout,
                 adopt=params.adopt,
                 better=params.when_better,
+                serving=Serving(
+                    request_timeout=params.request_timeout,
+                    liveness=params.liveness_probe.probe,
+                    readiness=params.readiness_probe.probe,
+                ),
                 channels=params.notify,
             ),
             goal={deployment: 100},

@@ -179,13 +179,12 @@ class ShiftTraffic:
         from shared.rollouts.apply import model_of
         from shared.rollouts.begin import begin, settle_strategy
         from shared.rollouts.model import ModelRef, Plan
-        from shared.rollouts.strategy import Probe
 
         goal = find_goal(params, deployments)
         growing = find_growing(goal, endpoint.traffic)
         (chosen,) = (found for found in deployments if found.name == growing)
         name, version = model_of(chosen)
-        probe = Probe(**params.probe.model_dump())
+        probe = params.probe.settle()
         found = self._find_strategy(params.rollout)
         return begin(
             work,

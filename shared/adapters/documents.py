@@ -1,6 +1,7 @@
 """The workspace's documents: reading what ARM answers, writing what it takes. No I/O."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from shared.workspaces import (
     DeploymentSpec,
     Endpoint,
     EndpointKind,
+    HealthProbe,
     ModelKind,
     ModelVersion,
     NewModel,
@@ -152,13 +154,20 @@ def new_batch_endpoint(location: str, auth_mode: str, tags: Mapping[str, str]) -
 
 def new_deployment(location: str, spec: DeploymentSpec) -> Json:
     """Write a new online deployment that brings no code and no environment."""
-    properties = {
+    properties: dict[str, Any] = {
         "endpointComputeType": _COMPUTE_TYPES[spec.kind],
         "model": spec.model_id,
         "instanceType": spec.instance_type,
         "scaleSettings": {"scaleType": "Default"},
         "appInsightsEnabled": False,
     }
+    serving = spec.serving
+    if serving.request_timeout is not None:
+        properties["requestSettings"] = {"requestTimeout": _span(serving.request_timeout)}
+    if serving.liveness is not None:
+        properties["livenessProbe"] = _health(serving.liveness)
+    if serving.readiness is not None:
+        properties["readinessProbe"] = _health(serving.readiness)
     if not spec.instance_type:
         # A Kubernetes cluster has one of its own to fall back on.
         del properties["instanceType"]
@@ -168,6 +177,23 @@ def new_deployment(location: str, spec: DeploymentSpec) -> Json:
         "sku": {"name": "Default", "capacity": spec.instance_count},
         "properties": properties,
     }
+
+
+def _health(probe: HealthProbe) -> Json:
+    spans = {
+        "initialDelay": probe.initial_delay,
+        "period": probe.period,
+        "timeout": probe.timeout,
+    }
+    told: dict[str, Any] = {name: _span(span) for name, span in spans.items() if span is not None}
+    if probe.failure_threshold is not None:
+        told["failureThreshold"] = probe.failure_threshold
+    return told
+
+
+def _span(span: timedelta) -> str:
+    """Write a time as ISO 8601 has it, in seconds: PT90S, PT1.5S."""
+    return f"PT{span.total_seconds():g}S"
 
 
 def new_batch_deployment(location: str, spec: DeploymentSpec, compute: str) -> Json:

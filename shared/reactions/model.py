@@ -91,7 +91,8 @@ class LoadContext:
     event that the reaction is for, None where that is not known. `find_job_faults` says what is
     wrong with the file of a job that gets inputs of these names; `inputs` are those of the step.
     `strategies` are those that it declares, None for one that can't be read; `named_strategies` is
-    to them as `named` is to channels.
+    to them as `named` is to channels. `doubts` collects what is odd about a step's values and no
+    error, by their path: a message and a hint.
     """
 
     channels: frozenset[str]
@@ -102,6 +103,7 @@ class LoadContext:
     inputs: tuple[str, ...] = ()
     strategies: "Mapping[str, Strategy | None]" = field(default_factory=dict)
     named_strategies: set[str] = field(default_factory=set)
+    doubts: dict[tuple[str, ...], tuple[str, str]] = field(default_factory=dict)
 
     @property
     def known_strategies(self) -> tuple[str, ...]:

@@ -197,12 +197,14 @@ class ReactionReader:
             hint = "Write its values below it, indented: `key: value`."
             self._report.error(path, message, hint, reaction=place.reaction)
             return None
-        context = replace(self._context, on=place.on)
+        context = replace(self._context, on=place.on, doubts={})
         for fault in find_param_faults(action, raw, self._actions[action], context):
             where = (*path, *fault.path)
             self._report.error(
                 where, fault.message, fault.hint, reaction=place.reaction, key=fault.is_of_key
             )
+        for odd, (message, hint) in context.doubts.items():
+            self._report.warn((*path, *odd), message, hint)
         count = earlier.count(action) + 1
         if count > 1 and self._actions[action].is_single:
             message = f"a reaction can have one `{action}` only"

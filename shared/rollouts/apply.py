@@ -75,6 +75,7 @@ def _spec(rollout: Rollout) -> DeploymentSpec:
         instance_count=rollout.plan.instance_count,
         kind=rollout.plan.kind,
         compute=rollout.plan.compute,
+        serving=rollout.plan.serving,
         tags={
             TAG_MODEL: rollout.model.name,
             TAG_VERSION: rollout.model.version,

@@ -2,17 +2,22 @@
 
 import re
 from datetime import timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
 from shared.durations import Duration, between
 from shared.reactions.model import Values, check_file, unfit
 
+if TYPE_CHECKING:
+    from shared.rollouts.strategy import Probe
+
 _PATH = re.compile(r"golden/[A-Za-z0-9_][A-Za-z0-9._-]*(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*\.json")
 _SHORTEST = timedelta(milliseconds=1)
 #: No longer than a tick has its rollout to itself.
 _LONGEST = timedelta(minutes=1)
+#: What an answer is waited for where nothing is said.
+_USUAL = timedelta(seconds=10)
 
 
 def _check_path(path: str) -> str:
@@ -39,5 +44,12 @@ class ProbeParams(Values):
     latency: ProbeTime | None = None
     output: Annotated[GoldenPath, AfterValidator(_check_has_request)] = ""
     tolerance: float = Field(default=1e-6, ge=0, le=1, allow_inf_nan=False)
-    timeout: ProbeTime = timedelta(seconds=10)
+    timeout: ProbeTime | None = None
     tries: int = Field(default=3, ge=1, le=20)
+
+    def settle(self, request_timeout: timedelta | None = None) -> "Probe":
+        """Return the probe; what is said of no time waits as long as the endpoint does, or 10 s."""
+        from shared.rollouts.strategy import Probe
+
+        usual = min(max(_USUAL, request_timeout or _USUAL), _LONGEST)
+        return Probe(**self.model_dump() | {"timeout": self.timeout or usual})

@@ -13,7 +13,7 @@ from shared.rollouts.measurements import Measurement
 from shared.rollouts.orders import Order
 from shared.rollouts.phases import Phase
 from shared.rollouts.strategy import Probe, Step, Strategy
-from shared.workspaces import EndpointKind, Operation
+from shared.workspaces import EndpointKind, Operation, Serving
 
 
 class Cause(StrEnum):
@@ -46,6 +46,7 @@ class Plan:
     keep_old: timedelta = timedelta(0)
     adopt: bool = False
     better: BetterParams | None = None  #: Whether it has to be better than what serves, and how.
+    serving: Serving = field(default_factory=Serving)
     channels: tuple[str, ...] = ()
 
 

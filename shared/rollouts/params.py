@@ -21,7 +21,6 @@ from shared.rollouts.strategy import (
     Newer,
     OnConflict,
     OnFailure,
-    Probe,
     Step,
     StepKind,
     Strategy,
@@ -83,7 +82,7 @@ class StepParams(Values):
             kind=StepKind(name),
             percent=self.mirror or self.traffic,
             span=self.hold or self.approve,
-            probe=Probe(**golden.model_dump()) if golden else None,
+            probe=golden.settle() if golden else None,
             instances=self.scale,
             measure=self.better,
         )

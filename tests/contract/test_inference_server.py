@@ -205,8 +205,8 @@ class Site:
                 "location": "westeurope",
                 "sku": {"name": "Default", "capacity": 1},
                 "properties": {
-                    "model": f"{WORKSPACE}/models/{name}/versions/1",
                     "endpointComputeType": "Managed",
+                    "model": f"{WORKSPACE}/models/{name}/versions/1",
                     "instanceType": "Standard_DS3_v2",
                 },
             }

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -24,10 +25,12 @@ from shared.events import Workspace
 from shared.workspaces import (
     DeploymentSpec,
     Endpoint,
+    HealthProbe,
     ModelKind,
     ModelVersion,
     Operation,
     OperationStatus,
+    Serving,
     State,
 )
 
@@ -436,6 +439,22 @@ def test_a_deployment_that_takes_too_long_is_unreachable(stage: Stage) -> None:
         stage.workspaces.score(
             WORKSPACE, endpoint, "blue", ROWS, timeout=timedelta(milliseconds=100)
         )
+
+
+def test_a_slow_answer_is_cut_off_unless_the_deployment_waits_for_it(stage: Stage) -> None:
+    stage.have_endpoint()
+    hasty, patient = (Serving(request_timeout=timedelta(seconds=each)) for each in (1, 30))
+    health = HealthProbe(initial_delay=timedelta(minutes=1), failure_threshold=5)
+    for name, serving in (("hasty", hasty), ("patient", replace(patient, liveness=health))):
+        spec = stage.spec(serving=serving)
+        stage.workspaces.create_deployment(WORKSPACE, "ep-1", name, spec)
+        stage.pass_time()
+    stage.control.scoring(latency=1.2)
+    scores = {
+        name: stage.workspaces.score(WORKSPACE, stage.endpoint(), name, ROWS, timeout=SECONDS)
+        for name in ("hasty", "patient")
+    }
+    assert {name: score.status for name, score in scores.items()} == {"hasty": 408, "patient": 200}
 
 
 # The files of a model

@@ -189,6 +189,35 @@ def test_output_and_latency_can_be_programmed(arm, control):
     assert minute["latencies"][0] >= 50
 
 
+def test_an_answer_is_cut_off_when_the_deployment_says_so(arm, control):
+    arm.have()
+    settings = {"requestTimeout": "PT0.1S"}
+    arm.put_deployment("blue", requestSettings=settings).raise_for_status()
+    arm.pass_time()
+    told = arm.properties(f"{EP}/deployments/blue")["requestSettings"]
+    assert told == settings | {"maxConcurrentRequestsPerInstance": 1, "maxQueueWait": "PT0.5S"}
+    assert arm.score(deployment="blue").status_code == 200
+    control.scoring(latency=30)
+    response = arm.score(deployment="blue")
+    assert response.status_code == 408
+    assert "ms-azureml-model-error-statuscode" not in response.headers
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"requestSettings": {"requestTimeout": "PT181S"}},
+        {"requestSettings": {"requestTimeout": "5s"}},
+        {"requestSettings": {"requestTimeout": "PT"}},
+        {"livenessProbe": {"period": "10s"}},
+        {"readinessProbe": {"timeout": "PT0.5S"}},
+    ],
+)
+def test_settings_that_the_service_does_not_take_are_refused(arm, settings):
+    arm.have()
+    assert arm.put_deployment("blue", **settings).status_code == 400
+
+
 def test_answers_are_told_by_the_minute_or_the_second(arm, control):
     arm.have("blue", blue=100)
     for _ in range(2):

@@ -1,6 +1,6 @@
 """The workspace's documents: what is read from them, and what is written back."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -20,7 +20,7 @@ from shared.adapters.documents import (
     with_traffic,
 )
 from shared.errors import WorkspaceRefused
-from shared.workspaces import DeploymentSpec, EndpointKind, ModelKind, State
+from shared.workspaces import DeploymentSpec, EndpointKind, HealthProbe, ModelKind, Serving, State
 
 #: As the service answers it, with everything that it may hold.
 ENDPOINT: dict[str, Any] = {
@@ -339,6 +339,37 @@ def test_a_new_deployment_has_neither_code_nor_environment_nor_traffic() -> None
             "appInsightsEnabled": False,
         },
     }
+
+
+@pytest.mark.parametrize(
+    ("serving", "written"),
+    [
+        (Serving(), {}),
+        (
+            Serving(request_timeout=timedelta(milliseconds=1500)),
+            {"requestSettings": {"requestTimeout": "PT1.5S"}},
+        ),
+        (
+            Serving(
+                request_timeout=timedelta(minutes=3),
+                liveness=HealthProbe(initial_delay=timedelta(minutes=10), failure_threshold=3),
+                readiness=HealthProbe(period=timedelta(seconds=20), timeout=timedelta(seconds=9)),
+            ),
+            {
+                "requestSettings": {"requestTimeout": "PT180S"},
+                "livenessProbe": {"initialDelay": "PT600S", "failureThreshold": 3},
+                "readinessProbe": {"period": "PT20S", "timeout": "PT9S"},
+            },
+        ),
+    ],
+)
+def test_a_new_deployment_says_how_it_serves_only_where_that_is_known(
+    serving: Serving, written: dict[str, Any]
+) -> None:
+    spec = DeploymentSpec(model_id="/m/1", instance_type="x", instance_count=1, serving=serving)
+    properties = new_deployment("westeurope", spec)["properties"]
+    settings = ("requestSettings", "livenessProbe", "readinessProbe")
+    assert {name: properties[name] for name in settings if name in properties} == written
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,10 @@ LAYERS = [
     | {"loops.notices", "loops.stages", "loops.addresses", "loops.targets"}
     | {"metrics", "alerts", "orphans"}
     | {f"rollouts.{name}" for name in ("model", "phases", "strategy", "orders", "measurements")}
-    | {f"rollouts.{name}" for name in ("splits", "amounts", "golden", "gate_params", "sequence")}
+    | {
+        f"rollouts.{name}"
+        for name in ("splits", "amounts", "golden", "serving", "gate_params", "sequence")
+    }
     | {f"rollouts.{name}" for name in ("ready_made", "params", "fit", "observation", "routes")}
     | {f"rollouts.{name}" for name in ("starting", "stepping", "returning", "decide", "notices")}
     | {f"rollouts.{name}" for name in ("evidence", "significance", "gates")}

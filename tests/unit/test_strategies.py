@@ -571,7 +571,8 @@ def test_the_page_names_every_step_and_every_gate() -> None:
 
 
 def test_the_values_of_a_probe_are_those_of_the_type() -> None:
-    assert Probe(**ProbeParams().model_dump()) == Probe()
+    assert ProbeParams().settle() == Probe()
+    assert ProbeParams.model_fields.keys() == {each.name for each in fields(Probe)}
 
 
 _LEAVES = st.sampled_from(
