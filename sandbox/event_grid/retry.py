@@ -15,7 +15,7 @@ DEAD_LETTER_PATIENCE = 4 * 3600.0
 _DELIVERED = frozenset({200, 201, 202, 203, 204})
 _DELAYS = (10.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, 3 * 3600.0, 6 * 3600.0)
 _LAST_DELAY = 12 * 3600.0
-_SHORTEST_DELAYS = {404: 300.0, 408: 120.0, 503: 30.0}
+_SHORTEST_DELAYS = {401: 300.0, 404: 300.0, 408: 120.0, 503: 30.0}
 #: Statuses after which nothing is tried again, and the reason that the dead letter then gives.
 _FINAL_REASONS = {
     400: "UndeliverableDueToHttpBadRequest",

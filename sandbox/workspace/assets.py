@@ -125,6 +125,7 @@ class Handlers:
         name = request.path_params["asset"]
         is_new = name.lower() not in workspace.assets.get(self._kind.segment, {})
         container = self._ensure_container(cloud, workspace, name, request)
+        archive_with(container, is_archived=changes.pop("is_archived"))
         for key, value in changes.items():
             setattr(container, key, value)
         container.data_type = properties.get("dataType") or container.data_type
@@ -246,6 +247,15 @@ class Handlers:
 
     def _id(self, workspace: Workspace, name: str) -> str:
         return f"{workspace.arm_id}/{self._kind.segment}/{name}"
+
+
+def archive_with(container: Any, *, is_archived: bool) -> None:
+    """Archive or restore an asset: all its versions with it, unless nothing changes."""
+    if container.is_archived == is_archived:
+        return
+    container.is_archived = is_archived
+    for version in container.versions.values():
+        version.is_archived = is_archived
 
 
 def _common(properties: Json) -> dict[str, Any]:

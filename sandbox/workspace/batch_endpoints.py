@@ -116,6 +116,12 @@ async def delete_endpoint(request: Request) -> Response:
     return Response(status_code=202, headers=headers)
 
 
+async def list_keys(request: Request) -> Response:
+    """Refuse: batch endpoints are called with tokens of Entra, and have no keys."""
+    endpoint = _endpoint(request)
+    raise bad_argument(f"The auth mode of '{endpoint.name}' is AADToken, not Key.")
+
+
 async def list_deployments(request: Request) -> Response:
     """List the deployments of a batch endpoint, oldest first."""
     endpoint = _endpoint(request)
@@ -285,6 +291,7 @@ routes: list[ArmRoute] = [
     ("PUT", _ENDPOINT, put_endpoint),
     ("PATCH", _ENDPOINT, patch_endpoint),
     ("DELETE", _ENDPOINT, delete_endpoint),
+    ("POST", f"{_ENDPOINT}/listKeys", list_keys),
     ("GET", f"{_ENDPOINT}/deployments", list_deployments),
     ("GET", _DEPLOYMENT, get_deployment),
     ("PUT", _DEPLOYMENT, put_deployment),

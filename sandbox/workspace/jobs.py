@@ -41,6 +41,7 @@ async def list_jobs(request: Request) -> Response:
         for run in reversed(workspace.runs.values())
         if run.parent_id is None and is_in_view(request, run.is_archived)
         if has_tags(query.get("tag"), run.tags)
+        and has_tags(query.get("properties"), run.properties)
         for document in [_document(cloud, workspace, run)]
         if query.get("jobType") in {None, document["properties"]["jobType"]}
     ]

@@ -19,7 +19,7 @@ from sandbox.workspace.arm import (
     page,
     tags_in,
 )
-from sandbox.workspace.assets import is_in_view, newest_first
+from sandbox.workspace.assets import archive_with, is_in_view, newest_first
 from sandbox.workspace.cloud import Cloud, cloud_of
 from sandbox.workspace.entities import ModelContainer, ModelVersion, Workspace
 from sandbox.workspace.events import model_registered
@@ -84,7 +84,7 @@ async def put_container(request: Request) -> Response:
     container.description = properties.get("description")
     container.tags = tags
     container.properties = object_in(properties, "properties")
-    container.is_archived = bool(properties.get("isArchived"))
+    archive_with(container, is_archived=bool(properties.get("isArchived")))
     container.modified_at = cloud.clock.now()
     document = container.document(_container_id(workspace, container.name))
     return JSONResponse(document, 201 if is_new else 200)
@@ -108,7 +108,9 @@ async def list_versions(request: Request) -> Response:
         for version in newest_first(container.versions.values(), query.get("$orderBy"))
         if is_in_view(request, version.is_archived)
         and has_tags(query.get("tags"), version.tags)
+        and has_tags(query.get("properties"), version.properties)
         and query.get("version") in {None, version.version}
+        and query.get("description") in {None, version.description}
     ]
     base = _container_id(workspace, container.name)
     return JSONResponse(page(request, cloud.url, [v.document(base) for v in versions]))

@@ -32,6 +32,8 @@ MOST_DEPLOYMENTS = 20
 
 #: What a Kubernetes cluster calls its machines where nobody has set up others.
 _USUAL_INSTANCE_TYPE = "defaultinstancetype"
+#: Where nobody says: as the contract describes the property.
+_USUAL_SIZE = "Standard_F4s_v2"
 _INSTANCE_TYPE = re.compile(r"(?=.{1,63}$)[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?")
 
 #: how-to-manage-quotas, limits of online endpoints.
@@ -253,9 +255,7 @@ def _instance_type(kind: str, given: Any) -> str:
             message = f"The instance type '{name}' is no name that Kubernetes allows."
             raise bad_argument(message, "instanceType")
         return name
-    if not isinstance(given, str) or not given:
-        raise bad_argument("'instanceType' is required.", "instanceType")
-    return vm_size(given).name
+    return vm_size(given or _USUAL_SIZE).name
 
 
 def _model(workspace: Workspace, properties: Json) -> ModelVersion | None:

@@ -69,6 +69,8 @@ async def list_endpoints(request: Request) -> Response:
         cloud.document(endpoint)
         for endpoint in endpoints
         if has_tags(query.get("tags"), endpoint.tags)
+        and has_tags(query.get("properties"), endpoint.properties)
+        and query.get("computeType", endpoint.kind).lower() == endpoint.kind.lower()
         and query.get("name", endpoint.name).lower() == endpoint.name.lower()
     ]
     return JSONResponse(page(request, cloud.url, items, top="count"))

@@ -47,17 +47,15 @@ class Quotas:
             )
 
     def usages(self, base: str, deployments: Iterable[Deployment]) -> Iterator[Json]:
-        """Yield the usage and limit of every family; `base` is the location's ARM path."""
+        """Yield the usage and limit of every family; `base` is the location's ARM path.
+
+        Each has a row for each kind of cores; endpoints take dedicated ones only.
+        """
         all_deployments = list(deployments)
         for family in dict.fromkeys(size.family for size in VM_SIZES.values()):
-            yield {
-                "id": f"{base}/usages/{family}",
-                "type": "Microsoft.MachineLearningServices/vmFamily/dedicatedCores/usages",
-                "unit": "Count",
-                "currentValue": sum(_reserved(d.spec, family) for d in all_deployments),
-                "limit": self._limit(family, Subject()),
-                "name": {"value": family, "localizedValue": f"{family} Cluster Dedicated vCPUs"},
-            }
+            held = sum(_reserved(d.spec, family) for d in all_deployments)
+            yield _usage(base, family, "lowPriority", 0, DEFAULT_LIMIT)
+            yield _usage(base, family, "dedicated", held, self._limit(family, Subject()))
 
     def _limit(self, family: str, subject: Subject) -> int:
         rule = self._rules.take(Quota, subject, family=family)
@@ -70,6 +68,18 @@ def vm_size(name: str) -> VmSize:
     if size is None or not size.is_for_inferencing:
         raise _create_failed(f"The instance type {name} is not supported for online deployments.")
     return size
+
+
+def _usage(base: str, family: str, kind: str, used: int, limit: int) -> Json:
+    title = f"{family} Cluster {kind[0].upper()}{kind[1:]} vCPUs"
+    return {
+        "id": f"{base}/usages/{family}",
+        "type": f"Microsoft.MachineLearningServices/vmFamily/{kind}Cores/usages",
+        "unit": "Count",
+        "currentValue": used,
+        "limit": limit,
+        "name": {"value": family, "localizedValue": title},
+    }
 
 
 def _reserved(spec: Spec, family: str) -> int:

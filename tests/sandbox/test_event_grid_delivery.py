@@ -302,7 +302,7 @@ def test_the_waits_between_attempts_are_the_documented_ones() -> None:
     ]
 
 
-@pytest.mark.parametrize(("status", "shortest"), [(503, 30), (408, 120), (404, 300)])
+@pytest.mark.parametrize(("status", "shortest"), [(503, 30), (408, 120), (404, 300), (401, 300)])
 def test_some_answers_are_given_longer(status: int, shortest: float) -> None:
     assert next_delay(1, Answer.of_status(status)) == shortest
 

@@ -27,6 +27,11 @@ def batch(arm):
     return arm
 
 
+def test_a_batch_endpoint_has_no_keys(batch):
+    assert batch.post(f"{BEP}/listKeys").status_code == 400
+    assert batch.post("/batchEndpoints/other/listKeys").status_code == 404
+
+
 @pytest.mark.parametrize("kind", ["triton_model", "custom_model"])
 def test_only_mlflow_models_are_deployed_without_code(batch, kind):
     batch.put_model("other", modelType=kind)

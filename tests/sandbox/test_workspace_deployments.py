@@ -37,7 +37,7 @@ def test_a_model_is_deployed_without_code(arm):
 @pytest.mark.parametrize(
     ("properties", "status", "code"),
     [
-        ({"instanceType": None}, 400, "BadArgument"),
+        ({"instanceType": 4}, 400, "BadArgument"),
         ({"instanceType": "Standard_Imaginary"}, 400, "BadRequest"),
         ({"instanceType": "Standard_D2_v3"}, 400, "BadRequest"),
         ({"endpointComputeType": "Kubernetes"}, 400, "BadArgument"),
@@ -309,7 +309,9 @@ def test_a_fifth_more_instances_is_reserved(arm, control, instances, cores):
     control.quota(cores)
     assert arm.put_deployment(capacity=instances).status_code == 201
     usages = arm.http.get(f"{REGION}/usages").json()["value"]
-    [usage] = [u for u in usages if u["name"]["value"] == "standardDSv2Family"]
+    of_family = [u for u in usages if u["name"]["value"] == "standardDSv2Family"]
+    assert [u["type"].split("/")[-2] for u in of_family] == ["lowPriorityCores", "dedicatedCores"]
+    usage = of_family[1]
     assert (usage["currentValue"], usage["limit"]) == (cores, cores)
 
 
@@ -327,6 +329,12 @@ def test_no_more_is_reserved_of_the_sizes_that_skip_it(arm, control, size, famil
     assert error_of(arm.put_deployment(capacity=2, instanceType=size)) == (400, "BadRequest")
     control.quota(2 * cores, family)
     assert arm.put_deployment(capacity=2, instanceType=size).status_code == 201
+
+
+def test_a_deployment_without_a_size_gets_the_usual_one(arm):
+    arm.have()
+    assert arm.put_deployment(instanceType=None).status_code == 201
+    assert arm.properties(BLUE)["instanceType"] == "Standard_F4s_v2"
 
 
 def test_quota_can_be_missing_for_one_model_only(arm, control):

@@ -47,6 +47,18 @@ def test_an_endpoint_and_its_deployments_say_what_they_run_on(cluster):
     assert deployment["properties"]["instanceType"] == "defaultinstancetype"
 
 
+def test_endpoints_are_listed_by_what_they_run_on_and_by_their_properties(cluster):
+    cluster.put_endpoint("ep-2", properties={"team": "risk"})
+
+    def listed(**query):
+        found = cluster.get("/onlineEndpoints", **query).json()["value"]
+        return [endpoint["name"] for endpoint in found]
+
+    assert listed(computeType="Kubernetes") == ["ep-1"]
+    assert listed(computeType="managed") == ["ep-2"]
+    assert listed(properties="team=risk") == ["ep-2"]
+
+
 def test_a_managed_endpoint_runs_on_no_cluster(arm):
     arm.have("blue")
     assert arm.get(EP).json()["kind"] == arm.get(BLUE).json()["kind"] == "Managed"

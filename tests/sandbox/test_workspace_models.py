@@ -70,10 +70,12 @@ def test_a_container_knows_its_latest_and_next_version(arm):
         ({"listViewType": "All"}, ["4", "3", "2", "1"]),
         ({"tags": "stage=production"}, ["2"]),
         ({"version": "3"}, ["3"]),
+        ({"properties": "team=risk"}, ["1"]),
+        ({"description": "the first"}, ["1"]),
     ],
 )
 def test_versions_are_listed_as_asked(arm, params, expected):
-    arm.put_model(version="1")
+    arm.put_model(version="1", properties={"team": "risk"}, description="the first")
     arm.put_model(version="2", tags={"stage": "production"})
     arm.put_model(version="3", tags={"stage": "test"})
     arm.put_model(version="4", isArchived=True)
@@ -129,6 +131,18 @@ def test_a_container_carries_tags_of_its_own(arm):
     assert arm.properties("/models/churn")["tags"] == {"a": "b"}
     assert arm.put("/models/new", {"properties": {}}).status_code == 201
     assert names(arm.get("/models")) == ["churn", "new"]
+
+
+def test_a_models_versions_are_archived_and_restored_with_it(arm):
+    arm.put_model(version="1")
+    arm.put_model(version="2", isArchived=True)
+    arm.put("/models/churn", {"properties": {"tags": {"a": "b"}}})
+    assert names(arm.get("/models/churn/versions")) == ["1"]
+    arm.put("/models/churn", {"properties": {"isArchived": True}})
+    assert names(arm.get("/models")) == names(arm.get("/models/churn/versions")) == []
+    assert arm.properties("/models/churn/versions/1")["isArchived"] is True
+    arm.put("/models/churn", {"properties": {"isArchived": False}})
+    assert names(arm.get("/models/churn/versions")) == ["2", "1"]
 
 
 def test_a_version_in_use_cannot_be_deleted(arm):
