@@ -157,5 +157,5 @@ def json_text(value: object) -> str:
 
 def _listed(keys: Sequence[object]) -> str:
     """Name keys for a message: printable, cut short, and not too many."""
-    shown = ", ".join(ascii(str(key)[:40])[1:-1] for key in keys[:12]) or "nothing"
+    shown = ", ".join(ascii(one_line(str(key), most=40))[1:-1] for key in keys[:12]) or "nothing"
     return f"{shown} and {len(keys) - 12} more" if len(keys) > 12 else shown

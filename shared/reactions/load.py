@@ -126,7 +126,7 @@ class _Loader:
         context = replace(context, strategies=self._strategies(data, context))
         orphans = self._orphans(data, context)
         reactions = self._reactions(self._list(data, "reactions", required=True), context)
-        if reactions:
+        if "reactions" in data:
             self._warn_of_unused(channels, context.named)
             self._warn_of_unused_strategies(context)
         return Reactions(

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
+from shared.redact import redact
+
 #: Longer values are cut in messages, and longer words are near to nothing.
 LONGEST = 60
 
@@ -50,8 +52,8 @@ def printable(text: str) -> str:
 
 
 def cut(text: str) -> str:
-    """Return the text, shortened to what a message can hold, on one line."""
-    flat = printable(" ".join(text[: 10 * LONGEST].split()))
+    """Return the text, shortened to what a message can hold, on one line and without secrets."""
+    flat = printable(" ".join(redact(text, most=10 * LONGEST).split()))
     return flat if len(flat) <= LONGEST else flat[: LONGEST - 1] + "…"
 
 

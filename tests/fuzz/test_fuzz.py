@@ -95,9 +95,9 @@ def test_what_came_of_an_event_is_still_so_when_all_has_settled(event: dict[str,
     for letter in world.all_letters():
         told = f"{letter.code} {letter.reason} {letter.hint}"
         assert letter.code != "unexpected", told
-        assert not any(secret in told for secret in SECRETS)
+        assert not any(secret in told for secret in SECRETS), told
     sent = repr([(message.title, message.text) for message in world.channels.sent])
-    assert not any(secret in sent for secret in SECRETS)
+    assert not any(secret in sent for secret in SECRETS), sent
 
 
 @st.composite
