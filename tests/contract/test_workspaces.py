@@ -514,7 +514,7 @@ def test_a_file_of_a_model_is_read_from_the_artifacts_of_its_run(files: Files, u
 @pytest.mark.parametrize(
     "uri",
     [
-        "azureml://datastores/workspaceblobstore/paths/LocalUpload/abc/model",
+        "azureml://datastores/workspaceblobstore/paths/LocalUpload/../../other/model",
         "azureml://jobs/../outputs/artifacts/paths/model",
         "azureml://jobs/run-1/outputs/other/paths/model",
         "azureml://registries/azureml/models/m/versions/1",
@@ -524,5 +524,5 @@ def test_a_file_of_a_model_is_read_from_the_artifacts_of_its_run(files: Files, u
 )
 def test_a_model_whose_files_are_elsewhere_is_not_read(files: Files, uri: str) -> None:
     files.put_model(modelUri=uri)
-    with pytest.raises(WorkspaceRefused, match="no run's artifacts are at"):
+    with pytest.raises(WorkspaceRefused, match="are not read"):
         files.workspaces.read_model_file(WORKSPACE, files.model(), "MLmodel", most=100)
