@@ -21,6 +21,7 @@ from shared.errors import (
     Disposition,
     Failure,
     SignalboxError,
+    TagsAwaited,
     WindowOpen,
 )
 from shared.ids import digest
@@ -41,7 +42,9 @@ ATTEMPTS_MAX = 60
 #: The same for failures that nobody foresaw: a bug does not heal by waiting a day.
 UNEXPECTED_ATTEMPTS_MAX = 8
 #: These wait for something known to end; they don't count as attempts that failed.
-_NOT_FAILURES = frozenset({ClaimHeld.code, BudgetSpent.code, WindowOpen.code, BudgetFull.code})
+_NOT_FAILURES = frozenset(
+    {ClaimHeld.code, BudgetSpent.code, WindowOpen.code, BudgetFull.code, TagsAwaited.code}
+)
 #: A message may be late by this much before the sweep takes it for lost.
 GRACE = timedelta(minutes=2)
 

@@ -59,6 +59,13 @@ class EventMisplaced(SignalboxError):
     default_hint = "Subscribe the function or queue that docs/hosting.md names for the type."
 
 
+class TagsAwaited(SignalboxError):
+    """A model without the tags that a reaction asks for was registered just now."""
+
+    code = "event.tags_awaited"
+    disposition = Disposition.RETRY
+
+
 class ReactionsInvalid(SignalboxError):
     """The reactions file has errors; the message lists all of them."""
 

@@ -21,6 +21,7 @@ from shared.errors import (
     failure_of,
 )
 from shared.events import Event, UnknownEvent, as_data
+from shared.late_tags import LateTags, Look
 from shared.outcomes import WHOLE, EventRef, Outcome, OutcomeStatus, ref_of
 from shared.reactions.match import Match, Matched, accepts, match, match_one
 from shared.reactions.model import Reaction, Reactions
@@ -46,9 +47,11 @@ class React:
         dead_letters: DeadLetters,
         clock: Clock,
         budget: timedelta,
+        late_tags: LateTags,
         follow: Callable[[Event], None] = lambda _: None,
     ) -> None:
         """`follow` is told of every event of a listed workspace, before its reactions."""
+        self._late_tags = late_tags
         self._follow = follow
         self._reactions = reactions
         self._steps = steps
@@ -129,9 +132,9 @@ class React:
             skipped = _skipped("reactions.yaml does not list it", WorkspaceForeign.code)
             return Run(news={WHOLE: skipped})
         self._follow(event)
-        total = Run()
+        total, look = Run(), self._late_tags.look_at(event)
         for result in match(self._reactions, event):
-            run = self._run(result, event, ref, deadline)
+            run = self._run(result, look, ref, deadline)
             if run.failure is not None:
                 body = json.dumps(envelope.raw, ensure_ascii=False)
                 self._bury(run, run.failure, body, result.reaction.name, ref)
@@ -141,10 +144,22 @@ class React:
             total.news[WHOLE] = _skipped("no reaction is for this type of event")
         return total
 
-    def _run(self, result: Match, event: Event, ref: EventRef, deadline: datetime) -> Run:
-        if isinstance(result, Matched):
-            return self._steps.run(result.reaction, event, ref, deadline)
-        return Run(news={f"{result.reaction.name}/{WHOLE}": _skipped(result.why)})
+    def _run(self, result: Match, look: Look, ref: EventRef, deadline: datetime) -> Run:
+        """Run a reaction that the event sets off, perhaps by tags that the model has since got."""
+        whole = f"{result.reaction.name}/{WHOLE}"
+        try:
+            looked = look.settle(result)
+        except Exception as error:  # noqa: BLE001 - its fate is decided as that of a step is
+            return Run(failure=failure_of(error))
+        if isinstance(looked.match, Matched):
+            run = self._steps.run(looked.match.reaction, looked.event, ref, deadline)
+            if looked.note:
+                run.news[whole] = Outcome(
+                    status=OutcomeStatus.DONE, detail=f"set off by {looked.note}"
+                )
+            return run
+        why = f"{looked.match.why}: {looked.note}" if looked.note else looked.match.why
+        return Run(news={whole: _skipped(why, looked.code)})
 
     def replay(self, letter: Letter) -> None:
         """Run a letter's reaction again, that one only; then close the letter or bury it again.
@@ -182,7 +197,8 @@ class React:
             run = Run(failure=failure_of(gone))
         else:
             deadline = self._clock.now() + self._budget
-            run = self._run(match_one(reaction, as_data(event)), event, ref, deadline)
+            look = self._late_tags.look_at(event)
+            run = self._run(match_one(reaction, as_data(event)), look, ref, deadline)
         if run.failure is not None:
             self._bury(run, run.failure, letter.body, letter.reaction, ref, replayed=True)
             self._record(ref, run, delivery=False)

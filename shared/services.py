@@ -14,6 +14,7 @@ from shared.clock import Clock, SystemClock
 from shared.dead_letters import DeadLetters
 from shared.errors import ParamsInvalid, ReactionsInvalid
 from shared.events import Event
+from shared.late_tags import TAGGED_WITHIN, LateTags
 from shared.ledger import Ledger
 from shared.ports import Blobs, Channels, Queues, Tables
 from shared.react import React
@@ -399,6 +400,11 @@ class Services:
             dead_letters=self.dead_letters,
             clock=self.clock,
             budget=self.settings.budget,
+            late_tags=LateTags(
+                workspaces=lambda: self.workspaces,
+                clock=self.clock,
+                within=TAGGED_WITHIN * self.settings.retry_base,
+            ),
             follow=self._follow,
         )
 

@@ -129,6 +129,12 @@ class Expression:
     tree: Node = field(repr=False, compare=False)
     conditions: "tuple[Expression, ...]" = field(default=(), repr=False, compare=False)
 
+    @property
+    def tags(self) -> frozenset[str] | None:
+        """The names of the tags that it reads; None where it reads all of them."""
+        read = set(_tags_in(self.tree))
+        return None if None in read else frozenset(filter(None, read))
+
     def evaluate(self, data: Mapping[str, Any]) -> Any:
         """Return what the expression gives for the event's data.
 
@@ -167,6 +173,26 @@ class Expression:
             if not is_truthy(value):
                 return f"`{cut(part.text)}` is {told_value(value)}"
         return f"`{cut(self.text)}` does not hold"
+
+
+def _tags_in(node: Node) -> Iterator[str | None]:
+    """Yield the names of the tags that are read, None for all of them."""
+    children = [child for child in node["children"] if isinstance(child, dict)]
+    if _is_field(node) and node["value"] == "tags":
+        yield None
+    if node["type"] == "subexpression":  # a path, each part of which is a child
+        for part, below in zip(children, [*children[1:], None], strict=True):
+            if below is not None and _is_field(below) and list(_tags_in(part)) == [None]:
+                yield below["value"]
+            else:
+                yield from _tags_in(part)
+    else:
+        for child in children:
+            yield from _tags_in(child)
+
+
+def _is_field(node: Node) -> bool:
+    return bool(node["type"] == "field")
 
 
 def is_truthy(value: Any) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 from shared.events import Event, Workspace, as_data
 from shared.monitors import tells_of_breach
+from shared.reactions.expressions import Expression
 from shared.reactions.model import Reaction, Reactions
 
 
@@ -18,10 +19,14 @@ class Matched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unmatched:
-    """The reaction is for such events, but its condition does not hold: `why` says which part."""
+    """The reaction is for such events, but its condition does not hold: `why` says which part.
+
+    `wants_tags` says that it could hold if the model had tags that the event does not have.
+    """
 
     reaction: Reaction
     why: str
+    wants_tags: bool = False
 
 
 Match = Matched | Unmatched
@@ -47,7 +52,18 @@ def match_one(reaction: Reaction, data: Mapping[str, Any]) -> Match:
         return Unmatched(reaction=reaction, why=_IS_BREACH)
     if reaction.when is None or reaction.when.holds(data):
         return Matched(reaction=reaction)
-    return Unmatched(reaction=reaction, why=reaction.when.explain(data))
+    return Unmatched(
+        reaction=reaction,
+        why=reaction.when.explain(data),
+        wants_tags="model" in data and _wants_tags(reaction.when, data),
+    )
+
+
+def _wants_tags(when: Expression, data: Mapping[str, Any]) -> bool:
+    """Say whether each part of a condition that does not hold asks for a tag that is not there."""
+    has = data["model"]["tags"].keys()
+    failing = (part for part in when.conditions or (when,) if not part.holds(data))
+    return all(part.tags is None or part.tags - has for part in failing)
 
 
 def accepts(reactions: Reactions, workspace: Workspace) -> bool:

@@ -376,7 +376,9 @@ class _Walk:
         for argument, shape in zip(SIGNATURES[name], shapes, strict=False):
             if not _can_take(argument, shape):
                 self._unfit(node, name, shape)
-        if name == "not_null" and len(set(map(_anonymous, shapes))) == 1:
+        if name == "not_null" and all(
+            _anonymous(shape) == _anonymous(shapes[0]) for shape in shapes
+        ):
             return _anonymous(shapes[0])
         return _result_of(name)
 

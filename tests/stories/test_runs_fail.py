@@ -453,6 +453,6 @@ def test_a_value_that_only_the_event_decides_is_refused_where_there_is_no_run() 
     world.react.react(world.register("quiet", "1", loud="no"))
     world.react.react(world.register("loud", "1", loud="yes"))
     assert world.told() == ["it"]
-    (letter,) = world.all_letters()
+    (letter,) = (item for item in world.all_letters() if item.reaction == "tell")
     assert (letter.status, letter.code) == (LetterStatus.PARKED, "action.params")
     assert "only RunCompleted and RunStatusChanged events are of a run" in letter.reason

@@ -19,6 +19,7 @@ from shared.adapters.memory_workspaces import MemoryWorkspaces
 from shared.dead_letters import DeadLetters, Letter
 from shared.events import Workspace
 from shared.folds import Folds
+from shared.late_tags import TAGGED_WITHIN, LateTags
 from shared.ledger import Ledger
 from shared.letter_notices import LetterNotices
 from shared.lineage import NO_LOOPS, Loops
@@ -204,6 +205,11 @@ class World:
             dead_letters=self.letters,
             clock=self.clock,
             budget=budget,
+            late_tags=LateTags(
+                workspaces=lambda: self.workspaces,
+                clock=self.clock,
+                within=TAGGED_WITHIN * retry_base,
+            ),
             follow=self.loops.follow,
         )
         self.sweep = Sweep(

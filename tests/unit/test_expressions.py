@@ -485,3 +485,21 @@ def test_nothing_but_an_expression_failing_comes_of_any_expression_and_data(
 def test_whatever_the_tags_an_absent_one_is_null(tags: dict[str, str]) -> None:
     data = as_data(ModelRegistered(**_COMMON, model=Model(name="m", version="1", tags=tags)))
     assert compile_expression("model.tags.deploy").evaluate(data) == tags.get("deploy")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("model.name == 'x'", set()),
+        ("is_true(model.tags.deploy)", {"deploy"}),
+        ("model.tags.\"deploy-to\" == 'x' && !model.tags.off", {"deploy-to", "off"}),
+        ("model.tags.a.b", {"a"}),
+        ("model | tags.a", {"a"}),
+        ("model.{x: tags.a}.x", {"a"}),
+        ("length(model.tags) > `1`", None),
+        ("model.tags.*", None),
+        ("contains(keys(model.tags), model.tags.a)", None),
+    ],
+)
+def test_an_expression_knows_which_tags_it_reads(text: str, names: set[str] | None) -> None:
+    assert compile_expression(text).tags == names

@@ -29,7 +29,7 @@ LAYERS = [
     | {f"rollouts.{name}" for name in ("evidence", "significance", "gates")}
     | {"rollouts.progress", "rollouts.forecast"},
     {"ledger", "records", "dead_letters", "letter_notices", "steps", "react", "sweep", "actions"}
-    | {"lineage", "champions"}
+    | {"late_tags", "lineage", "champions"}
     | {"folds", "run_reports", "tell"}
     | {f"loops.{name}" for name in ("store", "inbox", "follow", "approvals")}
     | {"orphan_watch"}

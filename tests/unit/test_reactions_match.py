@@ -141,3 +141,25 @@ def test_a_run_without_a_breach_sets_off_what_is_for_it(tags: dict[str, str]) ->
 def test_a_workspace_is_known_by_its_id_in_whatever_casing(name: str, accepted: bool) -> None:
     workspace = Workspace(subscription="S", resource_group="RG", name=name)
     assert accepts(load("on: RunCompleted"), workspace) is accepted
+
+
+@pytest.mark.parametrize(
+    ("when", "wants"),
+    [
+        ("is_true(model.tags.absent)", True),
+        ("is_true(model.tags.off)", False),
+        ("is_true(model.tags.off) || is_true(model.tags.absent)", True),
+        ("is_true(model.tags.off) && is_true(model.tags.absent)", False),
+        ("model.name == 'churn' && model.tags.absent == 'x'", True),
+        ("model.name == 'other' && model.tags.absent == 'x'", False),
+        ("model.name == 'other'", False),
+        ("length(model.tags) > `5`", True),
+    ],
+)
+def test_a_tag_is_wanted_only_where_it_would_make_the_condition_hold(
+    when: str, wants: bool
+) -> None:
+    rules = load(f"on: ModelRegistered\n    when: {when}")
+    (answer,) = match(rules, registered(off="false"))
+    assert isinstance(answer, Unmatched)
+    assert answer.wants_tags is wants
