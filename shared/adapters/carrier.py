@@ -4,6 +4,7 @@ azure-ai-ml and Apprise bring their own HTTP client. Its timeouts are per piece,
 comes and unfolds it without end, and it follows redirects.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,6 +17,7 @@ from requests.structures import CaseInsensitiveDict
 
 from shared.adapters.http import BODY_MAX, TIMEOUT, Http, NoAnswer
 from shared.adapters.lazy import Lazy
+from shared.outside import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +61,6 @@ class Carrier(BaseAdapter):
             )
         except NoAnswer as error:
             raise requests.ConnectionError(str(error)) from None
-        # Where the body is too long there is its beginning: what was sent has arrived.
         response = requests.Response()
         response.status_code = reply.status
         # It is unfolded already, and of another length than was told.
@@ -67,7 +68,7 @@ class Carrier(BaseAdapter):
         kept = {name: value for name, value in reply.headers.items() if name not in left_out}
         response.headers = CaseInsensitiveDict(kept)
         response.encoding = requests.utils.get_encoding_from_headers(response.headers)
-        response.raw = BytesIO(reply.body)
+        response.raw = BytesIO(_usable(reply.body))
         response.url = request.url or ""
         response.request = request
         return response
@@ -101,6 +102,20 @@ def carried(carrier: Carrier) -> "Iterator[None]":
 
 
 _current: ContextVar[Carrier | None] = ContextVar("carrier", default=None)
+
+
+def _usable(body: bytes) -> bytes:
+    """Return the body, b"" where it is JSON that would break whoever reads it.
+
+    Where it is too long there is its beginning; the status counts, for what was sent has arrived.
+    """
+    try:
+        read_json(body)
+    except (UnicodeDecodeError, json.JSONDecodeError):
+        return body
+    except ValueError:
+        return b""
+    return body
 
 
 def _text(value: str | bytes) -> str:

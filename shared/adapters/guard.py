@@ -79,7 +79,11 @@ class GuardedStream(httpcore.NetworkStream):
         timeout: Any = None,
     ) -> httpcore.NetworkStream:
         """Return the connection, encrypted."""
-        left = min(timeout.left(httpcore.ConnectTimeout), CONNECT_TIMEOUT)
+        try:
+            left = min(timeout.left(httpcore.ConnectTimeout), CONNECT_TIMEOUT)
+        except httpcore.ConnectTimeout:
+            self.close()  # as the stream below does where it fails
+            raise
         return GuardedStream(self._stream.start_tls(ssl_context, server_hostname, left))
 
     def get_extra_info(self, info: str) -> Any:

@@ -11,7 +11,6 @@ import warnings
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from shared.adapters.aml import Aml
-from shared.adapters.arm import BODY_MAX
 from shared.adapters.lazy import Lazy
 from shared.events import Workspace
 from shared.settings import CLOUDS
@@ -43,7 +42,7 @@ class MlClients:
 
         from shared.adapters.carrier import Carrier, session
 
-        carried = session(Carrier(lambda _: self._aml.http, most=BODY_MAX))
+        carried = session(Carrier(lambda _: self._aml.http))
         return MLClient(
             self._aml.credential(),
             workspace.subscription,
@@ -55,6 +54,7 @@ class MlClients:
             transport=RequestsTransport(session=carried, session_owner=False),
             # What carries the requests tries again by itself where nothing was sent.
             retry_total=0,
+            permit_redirects=False,
             **_cloud(self._aml),
         )
 

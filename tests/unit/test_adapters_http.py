@@ -29,6 +29,7 @@ class Net(httpcore.NetworkBackend):
         self.time = 0.0
         self.connects = 0
         self.reads = 0
+        self.closes = 0
         self.sent = b""
 
     def now(self) -> float:
@@ -58,7 +59,7 @@ class Wire(httpcore.NetworkStream):
         self.net.sent += buffer
 
     def close(self) -> None:
-        pass
+        self.net.closes += 1
 
     def get_extra_info(self, info: str) -> Any:
         return None
@@ -118,6 +119,20 @@ def test_a_connection_that_was_not_made_is_tried_once_more() -> None:
     with pytest.raises(NoAnswer, match="ConnectError"):
         ask(refused)
     assert refused.connects == 2
+
+
+def test_a_connection_is_closed_that_comes_too_late_to_be_encrypted() -> None:
+    net = Net(iter([]), iter([]))
+    real = net.connect_tcp
+
+    def late(*args: Any, **options: Any) -> httpcore.NetworkStream:
+        net.time += 10
+        return real(*args, **options)
+
+    net.connect_tcp = late  # type: ignore[method-assign]
+    with pytest.raises(NoAnswer, match="ConnectTimeout"):
+        Http(backend=net, clock=net.now).send("GET", "https://127.0.0.1/", headers={}, seconds=10)
+    assert (net.connects, net.closes) == (1, 1)
 
 
 def test_a_request_that_was_sent_is_not_sent_again() -> None:

@@ -128,7 +128,8 @@ class DataFactory:
         properties = answer.body.get("properties")
         if not isinstance(properties, dict):
             raise TargetUnreachable(f"{doing}: the answer is no pipeline")
-        declared = properties.get("parameters") or {}
+        found = properties.get("parameters")
+        declared = found if isinstance(found, dict) else {}
         missing = sorted(name for name in values if name not in declared)
         if missing:
             raise TargetRefused(

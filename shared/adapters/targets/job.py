@@ -14,7 +14,13 @@ from shared.adapters.job_files import faults_of, make_job
 from shared.adapters.jobs import Jobs, tags_of, told_absent
 from shared.adapters.mlclient import MlClients
 from shared.clock import Clock
-from shared.errors import JobInvalid, SignalboxError, TargetAbsent, WorkspaceRefused
+from shared.errors import (
+    JobInvalid,
+    SignalboxError,
+    TargetAbsent,
+    WorkspaceRefused,
+    WorkspaceUnreachable,
+)
 from shared.loops.targets import JobTarget, Submission, Submitted, TargetRun
 from shared.outside import read_object
 
@@ -46,6 +52,10 @@ class Job:
             client.jobs.create_or_update(job)
         except AzureError as error:  # the SDK's own errors are among them
             raise error_of(doing, error, self._jobs.aml.clock) from error
+        except Exception as error:  # it trips over answers of another shape than it knows
+            raise WorkspaceUnreachable(
+                f"{doing}: azure-ai-ml can't use the answer ({type(error).__name__})"
+            ) from error
         return self._jobs.submitted(submission, submission.name)
 
     def look(self, params: JobTarget, submission: Submission, run_id: str) -> TargetRun:
