@@ -4,12 +4,14 @@ NODE_WHEEL_VERSION := 22.20.0
 
 BIN := .venv/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes \
+	--no-header --no-annotate --no-emit-index-url
 MODULES := sandbox/node_modules
 # Where the machine has no Node, or one too old for Azurite, setup puts one into .venv.
 WITH_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test fuzz lint demo bench constraints clean
+.PHONY: help setup test fuzz lint demo bench requirements clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -33,12 +35,11 @@ demo: setup ## Run the app in the sandbox; ONCE=1 plays it through and ends
 bench: setup ## Measure; ARGS may name figures
 	@$(BIN)/python -m bench $(ARGS)
 
-constraints: setup ## Pin again what requirements*.txt bring with them
-	@: > constraints.txt
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.13 --no-header --no-annotate \
-		requirements-dev.txt --output-file constraints.txt
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.13 --no-header --no-annotate \
-		sandbox/inference/requirements.in --output-file sandbox/inference/requirements.txt
+requirements: setup ## Pin again what the .in files ask for, and what that brings with it
+	@for name in requirements-dev sandbox/inference/requirements; do \
+		: > $$name.txt && $(COMPILE) $$name.in --output-file $$name.txt || exit 1; done
+	@: > requirements.txt && $(COMPILE) requirements.in --constraints requirements-dev.txt \
+		--output-file requirements.txt
 
 clean: ## Remove everything that setup, the tests and the sandbox made
 	@rm -rf .venv $(MODULES) .sandbox .hypothesis .pytest_cache .mypy_cache .ruff_cache
@@ -53,15 +54,15 @@ clean: ## Remove everything that setup, the tests and the sandbox made
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@touch $@
 
-.venv/.installed: .venv/.created requirements.txt requirements-dev.txt constraints.txt
-	@$(UV) --requirements requirements-dev.txt
+.venv/.installed: .venv/.created requirements-dev.txt
+	@$(UV) --require-hashes --requirements requirements-dev.txt
 	@touch $@
 
 # The inference server's pins and the app's exclude one another: it has an environment of its own.
 .venv/.inference: .venv/.created sandbox/inference/requirements.txt
 	@$(BIN)/python -m venv --without-pip .venv/inference
 	@$(BIN)/uv pip install --quiet --python .venv/inference/bin/python \
-		--requirements sandbox/inference/requirements.txt
+		--require-hashes --requirements sandbox/inference/requirements.txt
 	@touch $@
 
 $(MODULES)/.installed: .venv/.created sandbox/package.json sandbox/package-lock.json

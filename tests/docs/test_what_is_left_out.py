@@ -32,7 +32,7 @@ NOT_OF_THE_APP = [
     ),
 ]
 OF_THE_APP = [
-    *("function_app.py", "host.json", "reactions.yaml", "requirements.txt", "constraints.txt"),
+    *("function_app.py", "host.json", "reactions.yaml", "requirements.txt"),
     *("handlers/sweep.py", "shared/services.py", "golden/churn.json", "jobs/churn.yaml"),
 ]
 
