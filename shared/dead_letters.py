@@ -108,35 +108,69 @@ class DeadLetters:
         self._channels_of = channels_of
 
     def bury(
-        self,
-        body: str,
-        failure: Failure,
-        *,
-        reaction: str = "",
-        ref: EventRef | None = None,
-        replayed: bool = False,
+        self, body: str, failure: Failure, *, reaction: str = "", ref: EventRef | None = None
     ) -> Letter:
-        """Keep what failed, for a replay or for a person: two or three requests.
+        """Keep what failed when it arrived, for a replay or a person: two or three requests.
 
-        One event and reaction have one letter, however often they fail. With `replayed` the
-        failure is of a replay: a letter that a person has closed meanwhile stays closed.
+        One event and reaction have one letter, however often they fail.
 
         Raises: whatever the storage raises; then nothing is promised and the event must stay.
         """
         letter_id = letter_id_of(ref.key if ref else body, reaction)
+        about = f"{ref.type} {ref.about}".strip() if ref else ""
         while True:
             known = self.get(letter_id)
-            if replayed and known is not None and known.status is LetterStatus.CLOSED:
-                return known
-            was_held_out = not replayed and failure.code == ClaimHeld.code
+            was_held_out = failure.code == ClaimHeld.code
             if was_held_out and known is not None and self._is_to_come(known):
                 return known  # whoever held the claim has given it back, and said when to come
-            letter = self._next(letter_id, known, body, failure, reaction, ref)
+            now = self._clock.now()
+            before = known or Letter(
+                id=letter_id,
+                status=LetterStatus.CLOSED,
+                reaction=reaction,
+                code="",
+                reason="",
+                hint="",
+                attempt=0,
+                turn=0,
+                due_at=now,
+                created_at=now,
+                about=about,
+                body=body,
+                traceparent="",
+            )
+            letter = replace(self._next(before, failure), about=about, body=body)
             try:
                 self._save(letter, known)
             except (RowExists, RowChanged):
                 continue
-            break
+            return self._kept(letter)
+
+    def bury_again(
+        self, letter: Letter, failure: Failure, record: Callable[[Letter], None] = lambda _: None
+    ) -> Letter:
+        """Keep a letter whose replay failed: two requests; one that is closed by now stays closed.
+
+        `record` is given the letter as it is going to stand, each time before that is tried: what
+        it writes is written again after a crash, because the letter is still to be replayed then.
+
+        Raises: whatever the storage raises; the letter is then still waiting.
+        """
+        known: Letter | None = letter
+        while known is not None and known.status is not LetterStatus.CLOSED:
+            again = self._next(known, failure)
+            record(again)
+            try:
+                self._save(again, known)
+            except RowChanged:
+                known = self.get(letter.id)
+                continue
+            return self._kept(again)
+        closed = known or replace(letter, status=LetterStatus.CLOSED)
+        record(closed)
+        return closed
+
+    def _kept(self, letter: Letter) -> Letter:
         if letter.status is LetterStatus.WAITING:
             self.wake(letter)
         telemetry.count(telemetry.METRIC_LETTERS, status=letter.status, code=letter.code)
@@ -145,36 +179,22 @@ class DeadLetters:
     def _is_to_come(self, letter: Letter) -> bool:
         return letter.status is LetterStatus.WAITING and letter.due_at > self._clock.now()
 
-    def _next(
-        self,
-        letter_id: str,
-        known: Letter | None,
-        body: str,
-        failure: Failure,
-        reaction: str,
-        ref: EventRef | None,
-    ) -> Letter:
-        now = self._clock.now()
-        is_open = known is not None and known.status is not LetterStatus.CLOSED
-        before = known.attempt if known is not None and is_open else 0
+    def _next(self, known: Letter, failure: Failure) -> Letter:
+        """Return the letter after one more failure."""
+        before = known.attempt if known.status is not LetterStatus.CLOSED else 0
         attempt = before if failure.code in _NOT_FAILURES else before + 1
         most = UNEXPECTED_ATTEMPTS_MAX if failure.code == SignalboxError.code else ATTEMPTS_MAX
         retries = failure.disposition is Disposition.RETRY and attempt < most
-        return Letter(
-            id=letter_id,
+        return replace(
+            known,
             status=LetterStatus.WAITING if retries else LetterStatus.PARKED,
-            reaction=reaction,
             code=failure.code,
             reason=failure.reason,
             hint=failure.hint,
             attempt=attempt,
-            turn=known.turn + 1 if known is not None else 1,
-            due_at=now + self._wait(attempt, failure),
-            created_at=known.created_at if known is not None else now,
-            about=f"{ref.type} {ref.about}".strip() if ref else "",
-            body=body,
+            turn=known.turn + 1,
+            due_at=self._clock.now() + self._wait(attempt, failure),
             traceparent=telemetry.traceparent(),
-            notices=known.notices if known is not None else (),
         )
 
     def _wait(self, attempt: int, failure: Failure) -> timedelta:

@@ -1,12 +1,11 @@
 """What came of one step of a reaction for one event, and where an event's outcomes are kept."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from shared.errors import ClaimHeld
 from shared.events import Event, UnknownEvent
 from shared.ids import digest
 
@@ -23,12 +22,17 @@ class OutcomeStatus(StrEnum):
     FAILED = "failed"
 
 
+_FOR_GOOD = frozenset({OutcomeStatus.DONE, OutcomeStatus.SKIPPED})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What came of one step of a reaction; `code` is an error's.
 
-    `rollout` and `retraining` are the ids of long work that it started. `attempt` is that of the
-    claim under which it came about, 0 where there was none.
+    `rollout` and `retraining` are the ids of long work that it started. `attempt` and `revision`
+    say how new it is, whenever it is recorded, and are no part of what came of it: the number of
+    the claim under which the step was tried, 0 where none was taken, and which state of the long
+    work it tells of, 0 where the step itself tells.
     """
 
     status: OutcomeStatus
@@ -36,7 +40,8 @@ class Outcome:
     code: str = ""
     rollout: str = ""
     retraining: str = ""
-    attempt: int = 0
+    attempt: int = field(default=0, compare=False)
+    revision: int = field(default=0, compare=False)
 
     @property
     def work(self) -> str:
@@ -78,51 +83,39 @@ def outcome_to(outcome: Outcome) -> dict[str, str]:
 
 def outcome_from(values: Mapping[str, Any]) -> Outcome:
     """Read what `outcome_to` returned."""
-    status, attempt = OutcomeStatus(values["status"]), int(values.get("attempt", 0))
-    return Outcome(**{**values, "status": status, "attempt": attempt})
+    numbers = {name: int(values.get(name, 0)) for name in ("attempt", "revision")}
+    return Outcome(**{**values, **numbers, "status": OutcomeStatus(values["status"])})
 
 
 def merge_news(known: Mapping[str, Outcome], news: Mapping[str, Outcome]) -> dict[str, Outcome]:
-    """Return what is known with the news, of which some may be older than what is known."""
+    """Return what is known with the news, in whatever order the news comes.
+
+    An earlier attempt never hides a later one, an earlier state of long work never a later one, and
+    what a step says of itself never how the long work ended that it had started.
+    """
     merged = dict(known)
     for name, outcome in news.items():
         before = known.get(name)
-        if before is None:
-            merged[name] = outcome
-        elif not _is_older(outcome, before):
-            # What long work tells has no attempt of its own: it is of the last one that is known.
-            merged[name] = replace(outcome, attempt=max(outcome.attempt, before.attempt))
+        merged[name] = outcome if before is None else _newer(before, outcome)
     return merged
 
 
-def _is_older(news: Outcome, known: Outcome) -> bool:
-    """Say whether news is of an earlier time than what is known.
+def _newer(known: Outcome, news: Outcome) -> Outcome:
+    """Return the one of two outcomes of a step that holds, as new as the newer in both respects."""
+    return replace(
+        news if _holds(known, news) else known,
+        attempt=max(known.attempt, news.attempt),
+        revision=max(known.revision, news.revision),
+    )
 
-    What an attempt came to is recorded after it was given back: a later attempt may have been made
-    and recorded meanwhile. And long work can be quicker than the attempt that began it is recorded.
-    """
-    is_over = bool(known.work) and known.status is not OutcomeStatus.WAITING
-    if is_over and news.status is OutcomeStatus.WAITING:
-        is_new_attempt = not news.work and news.attempt > known.attempt > 0
-        return news.work in ("", known.work) and not is_new_attempt
-    if is_over and not news.work:
-        return known.status is not OutcomeStatus.FAILED
-    if news.work and known.work in ("", news.work):
+
+def _holds(known: Outcome, news: Outcome) -> bool:
+    """Say whether the news holds in place of what is known."""
+    if news.revision:
+        return news.revision >= known.revision
+    has_told = bool(known.revision and known.work)
+    if has_told and (known.status is not OutcomeStatus.WAITING or known.work == news.work):
         return False
-    return news.attempt < known.attempt
-
-
-def merge_hearsay(known: Mapping[str, Outcome], heard: Mapping[str, Outcome]) -> dict[str, Outcome]:
-    """Return what is known, with hearsay where nothing is known or the known was waiting for it."""
-    merged = dict(known)
-    for name, outcome in heard.items():
-        before = known.get(name)
-        was_waiting = (
-            before is not None
-            and before.status is OutcomeStatus.WAITING
-            and not before.work
-            and outcome.code != ClaimHeld.code
-        )
-        if before is None or was_waiting:
-            merged[name] = outcome
-    return merged
+    if news.attempt == known.attempt:
+        return known.status not in _FOR_GOOD or news.status in _FOR_GOOD
+    return news.attempt > known.attempt

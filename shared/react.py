@@ -137,7 +137,11 @@ class React:
             run = self._run(result, look, ref, deadline)
             if run.failure is not None:
                 body = json.dumps(envelope.raw, ensure_ascii=False)
-                self._bury(run, run.failure, body, result.reaction.name, ref)
+                letter = self._dead_letters.bury(
+                    body, run.failure, reaction=result.reaction.name, ref=ref
+                )
+                run.news = _kept_as(letter, run, run.failure)
+                _log(letter)
             total.news |= run.news
             total.hearsay |= run.hearsay
         if not total.news and not total.hearsay:
@@ -200,59 +204,73 @@ class React:
             look = self._late_tags.look_at(event)
             run = self._run(match_one(reaction, as_data(event)), look, ref, deadline)
         if run.failure is not None:
-            self._bury(run, run.failure, letter.body, letter.reaction, ref, replayed=True)
-            self._record(ref, run, delivery=False)
+            self._bury_again(letter, run, run.failure, ref)
             return
-        replayed = Outcome(status=OutcomeStatus.DONE, detail="replayed")
-        run.news.setdefault(f"{letter.reaction}/{WHOLE}", replayed)
+        replayed = run.news.get(_whole(letter))
+        replayed = replayed or Outcome(status=OutcomeStatus.DONE, detail="replayed")
+        run.news[_whole(letter)] = replace(replayed, attempt=letter.turn + 1)
         # The record first: a letter that is closed is not replayed, so that nobody would write it.
         self._record(ref, run, delivery=False)
         self._dead_letters.close(letter)
+
+    def _bury_again(self, letter: Letter, run: Run, failure: Failure, ref: EventRef) -> None:
+        """Keep the letter of a failed replay, and record that first."""
+
+        def record(again: Letter) -> None:
+            news = run.hearsay | _kept_as(again, run, failure)
+            self._records.add(ref, news, delivery=False)
+
+        again = self._dead_letters.bury_again(letter, failure, record)
+        _count(_kept_as(again, run, failure))
+        _log(again)
 
     def _replay_whole(self, letter: Letter) -> None:
         try:
             for raw in read_body(letter.body, limit=MAX_KEPT):
                 parse_events(parse_envelope(raw))
         except EventMalformed as error:
-            self._dead_letters.bury(letter.body, failure_of(error), replayed=True)
+            self._dead_letters.bury_again(letter, failure_of(error))
             return
         self.react_to_body(letter.body, limit=MAX_KEPT)
         self._dead_letters.close(letter)
 
-    def _bury(
-        self,
-        run: Run,
-        failure: Failure,
-        body: str,
-        reaction: str,
-        ref: EventRef,
-        *,
-        replayed: bool = False,
-    ) -> None:
-        letter = self._dead_letters.bury(
-            body, failure, reaction=reaction, ref=ref, replayed=replayed
-        )
-        if not run.news and not run.hearsay:
-            run.news[f"{reaction}/{WHOLE}"] = outcome_of(failure)
-        log.warning(
-            "letter %s",
-            letter.status,
-            extra={"letter": letter.id, "reaction": reaction, "code": letter.code},
-        )
-        if letter.status is not LetterStatus.WAITING and failure.disposition is not Disposition.ASK:
-            for name, outcome in run.news.items():
-                if outcome.status is OutcomeStatus.WAITING and not outcome.work:
-                    run.news[name] = replace(outcome, status=OutcomeStatus.FAILED)
-
     def _record(self, ref: EventRef, run: Run, *, delivery: bool = True) -> None:
-        self._records.add(ref, run.news, hearsay=run.hearsay, delivery=delivery)
-        for name, outcome in run.news.items():
-            telemetry.count(
-                telemetry.METRIC_OUTCOMES,
-                reaction=name,
-                status=outcome.status,
-                code=outcome.code,
-            )
+        self._records.add(ref, run.hearsay | run.news, delivery=delivery)
+        _count(run.news)
+
+
+def _kept_as(letter: Letter, run: Run, failure: Failure) -> dict[str, Outcome]:
+    """Return the news of a run whose failure is kept as this letter."""
+    news = dict(run.news)
+    if not news and not run.hearsay:
+        news[_whole(letter)] = replace(outcome_of(failure), attempt=letter.turn)
+    if letter.status is LetterStatus.WAITING or failure.disposition is Disposition.ASK:
+        return news
+    return {
+        name: replace(outcome, status=OutcomeStatus.FAILED)
+        if outcome.status is OutcomeStatus.WAITING and not outcome.work
+        else outcome
+        for name, outcome in news.items()
+    }
+
+
+def _whole(letter: Letter) -> str:
+    return f"{letter.reaction}/{WHOLE}"
+
+
+def _log(letter: Letter) -> None:
+    log.warning(
+        "letter %s",
+        letter.status,
+        extra={"letter": letter.id, "reaction": letter.reaction, "code": letter.code},
+    )
+
+
+def _count(news: Mapping[str, Outcome]) -> None:
+    for name, outcome in news.items():
+        telemetry.count(
+            telemetry.METRIC_OUTCOMES, reaction=name, status=outcome.status, code=outcome.code
+        )
 
 
 def _refuse(envelope: Envelope, takes: frozenset[Taken] | None) -> EventMisplaced | None:

@@ -9,7 +9,6 @@ from shared.outcomes import (
     EventRef,
     Outcome,
     OutcomeStatus,
-    merge_hearsay,
     merge_news,
     outcome_from,
     outcome_to,
@@ -43,27 +42,18 @@ class Records:
     def __init__(self, *, tables: Tables) -> None:
         self._tables = tables
 
-    def add(
-        self,
-        ref: EventRef,
-        news: Mapping[str, Outcome],
-        *,
-        hearsay: Mapping[str, Outcome] | None = None,
-        delivery: bool,
-    ) -> None:
+    def add(self, ref: EventRef, news: Mapping[str, Outcome], *, delivery: bool) -> None:
         """Record what came of an event: one request the first time, three when there is a row.
 
-        News of an earlier arrival finds a row nearly always, and takes two. `hearsay` is what
-        another worker did or is doing: it fills gaps, and never hides what that worker, or a
-        rollout that it started, has recorded. `delivery` says whether the event arrived (again);
-        else the news is of an earlier arrival.
+        News of an earlier arrival finds a row nearly always, and takes two. It may come in any
+        order: see `merge_news`. `delivery` says whether the event arrived (again); else the news is
+        of an earlier arrival.
         """
-        heard = hearsay or {}
-        first = _values(ref, int(delivery), {**heard, **news})
+        first = _values(ref, int(delivery), news)
         if delivery and self._insert(ref, first):
             return
         # Retention may take the row meanwhile: what is left of so old an event is this news.
-        while not (self._merge(ref, news, heard, delivery) or self._insert(ref, first)):
+        while not (self._merge(ref, news, delivery) or self._insert(ref, first)):
             pass
 
     def _insert(self, ref: EventRef, values: Mapping[str, Value]) -> bool:
@@ -74,18 +64,12 @@ class Records:
             return False
         return True
 
-    def _merge(
-        self,
-        ref: EventRef,
-        news: Mapping[str, Outcome],
-        heard: Mapping[str, Outcome],
-        delivery: bool,
-    ) -> bool:
+    def _merge(self, ref: EventRef, news: Mapping[str, Outcome], delivery: bool) -> bool:
         """Merge what came of the event into its row; say False where there is none."""
         partition, row_key = _address(ref)
         while (row := self._tables.get(TABLE, partition, row_key)) is not None:
             known = _record_from(row)
-            merged = merge_news(merge_hearsay(known.outcomes, heard), news)
+            merged = merge_news(known.outcomes, news)
             values = _values(ref, known.deliveries + int(delivery), merged)
             try:
                 self._tables.replace(TABLE, partition, row_key, values, etag=row.etag)

@@ -21,7 +21,10 @@ _NO_TIME = timedelta(0)
 
 @dataclass(slots=True, kw_only=True)
 class Run:
-    """What came of one reaction: outcomes by step, ours and hearsay, and what needs a letter."""
+    """What came of one reaction: outcomes by step, and what needs a letter.
+
+    `hearsay` is of steps that another worker does or has done.
+    """
 
     news: dict[str, Outcome] = field(default_factory=dict)
     hearsay: dict[str, Outcome] = field(default_factory=dict)
@@ -93,6 +96,7 @@ class Steps:
             outcome = Outcome(
                 status=OutcomeStatus.SKIPPED, detail=failure.reason, code=failure.code
             )
+        outcome = replace(outcome, attempt=hold.claim.attempt)
         try:
             self._ledger.complete(hold.claim, outcome)
         except ClaimLost:
@@ -100,7 +104,7 @@ class Steps:
             # named from the key, so that it finds our work; the letter sees that it did.
             self._hear(run, name, HeldElsewhere(until=self._clock.now()))
             return False
-        run.news[name] = replace(outcome, attempt=hold.claim.attempt)
+        run.news[name] = outcome
         return True
 
     def _settle(self, run: Run, name: str, claim: Claimed, failure: Failure) -> None:

@@ -321,6 +321,7 @@ class Retrain:
             status=OutcomeStatus.WAITING,
             detail=f"retraining started: run {run}",
             retraining=retraining.id,
+            revision=retraining.revision,
         )
         return outcome_of(retraining) or begun
 

@@ -118,9 +118,11 @@ class Approvals:
                 why=_kept(why),
             )
             try:
-                return self.loops.save(kept, kept.loop.with_retraining(answered)).loop
+                saved = self.loops.save(kept, kept.loop.with_retraining(answered))
             except RowChanged:
                 continue
+            self.loops.settle(saved.loop, saved.etag)
+            return saved.loop
 
     def _read(self, loop: Loop) -> Kept:
         return self.loops.store.get_for(loop.reaction, loop.workspace, loop.monitor)

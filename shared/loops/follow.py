@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -208,44 +209,38 @@ class Loops:
         self._change(rollout.workspace, rollout.retraining, undo)
 
     def save(self, kept: Kept, loop: Loop) -> Kept:
-        """Save a loop; record what its retrainings came to, and free the places of those that end.
-
-        That is done before it is saved: a crash in between has it done again, and nothing is left
-        out.
+        """Save a loop; what its retrainings came to is then still to be settled.
 
         Raises: RowChanged.
         """
-        settled = self._settle(kept.loop, loop)
-        try:
-            return self.store.save(loop, kept.etag)
-        except RowChanged:
-            # What was recorded has not come to be; what has was perhaps recorded before it.
-            now = self.store.get(loop.id) if settled else None
-            for retraining in settled:
-                is_now = now.loop.find(retraining.id) if now is not None else None
-                if is_now is not None and is_now.stage is not retraining.stage:
-                    self._record(is_now)
-            raise
-
-    def _settle(self, before: Loop, after: Loop) -> list[Retraining]:
-        """Record what retrainings came to between two states of a loop; return those."""
-        settled = []
-        for retraining in after.retrainings:
-            known = before.find(retraining.id)
-            if known is None:
-                continue
-            if known.stage is not retraining.stage:
+        news = _news(kept.loop, loop)
+        for retraining in news:
+            loop = loop.with_retraining(retraining)
+        ids = dict.fromkeys((*loop.unsettled, *(retraining.id for retraining in news)))
+        saved = self.store.save(replace(loop, unsettled=tuple(ids)), kept.etag)
+        for retraining in news:
+            known = kept.loop.find(retraining.id)
+            if known is not None and known.stage is not retraining.stage:
                 telemetry.count(telemetry.METRIC_RETRAININGS, stage=retraining.stage)
-                self._record(retraining)
-                settled.append(retraining)
-            if known.may_run and not retraining.may_run:
-                self.free(after.reaction, retraining.id)
-        return settled
+        return saved
 
-    def _record(self, retraining: Retraining) -> None:
-        outcome = outcome_of(retraining)
-        if outcome is not None:
-            self.records.add(retraining.ref, {retraining.step: outcome}, delivery=False)
+    def settle(self, loop: Loop, etag: str) -> None:
+        """Record what the retrainings of a saved loop came to, and free the places of those ended.
+
+        Its row remembers that until it is done: whoever dies meanwhile leaves it to the sweep.
+        """
+        if loop.unsettled:
+            self._settle(loop)
+            with suppress(RowChanged):
+                self.store.save(replace(loop, unsettled=()), etag)
+
+    def _settle(self, loop: Loop) -> None:
+        for retraining in filter(None, map(loop.find, loop.unsettled)):
+            outcome = outcome_of(retraining)
+            if outcome is not None:
+                self.records.add(retraining.ref, {retraining.step: outcome}, delivery=False)
+            if not retraining.may_run:
+                self.free(loop.reaction, retraining.id)
 
     def free(self, reaction: str, retraining_id: str) -> None:
         """Note that a retraining's run has ended, so that another may be started."""
@@ -268,10 +263,12 @@ class Loops:
             return
 
     def tell_all(self, loop: Loop, etag: str) -> None:
-        """Send the loop's messages; those that a channel does not take are left for the sweep."""
+        """Settle the loop, and send its messages; what a channel does not take the sweep sends."""
         if not loop.notices:
+            self.settle(loop, etag)
             return
-        sent = loop.notices
+        self._settle(loop)
+        sent, loop = loop.notices, replace(loop, unsettled=())
         told = self.tell.all(sent, partial(text_of, loop), untold=loop.untold)
         while loop.notices[: len(sent)] == sent:  # else another worker has sent them as well
             left = told.left + loop.notices[len(sent) :]
@@ -404,6 +401,7 @@ class Loops:
                 return None
             loop = change(kept.loop, before)
             if loop == kept.loop:
+                self.settle(loop, kept.etag)  # whoever made it so has perhaps died since
                 return before
             try:
                 kept = self.save(kept, loop)
@@ -411,6 +409,17 @@ class Loops:
                 continue
             self.tell_all(kept.loop, kept.etag)
             return kept.loop.find(ids[1])
+
+
+def _news(before: Loop, after: Loop) -> list[Retraining]:
+    """Return the retrainings of which others are to know, each a revision further."""
+    pairs = ((before.find(retraining.id), retraining) for retraining in after.retrainings)
+    return [
+        replace(retraining, revision=known.revision + 1)
+        for known, retraining in pairs
+        if known is not None
+        and (known.stage, known.may_run) != (retraining.stage, retraining.may_run)
+    ]
 
 
 def params_of(retraining: Retraining) -> TargetParams:

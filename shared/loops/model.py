@@ -139,6 +139,7 @@ class Retraining:
     looked_at: datetime | None = None  #: When its target was last asked how it stands.
     timeout_at: datetime | None = None  #: When a run that has not ended counts as failed.
     judged_in: str = ""  #: The window that told whether it helped.
+    revision: int = 0  #: Grows with each stage that it comes to.
 
     @property
     def may_run(self) -> bool:
@@ -206,6 +207,7 @@ class Loop:
     resumed_by: str = ""  #: Who said so, and why.
     notices: tuple[Notice, ...] = ()
     untold: str = ""
+    unsettled: tuple[str, ...] = ()  #: Retrainings of which others are still to be told.
 
     @property
     def id(self) -> str:
@@ -232,7 +234,7 @@ class Loop:
     def is_idle(self) -> bool:
         """Whether nothing of it is under way, and nobody waits for it or is waited for."""
         is_open = any(item.may_run or item.stage.is_under_way for item in self.retrainings)
-        return not (is_open or self.notices or self.has_given_up)
+        return not (is_open or self.notices or self.unsettled or self.has_given_up)
 
     @property
     def has_given_up(self) -> bool:

@@ -44,7 +44,11 @@ def is_before(stage: Stage, other: Stage) -> bool:
 def outcome_of(retraining: Retraining) -> Outcome | None:
     """Return what a retraining has made of the step that started it; None while that is open."""
     if retraining.stage is Stage.STARTING:
-        return Outcome(status=OutcomeStatus.WAITING, detail="it is being started")
+        return Outcome(
+            status=OutcomeStatus.WAITING,
+            detail="it is being started",
+            revision=retraining.revision,
+        )
     run = retraining.run_id or retraining.id
     details = {
         Stage.REJECTED: f"rejected by {retraining.by}: {retraining.why}",
@@ -61,7 +65,13 @@ def outcome_of(retraining: Retraining) -> Outcome | None:
         return None
     status = _STATUSES.get(retraining.stage, OutcomeStatus.DONE)
     code = _CODES.get(retraining.stage, "")
-    return Outcome(status=status, detail=detail, code=code, retraining=retraining.id)
+    return Outcome(
+        status=status,
+        detail=detail,
+        code=code,
+        retraining="" if retraining.may_be_started else retraining.id,
+        revision=retraining.revision,
+    )
 
 
 _STATUSES = {

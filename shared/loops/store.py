@@ -59,7 +59,7 @@ class LoopStore:
         loop, document = _fitting(loop)
         values: dict[str, Value] = {
             "kind": "loop",
-            "untold": bool(loop.notices),
+            "untold": bool(loop.notices or loop.unsettled),
             "running": any(item.may_run for item in loop.retrainings),
             "idle": loop.is_idle,
             **({"seen_at": loop.windows[-1].at} if loop.windows else {}),
@@ -73,7 +73,7 @@ class LoopStore:
         return self._query({"kind": "loop"})
 
     def untold(self) -> Iterator[Kept]:
-        """Yield the loops of which people are still to be told something."""
+        """Yield the loops of which people, or the record, are still to be told something."""
         return self._query({"kind": "loop", "untold": True})
 
     def running(self) -> Iterator[Kept]:

@@ -21,7 +21,7 @@ from shared.outcomes import Outcome, OutcomeStatus
 from shared.ports import Queues, RowChanged
 from shared.records import Records
 from shared.rollouts.hand import Hand
-from shared.rollouts.model import Cause, Rollout
+from shared.rollouts.model import TOO_LATE, Cause, Rollout
 from shared.rollouts.orders import POSSIBLE, Order, OrderKind
 from shared.rollouts.phases import EXCLUSIVE, UNDECIDED, Phase
 from shared.rollouts.splits import share
@@ -178,32 +178,62 @@ class Rollouts:
             telemetry.SPAN_TICK, parent=before.traceparent, rollout=before.id, phase=before.phase
         ):
             try:
+                if before.is_unsettled:  # whoever had the last tick has died just after saving it
+                    self._settle(before)
                 self._finish(before, self.tick().work(before, hand), hand)
             except RowChanged:
                 log.warning("tick lost to another worker", extra={"rollout": before.id})
 
     def _finish(self, before: Rollout, after: Rollout, hand: Hand) -> None:
-        """Record, save, let go, tell, and send the next tick: each safe to be done again."""
-        after = replace(after, tick=before.tick + 1, busy_until=None)
-        outcome = _outcome(after)
-        if outcome is not None and outcome != _outcome(before):
-            hand.require()
-            self.records.add(after.ref, {after.reaction_step: outcome}, delivery=False)
-        if after.retraining and after.phase is not before.phase:
-            self.loops.rollout_changed(after)
+        """Save, settle, tell, and send the next tick: each safe to be done again.
+
+        Nobody is told what was not saved, and the row says that it is unsettled until all are told.
+        """
+        after = replace(
+            after,
+            tick=before.tick + 1,
+            busy_until=None,
+            is_unsettled=_is_to_be_settled(before, after),
+        )
         saved = hand.save_all(after)
-        if before.phase in EXCLUSIVE and after.phase not in EXCLUSIVE:
-            self._let_go(after)
-        if saved.notices:
-            told = self.tell.all(saved)
+        _count(before, after)
+        if saved.is_unsettled:
+            self._settle(saved)
+        if saved.is_unsettled or saved.notices:
+            told = replace(self.tell.all(saved), is_unsettled=False)
             if told != saved:
                 saved = hand.save_all(told)
         # What the tick did see may have to wait: a pause, until the deployment is made.
-        self._wake_next(saved, at_once=len(saved.orders) > len(after.orders))
+        is_news = len(saved.orders) > len(after.orders)
+        self._wake_next(saved, at_once=is_news or self._waits_in_vain(saved))
+
+    def _waits_in_vain(self, rollout: Rollout) -> bool:
+        """Say whether the endpoint that a rollout is going to wait for is free.
+
+        Whoever let go of it may have done so while this tick was under way, and waked it in vain.
+        """
+        waits = _waits_for_endpoint(rollout) and rollout.due_at > self.clock.now()
+        return waits and self.store.is_free(rollout)
+
+    def _settle(self, rollout: Rollout) -> None:
+        """Record what a saved tick came to, tell loops, and give the endpoint free."""
+        outcome = _outcome(rollout)
+        if outcome is not None:
+            self.records.add(rollout.ref, {rollout.reaction_step: outcome}, delivery=False)
+        if rollout.retraining:
+            self.loops.rollout_changed(rollout)
+        if rollout.phase not in EXCLUSIVE:
+            self._let_go(rollout)
 
     def _let_go(self, rollout: Rollout) -> None:
-        """Give the endpoint free, and wake what waits for it: of those that begin, the oldest."""
-        self.store.unlock(rollout)
+        """Give the endpoint free, and wake what waits for it: of those that begin, the oldest.
+
+        They may take it as soon as the row of who had it says that it is over; the lock goes last,
+        so that a crash before that has them waked again.
+        """
+        etag = self.store.find_lock(rollout)
+        if not etag:
+            return
         waiting = [
             kept.rollout
             for kept in self.store.open(rollout.partition)
@@ -214,6 +244,7 @@ class Rollouts:
         for other in waiting:
             if other is first or other.phase is not Phase.QUEUED:
                 self.wake(other, delay=_NO_TIME)
+        self.store.unlock(rollout, etag)
 
     def _wake_next(self, rollout: Rollout, *, at_once: bool) -> None:
         """Send the next tick; at once where an order came in that the last one did not see."""
@@ -223,6 +254,25 @@ class Rollouts:
 
 def _waits_for_endpoint(rollout: Rollout) -> bool:
     return rollout.phase in EXCLUSIVE and not rollout.has_endpoint
+
+
+def _is_to_be_settled(before: Rollout, after: Rollout) -> bool:
+    """Say whether a tick came to something that others are to know of."""
+    outcome = _outcome(after)
+    is_news = outcome is not None and outcome != _outcome(before)
+    is_of_loop = bool(after.retraining) and after.phase is not before.phase
+    lets_go = before.phase in EXCLUSIVE and after.phase not in EXCLUSIVE
+    return is_news or is_of_loop or lets_go
+
+
+def _count(before: Rollout, after: Rollout) -> None:
+    """Count what a tick did, now that it is saved: one that is lost to another counts nothing."""
+    for moment in after.history[len(before.history) :]:
+        if not moment.text.startswith(TOO_LATE):
+            telemetry.count(telemetry.METRIC_ROLLOUTS, phase=moment.phase)
+    if after.looked_at != before.looked_at:
+        for item in after.measured:
+            telemetry.count(telemetry.METRIC_GATES, gate=item.measure, outcome=item.outcome)
 
 
 def _require_possible(rollout: Rollout, order: Order) -> None:
@@ -276,4 +326,6 @@ def _outcome(rollout: Rollout) -> Outcome | None:
         return None
     is_live = status is OutcomeStatus.DONE
     detail = f"live on {rollout.endpoint} as {rollout.deployment}" if is_live else rollout.reason
-    return Outcome(status=status, detail=detail, code=code, rollout=rollout.id)
+    return Outcome(
+        status=status, detail=detail, code=code, rollout=rollout.id, revision=rollout.tick
+    )

@@ -39,18 +39,6 @@ class Hand:
 
         Raises: RowChanged where another worker has the tick.
         """
-        before, self._kept = self._kept.rollout, self._find()
-        news = self._kept.rollout.orders[len(before.orders) :]
-        return replace(rollout, orders=rollout.orders + news)
-
-    def require(self) -> None:
-        """Make sure that this worker has the tick still, before it tells others what came of it.
-
-        Raises: RowChanged.
-        """
-        self._find()
-
-    def _find(self) -> Kept:
         before = self._kept.rollout
         found = self._store.get(before.partition, before.id)
         is_mine = found is not None and (found.rollout.tick, found.rollout.busy_until) == (
@@ -59,7 +47,9 @@ class Hand:
         )
         if found is None or not is_mine:
             raise RowChanged
-        return found
+        self._kept = found
+        news = found.rollout.orders[len(before.orders) :]
+        return replace(rollout, orders=rollout.orders + news)
 
     def save_all(self, rollout: Rollout) -> Rollout:
         """Write the rollout with whatever orders came in, and return it.

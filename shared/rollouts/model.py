@@ -86,6 +86,10 @@ class Notice:
     attempt: int = 0
 
 
+#: How a line of the history begins that is of an order, and not of a phase.
+TOO_LATE = "came too late: "
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
     """One line of a rollout's history; `step` is that of the strategy, from 0, -1 for none.
@@ -154,6 +158,7 @@ class Rollout:
     tick: int = 0  #: The tick that it waits for; a message for another one is stale.
     due_at: datetime
     busy_until: datetime | None = None  #: Until then, one worker is at the tick.
+    is_unsettled: bool = False  #: Whether others are still to be told what the last tick came to.
     history: tuple[Moment, ...] = ()
     notices: tuple[Notice, ...] = ()
     untold: str = ""  #: A channel that never took its message, and why.
@@ -174,7 +179,8 @@ class Rollout:
     @property
     def is_open(self) -> bool:
         """Whether something is still to be done, or told."""
-        return not self.phase.is_terminal or bool(self.notices) or bool(self.orders)
+        is_over = self.phase.is_terminal and not self.is_unsettled
+        return not is_over or bool(self.notices) or bool(self.orders)
 
 
 def endpoint_key(workspace: Workspace, endpoint: str) -> str:

@@ -1,6 +1,7 @@
 """Where rollouts are kept: a row each, and a lock row for each endpoint, in its partition."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -151,15 +152,23 @@ class RolloutStore:
         kept = None if row is None else self.get(rollout.partition, str(row.values["holder"]))
         return None if kept is None else kept.rollout
 
-    def unlock(self, rollout: Rollout) -> None:
-        """Let go of the endpoint, if this rollout has it."""
+    def is_free(self, rollout: Rollout) -> bool:
+        """Say whether this rollout could take the endpoint now: one request, or two."""
         row = self._tables.get(TABLE, rollout.partition, _LOCK)
-        if row is None or row.values["holder"] != rollout.id:
-            return
-        try:
-            self._tables.delete(TABLE, rollout.partition, _LOCK, etag=row.etag)
-        except RowChanged:
-            return
+        if row is None:
+            return True
+        holder = self.get(rollout.partition, str(row.values["holder"]))
+        return holder is None or holder.rollout.phase not in EXCLUSIVE
+
+    def find_lock(self, rollout: Rollout) -> str:
+        """Return the ETag of the endpoint's lock if this rollout has it, else ""."""
+        row = self._tables.get(TABLE, rollout.partition, _LOCK)
+        return row.etag if row is not None and row.values["holder"] == rollout.id else ""
+
+    def unlock(self, rollout: Rollout, etag: str) -> None:
+        """Let go of the endpoint, if nobody has taken it over since its lock was read."""
+        with suppress(RowChanged):
+            self._tables.delete(TABLE, rollout.partition, _LOCK, etag=etag)
 
 
 @cache

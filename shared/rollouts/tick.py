@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from shared import telemetry
 from shared.clock import Clock
 from shared.errors import (
     Disposition,
@@ -22,7 +21,15 @@ from shared.rollouts.apply import apply, read_logs
 from shared.rollouts.decide import decide
 from shared.rollouts.hand import Hand
 from shared.rollouts.measure import Gates
-from shared.rollouts.model import Cause, Moment, Notice, NoticeKind, ProbeResult, Rollout
+from shared.rollouts.model import (
+    TOO_LATE,
+    Cause,
+    Moment,
+    Notice,
+    NoticeKind,
+    ProbeResult,
+    Rollout,
+)
 from shared.rollouts.notices import notices_of
 from shared.rollouts.observation import (
     Go,
@@ -225,8 +232,6 @@ class Tick:
     ) -> tuple[Rollout, Observation]:
         rollout = self.gates.look(rollout, stable, self.clock.now())
         self.store.add_measurements(rollout, rollout.measured)
-        for item in rollout.measured:
-            telemetry.count(telemetry.METRIC_GATES, gate=item.measure, outcome=item.outcome)
         return rollout, replace(seen, measurements=rollout.measured)
 
     def _in_trouble(
@@ -291,7 +296,6 @@ class _OrdersCame(Exception):
 def enter(rollout: Rollout, go: Go, now: datetime) -> Rollout:
     """Return the rollout in its next phase, with what is to be told of it."""
     reason = redact(go.reason, most=_REASON_MAX)
-    telemetry.count(telemetry.METRIC_ROLLOUTS, phase=go.phase)
     after = go.rollout or rollout
     is_back = go.phase is Phase.ROLLING_BACK
     text = reason or redact(go.note, most=_REASON_MAX)
@@ -342,7 +346,7 @@ def drop_stale(rollout: Rollout, now: datetime) -> Rollout:
 
 
 def _too_late(rollout: Rollout, order: Order, now: datetime) -> Moment:
-    text = redact(f"came too late: {order.words}", most=_REASON_MAX)
+    text = redact(f"{TOO_LATE}{order.words}", most=_REASON_MAX)
     return Moment(at=now, phase=rollout.phase, text=text, step=rollout.step)
 
 

@@ -324,10 +324,23 @@ def test_one_rollout_has_an_endpoint(store: RolloutStore, endpoint: str) -> None
     assert store.lock(first), "it has it already"
     assert not store.lock(second)
     assert store.find_holder(second) == first
-    store.unlock(second)
-    assert not store.lock(second), "what is another's can't be let go"
-    store.unlock(first)
+    assert not store.is_free(second)
+    assert not store.find_lock(second), "what is another's can't be let go"
+    store.unlock(first, store.find_lock(first))
+    assert store.is_free(second)
     assert store.lock(second)
+    assert store.find_holder(first) == second
+
+
+def test_a_lock_that_was_taken_over_meanwhile_is_not_let_go(
+    store: RolloutStore, endpoint: str
+) -> None:
+    first = store.add(make_rollout(endpoint, Phase.DONE)).rollout
+    second = store.add(make_rollout(endpoint, Phase.CHECKING)).rollout
+    assert store.lock(first)
+    etag = store.find_lock(first)
+    assert store.lock(second)
+    store.unlock(first, etag)
     assert store.find_holder(first) == second
 
 

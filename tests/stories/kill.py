@@ -53,9 +53,11 @@ class Ports:
         return watched
 
 
-def live_through(world: World, event: dict[str, Any]) -> None:
-    """Deliver the event as Event Grid and the queues do: again, for as long as it is not taken."""
-    pending: list[Callable[[], None]] = [lambda: world.react.react(event)]
+def live_through(world: World, *events: dict[str, Any]) -> None:
+    """Deliver events as Event Grid and the queues do: again, for as long as they are not taken."""
+    pending: list[Callable[[], None]] = [
+        lambda event=event: world.react.react(event) for event in events
+    ]
     for _ in range(400):
         while pending:
             task = pending.pop(0)

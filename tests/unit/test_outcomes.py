@@ -1,49 +1,91 @@
-"""Which news of a step stays on record, in whatever order it arrives."""
+"""What is known of a step holds the newest, in whatever order it is told."""
 
-from dataclasses import replace
-from itertools import permutations
+import itertools
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shared.outcomes import Outcome, OutcomeStatus, merge_news, outcome_from, outcome_to
 
-DONE, WAITING, FAILED = OutcomeStatus.DONE, OutcomeStatus.WAITING, OutcomeStatus.FAILED
+DONE, SKIPPED = OutcomeStatus.DONE, OutcomeStatus.SKIPPED
+WAITING, FAILED = OutcomeStatus.WAITING, OutcomeStatus.FAILED
 
 
-def made(status: OutcomeStatus, attempt: int = 0, rollout: str = "") -> Outcome:
-    """Return an outcome."""
+def step(status: OutcomeStatus, attempt: int, *, rollout: str = "") -> Outcome:
+    """Return what a step says of itself."""
     return Outcome(status=status, attempt=attempt, rollout=rollout)
 
 
+def work(status: OutcomeStatus, revision: int) -> Outcome:
+    """Return what the rollout that a step started says of itself."""
+    return Outcome(status=status, revision=revision, rollout="r1")
+
+
+BEGUN = step(WAITING, 1, rollout="r1")
+
+
 @pytest.mark.parametrize(
-    "story",
+    ("known", "news", "holds"),
     [
-        pytest.param([made(WAITING, 1), made(DONE, 2)], id="the second attempt did it"),
-        pytest.param([made(WAITING, 1), made(WAITING, 2), made(FAILED, 3)], id="it was parked"),
-        pytest.param([made(WAITING), made(DONE, 1)], id="it was put off, then done"),
-        pytest.param([made(WAITING, 1, "r"), made(DONE, 0, "r")], id="its rollout went live"),
-        pytest.param(
-            [made(WAITING, 1), made(WAITING, 2, "r"), made(FAILED, 0, "r")],
-            id="a crash, then its rollout failed",
-        ),
+        pytest.param(step(WAITING, 1), step(DONE, 2), DONE, id="a later attempt"),
+        pytest.param(step(DONE, 2), step(WAITING, 1), DONE, id="an earlier attempt"),
+        pytest.param(step(DONE, 2), step(FAILED, 1), DONE, id="an earlier failure"),
+        pytest.param(step(DONE, 1), step(WAITING, 0), DONE, id="no time was left"),
+        pytest.param(step(FAILED, 3), step(WAITING, 0), FAILED, id="held elsewhere"),
+        pytest.param(step(WAITING, 1), step(FAILED, 1), FAILED, id="the attempt is parked"),
+        pytest.param(step(DONE, 1), step(FAILED, 1), DONE, id="done for good"),
+        pytest.param(step(SKIPPED, 0), step(WAITING, 0), SKIPPED, id="skipped for good"),
+        pytest.param(BEGUN, work(DONE, 1), DONE, id="the rollout ends"),
+        pytest.param(work(DONE, 1), BEGUN, DONE, id="the rollout was quicker"),
+        pytest.param(work(FAILED, 4), work(WAITING, 5), WAITING, id="the rollout is tried again"),
+        pytest.param(work(WAITING, 5), work(FAILED, 4), WAITING, id="an earlier tick is late"),
+        pytest.param(work(DONE, 1), step(WAITING, 2), DONE, id="the step, tried after a crash"),
+        pytest.param(work(FAILED, 1), step(SKIPPED, 2), FAILED, id="the step, superseded by then"),
     ],
 )
-def test_the_last_news_stays_on_record_in_whatever_order_it_is_written(
-    story: list[Outcome],
+def test_news_holds_if_it_is_newer_than_what_is_known(
+    known: Outcome, news: Outcome, holds: OutcomeStatus
 ) -> None:
-    for order in permutations(story):
+    assert merge_news({"a/b": known}, {"a/b": news})["a/b"].status is holds
+
+
+ATTEMPTS = st.lists(st.sampled_from((WAITING, FAILED)), max_size=3)
+
+
+@given(ATTEMPTS, st.sampled_from((DONE, SKIPPED, WAITING)), st.permutations(range(6)))
+def test_the_last_attempt_holds_in_whatever_order_the_attempts_are_told(
+    before: list[OutcomeStatus], last: OutcomeStatus, order: list[int]
+) -> None:
+    statuses = [*before, last]
+    told = [step(status, attempt) for attempt, status in enumerate(statuses, start=1)]
+    told += [step(WAITING, 0), step(WAITING, 0)]  # where no claim was taken
+    known: dict[str, Outcome] = {}
+    for place in order:
+        if place < len(told):
+            known = merge_news(known, {"a/b": told[place]})
+    assert known["a/b"].status is last
+
+
+@pytest.mark.parametrize("last", [DONE, FAILED])
+def test_how_long_work_ended_holds_in_whatever_order_all_is_told(last: OutcomeStatus) -> None:
+    told = [step(WAITING, 1), step(WAITING, 2, rollout="r1"), work(FAILED, 3), work(last, 7)]
+    for order in itertools.permutations(told):
         known: dict[str, Outcome] = {}
-        for news in order:
-            known = merge_news(known, {"a/b": news})
-        assert replace(known["a/b"], attempt=0) == replace(story[-1], attempt=0)
+        for outcome in order:
+            known = merge_news(known, {"a/b": outcome})
+        assert (known["a/b"].status, known["a/b"].rollout) == (last, "r1")
 
 
-def test_a_rollout_that_is_tried_again_takes_the_place_of_how_it_ended() -> None:
-    known = {"a/b": made(FAILED, 0, "r")}
-    assert merge_news(known, {"a/b": made(DONE, 0, "r")}) == {"a/b": made(DONE, 0, "r")}
+@given(st.integers(0, 99), st.integers(0, 99))
+def test_an_outcome_is_read_as_it_was_written(attempt: int, revision: int) -> None:
+    outcome = Outcome(
+        status=FAILED, detail="x", code="y", rollout="z", attempt=attempt, revision=revision
+    )
+    read = outcome_from(outcome_to(outcome))
+    assert (read, read.attempt, read.revision) == (outcome, attempt, revision)
 
 
-def test_an_outcome_is_read_as_it_was_written() -> None:
-    outcome = Outcome(status=DONE, detail="x", code="c", rollout="r", attempt=3)
-    assert outcome_from(outcome_to(outcome)) == outcome
-    assert outcome_from({"status": "done"}) == Outcome(status=DONE)
+def test_an_outcome_that_an_earlier_version_wrote_is_read_as_the_oldest() -> None:
+    read = outcome_from({"status": "waiting", "detail": "x"})
+    assert (read.attempt, read.revision) == (0, 0)

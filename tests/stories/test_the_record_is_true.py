@@ -1,0 +1,223 @@
+"""Whoever is interrupted, and whoever comes first: the record says what came of an event."""
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared import dead_letters, ledger, records
+from shared.dead_letters import LetterStatus
+from shared.outcomes import OutcomeStatus, outcome_from
+from shared.rollouts import advance
+from tests.stories.kill import Killed, Ports, live_through
+from tests.stories.world import LEASE, REACTIONS, World, run_status_changed
+
+TELL = "tell-failed-runs/notify"
+TWO = (
+    REACTIONS.replace("channels: [team]", "channels: [team, others]")
+    + """
+  - name: tell-others
+    on: RunStatusChanged
+    do:
+      - notify: {channel: others, title: told others}
+"""
+)
+
+
+def statuses(world: World) -> dict[str, OutcomeStatus]:
+    """Return what is recorded of the steps of the only event."""
+    (row,) = world.rows(records.TABLE)
+    found = json.loads(str(row.values["outcomes"]))
+    return {name: outcome_from(item).status for name, item in found.items()}
+
+
+def done(world: World) -> set[str]:
+    """Return the steps that the ledger knows to be done."""
+    rows = [row for row in world.rows(ledger.TABLE) if row.values["status"] == "done"]
+    return {row.key.replace(":", "/") for row in rows}
+
+
+def require_true(world: World) -> None:
+    """Require that all is done, that nothing waits, and that the record says so."""
+    assert {letter.status for letter in world.all_letters()} <= {LetterStatus.CLOSED}
+    assert done(world)
+    told = statuses(world)
+    assert {told[name] for name in done(world)} == {OutcomeStatus.DONE}
+    assert OutcomeStatus.WAITING not in told.values()
+
+
+def replayed(kill_at: tuple[int, str] | None) -> Ports:
+    """Have a channel down and then well, with the process killed at one call of a port."""
+    world = World(TWO)
+    world.channels.make_down("team")
+    world.react.react(run_status_changed("e1", world.clock.now()))
+    world.channels.make_well("team")
+    ports = Ports(world)
+    ports.kill_at = kill_at
+    live_through(world)
+    require_true(world)
+    return ports
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("number", range(1, len(replayed(None).calls) + 1))
+def test_killed_at_any_call_of_a_replay_the_record_says_that_it_was_done(
+    number: int, when: str
+) -> None:
+    replayed((number, when))
+
+
+def test_a_replay_is_not_hidden_by_the_delivery_that_is_still_at_the_next_reaction() -> None:
+    world = World(TWO)
+    world.channels.make_down("team")
+    send = world.channels.send
+
+    def be_slow(channel: str, **message: Any) -> None:
+        if channel == "others":
+            world.channels.make_well("team")
+            world.clock.pass_time(timedelta(seconds=15))
+            world.deliver()
+            assert statuses(world)[TELL] is OutcomeStatus.DONE
+        send(channel, **message)
+
+    world.channels.send = be_slow  # type: ignore[method-assign]
+    world.react.react(run_status_changed("e1", world.clock.now()))
+    assert statuses(world)[TELL] is OutcomeStatus.DONE
+
+
+def test_a_replay_that_comes_late_and_has_no_time_left_does_not_hide_that_it_was_done() -> None:
+    world = World()
+    world.channels.make_down("team")
+    world.react.react(run_status_changed("e1", world.clock.now()))
+    world.channels.make_well("team")
+    (letter,) = world.all_letters()
+    begin = world.react._steps.run
+
+    def be_slow(*given: Any) -> Any:
+        world.react._steps.run = begin  # type: ignore[method-assign]
+        world.settle()
+        world.clock.pass_time(timedelta(seconds=30))
+        return begin(*given)
+
+    world.react._steps.run = be_slow  # type: ignore[method-assign]
+    world.react.replay(letter)
+    require_true(world)
+
+
+def test_a_rollout_that_is_killed_after_its_last_save_is_recorded_with_no_message_left() -> None:
+    world = World()
+    world.react.react(world.register("churn", "1"))
+    add = world.records.add
+
+    def die(*given: Any, **more: Any) -> None:
+        world.records.add = add  # type: ignore[method-assign]
+        raise Killed
+
+    world.records.add = die  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        world.settle()
+    world.start_app()
+    world.clock.pass_time(timedelta(minutes=10))
+    world.sweep.run()
+    world.settle()
+    assert world.outcome().status is OutcomeStatus.DONE
+
+
+class Crowd:
+    """Workers that cut in on one another at a message to a channel, and are killed anywhere."""
+
+    def __init__(self, data: st.DataObject) -> None:
+        self.world = World(TWO)
+        self.data = data
+        self.depth = 0
+        self.is_taken = False
+        self.event = run_status_changed("e1", self.world.clock.now())
+        self.in_hand: list[str] = []
+        self._send = self.world.channels.send
+        self.world.channels.send = self._cut_in  # type: ignore[method-assign]
+        self.ports = Ports(self.world)
+        self.world.channels.make_down("team")
+
+    def _cut_in(self, channel: str, **message: Any) -> None:
+        if self.depth < 3:
+            for _ in range(self.data.draw(st.integers(0, 3), "others that cut in")):
+                self.step()
+        self._send(channel, **message)
+
+    def step(self) -> None:
+        """Let one more thing happen."""
+        world = self.world
+        steps: dict[str, Callable[[], None]] = {
+            "deliver": self.deliver,
+            "replay": self._replay,
+            "replay, and all is well": self._replay_well,
+            "lease": lambda: world.clock.pass_time(LEASE),
+            "down": lambda: world.channels.make_down("team"),
+        }
+        name = self.data.draw(st.sampled_from(sorted(steps)), "step")
+        kill_in = self.data.draw(st.none() | st.integers(1, 8), "calls until it is killed")
+        if kill_in is not None:
+            when = self.data.draw(st.sampled_from(("before", "after")), "when")
+            self.ports.kill_at = (len(self.ports.calls) + kill_in, when)
+        self.depth += 1
+        try:
+            steps[name]()
+        except Killed:
+            pass
+        finally:
+            self.depth -= 1
+            self.ports.kill_at = None
+
+    def deliver(self) -> None:
+        """Deliver the event, which is taken unless the worker is killed."""
+        self.world.react.react(self.event)
+        self.is_taken = True
+
+    def _replay_well(self) -> None:
+        self.world.channels.make_well("team")
+        self._replay()
+
+    def _replay(self) -> None:
+        due = self.world.next_due()
+        self.world.clock.time = max(self.world.clock.time, due or self.world.clock.time)
+        self.in_hand += self.world.queues.take(dead_letters.QUEUE)
+        if self.in_hand:
+            text = self.data.draw(st.sampled_from(self.in_hand), "message")
+            letter = self.world.letters.due(text, redelivered=self.data.draw(st.booleans()))
+            if letter is not None:
+                self.world.react.replay(letter)
+
+    def end(self) -> None:
+        """Let all channels be well, and everything that is not over be done in peace."""
+        self.world.channels.send = self._send  # type: ignore[method-assign]
+        self.ports.kill_at = None
+        self.world.channels.make_well("team")
+        self.world.clock.pass_time(LEASE)
+        if not self.is_taken:
+            self.world.react.react(self.event)
+        for _ in range(3):
+            for text in self.in_hand:
+                letter = self.world.letters.due(text, redelivered=True)
+                if letter is not None:
+                    self.world.react.replay(letter)
+            self.world.settle()
+            self.world.clock.pass_time(timedelta(minutes=10))
+            self.world.sweep.run()
+        assert not self.world.queues.waiting(advance.QUEUE)
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.data())
+def test_however_deliveries_and_replays_cut_in_on_one_another_the_record_is_true(
+    data: st.DataObject,
+) -> None:
+    crowd = Crowd(data)
+    crowd.deliver()
+    for _ in range(data.draw(st.integers(1, 6), "steps")):
+        crowd.step()
+    crowd.end()
+    require_true(crowd.world)
