@@ -31,6 +31,7 @@ def main() -> None:
             "control_url": emulator.control_url,
             "proxy_url": emulator.proxy_url,
             "ca_path": str(emulator.ca_path),
+            "environment": emulator.environment(),
         }
         print(json.dumps(addresses), flush=True)
         signal.sigwait(endings)

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from sandbox.workspace.arm import (
+    ArmError,
     ArmRoute,
     Json,
     bad_argument,
@@ -17,6 +18,7 @@ from sandbox.workspace.arm import (
     object_in,
     page,
     tags_in,
+    user_error,
 )
 from sandbox.workspace.asset_entities import AssetContainer, AssetVersion, Version
 from sandbox.workspace.cloud import Cloud, cloud_of
@@ -25,6 +27,11 @@ from sandbox.workspace.entities import Workspace
 _NAME = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,254}")
 #: Properties that every asset has beside its content.
 _COMMON = {"description", "tags", "properties", "isArchived", "isAnonymous"}
+
+
+def path_is_fixed(_: str) -> ArmError:
+    """Build the refusal of another path for a version that there is, as azure-ai-ml knows it."""
+    return user_error("Asset paths cannot be updated.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +45,8 @@ class AssetKind:
     #: Returns what to keep of a version's own properties, given its name and number; raises
     #: ArmError where they describe no such asset.
     read: Callable[[Json, str, str], Json]
+    #: Builds the refusal of another content for a version that there is, from what to say.
+    clash: Callable[[str], ArmError] = bad_argument
 
 
 def find(workspace: Workspace, kind: AssetKind, reference: str) -> AssetVersion | None:
@@ -230,10 +239,9 @@ class Handlers:
 
     def _replace(self, version: AssetVersion, changes: dict[str, Any]) -> None:
         if changes["content"] != version.content:
-            raise bad_argument(
+            raise self._kind.clash(
                 f"{self._kind.title} {version.name} with version {version.version} already "
-                "exists; only its description, tags, properties and isArchived can be changed.",
-                self._kind.segment,
+                "exists; only its description, tags, properties and isArchived can be changed."
             )
         for name, value in changes.items():
             setattr(version, name, value)

@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 
 from sandbox.workspace.arm import ArmRoute, Json, bad_argument, json_body, page
 from sandbox.workspace.asset_entities import AssetVersion
-from sandbox.workspace.assets import AssetKind, Handlers, routes_of
+from sandbox.workspace.assets import AssetKind, Handlers, path_is_fixed, routes_of
 from sandbox.workspace.cloud import cloud_of
 from sandbox.workspace.entities import Workspace
 
@@ -21,7 +21,7 @@ def _read(properties: Json, name: str, version: str) -> Json:
     return properties
 
 
-CODES = AssetKind(segment="codes", title="Code", read=_read)
+CODES = AssetKind(segment="codes", title="Code", read=_read, clash=path_is_fixed)
 
 
 async def list_versions(request: Request) -> Response:

@@ -1,7 +1,7 @@
 """Data assets: names and versions for files, folders and tables, wherever these are."""
 
 from sandbox.workspace.arm import ArmRoute, Json, bad_argument
-from sandbox.workspace.assets import AssetKind, routes_of
+from sandbox.workspace.assets import AssetKind, path_is_fixed, routes_of
 
 _TYPES = ("uri_file", "uri_folder", "mltable")
 
@@ -15,7 +15,7 @@ def _read(properties: Json, name: str, version: str) -> Json:
     return properties
 
 
-DATA_ASSETS = AssetKind(segment="data", title="Data asset", read=_read)
+DATA_ASSETS = AssetKind(segment="data", title="Data asset", read=_read, clash=path_is_fixed)
 
 #: Paths below a workspace.
 routes: list[ArmRoute] = routes_of(DATA_ASSETS)

@@ -1,6 +1,6 @@
 """Environments: the images that jobs run in. They are kept, and never built."""
 
-from sandbox.workspace.arm import ArmRoute, Json, bad_argument, object_in
+from sandbox.workspace.arm import ArmRoute, Json, bad_argument, conflict, object_in
 from sandbox.workspace.assets import AssetKind, routes_of
 
 
@@ -12,7 +12,8 @@ def _read(properties: Json, name: str, version: str) -> Json:
     return properties
 
 
-ENVIRONMENTS = AssetKind(segment="environments", title="Environment", read=_read)
+# azure-ai-ml tries the latest version first, and takes the next one after a conflict.
+ENVIRONMENTS = AssetKind(segment="environments", title="Environment", read=_read, clash=conflict)
 
 #: Paths below a workspace.
 routes: list[ArmRoute] = routes_of(ENVIRONMENTS)

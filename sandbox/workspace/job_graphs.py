@@ -141,7 +141,10 @@ class _Resolver:
             )
         return Node(
             name=name,
-            module=component.name if component else _registry_name(reference),
+            # An inline component has its own name in its spec only.
+            module=component.content["componentSpec"]["name"]
+            if component
+            else _registry_name(reference),
             component_id=reference,
             compute=compute,
             inputs={key: value for key, value in values.items() if value is not None},

@@ -153,6 +153,20 @@ def test_an_environment_is_made_from_a_folder(client, control, code):
     assert client.environments.get("own", made.version).build.dockerfile_path == "Dockerfile"
 
 
+def test_an_environment_that_has_changed_is_a_new_version(client, control):
+    def create(image: str) -> str:
+        made = client.environments.create_or_update(Environment(name="own", image=image))
+        return str(made.version)
+
+    assert [create("a:1"), create("a:1"), create("a:2")] == ["1", "1", "2"]
+
+
+def test_data_cannot_move(client, control, model):
+    client.data.create_or_update(Data(name="d", version="1", path=str(model)))
+    with pytest.raises(HttpResponseError, match=r"\(UserError\) Asset paths cannot be updated"):
+        client.data.create_or_update(Data(name="d", version="1", path=str(model / "artifacts")))
+
+
 def test_a_job_brings_its_code_and_its_inputs(client, control, code, model):
     def submit() -> Any:
         return client.jobs.create_or_update(
@@ -222,17 +236,20 @@ def test_a_failed_job_leaves_its_log_and_nothing_else(client, control, code, tmp
     assert not list(tmp_path.rglob("MLmodel"))
 
 
-def test_a_pipeline_of_components_with_code_runs(client, control, code, model, tmp_path):
-    train = client.components.create_or_update(
-        command(
-            name="train",
-            code=str(code),
-            command="python train.py ${{inputs.data}} ${{outputs.model}}",
-            environment="AzureML-sklearn-1.5@latest",
-            inputs={"data": Input(type="uri_file")},
-            outputs={"model": Output(type="mlflow_model")},
-        ).component
-    )
+@pytest.mark.parametrize("is_registered", [True, False])
+def test_a_pipeline_of_components_with_code_runs(
+    client, control, code, model, tmp_path, is_registered
+):
+    train = command(
+        name="train",
+        code=str(code),
+        command="python train.py ${{inputs.data}} ${{outputs.model}}",
+        environment="AzureML-sklearn-1.5@latest",
+        inputs={"data": Input(type="uri_file")},
+        outputs={"model": Output(type="mlflow_model")},
+    ).component
+    if is_registered:
+        train = client.components.create_or_update(train)
 
     @dsl.pipeline(default_compute="cpu-cluster")
     def pipeline(data: Input) -> dict[str, Any]:
@@ -243,6 +260,8 @@ def test_a_pipeline_of_components_with_code_runs(client, control, code, model, t
     name = client.jobs.create_or_update(job).name
     control.advance(3600)
     assert client.jobs.get(name).status == "Completed"
+    [step] = client.jobs.list(parent_job_name=name)
+    assert step.properties["azureml.moduleName"] == "train"
     client.models.download("churn", "1", str(tmp_path / "out"))
     assert list((tmp_path / "out").rglob("MLmodel"))
 
