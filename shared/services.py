@@ -435,13 +435,9 @@ class Services:
     @once
     def _identity(self) -> "TokenCredential":
         """The app's managed identity where there is one, or the developer's own on a laptop."""
-        if "IDENTITY_ENDPOINT" in self._environ:
-            from azure.identity import ManagedIdentityCredential
+        from shared.adapters.identity import make_credential
 
-            return ManagedIdentityCredential(client_id=self._environ.get("AZURE_CLIENT_ID"))
-        from azure.identity import DefaultAzureCredential
-
-        return DefaultAzureCredential()
+        return make_credential(self._environ)
 
 
 def read_golden(path: str) -> bytes:

@@ -37,6 +37,7 @@ from azure.core.exceptions import AzureError, ClientAuthenticationError
 
 from shared.adapters.arm_errors import parse_retry_after, refusal
 from shared.adapters.http import Http, NoAnswer, Reply
+from shared.adapters.identity import NoToken, get_token
 from shared.clock import Clock, SystemClock
 from shared.errors import SignalboxError, WorkspaceDenied, WorkspaceRefused, WorkspaceUnreachable
 from shared.outside import read_object
@@ -80,9 +81,10 @@ class Tokens:
         kept = self._kept
         if kept is None or kept.expires_on - time.time() < _TOKEN_LEFT:
             try:
-                kept = self._kept = self._credential().get_token(self._scope)
-            except AzureError as error:
-                raise failure(doing, error) from error
+                kept = self._kept = get_token(self._credential, self._scope)
+            except NoToken as error:
+                kind = WorkspaceDenied if error.is_denied else WorkspaceUnreachable
+                raise kind(f"{doing}: {error}") from error
         return kept.token
 
     def forget(self) -> None:

@@ -22,6 +22,8 @@ from shared.outside import read_json
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from azure.core.pipeline.transport import RequestsTransport
+
 
 class Carrier(BaseAdapter):
     """Sends what a session of `requests` would send, in one guarded exchange each."""
@@ -84,6 +86,14 @@ def session(carrier: Carrier) -> requests.Session:
     for scheme in ("https://", "http://"):
         made.mount(scheme, carrier)
     return made
+
+
+def transport(http: Http, *, seconds: float = TIMEOUT) -> "RequestsTransport":
+    """Return what has a client of the Azure SDK send its requests by the guarded exchange."""
+    from azure.core.pipeline.transport import RequestsTransport
+
+    carried = session(Carrier(lambda _: http, seconds=lambda: seconds))
+    return RequestsTransport(session=carried, session_owner=False)
 
 
 @contextmanager

@@ -38,11 +38,9 @@ class MlClients:
     def _make(self, workspace: Workspace) -> "MLClient":
         sdk()
         from azure.ai.ml import MLClient
-        from azure.core.pipeline.transport import RequestsTransport
 
-        from shared.adapters.carrier import Carrier, session
+        from shared.adapters.carrier import transport
 
-        carried = session(Carrier(lambda _: self._aml.http))
         return MLClient(
             self._aml.credential(),
             workspace.subscription,
@@ -51,7 +49,7 @@ class MlClients:
             show_progress=False,
             enable_telemetry=False,
             user_agent="signalbox",
-            transport=RequestsTransport(session=carried, session_owner=False),
+            transport=transport(self._aml.http),
             # What carries the requests tries again by itself where nothing was sent.
             retry_total=0,
             permit_redirects=False,

@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode
 
 from shared.adapters.arm_errors import parse_complaint, parse_retry_after
 from shared.adapters.http import Http, NoAnswer, is_https
+from shared.adapters.identity import NoToken, get_token
 from shared.adapters.untraced import untraced
 from shared.clock import Clock, SystemClock
 from shared.errors import (
@@ -150,17 +151,11 @@ def sign_in(credential: "Callable[[], TokenCredential]", scope: str, doing: str)
     Raises: TargetDenied where the identity may not have one, TargetUnreachable where nobody gave
     an answer.
     """
-    from azure.core.exceptions import AzureError, ClientAuthenticationError
-
     try:
-        return credential().get_token(scope).token
-    except ClientAuthenticationError as error:
-        if (error.status_code or 0) < 500:
-            reason = redact(str(error).partition("\n")[0], most=300)
-            raise TargetDenied(f"{doing}: the app could not sign in: {reason}") from error
-        raise TargetUnreachable(f"{doing}: signing in failed") from error
-    except AzureError as error:
-        raise TargetUnreachable(f"{doing}: signing in failed ({type(error).__name__})") from error
+        return get_token(credential, scope).token
+    except NoToken as error:
+        kind = TargetDenied if error.is_denied else TargetUnreachable
+        raise kind(f"{doing}: {error}") from error
 
 
 def read_secret(environ: Mapping[str, str], name: str, doing: str) -> str:

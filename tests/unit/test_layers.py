@@ -117,7 +117,7 @@ def test_what_others_wrote_is_read_within_bounds(path: Path) -> None:
 
 
 #: What speaks HTTP, or any other protocol, and the modules that may import it. The storage account
-#: is the app's own; azure-ai-ml is given the guarded exchange to send with.
+#: is the app's own; azure-ai-ml and azure-identity are given the exchange to send with.
 NETWORK = {
     "httpx": {"http", "guard"},
     "httpcore": {"http", "guard"},
@@ -126,7 +126,8 @@ NETWORK = {
     "azure.ai": {"mlclient", "job_files", "targets.job"},
     "azure.data": {"storage", "tables", "rows"},
     "azure.storage": {"storage", "queues", "blobs"},
-    "azure.core.pipeline": {"mlclient"},
+    "azure.core.pipeline": {"carrier"},
+    "azure.identity": {"identity"},
     "azure.core.rest": set(),
     "socket": {"guard"},
     "urllib.request": {"http"},
