@@ -227,8 +227,7 @@ def parse_events(envelope: Envelope) -> tuple[Event | UnknownEvent, ...]:
             service = _parse_service(data)
             return (ModelDeployed(id=id_, time=time, workspace=workspace, service=service),)
         case "RunCompleted":
-            # Only RunStatusChanged says so, and a condition on it is written for both.
-            run = parse_run(data, status=data.get("runStatus") or "Completed")
+            run = parse_run(data, status="Completed")  # the event's type says it
             return _with_drift(RunCompleted(id=id_, time=time, workspace=workspace, run=run))
         case "RunStatusChanged":
             run = parse_run(data, status=_changed_status(data, envelope))

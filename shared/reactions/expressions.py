@@ -1,5 +1,6 @@
 """JMESPath as reactions use it: with a few functions of ours, and errors that say where."""
 
+import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from typing import Any, ClassVar
 from jmespath import exceptions, functions, lexer, parser, visitor
 
 from shared.errors import ExpressionFailed
+from shared.fields import finite_number
 from shared.reactions.wording import cut, told
 
 #: A node of the library's syntax tree: `type`, `children`, `value`, and our `start`.
@@ -17,6 +19,9 @@ Node = dict[str, Any]
 LONGEST_EXPRESSION = 2_000
 DEEPEST_EXPRESSION = 50
 
+#: A number as JSON writes it: Python would also read "1_000", "inf" and "nan".
+_WHOLE = re.compile(r"[-+]?\d{1,300}", re.ASCII)
+_NUMBER = re.compile(r"[-+]?\d{0,300}\.?\d{1,300}(?:[eE][-+]?\d{1,4})?", re.ASCII)
 _TRUE_WORDS = frozenset({"true", "yes", "y", "on", "1"})
 
 
@@ -34,17 +39,49 @@ class _Functions(functions.Functions):
     """The standard functions and ours; of nothing, each gives nothing.
 
     A model without a tag is no mistake of the file, so that no function trips over a null that it
-    has no use for.
+    has no use for, nor over one in a list.
     """
 
     def call_function(self, function_name: str, resolved_args: Iterable[Any]) -> Any:
         """Return what a function gives for these arguments; None where it can't take a null."""
-        arguments, spec = list(resolved_args), self.FUNCTION_TABLE.get(function_name)
-        if spec is not None:
-            pairs = zip(arguments, spec["signature"], strict=False)
-            if any(value is None and _refuses_null(argument) for value, argument in pairs):
+        arguments = list(resolved_args)
+        signature = self.FUNCTION_TABLE.get(function_name, {}).get("signature", ())
+        if signature and signature[-1].get("variadic"):
+            signature = (*signature, *[signature[-1]] * (len(arguments) - len(signature)))
+        for at, (value, argument) in enumerate(zip(arguments, signature, strict=False)):
+            if value is None and _refuses_null(argument):
                 return None
+            if isinstance(value, list) and _holds_one_kind(argument):
+                arguments[at] = [item for item in value if item is not None]
         return super().call_function(function_name, arguments)
+
+    @functions.signature({"types": ["array", "string"]}, {"types": []})
+    def _func_contains(self, subject: list[Any] | str, search: Any) -> bool:
+        if isinstance(subject, str) and not isinstance(search, str):
+            return False
+        return search in subject
+
+    @functions.signature({"types": []})
+    def _func_to_number(self, value: Any) -> int | float | None:
+        if isinstance(value, str):
+            text = value.strip()
+            if _WHOLE.fullmatch(text):
+                return int(text)
+            return finite_number(text) if _NUMBER.fullmatch(text) else None
+        return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+    @functions.signature({"types": ["array"]}, {"types": ["expref"]})
+    def _func_sort_by(self, array: list[Any], by: Any) -> list[Any]:
+        kept: list[Any] = super()._func_sort_by(_with_key(array, by), by)  # type: ignore[misc]
+        return kept
+
+    @functions.signature({"types": ["array"]}, {"types": ["expref"]})
+    def _func_min_by(self, array: list[Any], by: Any) -> Any:
+        return super()._func_min_by(_with_key(array, by), by)  # type: ignore[misc]
+
+    @functions.signature({"types": ["array"]}, {"types": ["expref"]})
+    def _func_max_by(self, array: list[Any], by: Any) -> Any:
+        return super()._func_max_by(_with_key(array, by), by)  # type: ignore[misc]
 
     @functions.signature({"types": ["string", "null"]})
     def _func_lower(self, text: str | None) -> str | None:
@@ -61,6 +98,34 @@ class _Functions(functions.Functions):
 
 def _refuses_null(argument: Mapping[str, Any]) -> bool:
     return bool(argument["types"]) and "null" not in argument["types"]
+
+
+def _holds_one_kind(argument: Mapping[str, Any]) -> bool:
+    """Say whether an argument is a list of numbers, or of texts."""
+    return any("-" in kind for kind in argument["types"])
+
+
+def _with_key(array: list[Any], by: Any) -> list[Any]:
+    """Return the items for which there is something to compare them by."""
+    return [item for item in array if by.visit(by.expression, item) is not None]
+
+
+class _Interpreter(visitor.TreeInterpreter):
+    """Compares in order what has one: numbers with numbers, and text, such as times, with text."""
+
+    def visit_comparator(self, node: Any, value: Any) -> bool | None:
+        """Return null where two things have no order, as JMESPath does."""
+        if node["value"] not in ("eq", "ne"):
+            sides = (self.visit(child, value) for child in node["children"])
+            kinds = {str if isinstance(side, str) else _number_or_none(side) for side in sides}
+            if len(kinds) > 1 or None in kinds:
+                return None
+        compared: bool | None = super().visit_comparator(node, value)
+        return compared
+
+
+def _number_or_none(value: Any) -> type[float] | None:
+    return float if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def is_true(value: Any) -> bool:
@@ -115,7 +180,7 @@ class _Parser(parser.Parser):
         return super()._token_led_lparen(left) | {"start": left.get("start")}  # type: ignore[misc, no-any-return]
 
 
-_INTERPRETER = visitor.TreeInterpreter(visitor.Options(custom_functions=_Functions()))
+_INTERPRETER = _Interpreter(visitor.Options(custom_functions=_Functions()))
 
 
 @dataclass(frozen=True, slots=True)

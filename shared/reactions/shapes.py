@@ -34,13 +34,15 @@ class Plain:
     """A plain value. `named` is how the file calls it, "" if it has no name.
 
     `is_free` marks tags and properties, about whose inside nothing is said. `choices` are all the
-    texts that it can be, () where that is not known.
+    texts that it can be, () where that is not known. `has_order` marks times: of two, the later one
+    is greater.
     """
 
     kind: Kind
     named: str = ""
     is_free: bool = False
     choices: tuple[str, ...] = ()
+    has_order: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,12 @@ class ExpressionFault:
 def shape_of(event_type: EventType) -> Record:
     """Return the shape of the data of such events, as `shared.events.as_data` gives them."""
     cls = EVENT_CLASSES[event_type]
-    known = {"type": Plain(Kind.TEXT, "type"), **_fields_of(cls, "")}
+    known = {"type": Plain(Kind.TEXT, "type", choices=(str(event_type),)), **_fields_of(cls, "")}
+    if event_type is EventType.RUN_COMPLETED:
+        run = known["run"]
+        assert isinstance(run, Record)
+        status = Plain(Kind.TEXT, "run.status", choices=("Completed",))
+        known["run"] = Record(run.named, {**run.fields, "status": status})
     return Record("", known)
 
 
@@ -123,7 +130,7 @@ def _plain_shape(hint: type, named: str) -> Shape:
     if issubclass(hint, StrEnum):
         return Plain(Kind.TEXT, named, choices=tuple(str(item) for item in hint))
     if issubclass(hint, str | datetime):
-        return Plain(Kind.TEXT, named)
+        return Plain(Kind.TEXT, named, has_order=issubclass(hint, datetime))
     if issubclass(hint, int | float):
         return Plain(Kind.BOOLEAN if hint is bool else Kind.NUMBER, named)
     return ANYTHING
@@ -153,7 +160,10 @@ def _find_unfit(text: str, offset: int, event_type: EventType) -> Iterator[Expre
         at, side = sides[-1]
         yield from _find_unfit(side, offset + start + at, event_type)
         return
-    result = _Walk(event_type).shape(compile_expression(bare).tree, shape_of(event_type))
+    tree = compile_expression(bare).tree
+    result = _Walk(event_type).shape(tree, shape_of(event_type))
+    if tree["type"] == "multi_select_dict":
+        result = FreeMap("")
     if isinstance(result, Anything):
         for at, side in sides if operator == "or" else ():
             yield from _find_unfit(side, offset + start + at, event_type)
@@ -184,7 +194,7 @@ def _compare_hint(shape: Shape, text: str, *, is_compound: bool) -> str:
 
 _BOOLEAN_FUNCTIONS = frozenset({"contains", "ends_with", "starts_with", "is_true", "matches"})
 _TEXT_FUNCTIONS = frozenset({"join", "lower", "to_string", "type"})
-_NUMBER_FUNCTIONS = frozenset({"abs", "ceil", "floor", "length"})
+_NUMBER_FUNCTIONS = frozenset({"abs", "avg", "ceil", "floor", "length", "sum", "to_number"})
 
 
 class _Walk:
@@ -215,9 +225,10 @@ class _Walk:
         if isinstance(current, FreeMap):
             return Plain(Kind.TEXT, cut(f"{current.named}.{word}"), is_free=True)
         if isinstance(current, Many):
+            listed = f"`{current.named}`" if current.named else "it"
             return self._fault(
                 node,
-                f"`{current.named}` is a list and has no `{cut(word)}`",
+                f"{listed} is a list and has no `{cut(word)}`",
                 f"Take one or all: {current.named}[0], {current.named}[*].",
             )
         if isinstance(current, Plain) and current.named and not current.is_free:
@@ -252,20 +263,41 @@ class _Walk:
     _pipe = _subexpression
 
     def _index(self, node: Node, current: Shape) -> Shape:
+        self._require_list(node, current)
         return current.item if isinstance(current, Many) else ANYTHING
+
+    def _slice(self, node: Node, current: Shape) -> Shape:
+        self._require_list(node, current)
+        if node["children"][2] == 0:
+            return self._fault(node, "a slice can't go in steps of 0", "Leave the step out.")
+        return current
 
     def _same(self, node: Node, current: Shape) -> Shape:
         return current
 
-    _current = _identity = _slice = _same
+    _current = _identity = _same
+
+    def _require_list(self, node: Node, shape: Shape) -> None:
+        """Blame brackets after what is no list for any event: they give null."""
+        if isinstance(shape, Many | Anything) or not shape.named:
+            return
+        hint = "Brackets are for lists."
+        if not isinstance(shape, Plain):
+            hint = f"A name goes after a dot; values({shape.named}) is the list of the values."
+        elif shape.is_free:
+            return
+        kind = shape.kind if isinstance(shape, Plain) else _KINDS[type(shape)]
+        self._fault(node, f"`{shape.named}` is {kind}, not a list", hint)
 
     def _projection(self, node: Node, current: Shape) -> Shape:
         left = self.shape(node["children"][0], current)
+        self._require_list(_first_field(node["children"][0]) or node, left)
         return self._each(node["children"][1], left)
 
     def _filter_projection(self, node: Node, current: Shape) -> Shape:
         left, right, condition = node["children"]
         items = self.shape(left, current)
+        self._require_list(_first_field(left) or node, items)
         self._each(condition, items)
         return self._each(right, items)
 
@@ -289,14 +321,19 @@ class _Walk:
     def _multi_select_list(self, node: Node, current: Shape) -> Shape:
         for child in node["children"]:
             self.shape(child, current)
-        return ANYTHING
+        return Many("", ANYTHING)
 
-    _multi_select_dict = _multi_select_list
+    def _multi_select_dict(self, node: Node, current: Shape) -> Shape:
+        self._multi_select_list(node, current)
+        return ANYTHING
 
     def _key_val_pair(self, node: Node, current: Shape) -> Shape:
         return self.shape(node["children"][0], current)
 
-    _expref = _key_val_pair
+    def _expref(self, node: Node, current: Shape) -> Shape:
+        # It is a value like any other to the library, and true.
+        hint = "It belongs into an argument of sort_by(), min_by(), max_by() or map()."
+        return self._fault(_first_field(node) or node, "`&` can't stand here", hint)
 
     def _literal(self, node: Node, current: Shape) -> Shape:
         value = node["value"]
@@ -320,7 +357,7 @@ class _Walk:
         left, right = (self.shape(child, current) for child in node["children"])
         if isinstance(left, Plain) and isinstance(right, Plain) and left.kind != right.kind:
             self._mismatch(node, left, right)
-        elif node["value"] not in ("eq", "ne") and Kind.TEXT in (_kind(left), _kind(right)):
+        elif node["value"] not in ("eq", "ne") and _has_no_order(left, right):
             hint = "Make numbers of both: to_number(model.version) > `9`."
             self._fault(_first_field(node) or node, "text has no order in an expression", hint)
         elif node["value"] in ("eq", "ne"):
@@ -373,8 +410,10 @@ class _Walk:
                 f"found {len(arguments)}",
                 "",
             )
-        for argument, shape in zip(SIGNATURES[name], shapes, strict=False):
-            if not _can_take(argument, shape):
+        for argument, child, shape in zip(SIGNATURES[name], arguments, shapes, strict=False):
+            if child["type"] == "expref" and "expref" not in argument:
+                self._expref(child, current)
+            elif not _can_take(argument, shape):
                 self._unfit(node, name, shape)
         if name == "not_null" and all(
             _anonymous(shape) == _anonymous(shapes[0]) for shape in shapes
@@ -385,7 +424,7 @@ class _Walk:
     def _argument(self, node: Node, current: Shape) -> Shape:
         if node["type"] != "expref":
             return self.shape(node, current)
-        self.shape(node, ANYTHING)  # what it is applied to, only the function knows
+        self.shape(node["children"][0], ANYTHING)  # to what it is applied, the function knows
         return ANYTHING
 
     def _unfit(self, node: Node, name: str, shape: Shape) -> None:
@@ -411,8 +450,10 @@ def _can_take(argument: frozenset[str], shape: Shape) -> bool:
 _TYPES = {Kind.TEXT: "string", Kind.NUMBER: "number", Kind.BOOLEAN: "boolean"}
 
 
-def _kind(shape: Shape) -> Kind | None:
-    return shape.kind if isinstance(shape, Plain) else None
+def _has_no_order(*sides: Shape) -> bool:
+    plain = [side for side in sides if isinstance(side, Plain)]
+    is_text = any(side.kind is not Kind.NUMBER for side in plain)
+    return is_text and not any(side.has_order for side in plain)
 
 
 def _result_of(name: str) -> Shape:

@@ -1,13 +1,16 @@
 """How findings speak: the nearest valid word, and what was found where something else belongs."""
 
+import re
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher
 from typing import Any
 
 from shared.redact import redact
 
 #: Longer values are cut in messages, and longer words are near to nothing.
 LONGEST = 60
+#: How much alike two words are of which one is misspelt, part by part, and on the whole.
+_NEAR, _VERY_NEAR = 0.6, 0.8
 
 
 ADDRESS_IN_FILE = "the address of a channel does not belong in this file"
@@ -20,16 +23,25 @@ ADDRESS_HINT = (
 def nearest(word: str, choices: Iterable[str]) -> str | None:
     """Return the choice that was probably meant, or None.
 
-    A choice that the word only has more to than is another thing: `timeout` is no misspelt
+    A choice that only shares a word means another thing: `timeout` is no misspelt
     `request_timeout`.
     """
-    by_lower = {choice.lower(): choice for choice in choices if not _is_part(choice, word)}
-    close = get_close_matches(word[:LONGEST].lower(), by_lower, n=1, cutoff=0.6)
-    return by_lower[close[0]] if close else None
+    best = max(choices, key=lambda choice: (_likeness(word, choice), choice), default=None)
+    return best if best is not None and _likeness(word, best) else None
 
 
-def _is_part(choice: str, word: str) -> bool:
-    return len(choice) < len(word) and f"_{choice.lower()}_" in f"_{word.lower()}_"
+def _likeness(word: str, choice: str) -> float:
+    """Return how much alike two words are, up to 1; 0 where one is no misspelling of the other."""
+    one, two = (re.split(r"[_-]", text[:LONGEST].lower()) for text in (word, choice))
+    whole = _ratio("".join(one), "".join(two))
+    is_near = len(one) == len(two) and all(
+        _ratio(*pair) >= _NEAR for pair in zip(one, two, strict=True)
+    )
+    return whole if is_near or whole >= _VERY_NEAR else 0
+
+
+def _ratio(one: str, two: str) -> float:
+    return SequenceMatcher(None, one, two).ratio()
 
 
 def suggest(word: str, choices: Iterable[str]) -> str:
