@@ -16,6 +16,8 @@ from sandbox.tap import Request
 
 #: The SDKs add what this setting says to their user agent; the host's process has none.
 _AGENT = "signalbox-bench-worker"
+#: What the app calls itself to AML, which it asks without azure-core.
+_APP = "signalbox"
 SETTINGS = {"AZURE_HTTP_USER_AGENT": _AGENT}
 _TRIES = 5
 
@@ -62,7 +64,7 @@ def _send(bench: Bench, function: str, event: Json) -> tuple[list[Request], list
 
 def _told(storage: list[Request], aml: list[Json]) -> Asked:
     ours = filter(is_of_worker, storage)
-    theirs = (each for each in aml if _AGENT in (each["userAgent"] or ""))
+    theirs = (each for each in aml if (each["userAgent"] or "") == _APP)
     return Asked(
         storage=tuple(f"{each.method} {unquote(each.path.partition('/')[2])}" for each in ours),
         aml=tuple(f"{each['method']} {each['path']}" for each in theirs),
