@@ -53,10 +53,15 @@ class Tables(Protocol):
         table: str,
         *,
         partition: str | None = None,
+        partition_to: str | None = None,
         equals: Mapping[str, Value] | None = None,
         before: tuple[str, datetime] | None = None,
     ) -> Iterator[Row]:
-        """Yield the rows whose properties equal all of `equals` and are earlier than `before`."""
+        """Yield the rows whose properties equal all of `equals` and are earlier than `before`.
+
+        They are of one partition, of those up to `partition_to`, or of all: then the whole table
+        is read.
+        """
         ...
 
 

@@ -84,14 +84,15 @@ class Records:
         return None if row is None else _record_from(row)
 
 
-def _day(time: datetime) -> str:
+def day_of(time: datetime) -> str:
+    """Return the partition of the events of a time's day; days sort as their partitions do."""
     return time.astimezone(UTC).strftime("%Y-%m-%d")
 
 
 def _address(ref: EventRef) -> tuple[str, str]:
     """Return partition and row key; rows of a day sort with the newest first."""
     left = 86_400_000 - int((ref.time.astimezone(UTC).timestamp() % 86_400) * 1000)
-    return _day(ref.time), f"{left:08d}-{ref.key}"
+    return day_of(ref.time), f"{left:08d}-{ref.key}"
 
 
 def _values(ref: EventRef, deliveries: int, outcomes: Mapping[str, Outcome]) -> dict[str, Value]:

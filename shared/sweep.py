@@ -1,9 +1,10 @@
 """The sweep: what a timer does so that nothing is lost for good, and nothing is kept for ever."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain
 
@@ -16,7 +17,7 @@ from shared.letter_notices import LetterNotices
 from shared.loops.approvals import Approvals
 from shared.loops.follow import Loops
 from shared.orphan_watch import OrphanWatch
-from shared.ports import Blobs, Message, Queues, Tables
+from shared.ports import Blobs, Message, Queues, Row, RowChanged, Tables
 from shared.react import MAX_KEPT, React
 from shared.rollouts import advance
 from shared.rollouts.advance import Rollouts
@@ -39,8 +40,14 @@ POISON = "-poison"
 
 #: Retention runs in this hour (UTC): it reads whole tables.
 _RETENTION_HOUR = 3
-#: Of each kind of thing, at most this many in one sweep; the next one goes on.
-_MOST = 100
+#: So many blobs are listed in one sweep; the next one goes on.
+_MOST = 1_000
+#: A sweep takes no longer: a trigger has five minutes, and what is under way ends by itself.
+BUDGET = timedelta(minutes=3)
+#: Sweeps this far apart begin with different parts.
+_TURN = timedelta(minutes=1)
+
+type _Chore = Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,50 +74,85 @@ class Sweep:
     def run(self) -> None:
         """Do one sweep: what can't be done keeps nothing else from being done.
 
+        It ends in time for the next one, which begins with another part: so whatever takes long,
+        each part has its turn.
+
         Raises: the first thing that was raised, at the end; the next sweep does the rest.
         """
+        begun = self.clock.now()
+        turn = int(begun.timestamp() // _TURN.total_seconds())
         with telemetry.span(telemetry.SPAN_SWEEP):
-            parts: tuple[Callable[[], None], ...] = (
+            parts: tuple[Callable[[], Iterable[_Chore]], ...] = (
                 self._wake_rollouts,
                 self._wake_letters,
                 *(partial(self._take_poison, queue) for queue in _QUEUES),
                 self._drop_own_poison,
-                *(partial(self._take_undelivered, container) for container in _CONTAINERS),
-                self.letter_notices.tell_untold,
-                self.folds.tell_due,
+                *(partial(self._take_undelivered, box, turn) for box in _CONTAINERS),
+                lambda: [self.letter_notices.tell_untold],
+                lambda: [self.folds.tell_due],
                 self._tend_loops,
-                self._tend_orphans,
+                lambda: self.orphans.chores() if self.orphans is not None else (),
                 self._forget,
             )
-            _do_all(parts)
+            first = turn % len(parts)
+            self._do_all((*parts[first:], *parts[:first]), begun + BUDGET)
 
-    def _wake_rollouts(self) -> None:
+    def _do_all(self, parts: Iterable[Callable[[], Iterable[_Chore]]], deadline: datetime) -> None:
+        """Do the chores of each part until the deadline, whatever becomes of the others.
+
+        Raises: the first thing that was raised, at the end.
+        """
+        failures: list[Exception] = []
+        for part in parts:
+            try:
+                chores = iter(part())
+                while (chore := next(chores, None)) is not None:
+                    if self.clock.now() >= deadline:
+                        log.warning("the sweep has no time left; the next one goes on")
+                        break
+                    try:
+                        chore()
+                    except Exception as error:
+                        log.exception("the sweep could not do everything")
+                        failures.append(error)
+            except Exception as error:
+                log.exception("the sweep could not do everything")
+                failures.append(error)
+        for failure in failures[:1]:
+            raise failure
+
+    def _wake_rollouts(self) -> Iterator[_Chore]:
         """Send the messages of ticks again that must have been lost."""
         for kept in self.rollouts.store.overdue(self.clock.now() - GRACE):
             log.warning("tick was lost", extra={"rollout": kept.rollout.id})
-            self.rollouts.wake(kept.rollout)
+            yield partial(self.rollouts.wake, kept.rollout)
 
-    def _wake_letters(self) -> None:
+    def _wake_letters(self) -> Iterator[_Chore]:
         """Send the messages of letters again that must have been lost."""
         for letter in self.dead_letters.overdue():
             log.warning("letter was lost", extra={"letter": letter.id})
-            self.dead_letters.wake(letter)
+            yield partial(self.dead_letters.wake, letter)
 
-    def _take_poison(self, queue: str) -> None:
+    def _take_poison(self, queue: str) -> Iterator[_Chore]:
         """React to events whose messages the host gave up on."""
-        messages = self.queues.receive(queue + POISON)
-        _do_all(partial(self._take_message, queue, message) for message in messages)
+        while messages := self.queues.receive(queue + POISON):
+            yield from (partial(self._take_message, queue, message) for message in messages)
 
-    def _drop_own_poison(self) -> None:
+    def _drop_own_poison(self) -> Iterator[_Chore]:
         """Forget messages of ours that the host gave up on: the rows know all."""
         for queue in (advance.QUEUE + POISON, dead_letters.QUEUE + POISON):
-            for message in self.queues.receive(queue):
-                self.queues.delete(queue, message)
+            while messages := self.queues.receive(queue):
+                yield from (partial(self.queues.delete, queue, message) for message in messages)
 
-    def _take_undelivered(self, container: str) -> None:
-        """React to the events that Event Grid dead-lettered; delete a blob when that is done."""
+    def _take_undelivered(self, container: str, turn: int) -> Iterator[_Chore]:
+        """React to the events that Event Grid dead-lettered; delete a blob when that is done.
+
+        Each sweep begins with another one, so that those that fail keep no others waiting.
+        """
         names = self.blobs.names(container, most=_MOST)
-        _do_all(partial(self._take_blob, container, name) for name in names)
+        first = turn % len(names) if names else 0
+        for name in (*names[first:], *names[:first]):
+            yield partial(self._take_blob, container, name)
 
     def _take_message(self, queue: str, message: Message) -> None:
         self.react.react_to_body(message.text, takes=_QUEUES[queue])
@@ -122,50 +164,37 @@ class Sweep:
             self.react.react_to_body(body, limit=MAX_KEPT, takes=_CONTAINERS[container])
         self.blobs.delete(container, name)
 
-    def _tend_loops(self) -> None:
+    def _tend_loops(self) -> Iterator[_Chore]:
         """Follow the runs of retrainings, tell what is untold, and wake what was approved."""
         running = tuple(self.loops.store.running())
-        _do_all(chain(self.approvals.chores(running), self.loops.chores(running)))
+        yield from chain(self.approvals.chores(running), self.loops.chores(running))
 
-    def _tend_orphans(self) -> None:
-        """Look at the workspaces whose day is over, and tell of what was found."""
-        if self.orphans is not None:
-            _do_all(self.orphans.chores())
-
-    def _forget(self) -> None:
+    def _forget(self) -> Iterator[_Chore]:
         """Delete what is older than the retention; a claim not while a letter may be replayed."""
         now = self.clock.now()
         if now.hour != _RETENTION_HOUR:
             return
         before = now - self.retention
-        for row in self.tables.query(records.TABLE, before=("time", before)):
-            self.tables.delete(records.TABLE, row.partition, row.key)
-        for row in self.tables.query(ledger.TABLE, before=("until", before)):
-            if not self.dead_letters.is_open(row.partition, ledger.reaction_of(row)):
-                self.tables.delete(ledger.TABLE, row.partition, row.key)
+        for row in self.tables.query(
+            records.TABLE, partition_to=records.day_of(before), before=("time", before)
+        ):
+            yield partial(self.tables.delete, records.TABLE, row.partition, row.key)
         for letter in self.dead_letters.all(LetterStatus.CLOSED):
             if letter.created_at < before:
-                self.dead_letters.remove(letter)
+                yield partial(self.dead_letters.remove, letter)
         for kept in self.rollouts.store.ended(before):
-            self.rollouts.store.remove(kept)
-        self.folds.forget(before)
+            yield partial(self.rollouts.store.remove, kept)
+        yield partial(self.folds.forget, before)
         for idle in self.loops.store.idle(before):
-            self.loops.store.remove(idle)
+            yield partial(self.loops.store.remove, idle)
         if self.orphans is not None:
-            self.orphans.forget(before)
+            yield partial(self.orphans.forget, before)
+        # The claims last: they are the most, and they alone lie in no order of time.
+        for row in self.tables.query(ledger.TABLE, before=("until", before)):
+            yield partial(self._forget_claim, row)
 
-
-def _do_all(parts: Iterable[Callable[[], None]]) -> None:
-    """Do each part, whatever becomes of the others.
-
-    Raises: the first thing that was raised, at the end.
-    """
-    failures: list[Exception] = []
-    for part in parts:
-        try:
-            part()
-        except Exception as error:
-            log.exception("the sweep could not do everything")
-            failures.append(error)
-    for failure in failures[:1]:
-        raise failure
+    def _forget_claim(self, row: Row) -> None:
+        if self.dead_letters.is_open(row.partition, ledger.reaction_of(row)):
+            return
+        with suppress(RowChanged):  # a person has just had it replayed
+            self.tables.delete(ledger.TABLE, row.partition, row.key, etag=row.etag)

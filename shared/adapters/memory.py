@@ -70,10 +70,15 @@ class MemoryTables:
         table: str,
         *,
         partition: str | None = None,
+        partition_to: str | None = None,
         equals: Mapping[str, Value] | None = None,
         before: tuple[str, datetime] | None = None,
     ) -> Iterator[Row]:
-        """Yield the rows whose properties equal all of `equals` and are earlier than `before`."""
+        """Yield the rows whose properties equal all of `equals` and are earlier than `before`.
+
+        They are of one partition, of those up to `partition_to`, or of all: then the whole table
+        is read.
+        """
         wanted = plain_values(equals or {})
         if before is not None:
             check_name(before[0])
@@ -82,6 +87,8 @@ class MemoryTables:
             rows = sorted(self._tables.get(table, {}).items())
         for (row_partition, _), row in rows:
             if partition is not None and row_partition != partition:
+                continue
+            if partition_to is not None and row_partition > partition_to:
                 continue
             if all(_is_equal(row.values.get(name), value) for name, value in wanted.items()):
                 found = None if before is None else row.values.get(before[0])

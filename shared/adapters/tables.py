@@ -100,13 +100,20 @@ class AzureTables:
         table: str,
         *,
         partition: str | None = None,
+        partition_to: str | None = None,
         equals: Mapping[str, Value] | None = None,
         before: tuple[str, datetime] | None = None,
     ) -> Iterator[Row]:
-        """Yield the rows whose properties equal all of `equals` and are earlier than `before`."""
+        """Yield the rows whose properties equal all of `equals` and are earlier than `before`.
+
+        They are of one partition, of those up to `partition_to`, or of all: then the whole table
+        is read.
+        """
         query = _Filter()
         if partition is not None:
             query.add("PartitionKey", "eq", partition)
+        if partition_to is not None:
+            query.add("PartitionKey", "le", partition_to)
         for name, value in plain_values(equals or {}).items():
             query.add(name, "eq", value)
         if before is not None:

@@ -1,0 +1,82 @@
+"""A sweep that has too much to do ends in time, and no part of it waits for ever."""
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from shared import sweep
+from shared.errors import StorageUnavailable
+from tests.stories.world import World
+
+MINUTE = timedelta(minutes=1)
+
+
+def slow_down(world: World, *, by: timedelta = MINUTE) -> None:
+    """Have each deletion of a row, a message or a blob take so long."""
+    for port in (world.tables, world.queues, world.blobs):
+        delete = port.delete
+
+        def take_long(*args: object, _delete=delete, **kwargs: object) -> object:
+            world.clock.pass_time(by)
+            return _delete(*args, **kwargs)
+
+        port.delete = take_long
+
+
+def test_a_sweep_ends_before_the_next_one_is_due() -> None:
+    world = World()
+    for number in range(50):
+        world.queues.send("rollouts-poison", f"message {number}")
+    slow_down(world)
+    began = world.clock.now()
+    world.sweep.run()
+    assert world.clock.now() - began <= sweep.BUDGET + MINUTE
+
+
+def test_each_part_of_the_sweep_has_its_turn_however_long_the_others_take() -> None:
+    world = World()
+    for number in range(500):
+        world.queues.send("rollouts-poison", f"message {number}")
+    body = json.dumps([world.register("churn", "1")]).encode()
+    world.blobs.put("event-grid-dead-letters", "SUB/2026/3/2/9/a.json", body)
+    slow_down(world)
+    for _ in range(20):
+        world.clock.pass_time(5 * MINUTE)
+        world.sweep.run()
+    assert world.blobs.names("event-grid-dead-letters") == ()
+
+
+def test_blobs_that_can_not_be_read_keep_no_others_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sweep, "BUDGET", timedelta(seconds=30))
+    world = World()
+    body = json.dumps([world.register("churn", "1")]).encode()
+    for number in range(40):
+        world.blobs.put("event-grid-dead-letters", f"SUB/{number:03}.json", body)
+    get = world.blobs.get
+
+    def fail(container: str, name: str) -> bytes | None:
+        world.clock.pass_time(timedelta(seconds=2))
+        if name < "SUB/030":
+            raise StorageUnavailable("reading a blob: HTTP 500")
+        return get(container, name)
+
+    world.blobs.get = fail  # type: ignore[method-assign]
+    for _ in range(60):
+        world.clock.pass_time(MINUTE)
+        with pytest.raises(StorageUnavailable):
+            world.sweep.run()
+        if len(world.blobs.names("event-grid-dead-letters")) == 30:
+            break
+    assert len(world.blobs.names("event-grid-dead-letters")) == 30
+
+
+def test_a_storm_s_poison_is_taken_up_in_one_sweep() -> None:
+    world = World()
+    for number in range(200):
+        event = world.register("churn", str(number + 1))
+        world.queues.send("workspace-events-poison", json.dumps(event))
+    world.sweep.run()
+    assert world.queues.receive("workspace-events-poison") == ()
