@@ -9,10 +9,18 @@ import pytest
 
 from sandbox.stack import SYSTEM_TOPIC
 from shared.dead_letters import CONTAINER, LetterStatus
-from shared.errors import EventMalformed, ModelUnfit, ParamsInvalid, TagForbidden, WorkspaceForeign
-from shared.outcomes import WHOLE, OutcomeStatus
+from shared.errors import (
+    EventMalformed,
+    EventMisplaced,
+    ModelUnfit,
+    ParamsInvalid,
+    TagForbidden,
+    WorkspaceForeign,
+)
+from shared.events import UnknownEvent
+from shared.outcomes import WHOLE, OutcomeStatus, ref_of
 from tests.app.arm import Json
-from tests.app.stage import EVENTS_QUEUE, Stage
+from tests.app.stage import DRIFT_QUEUE, EVENTS_QUEUE, Stage
 
 #: Just below Event Grid's limit of a megabyte, with the envelope around it.
 HUGE = {f"spec-{number}": "x" * 100_000 for number in range(10)} | {"name": "naïve 模型 🚦"}
@@ -128,6 +136,48 @@ def test_an_event_of_an_unknown_type_is_recorded(stage: Stage) -> None:
     assert stage.post([event]).status_code == 202
     record = stage.wait_recorded(event, OutcomeStatus.SKIPPED, WHOLE)
     assert record.outcomes[WHOLE].code == "event.unknown"
+
+
+@pytest.mark.parametrize("way", ["function", "queue"])
+def test_a_model_that_a_topic_for_drift_tells_of_is_refused(stage: Stage, way: str) -> None:
+    event = model_registered(stage, f"forged-{way}")
+    if way == "function":
+        assert stage.post([event], "dataset_drift_detected").status_code == 202
+    else:
+        stage.enqueue(json.dumps(event), DRIFT_QUEUE)
+    unread = UnknownEvent(
+        id=event["id"],
+        type=event["eventType"],
+        time=datetime.fromisoformat(event["eventTime"]),
+        source=event["topic"],
+    )
+    record = stage.wait_for("the refusal", lambda: stage.records.get(ref_of(unread)))
+    assert record.outcomes[WHOLE].code == EventMisplaced.code
+    assert stage.record(event) is None
+    assert not [r for r in stage.control.requests() if f"forged-{way}" in r["path"]]
+
+
+def test_a_time_with_an_offset_is_as_it_was_sent_by_the_queue_only(stage: Stage) -> None:
+    sent = "2026-11-28T10:00:00+02:00"
+    seen = []
+    for way in ("function", "queue"):
+        name = f"offset-{way}"
+        # A version that is none: the letter keeps the event as it came.
+        data = {"modelName": name, "modelVersion": ["1"], "modelTags": {"when": sent}}
+        text = json.dumps([model_registered(stage, name, data=data)])
+        if way == "function":
+            assert stage.post(json.loads(text)).status_code == 202
+        else:
+            stage.enqueue(text)
+        letter = stage.wait_for("the letter", lambda name=name: bodies(stage, name))[0]
+        seen.append(json.loads(letter)["data"]["modelTags"]["when"])
+    assert seen == ["2026-11-28T08:00:00+00:00", sent]
+
+
+def bodies(stage: Stage, text: str) -> list[str]:
+    """Return the bodies of the malformed letters with a text in them."""
+    letters = stage.dead_letters.all(LetterStatus.PARKED)
+    return [letter.body for letter in letters if text in letter.body]
 
 
 def test_the_event_of_a_model_that_is_gone_is_recorded_as_superseded(stage: Stage) -> None:
