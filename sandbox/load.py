@@ -148,7 +148,8 @@ class Load:
         started = time.perf_counter()
         try:
             response = await client.post(self._url, content=self._content)
-        except httpx.HTTPError:
+        except (httpx.HTTPError, asyncio.CancelledError):
+            # Whoever stops waits for an answer only so long.
             status = NO_ANSWER
         else:
             status = response.status_code

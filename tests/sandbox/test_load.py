@@ -22,7 +22,7 @@ def load_of(arm, **options):
     return Load(url, arm.key(), ca_path=arm.emulator.ca_path, **options)
 
 
-def until(holds, seconds=10):
+def until(holds, seconds=60):
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline
@@ -33,28 +33,30 @@ def sent(load):
     return load.statuses().total()
 
 
+def due(second):
+    """Return how many requests were due in a second, whether or not the machine came to them."""
+    return second.statuses.total() + second.unsent
+
+
 def test_it_sends_at_the_stated_rate(arm, control):
     arm.have("blue", "green", blue=50, green=50)
-    with load_of(arm, rate=100) as load:
-        until(lambda: sent(load) >= 300)
+    with load_of(arm, rate=50) as load:
+        until(lambda: len(load.seconds()) >= 5)
     whole = load.seconds()[1:-1]
-    # How many of them are unsent is the machine's matter: it may be busy.
-    assert whole
-    assert all(99 <= each.statuses.total() + each.unsent <= 101 for each in whole)
-    assert set(load.statuses()) == {200}
+    assert [due(each) for each in whole] == pytest.approx([50] * len(whole), abs=1)
+    assert set(load.statuses()) <= {200, NO_ANSWER}
     counted = sum(len(minute["latencies"]) for minute in control.measurements())
-    assert counted == sent(load)
+    assert 0 < load.statuses()[200] <= counted
 
 
 def test_it_counts_statuses_and_latencies_by_second(arm, control):
     arm.have("blue", blue=100)
     control.scoring(error_rate=0.5, latency=0.02)
-    with load_of(arm, rate=60) as load:
-        until(lambda: sent(load) >= 90)
+    with load_of(arm, rate=30) as load:
+        until(lambda: sent(load) >= 60 and len(load.seconds()) >= 2)
     seconds = load.seconds()
-    assert len(seconds) >= 2
     assert [each.at for each in seconds] == sorted(each.at for each in seconds)
-    assert set(load.statuses()) == {200, 424}
+    assert {200, 424} <= set(load.statuses()) <= {200, 424, NO_ANSWER}
     assert all(len(each.latencies) == each.statuses.total() for each in seconds)
     assert 20 <= load.latency(50) <= load.latency(95)
 
@@ -62,9 +64,13 @@ def test_it_counts_statuses_and_latencies_by_second(arm, control):
 def test_slow_answers_do_not_slow_it_down(arm, control):
     arm.have("blue", blue=100)
     control.scoring(latency=1)
-    with load_of(arm, rate=50) as load:
+    began = time.monotonic()
+    with load_of(arm, rate=20) as load:
         until(lambda: sent(load) >= 20)
-    assert sent(load) >= 50, "those that were under way are waited for"
+        in_turn = time.monotonic() - began
+        before = sent(load)
+    assert before > 1.5 * in_turn, "one after the other they would be one a second"
+    assert sent(load) > before, "those that were under way are waited for"
 
 
 def test_no_more_than_so_many_requests_are_open(arm, control):
@@ -98,15 +104,14 @@ def test_it_runs_as_a_program_whatever_the_key_begins_with(arm, ending, monkeypa
     arm.have("blue", blue=100)
     url = arm.properties(EP)["scoringUri"]
     assert arm.key().startswith("-")
-    command = [sys.executable, "-m", "sandbox.load", url, "--token", arm.key(), "--rate", "20"]
+    command = [sys.executable, "-m", "sandbox.load", url, "--token", arm.key(), "--rate", "5"]
     command += ["--ca", str(arm.emulator.ca_path)] + ([] if ending else ["--seconds", "3"])
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     with process:
         assert process.stdout
         # An answer may come later than the second in which its request was due.
-        assert any("200: " in line for line in process.stdout)
-        if ending:
+        if ending and any("200: " in line for line in process.stdout):
             os.kill(process.pid, ending)
         last = process.stdout.readlines()[-1]
-        assert process.wait(10) == 0
-    assert json.loads(last)["statuses"].keys() == {"200"}
+        assert process.wait(60) == 0
+    assert {"200"} <= json.loads(last)["statuses"].keys() <= {"200", "0"}
