@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from shared.better import NO_CHAMPION, BetterParams, Verdict, compare
 from shared.errors import MetricAwaited, MetricMissing, Superseded, WorkspaceBusy
 from shared.events import Workspace
+from shared.ids import folded
 from shared.redact import redact
 from shared.runs import has_ended
 from shared.workspaces import EndpointKind, ModelVersion, Workspaces
@@ -94,7 +95,7 @@ def challenge(
     side of which the metric is missing and where it was looked for; what `find_champion` raises.
     """
     champion = find_champion(workspaces, workspace, endpoint, kind)
-    if champion is not None and challenger.id and champion.id.lower() == challenger.id.lower():
+    if champion is not None and challenger.id and folded(champion.id) == folded(challenger.id):
         raise Superseded(f"{champion.called} serves on {endpoint} already")
     metrics = _Metrics(workspaces, workspace, params)
     ours = metrics.read(challenger)

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from shared.events import Event, UnknownEvent
-from shared.ids import digest
+from shared.ids import digest, folded
 
 #: Under this step is recorded what holds for the event as a whole.
 WHOLE = "*"
@@ -64,7 +64,7 @@ class EventRef:
 def ref_of(event: Event | UnknownEvent) -> EventRef:
     """Return where the event's record is."""
     if isinstance(event, UnknownEvent):
-        key = digest(event.source.lower(), event.type, event.id)
+        key = digest(folded(event.source), event.type, event.id)
         return EventRef(key=key, id=event.id, type=event.type, time=event.time, source=event.source)
     return EventRef(
         key=event.key,

@@ -15,7 +15,7 @@ from shared.better import BetterParams
 from shared.clock import Clock
 from shared.errors import NotBetter, ParamsInvalid, RunAbsent, Superseded
 from shared.events import EventType, RunCompleted, Workspace
-from shared.ids import REFERENCE, slug
+from shared.ids import REFERENCE, folded, slug
 from shared.lineage import NO_LOOPS, Loops, reference_of_record
 from shared.outcomes import Outcome, OutcomeStatus
 from shared.reactions.model import Params, PlainName
@@ -237,7 +237,7 @@ def _require_own(path: str, run: "RunRecord", workspace: Workspace) -> None:
         f"subscriptions/{workspace.subscription}/resourcegroups/{workspace.resource_group}"
         f"/workspaces/{workspace.name}"
     )
-    if named and named.lower() != ours.lower():
+    if named and folded(named) != folded(ours):
         raise ParamsInvalid(
             "`path` leads to another workspace", hint="Name a datastore of its own."
         )

@@ -47,7 +47,7 @@ _BINDING = re.compile(r"\$\{\{\s*[A-Za-z_]\w*(?:\.[A-Za-z_][\w-]*)+\s*\}\}")
 _URL = re.compile(
     r"(?:https?|wasbs?|abfss?|adl)://(?:[a-z0-9$-]{3,63}@)?"
     r"(?P<host>[a-z0-9](?:[a-z0-9.-]{0,252}[a-z0-9])?)(?::[0-9]{1,5})?(?:/[!-\[\]-~]*)?",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 
 FORMS = "azureml:<name>:<version>, azureml://datastores/<name>/paths/…, or the ARM id of an asset"

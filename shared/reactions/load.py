@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 from shared.durations import Duration, between
-from shared.events import Workspace
+from shared.events import Workspace, read_workspace
 from shared.reactions.document import Path, read_document
 from shared.reactions.model import (
     ChannelName,
@@ -35,11 +35,6 @@ VERSION = 1
 _KEYS = {"version", "workspaces", "channels", "rollouts", "orphans", "reactions"}
 _CHANNEL = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _SETTING = re.compile(r"%([^%]+)%")
-_WORKSPACE_ID = re.compile(
-    r"/subscriptions/([A-Za-z0-9-]+)/resourceGroups/([\w().-]{1,90})"
-    r"/providers/Microsoft\.MachineLearningServices/workspaces/([A-Za-z0-9][A-Za-z0-9_.-]*)/?",
-    re.IGNORECASE,
-)
 _ID_FORM = (
     "/subscriptions/…/resourceGroups/…/providers/Microsoft.MachineLearningServices/workspaces/…"
 )
@@ -179,14 +174,14 @@ class _Loader:
             message = f"the app setting `{cut(setting[1])}` is not set"
             add(path, message, "Set it to the ARM id of the workspace.")
             return None
-        match = _WORKSPACE_ID.fullmatch(value)
-        if match is None:
+        workspace = read_workspace(value)
+        if workspace is None:
             # A setting may hold a secret by mistake, so that its value is not told.
             told = f"'{cut(item)}' is" if setting is None else f"`{item}` holds"
             hint = _PLACEHOLDER_HINT if _PLACEHOLDER.search(value) else _FORM_HINT
             self._report.error(path, f"{told} no ARM id of a workspace", hint)
             return None
-        return Workspace(subscription=match[1], resource_group=match[2], name=match[3])
+        return workspace
 
     def _channels(self, items: list[Any]) -> tuple[str, ...]:
         names: list[str] = []
