@@ -34,6 +34,7 @@ VERSION = 1
 
 _KEYS = {"version", "workspaces", "channels", "rollouts", "orphans", "reactions"}
 _CHANNEL = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+_SETTING_NAME = re.compile(r"[A-Z][A-Z0-9]*_[A-Z0-9_]*")
 _SETTING = re.compile(r"%([^%]+)%")
 _ID_FORM = (
     "/subscriptions/…/resourceGroups/…/providers/Microsoft.MachineLearningServices/workspaces/…"
@@ -106,6 +107,7 @@ class _Loader:
         self._settings = settings
         self._strict_settings = strict_settings
         self._context = context
+        self._are_all_steps_read = True  # what is not read may name anything
 
     def load(self, data: Any) -> Reactions | None:
         """Return what the file holds, as far as it can be read."""
@@ -116,13 +118,15 @@ class _Loader:
         self._report.check_keys(data, (), _KEYS, "the file")
         self._check_version(data)
         workspaces = self._workspaces(self._list(data, "workspaces", required=True))
+        before = len(self._report.findings)
         channels = self._channels(self._list(data, "channels", required=False))
-        context = replace(self._context, channels=frozenset(channels))
+        is_read = len(self._report.findings) == before
+        context = replace(self._context, channels=frozenset(channels) if is_read else None)
         context = replace(context, strategies=self._strategies(data, context))
         orphans = self._orphans(data, context)
         reactions = self._reactions(self._list(data, "reactions", required=True), context)
-        if "reactions" in data:
-            self._warn_of_unused(channels, context.named)
+        if self._are_all_steps_read and "reactions" in data:
+            self._warn_of_unused(channels if is_read else (), context.named)
             self._warn_of_unused_strategies(context)
         return Reactions(
             workspaces=workspaces,
@@ -147,9 +151,10 @@ class _Loader:
         value = data[key]
         if isinstance(value, list):
             return value
-        if isinstance(value, dict) and any("://" in str(item) for item in value.values()):
+        inside = value.values() if isinstance(value, dict) else [value]
+        if any(isinstance(item, str) and "://" in item for item in inside):
             self._report.error((key,), ADDRESS_IN_FILE, ADDRESS_HINT, key=True)
-            return list(value)
+            return []
         hint = "Begin each item on a line of its own with `- `."
         message = f"`{key}:` should be a list, found {kind_of(value)}"
         self._report.error((key,), message, hint, key=True)
@@ -177,14 +182,16 @@ class _Loader:
         workspace = read_workspace(value)
         if workspace is None:
             # A setting may hold a secret by mistake, so that its value is not told.
-            told = f"'{cut(item)}' is" if setting is None else f"`{item}` holds"
+            told = f"{found(item)} is" if setting is None else f"`{item}` holds"
             hint = _PLACEHOLDER_HINT if _PLACEHOLDER.search(value) else _FORM_HINT
+            if _SETTING_NAME.fullmatch(item):
+                hint = f'Write "%{item}%" for the app setting of that name.'
             self._report.error(path, f"{told} no ARM id of a workspace", hint)
             return None
         return workspace
 
     def _channels(self, items: list[Any]) -> tuple[str, ...]:
-        names: list[str] = []
+        names: dict[str, None] = {}
         for index, item in enumerate(items):
             path = ("channels", index)
             if isinstance(item, str) and "://" in item:
@@ -196,7 +203,7 @@ class _Loader:
             elif item in names:
                 self._report.error(path, f"channel '{item}' is here twice", "Remove one.")
             else:
-                names.append(item)
+                names[item] = None
         return tuple(names)
 
     def _warn_of_unused(self, channels: tuple[str, ...], used: set[str]) -> None:
@@ -246,5 +253,6 @@ class _Loader:
 
     def _reactions(self, items: list[Any], context: LoadContext) -> tuple[Reaction, ...]:
         reader = ReactionReader(self._report, self._actions, context)
-        read = (reader.read(item, index) for index, item in enumerate(items))
+        read = [reader.read(item, index) for index, item in enumerate(items)]
+        self._are_all_steps_read = reader.are_all_steps_read
         return tuple(reaction for reaction in read if reaction is not None)

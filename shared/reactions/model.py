@@ -1,5 +1,6 @@
 """What a reactions file holds once it is loaded, and what is found wrong with one."""
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -86,16 +87,15 @@ class Params(Values):
 class LoadContext:
     """What values are held against while a file is loaded, through pydantic's context.
 
-    `channels` are those that it declares; `named` collects those that values name, so that unused
-    ones can be told. `has_file` says whether the app has a file of this path. `on` is the type of
-    event that the reaction is for, None where that is not known. `find_job_faults` says what is
-    wrong with the file of a job that gets inputs of these names; `inputs` are those of the step.
-    `strategies` are those that it declares, None for one that can't be read; `named_strategies` is
-    to them as `named` is to channels. `doubts` collects what is odd about a step's values and no
-    error, by their path: a message and a hint.
+    `channels` are those that it declares, None where they can't be read; `named` collects those
+    that values name, so that unused ones can be told. `has_file` says whether the app has a file of
+    this path. `on` is the type of event that the reaction is for, None where that is not known.
+    `find_job_faults` says what is wrong with the file of a job that gets inputs of these names;
+    `inputs` are those of the step. `strategies` are those that it declares, None for one that can't
+    be read; `named_strategies` is to them as `named` is to channels.
     """
 
-    channels: frozenset[str]
+    channels: frozenset[str] | None
     has_file: Callable[[str], bool] = lambda _: True
     named: set[str] = field(default_factory=set)
     on: EventType | None = None
@@ -111,10 +111,18 @@ class LoadContext:
         return (*self.strategies, *READY_MADE)
 
 
-def check_plain_name(name: str) -> str:
+#: What a name in a file is made of; from anything else one would be invented.
+_PLAIN_NAME = re.compile(r"[^\W_][\w .-]*")
+
+
+def check_plain_name(name: str, info: ValidationInfo) -> str:
     """Let pass what can be a name; an address, or an id, would have one invented from it."""
     if "://" in name or name.startswith("/") or name.lower().startswith("azureml:"):
         raise ValueError("give its name, not an address or an id")
+    if isinstance(info.context, LoadContext) and _PLAIN_NAME.fullmatch(name) is None:
+        raise ValueError(
+            "a name begins with a letter or digit; it has spaces, `.`, `_` and `-` besides"
+        )
     return name
 
 
@@ -129,7 +137,8 @@ def unfit(told: str, hint: str = "") -> PydanticCustomError:
 def _check_channel(name: str, info: ValidationInfo) -> str:
     if isinstance(info.context, LoadContext):
         info.context.named.add(name)
-        if name not in info.context.channels:
+        declared = info.context.channels
+        if "://" in name or (declared is not None and name not in declared):
             raise PydanticCustomError("channel_undeclared", "no such channel")
     return name
 

@@ -47,7 +47,7 @@ def read_values[V: Values](
     try:
         return values.model_validate(raw, context=context), ()
     except ValidationError as error:
-        return None, _explain(error, owner, raw, values, context.channels)
+        return None, _explain(error, owner, raw, values, context.channels or ())
 
 
 def prepare[P: Params](step: Step, data: Mapping[str, Any], params: type[P]) -> P:

@@ -1,7 +1,7 @@
 """Reads one reaction of the file, layer by layer: its keys, its condition, its actions."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,9 +10,14 @@ from shared.reactions.document import Path
 from shared.reactions.expressions import Expression, ExpressionSyntax, compile_expression
 from shared.reactions.model import LoadContext, Params, Reaction, Step
 from shared.reactions.params import find_param_faults
-from shared.reactions.render import OPEN, compile_template, find_foreign, reads_tags
+from shared.reactions.render import OPEN, compile_template, find_foreign, find_names, reads_tags
 from shared.reactions.report import Place, Report
-from shared.reactions.shapes import ExpressionFault, find_condition_faults, find_faults
+from shared.reactions.shapes import (
+    ExpressionFault,
+    find_condition_faults,
+    find_faults,
+    is_path,
+)
 from shared.reactions.wording import cut, found, kind_of, suggest
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
@@ -30,6 +35,8 @@ class ReactionReader:
         self._actions = actions
         self._context = context
         self._lines: dict[str, int] = {}
+        self._misread: set[Path] = set()
+        self.are_all_steps_read = True
 
     def read(self, item: Any, index: int) -> Reaction | None:
         """Return the reaction, as far as it can be read."""
@@ -69,7 +76,9 @@ class ReactionReader:
         description = self._optional(data, "description", str, "", place)
         on = self._event_type(data, place)
         breaches = self._breaches(data, on, place)
-        place = Place(place.reaction, place.path, on)
+        is_fit = self._check_fits(on, data.get("do"), place)
+        # Of another type of event, everything in the reaction would be told as a mistake.
+        place = Place(place.reaction, place.path, on if is_fit else None)
         when = self._when(data, place)
         do = self._steps(data, place)
         self._warn_of_narrow(when, do, place)
@@ -181,7 +190,9 @@ class ReactionReader:
 
     def _step(self, item: Any, place: Place, earlier: list[str]) -> Step | None:
         if not isinstance(item, dict) or len(item) != 1:
-            self._report.error(place.path, *_not_one_action(item), reaction=place.reaction)
+            self.are_all_steps_read = False
+            message, hint = _not_one_action(item, self._actions)
+            self._report.error(place.path, message, hint, reaction=place.reaction)
             return None
         ((action, raw),) = item.items()
         path = (*place.path, action)
@@ -190,27 +201,19 @@ class ReactionReader:
             message = f"there is no action `{cut(action)}`"
             self._report.error(path, message, hint, reaction=place.reaction, key=True)
             return None
-        self._check_event_type(action, place)
         raw = {} if raw is None else raw
         if not isinstance(raw, dict):
             message = f"`{action}` should hold a mapping, found {found(raw)}"
             hint = "Write its values below it, indented: `key: value`."
             self._report.error(path, message, hint, reaction=place.reaction)
             return None
-        context = replace(self._context, on=place.on, doubts={})
-        for fault in find_param_faults(action, raw, self._actions[action], context):
-            where = (*path, *fault.path)
-            self._report.error(
-                where, fault.message, fault.hint, reaction=place.reaction, key=fault.is_of_key
-            )
-        for odd, (message, hint) in context.doubts.items():
-            self._report.warn((*path, *odd), message, hint)
         count = earlier.count(action) + 1
         if count > 1 and self._actions[action].is_single:
             message = f"a reaction can have one `{action}` only"
             hint = "Write a reaction of its own for this one."
             self._report.error(path, message, hint, reaction=place.reaction, key=True)
         params = self._compiled(raw, Place(place.reaction, path, place.on))
+        self._check_params(action, raw, path, place)
         self._check_guarded(action, params, path, place)
         return Step(
             id=action if count == 1 else f"{action}-{count}",
@@ -218,6 +221,18 @@ class ReactionReader:
             params=params,
             line=self._report.line(place.path),
         )
+
+    def _check_params(self, action: str, raw: dict[str, Any], path: Path, place: Place) -> None:
+        context = replace(self._context, on=place.on, doubts={})
+        for fault in find_param_faults(action, raw, self._actions[action], context):
+            where = (*path, *fault.path)
+            if where in self._misread:
+                continue
+            self._report.error(
+                where, fault.message, fault.hint, reaction=place.reaction, key=fault.is_of_key
+            )
+        for odd, (message, hint) in context.doubts.items():
+            self._report.warn((*path, *odd), message, hint)
 
     def _check_guarded(self, action: str, params: Any, path: Path, place: Place) -> None:
         """Find what a tag chooses although `allow` lists nothing that it may."""
@@ -229,13 +244,36 @@ class ReactionReader:
                 hint = f"List what a tag may choose: `allow: {{{field}: [name-*]}}`."
                 self._report.error((*path, field), message, hint, reaction=place.reaction)
 
-    def _check_event_type(self, action: str, place: Place) -> None:
-        possible = self._actions[action].events
-        if place.on is None or not possible or place.on in possible:
+    def _check_fits(self, on: EventType | None, items: Any, place: Place) -> bool:
+        """Say whether each action can be done for such events."""
+        steps = enumerate(items if isinstance(items, list) else [])
+        named = [(index, key) for index, item in steps if isinstance(item, dict) for key in item]
+        unfit = [(index, key) for index, key in named if not self._takes(key, on)]
+        for index, action in unfit:
+            message = f"`{action}` can't be done for {on} events"
+            possible = " or ".join(sorted(self._actions[action].events))
+            hint = f"Use it in a reaction `on: {possible}`."
+            path = (*place.path, "do", index, action)
+            self._report.error(path, message, hint, reaction=place.reaction, key=True)
+        return not unfit
+
+    def _takes(self, action: str, on: EventType | None) -> bool:
+        if on is None or action not in self._actions:
+            return True
+        return not self._actions[action].events or on in self._actions[action].events
+
+    def _check_text(self, value: str, place: Place) -> None:
+        """Find what was meant for an expression, and would be taken as text."""
+        meant = [inner for inner in find_names(value) if place.on and is_path(inner, place.on)]
+        foreign = find_foreign(value)
+        if not foreign and not meant:
             return
-        message = f"`{action}` can't be done for {place.on} events"
-        hint = f"Use it in a reaction `on: {' or '.join(sorted(possible))}`."
-        self._report.error((*place.path, action), message, hint, reaction=place.reaction, key=True)
+        told = f"`{cut(foreign or meant[0])}` would be taken as text"
+        if foreign:
+            told = f"`{cut(foreign)}` is another language's template, and would be taken as text"
+        hint = f"Write an expression: `${{{{ {meant[0] if meant else '…'} }}}}`."
+        self._report.error(place.path, told, hint, reaction=place.reaction)
+        self._misread.add(place.path)
 
     def _compiled(self, value: Any, place: Place) -> Any:
         """Return the value with Templates for the texts that hold expressions, each checked."""
@@ -248,10 +286,7 @@ class ReactionReader:
             return items if isinstance(value, dict) else list(items.values())
         if not isinstance(value, str):
             return value
-        if foreign := find_foreign(value):
-            message = f"`{cut(foreign)}` is another language's template, and would be taken as text"
-            hint = "Write an expression: `${{ model.name }}`."
-            self._report.error(place.path, message, hint, reaction=place.reaction)
+        self._check_text(value, place)
         try:
             template = compile_template(value)
         except ExpressionSyntax as error:
@@ -264,10 +299,14 @@ class ReactionReader:
         return template or value
 
 
-def _not_one_action(item: Any) -> tuple[str, str]:
+def _not_one_action(item: Any, actions: Collection[str]) -> tuple[str, str]:
     if isinstance(item, dict):
+        first = next(iter(item), "")
+        if first in actions and item[first] is None and not item.keys() <= set(actions):
+            told = f"the values of `{first}` are not below it"
+            return told, f"Indent them by two spaces more than `{first}`."
         names = ", ".join(f"`{cut(key)}`" for key in list(item)[:4]) or "none"
         return f"each item of `do:` is one action, found {names}", "Begin each action with `- `."
     if isinstance(item, str):
-        return f"an action should be a mapping, found '{cut(item)}'", "End its name with `:`."
+        return f"an action should be a mapping, found {found(item)}", "End its name with `:`."
     return f"an action should be a mapping, found {kind_of(item)}", "Write `- notify:`."

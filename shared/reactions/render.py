@@ -105,15 +105,32 @@ _FOREIGN = re.compile(
 
 def find_foreign(text: str) -> str:
     """Return a part of a text that only means something to another tool, "" where there is none."""
-    outside = text
-    while (start := outside.find(OPEN)) >= 0:
-        try:
-            end = _end_of_hole(outside, start + len(OPEN))
-        except ExpressionSyntax:
-            break  # which is told by itself
-        outside = f"{outside[:start]} {outside[end + len(CLOSE) :]}"
-    found = _FOREIGN.search(outside)
+    found = _FOREIGN.search(_outside(text))
     return "" if found is None else found[0]
+
+
+def _outside(text: str) -> str:
+    """Return a text without its expressions."""
+    parts, done = [], 0
+    while (start := text.find(OPEN, done)) >= 0:
+        parts.append(text[done:start])
+        try:
+            done = _end_of_hole(text, start + len(OPEN)) + len(CLOSE)
+        except ExpressionSyntax:
+            return " ".join(parts)  # which is told by itself
+    return " ".join([*parts, text[done:]])
+
+
+_DOTTED = r"[a-z_]{1,40}(?:\.[A-Za-z_]\w{0,100}){1,5}"
+#: A name with dots that is all of a text, or stands behind what begins a template in some tool.
+_NAMED = re.compile(rf"(?:\A|(?:[{{<$]|\[\[|%\()\s{{0,4}})({_DOTTED})", re.ASCII)
+
+
+def find_names(text: str) -> tuple[str, ...]:
+    """Return the names with dots that stand in a text where another tool's templates have them."""
+    outside = _outside(text).strip()
+    found = [match for match in _NAMED.finditer(outside) if match.start(1) or match[1] == outside]
+    return tuple(match[1] for match in found)
 
 
 def _hole(text: str, start: int, end: int) -> Hole:

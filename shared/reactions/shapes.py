@@ -1,5 +1,6 @@
 """What an expression can see of an event, so that a misspelt field is found before any event."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
@@ -86,6 +87,9 @@ class ExpressionFault:
     offset: int | None
 
 
+_PATH = re.compile(r"[a-z_]{1,40}(?:\.[A-Za-z_]\w{0,100}){1,5}", re.ASCII)
+
+
 @cache
 def shape_of(event_type: EventType) -> Record:
     """Return the shape of the data of such events, as `shared.events.as_data` gives them."""
@@ -141,6 +145,13 @@ def find_faults(expression: Expression, event_type: EventType) -> tuple[Expressi
     walk = _Walk(event_type)
     walk.shape(expression.tree, shape_of(event_type))
     return tuple(walk.faults)
+
+
+def is_path(text: str, event_type: EventType) -> bool:
+    """Say whether a text is the way to a field of such events, and nothing else: model.name."""
+    if _PATH.fullmatch(text) is None or text.partition(".")[0] not in shape_of(event_type).fields:
+        return False
+    return not find_faults(compile_expression(text), event_type)
 
 
 def find_condition_faults(

@@ -93,7 +93,9 @@ def found(value: Any) -> str:
     if isinstance(value, int | float):
         return cut(str(value)) if abs(value) < 1e300 else "a huge number"
     if isinstance(value, str):
-        return f"'{cut(value)}'"
+        # The address of a channel holds a secret, and may stand where something else belongs.
+        scheme, is_address, _ = value.partition("://")
+        return f"'{cut(scheme)}://…'" if is_address else f"'{cut(value)}'"
     return kind_of(value)
 
 

@@ -66,11 +66,43 @@ def test_the_good_file_is_good() -> None:
 def test_the_template_of_another_tool_is_no_text(value: str) -> None:
     message, hint = told("${{ model.name }}", value)
     assert "is another language's template" in message
-    assert "${{ model.name }}" in hint
+    assert "Write an expression: `${{ " in hint
 
 
 @pytest.mark.parametrize(
-    "value", ['"100%"', '"a % b % c"', "'${{ {a: {b: model.name}} | a.b }}'", '"$5 (net)"', "a@b.c"]
+    "value",
+    [
+        *("model.name", "'{model.name}'", "<model.name>", "'[[ model.name ]]'", "'#{model.name}#'"),
+        *("$model.name", "churn-$model.version", "'%(model.name)s'", "' model.name '"),
+        *("model.tags.endpoint", "'{{ model.name }}'"),
+    ],
+)
+def test_a_field_that_stands_there_without_its_expression_is_no_text(value: str) -> None:
+    message, hint = told("${{ model.name }}", value)
+    assert message.endswith("would be taken as text")
+    assert hint.startswith("Write an expression: `${{ model.")
+
+
+@pytest.mark.parametrize(
+    "value", ["$MODEL", "$MODEL_NAME", "__MODEL__", "<model-name>", "'@pipeline().x'", "'a/b'"]
+)
+def test_what_no_name_can_be_is_no_name(value: str) -> None:
+    assert "`endpoint`: a name begins with" in told("${{ model.name }}", value)[0]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "model.nam",
+        "run.id",
+        "the-model.name",
+        "models.json",
+        '"100%"',
+        '"a % b % c"',
+        "'${{ {a: {b: model.name}} | a.b }}'",
+        '"$5 (net)"',
+        "a@b.c",
+    ],
 )
 def test_what_only_looks_a_little_like_a_template_is_text(value: str) -> None:
     findings = check("${{ model.name }}", value).findings
@@ -124,6 +156,8 @@ SECRET = "https://x.webhook.office.com/webhookb2/hunter2"
 @pytest.mark.parametrize(
     ("old", "new"),
     [
+        ("channels: [team]", f"channels: ['{SECRET}', mail]"),
+        ("channels: [team]", f"channels: {SECRET}"),
         ("channels: [team]", f"channels: ['{SECRET}', team]"),
         ("channels: [team]", f"channels: {{team: '{SECRET}'}}"),
         ("notify: [team]", f"notify: ['{SECRET}']"),
@@ -192,6 +226,44 @@ def test_an_expression_of_another_language_gets_a_hint(when: str, hint: str) -> 
 )
 def test_an_address_where_a_name_belongs_is_found(old: str, new: str) -> None:
     assert "give its name, not an address or an id" in told(old, new)[0]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("${{ model.name }}", SECRET),
+        ("notify: [team]", f"notify: {SECRET}"),
+        (f"[{ID}/main]", f"['{SECRET}']"),
+        ("on: ModelRegistered", f"on: {SECRET}"),
+        ("name: deploy-tagged", f"name: {SECRET}"),
+        ("timeout: 1h", f"timeout: {SECRET}"),
+        ("timeout: 1h", f"rollout: {SECRET}"),
+        ("timeout: 1h", f"kind: {SECRET}"),
+        ("- retrain:", f"- '{SECRET}'\n      - retrain:"),
+    ],
+)
+def test_an_address_is_shown_nowhere(old: str, new: str) -> None:
+    findings = check(old, new).findings
+    assert findings
+    assert "hunter2" not in repr(findings)
+
+
+def test_an_action_for_other_events_is_one_finding() -> None:
+    message, hint = told("on: ModelRegistered", "on: RunCompleted")
+    assert message == "`deploy` can't be done for RunCompleted events"
+    assert hint == "Use it in a reaction `on: ModelRegistered`."
+
+
+def test_values_that_are_not_below_their_action_are_one_finding() -> None:
+    text = GOOD.replace("          ", "        ")
+    findings = check_text(text, ACTIONS, {}).findings
+    told = "the values of `deploy` are not below it"
+    assert [(it.message, it.line) for it in findings if it.line < 15] == [(told, 9)]
+
+
+def test_a_setting_without_percent_signs_gets_them() -> None:
+    _, hint = told(f"[{ID}/main]", "[SIGNALBOX_WORKSPACE_DEV]")
+    assert '"%SIGNALBOX_WORKSPACE_DEV%"' in hint
 
 
 def test_one_misspelt_key_is_one_finding() -> None:
