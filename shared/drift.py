@@ -1,6 +1,7 @@
 """Metrics held against thresholds, and the text in which a model monitor tells of a breach."""
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -19,6 +20,10 @@ METRICS_MAX = 500
 EFFECT_MAX = 1e6
 
 _ITEM_MAX = 4_096
+_ENDLESS = {
+    **dict.fromkeys(("inf", "infinity"), sys.float_info.max),
+    **dict.fromkeys(("-inf", "-infinity"), -sys.float_info.max),
+}
 #: In a name that has any of these, being good at something is not what is measured.
 _HIGHER = (
     *("error", "loss", "drop", "decrease", "decline", "degradation", "distance", "divergence"),
@@ -192,12 +197,21 @@ def _metric(item: object) -> Metric | None:
         return None
     members = {bare(str(key)): value for key, value in item.items()}
     name = _label(_first(members, "metricname", "name"))
-    value = finite_number(_first(members, "metricvalue", "value"))
+    value = _measured(_first(members, "metricvalue", "value"))
     if not name or value is None:
         return None
     threshold = finite_number(_first(members, "thresholdvalue", "threshold"))
     feature = _label(_first(members, "group", "feature", "featurename"))
     return judge_metric(name, value, threshold, feature)
+
+
+def _measured(value: object) -> float | None:
+    """Return a number; of an infinite one, which is beyond every threshold, the greatest there is.
+
+    Python writes it into the JSON of the tag, and no row could keep it.
+    """
+    number = finite_number(value)
+    return _ENDLESS.get(str(value).strip().lower()) if number is None else number
 
 
 def _first(members: Mapping[str, Any], *keys: str) -> Any:

@@ -23,7 +23,7 @@ from shared.errors import (
 from shared.events import Event, UnknownEvent, as_data
 from shared.late_tags import LateTags, Look
 from shared.outcomes import WHOLE, EventRef, Outcome, OutcomeStatus, ref_of
-from shared.reactions.match import Match, Matched, accepts, match, match_one
+from shared.reactions.match import Match, Matched, as_listed, match, match_one
 from shared.reactions.model import Reaction, Reactions
 from shared.records import Records
 from shared.steps import Run, Steps, outcome_of
@@ -128,9 +128,11 @@ class React:
         if isinstance(event, UnknownEvent):
             skipped = _skipped("no reaction can be written for this type", "event.unknown")
             return Run(news={WHOLE: skipped})
-        if not accepts(self._reactions, event.workspace):
+        workspace = as_listed(self._reactions, event.workspace)
+        if workspace is None:
             skipped = _skipped("reactions.yaml does not list it", WorkspaceForeign.code)
             return Run(news={WHOLE: skipped})
+        event = replace(event, workspace=workspace)
         self._follow(event)
         total, look = Run(), self._late_tags.look_at(event)
         for result in match(self._reactions, event):
@@ -190,17 +192,18 @@ class React:
         reaction = self._reactions.get(letter.reaction)
         event = _event_of(letter, events, reaction)
         assert isinstance(event, Event)  # no other kind ever matched a reaction
-        ref = ref_of(event)
+        ref, workspace = ref_of(event), as_listed(self._reactions, event.workspace)
         if (
             reaction is None
             or not reaction.enabled
             or reaction.on is not event.type
-            or not accepts(self._reactions, event.workspace)
+            or workspace is None
         ):
             gone = ReactionGone(f"{letter.reaction!r} is not, or no longer, for such an event here")
             run = Run(failure=failure_of(gone))
         else:
             deadline = self._clock.now() + self._budget
+            event = replace(event, workspace=workspace)
             look = self._late_tags.look_at(event)
             run = self._run(match_one(reaction, as_data(event)), look, ref, deadline)
         if run.failure is not None:

@@ -66,6 +66,9 @@ def _wants_tags(when: Expression, data: Mapping[str, Any]) -> bool:
     return all(part.tags is None or part.tags - has for part in failing)
 
 
-def accepts(reactions: Reactions, workspace: Workspace) -> bool:
-    """Say whether the file lists the workspace, in whatever casing."""
-    return any(known.key == workspace.key for known in reactions.workspaces)
+def as_listed(reactions: Reactions, workspace: Workspace) -> Workspace | None:
+    """Return the workspace in the casing in which the file lists it; None where it does not.
+
+    Events differ in it, those of alerts are in lower case, and conditions compare names.
+    """
+    return next((it for it in reactions.workspaces if it.key == workspace.key), None)

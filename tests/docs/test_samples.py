@@ -7,7 +7,7 @@ from shared.actions import ACTIONS
 from shared.envelopes import OF_WORKSPACES, parse_envelope, parse_events, read_body
 from shared.events import Event
 from shared.reactions.load import load_reactions
-from shared.reactions.match import Matched, accepts, match
+from shared.reactions.match import Matched, as_listed, match
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,7 +23,7 @@ def test_the_sample_event_is_told_by_the_shipped_rules_with_the_sample_settings(
 
     assert envelope.kind in OF_WORKSPACES
     assert isinstance(event, Event)
-    assert accepts(reactions, event.workspace)
+    assert as_listed(reactions, event.workspace)
     matched = [each for each in match(reactions, event) if isinstance(each, Matched)]
     assert [each.reaction.name for each in matched] == ["tell-failed-runs"]
 

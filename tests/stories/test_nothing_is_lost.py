@@ -531,3 +531,22 @@ def test_a_replay_that_comes_too_late_and_has_no_time_changes_no_record() -> Non
     world.start_app(budget=timedelta(0))
     world.react.replay(stale)
     assert world.outcome("first/notify").status is OutcomeStatus.DONE
+
+
+def test_a_workspace_has_the_name_that_the_file_gives_it_in_whatever_casing_it_is_told() -> None:
+    world = World(
+        f"""
+version: 1
+workspaces: ["{WORKSPACE.id.replace("/ws", "/Churn-Prod")}"]
+channels: [team]
+reactions:
+  - name: tell
+    on: RunStatusChanged
+    when: workspace.name == 'Churn-Prod'
+    do: [notify: {{channel: team, title: "${{{{ workspace.name }}}} ${{{{ run.id }}}}"}}]
+"""
+    )
+    event = run_status_changed("event-1", world.clock.now())
+    event["topic"] = event["topic"].replace("/ws", "/churn-prod").lower()
+    world.react.react(event)
+    assert world.told() == ["Churn-Prod run-1"]

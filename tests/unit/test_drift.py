@@ -220,7 +220,6 @@ class TestBreachText:
         [
             (row_of("psi", None), False),
             (row_of("psi", "NaN"), False),
-            (row_of("psi", "Infinity"), False),
             (row_of("psi", True), False),
             (row_of("psi", [0.3]), False),
             (row_of("psi", 10**400), False),
@@ -233,12 +232,19 @@ class TestBreachText:
             (row_of("psi", 0.3, group={"a": 1}), True),
         ],
     )
-    def test_a_metric_without_a_name_or_a_finite_value_is_none(
+    def test_a_metric_without_a_name_or_a_value_is_none(
         self, row: dict[str, object], known: bool
     ) -> None:
         told = read_breach(text_of(row, row_of("jsd", 0.5)))
         assert len(told.metrics) == 1 + known
         assert told.is_whole is known
+
+    @pytest.mark.parametrize("value", [math.inf, "Infinity", "inf"])
+    def test_a_value_without_an_end_is_as_far_beyond_as_can_be(self, value: float | str) -> None:
+        told = read_breach(text_of(row_of("psi", value), row_of("psi", 0.1)))
+        assert told.is_whole
+        assert told.metrics[0].effect == EFFECT_MAX
+        assert json.loads(json.dumps(told.metrics[0].value, allow_nan=False)) > 1e308
 
     @pytest.mark.parametrize(
         ("text", "signal"),

@@ -9,7 +9,7 @@ from shared.alerts import parse_alert
 from shared.errors import EventMalformed, ParamsInvalid
 from shared.events import Workspace, read_workspace
 from shared.loops.addresses import find_fault
-from shared.reactions.match import accepts
+from shared.reactions.match import as_listed
 from shared.reactions.model import Reactions
 
 #: `str.lower` turns the first into k, and a pattern without case takes the second for s.
@@ -45,13 +45,13 @@ def alert_about(*targets: str) -> dict[str, Any]:
 
 def test_a_workspace_is_known_by_every_spelling_of_its_id() -> None:
     reactions = Reactions(workspaces=(OURS,), channels=(), reactions=())
-    assert accepts(reactions, SAME)
+    assert as_listed(reactions, SAME) is OURS
     assert read_workspace(SAME.id.upper()) is not None
 
 
 @pytest.mark.parametrize("other", others(), ids=ascii)
 def test_a_workspace_that_only_looks_like_a_listed_one_is_foreign(other: Workspace) -> None:
-    assert not accepts(Reactions(workspaces=(OURS,), channels=(), reactions=()), other)
+    assert as_listed(Reactions(workspaces=(OURS,), channels=(), reactions=()), other) is None
 
 
 @pytest.mark.parametrize("like", [like for _, like in LOOKALIKES.values()], ids=ascii)

@@ -14,7 +14,7 @@ from shared.events import (
     Workspace,
 )
 from shared.reactions.load import load_reactions
-from shared.reactions.match import Matched, Unmatched, accepts, match
+from shared.reactions.match import Matched, Unmatched, as_listed, match
 from shared.reactions.model import ChannelName, Params, Reactions
 
 ID = (
@@ -140,7 +140,7 @@ def test_a_run_without_a_breach_sets_off_what_is_for_it(tags: dict[str, str]) ->
 )
 def test_a_workspace_is_known_by_its_id_in_whatever_casing(name: str, accepted: bool) -> None:
     workspace = Workspace(subscription="S", resource_group="RG", name=name)
-    assert accepts(load("on: RunCompleted"), workspace) is accepted
+    assert (as_listed(load("on: RunCompleted"), workspace) is not None) is accepted
 
 
 @pytest.mark.parametrize(
