@@ -26,6 +26,7 @@ from shared.errors import (
 )
 from shared.ids import digest
 from shared.outcomes import EventRef
+from shared.outgoing import for_row
 from shared.ports import Blobs, Queues, Row, RowChanged, RowExists, Tables, Value
 from shared.retry import backoff
 
@@ -116,6 +117,7 @@ class DeadLetters:
 
         Raises: whatever the storage raises; then nothing is promised and the event must stay.
         """
+        body = for_row(body)  # as it is going to be read, for the id may be made of it
         letter_id = letter_id_of(ref.key if ref else body, reaction)
         about = f"{ref.type} {ref.about}".strip() if ref else ""
         while True:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from itertools import count, takewhile
 
+from shared.outgoing import for_row
 from shared.ports import Value
 
 #: A property holds 32,000 UTF-16 units, and a character is two at the most.
@@ -14,6 +15,7 @@ _ROW_MAX = 960 * 1024
 
 def split(document: str) -> dict[str, Value]:
     """Return the properties that hold a document: `document`, `document_1`, and so on."""
+    document = for_row(document)  # a secret may lie across two of them
     starts = range(0, len(document), _PART_MAX)
     return {_name(n): document[start : start + _PART_MAX] for n, start in enumerate(starts)}
 

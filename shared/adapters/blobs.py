@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
 from shared.adapters.lazy import Lazy
+from shared.adapters.rows import plain_body
 from shared.adapters.storage import storage_errors
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class AzureBlobs:
 
     def put(self, container: str, name: str, body: bytes) -> None:
         """Write the blob, whether or not there is one."""
-        client = self._client(container, name)
+        client, body = self._client(container, name), plain_body(body)
         with storage_errors(f"writing a blob of {container}", self._service):
             try:
                 client.upload_blob(body, overwrite=True)

@@ -11,9 +11,10 @@ from shared.adapters.channels import TEXT_MAX, TITLE_MAX
 from shared.adapters.rows import (
     VISIBILITY,
     check_keys,
-    check_message,
     check_name,
     delay_seconds,
+    plain_body,
+    plain_message,
     plain_value,
     plain_values,
 )
@@ -127,7 +128,7 @@ class MemoryQueues:
 
     def send(self, queue: str, text: str, *, delay: timedelta = timedelta(0)) -> None:
         """Add a message, invisible for `delay` (at most 7 days; a longer one is cut to that)."""
-        check_message(text)
+        text = plain_message(text)
         message = Message(id=str(uuid.uuid4()), text=text, receipt=uuid.uuid4().hex)
         visible_at = self._clock.now() + timedelta(seconds=delay_seconds(delay))
         with self._lock:
@@ -178,7 +179,7 @@ class MemoryBlobs:
     def put(self, container: str, name: str, body: bytes) -> None:
         """Write the blob, whether or not there is one."""
         with self._lock:
-            self._containers.setdefault(container, {})[name] = bytes(body)
+            self._containers.setdefault(container, {})[name] = plain_body(bytes(body))
 
     def get(self, container: str, name: str) -> bytes | None:
         """Return the blob's bytes, or None."""

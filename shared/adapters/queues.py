@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 
 from shared.adapters.lazy import Lazy
-from shared.adapters.rows import VISIBILITY, check_message, delay_seconds
+from shared.adapters.rows import VISIBILITY, delay_seconds, plain_message
 from shared.adapters.storage import storage_errors
 from shared.ports import Message
 
@@ -33,7 +33,7 @@ class AzureQueues:
 
     def send(self, queue: str, text: str, *, delay: timedelta = timedelta(0)) -> None:
         """Add a message, invisible for `delay` (at most 7 days; a longer one is cut to that)."""
-        check_message(text)
+        text = plain_message(text)
         client = self._client(queue)
         seconds = delay_seconds(delay)
         with storage_errors(f"sending to queue {queue}", self._service):

@@ -1,10 +1,15 @@
-"""What a table row and a queue message may hold, checked alike by the account and its twin."""
+"""What a table row, a queue message and a blob hold, alike in the account and in its twin.
+
+Secrets are taken out here, of whatever is written: of texts of outside, and of the events and other
+documents that they are in.
+"""
 
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from math import ceil, isfinite
 
+from shared.outgoing import for_row
 from shared.ports import Value
 
 #: A key holds at most 1 KiB.
@@ -41,7 +46,7 @@ def check_name(name: str) -> None:
 
 
 def plain_value(name: str, value: Value) -> Value:
-    """Return the value as tables give it back: of a plain type, a time in UTC.
+    """Return the value as tables give it back: of a plain type, without secrets, a time in UTC.
 
     Raises: ValueError where tables can't hold it, and TypeError where it is no Value.
     """
@@ -52,7 +57,7 @@ def plain_value(name: str, value: Value) -> Value:
     if isinstance(value, str):
         if len(value.encode("utf-16-le", "surrogatepass")) > STRING_MAX:
             raise ValueError(f"{name} has {len(value):,} characters, more than a property holds")
-        return str(value)
+        return for_row(value)
     if isinstance(value, int):
         if not -_INT_MAX <= value < _INT_MAX:
             raise ValueError(f"{name} does not fit into 64 bits: {value}")
@@ -71,11 +76,21 @@ def plain_values(values: Mapping[str, Value]) -> dict[str, Value]:
     return {name: plain_value(name, value) for name, value in values.items()}
 
 
-def check_message(text: str) -> None:
-    """Raise ValueError unless queues take this as a message."""
-    size = len(text.encode())
+def plain_message(text: str) -> str:
+    """Return a message as queues hold it; raise ValueError where they can't."""
+    plain = for_row(text)
+    size = len(plain.encode())
     if size > MESSAGE_MAX:
         raise ValueError(f"a message holds at most {MESSAGE_MAX:,} bytes, not {size:,}")
+    return plain
+
+
+def plain_body(body: bytes) -> bytes:
+    """Return what a blob holds of a text; what is no text is kept as it is."""
+    try:
+        return for_row(body.decode()).encode()
+    except UnicodeDecodeError:
+        return body
 
 
 def delay_seconds(delay: timedelta) -> int:

@@ -35,3 +35,8 @@ def test_names_come_in_order_by_prefix_and_no_more_than_asked_for(blobs: Blobs, 
     assert blobs.names(name, prefix="b/") == ("b/1", "b/2", "b/3")
     assert blobs.names(name, most=2) == ("a/1", "b/1")
     assert blobs.names(name, prefix="c") == ()
+
+
+def test_no_blob_holds_a_secret(blobs: Blobs, name: str) -> None:
+    blobs.put(name, "blob", b'{"reason": "AccountKey=s3cr3tValue"}')
+    assert blobs.get(name, "blob") == b'{"reason": "AccountKey=[redacted]"}'

@@ -84,3 +84,8 @@ def test_a_message_that_nobody_takes_is_kept_for_good(account: StorageAccount, n
         (found,) = client.get_queue_client(name).peek_messages()
     assert found.expires_on is not None
     assert found.expires_on.year > 9_000
+
+
+def test_no_message_holds_a_secret(queues: Queues, name: str) -> None:
+    queues.send(name, '{"reason": "AccountKey=s3cr3tValue"}')
+    assert texts(queues, name) == ['{"reason": "AccountKey=[redacted]"}']

@@ -1,5 +1,6 @@
 """The contract of Tables, for the twin and for Azure's."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
@@ -281,3 +282,31 @@ def test_a_query_of_a_range_of_partitions_reads_those_up_to_its_end(
         tables.insert(name, day, "row", {})
     found = [row.partition for row in tables.query(name, partition_to="2026-03-02")]
     assert found == ["2026-03-01", "2026-03-02"]
+
+
+@pytest.mark.parametrize("how", ["insert", "replace"])
+def test_no_row_holds_a_secret_and_a_document_in_it_remains_one(
+    tables: Tables, name: str, how: str
+) -> None:
+    document = {
+        "text": 'he said "AccountKey=s3cr3tValue/abc=="\x1b[2J',
+        "token": "s3cr3t",
+        "n": [1],
+    }
+    values: dict[str, Value] = {"text": json.dumps(document), "reason": "Pwd=s3cr3tValue;"}
+    if how == "insert":
+        tables.insert(name, "part", "key", values)
+    else:
+        etag = tables.insert(name, "part", "key", {"text": "", "reason": ""})
+        tables.replace(name, "part", "key", values, etag=etag)
+    (row,) = tables.query(name)
+    assert "s3cr3t" not in str(row.values)
+    assert row.values["reason"] == "Pwd=[redacted];"
+    assert json.loads(str(row.values["text"])) == {
+        "text": 'he said "AccountKey=[redacted]"',
+        "token": "[redacted]",
+        "n": [1],
+    }
+    tables.replace(name, "part", "key", row.values, etag=row.etag)
+    (again,) = tables.query(name, equals={"reason": "Pwd=s3cr3tValue;"})
+    assert again.values == row.values

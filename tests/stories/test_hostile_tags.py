@@ -2,6 +2,7 @@
 
 import pytest
 
+from shared import dead_letters, ledger, records
 from shared.dead_letters import LetterStatus
 from tests.stories.world import REACTIONS, World
 
@@ -90,3 +91,35 @@ def test_a_tag_that_is_no_value_is_told_in_a_sentence(world: World) -> None:
     assert letter.reason.startswith("a tag's value can't be used: `probe.request`")
     assert "\n" not in letter.reason
     assert "pydantic" not in letter.reason + letter.hint
+
+
+@pytest.mark.parametrize("padding", [0, 40_000])
+def test_a_secret_in_a_tag_is_in_no_row_blob_or_message_and_a_replay_is_of_the_same_event(
+    world: World, padding: int
+) -> None:
+    secret = "s3cr3tValue0123456789abcdef"
+    tags = {"deploy": "true", "note": f"?sig={secret}", "token": secret, "pad": "x" * padding}
+    world.react.react(world.register("churn", "1", kind="custom_model", **tags))
+    world.sweep.run()
+    (letter,) = world.all_letters()
+    assert secret not in letter.body
+    assert "[redacted]" in letter.body
+    tables = (dead_letters.TABLE, records.TABLE, ledger.TABLE)
+    everything = [str(row.values) for table in tables for row in world.tables.query(table)]
+    assert everything
+    assert secret not in " ".join(everything)
+    world.register("churn", "1", kind="mlflow_model")
+    world.letters.reopen(letter)
+    world.settle()
+    assert world.serving() == "1"
+    assert [one.id for one in world.all_letters()] == [letter.id]
+
+
+def test_what_is_no_event_has_one_letter_whatever_is_taken_out_of_it(world: World) -> None:
+    for _ in range(2):
+        world.react.react_to_body("no event, token=s3cr3tValue")
+    (letter,) = world.all_letters()
+    assert letter.body == "no event, token=[redacted]"
+    world.letters.reopen(letter)
+    world.settle()
+    assert [one.id for one in world.all_letters()] == [letter.id]
