@@ -15,8 +15,8 @@ from typing import Any, Self
 
 import trustme
 
-DROPS_MAX = 300
-#: In seconds: all drops together take 6.
+DROPS_MAX = 600
+#: In seconds: all drops together take 12.
 PAUSE = 0.02
 BYTES_MAX = 64 * 1024 * 1024
 _PIECE = bytes(65_536)

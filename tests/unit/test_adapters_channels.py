@@ -72,10 +72,12 @@ def serving() -> Iterator[Service]:
     server = Service()
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    yield server
-    server.shutdown()
-    thread.join(5)
-    server.server_close()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join(5)
+        server.server_close()
 
 
 def tell(
