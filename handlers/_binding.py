@@ -30,22 +30,30 @@ def react_to_message(
     Raises: what keeps them from being recorded, so that the message stays in its queue.
     """
     with telemetry.caused_by(traceparent_of(context)):
-        services.services().react.react_to_body(message.get_body(), takes=takes)
+        count = _count_of(message)
+        services.services().react.react_to_body(
+            message.get_body(), takes=takes, is_again=count is None or count > 1
+        )
 
 
 def is_redelivered(message: func.QueueMessage) -> bool:
-    """Say whether the queue handed out this message before.
+    """Say whether the queue is known to have handed out this message before."""
+    return (_count_of(message) or 0) > 1
 
-    The host puts the members of a JSON message before what it knows of the message itself. A count
-    that the message brought along, which none of ours does, is nobody's.
+
+def _count_of(message: func.QueueMessage) -> int | None:
+    """Return how often the queue has handed out this message; None where that is not known.
+
+    The host puts the members of a message that is a JSON object before what it knows of the message
+    itself. A count that the message brought along, which none of ours does, is nobody's.
     """
     try:
         content = json.loads(message.get_body())
-    except ValueError:
-        return False
+    except (ValueError, RecursionError):
+        content = None
     if isinstance(content, dict) and any(name.lower() == _COUNT for name in content):
-        return False
-    return (message.dequeue_count or 0) > 1
+        return None
+    return message.dequeue_count or 0
 
 
 def traceparent_of(context: func.Context) -> str:

@@ -38,9 +38,7 @@ def alerts(request: func.HttpRequest, context: func.Context) -> func.HttpRespons
         return _answer(400, error.code, error.message, hint=_HINT)
     try:
         with telemetry.caused_by(traceparent_of(context)):
-            react = services().react
-            for raw in raws:
-                react.react(raw)
+            services().react.react_to_all(raws)
     except Exception as error:
         # An exception would be a 500, after which an action group does not come again.
         log.exception("an alert could not be recorded")

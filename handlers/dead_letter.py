@@ -12,6 +12,8 @@ bp = func.Blueprint()
 def dead_letter(message: func.QueueMessage) -> None:
     """Replay the letter that the message names, if it is that letter's turn."""
     app = services()
-    letter = app.dead_letters.due(message.get_body().decode(), redelivered=is_redelivered(message))
+    letter = app.dead_letters.due(
+        message.get_body().decode(errors="replace"), redelivered=is_redelivered(message)
+    )
     if letter is not None:
         app.react.replay(letter)

@@ -11,4 +11,6 @@ bp = func.Blueprint()
 @bp.queue_trigger(arg_name="message", queue_name="rollouts", connection="AzureWebJobsStorage")
 def rollouts(message: func.QueueMessage) -> None:
     """Advance the rollout that the message names by one tick."""
-    services().rollouts.advance(message.get_body().decode(), redelivered=is_redelivered(message))
+    services().rollouts.advance(
+        message.get_body().decode(errors="replace"), redelivered=is_redelivered(message)
+    )

@@ -5,7 +5,6 @@ A message on queue `dead-letter` only says which letter is due, and for which at
 lost or doubled message does no harm: the sweep sends lost ones again, and stale ones are ignored.
 """
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -29,6 +28,7 @@ from shared.outcomes import EventRef
 from shared.outgoing import for_row
 from shared.ports import Blobs, Queues, Row, RowChanged, RowExists, Tables, Value
 from shared.retry import backoff
+from shared.wakeups import read_wakeup, write_wakeup
 
 TABLE = "SignalboxLetters"
 QUEUE = "dead-letter"
@@ -83,6 +83,8 @@ class Letter:
     about: str
     body: str
     traceparent: str
+    takes: str = ""  #: Of a whole event: the types that may come as it came, "" for any.
+    is_again: bool = False  #: Whether its message was handed out before. It is not kept.
     notices: tuple[LetterNotice, ...] = ()
     etag: str = ""
 
@@ -109,7 +111,13 @@ class DeadLetters:
         self._channels_of = channels_of
 
     def bury(
-        self, body: str, failure: Failure, *, reaction: str = "", ref: EventRef | None = None
+        self,
+        body: str,
+        failure: Failure,
+        *,
+        reaction: str = "",
+        ref: EventRef | None = None,
+        takes: str = "",
     ) -> Letter:
         """Keep what failed when it arrived, for a replay or a person: two or three requests.
 
@@ -141,7 +149,7 @@ class DeadLetters:
                 body=body,
                 traceparent="",
             )
-            letter = replace(self._next(before, failure), about=about, body=body)
+            letter = replace(self._next(before, failure), about=about, body=body, takes=takes)
             try:
                 self._save(letter, known)
             except (RowExists, RowChanged):
@@ -208,28 +216,29 @@ class DeadLetters:
 
     def wake(self, letter: Letter) -> None:
         """Send the message that replays the letter when it is due."""
-        message = {
-            "v": 1,
-            "letter": letter.id,
-            "turn": letter.turn,
-            "traceparent": letter.traceparent,
-        }
         delay = max(letter.due_at - self._clock.now(), timedelta(0))
-        self._queues.send(QUEUE, json.dumps(message), delay=delay)
+        message = write_wakeup(
+            {"letter": letter.id},
+            ("turn", letter.turn),
+            self._clock.now() + delay,
+            traceparent=letter.traceparent,
+        )
+        self._queues.send(QUEUE, message, delay=delay)
 
     def due(self, message: str, *, redelivered: bool = False) -> Letter | None:
         """Return the letter that a message of the queue names, if it is that letter's turn.
 
-        `redelivered` says that the queue handed it out before: whoever had it may have died
-        between saving the row and sending the next message, so that one is sent again.
+        `redelivered` says that the queue handed it out before: whoever had it may have died, in
+        the replay, which the letter says then, or between saving the row and sending the next
+        message, so that one is sent again. A message that is none of ours is dropped.
         """
-        content = json.loads(message)
-        letter = self.get(str(content["letter"]))
-        if letter is None or letter.status is not LetterStatus.WAITING:
+        wakeup = read_wakeup(message, ("letter",), "turn")
+        letter = self.get(wakeup.ids["letter"]) if wakeup is not None else None
+        if wakeup is None or letter is None or letter.status is not LetterStatus.WAITING:
             return None
-        if letter.turn == content["turn"]:
-            return letter
-        if redelivered and letter.turn == content["turn"] + 1:
+        if letter.turn == wakeup.number:
+            return replace(letter, is_again=redelivered)
+        if redelivered and letter.turn == wakeup.number + 1:
             self.wake(letter)
         return None
 
@@ -352,7 +361,7 @@ class DeadLetters:
         body = str(values["body"])
         if values["in_blob"]:
             body = (self._blobs.get(CONTAINER, row.key) or b"").decode()
-        texts = {name: str(values[name]) for name in _TEXTS}
+        texts = {name: str(values.get(name, "")) for name in _TEXTS}
         return Letter(
             id=row.key,
             status=LetterStatus(str(values["status"])),
@@ -361,13 +370,14 @@ class DeadLetters:
             due_at=due_at.astimezone(UTC),
             created_at=created_at.astimezone(UTC),
             body=body,
+            is_again=False,
             notices=_notices_from(str(values.get("notices", ""))),
             etag=row.etag,
             **texts,
         )
 
 
-_TEXTS = ("reaction", "code", "reason", "hint", "about", "traceparent")
+_TEXTS = ("reaction", "code", "reason", "hint", "about", "traceparent", "takes")
 
 
 def letter_id_of(event: str, reaction: str) -> str:

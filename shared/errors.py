@@ -301,6 +301,26 @@ class ClaimHeld(SignalboxError):
     disposition = Disposition.RETRY
 
 
+class CutOff(SignalboxError):
+    """What was begun did not come to an end: its worker died, or could not write what came of it.
+
+    It is tried once more, a while later, so that what was cut off with it is not tried beside it.
+    """
+
+    code = "worker.cut_off"
+    disposition = Disposition.RETRY
+
+
+class CutOffAgain(SignalboxError):
+    """What was begun was cut off twice: once more, and it may end the Functions host."""
+
+    code = "worker.cut_off_again"
+    default_hint = (
+        "See in the log what ended the worker: memory, time, or a crash of a library. Then replay"
+        " the letter: what was done is not done again."
+    )
+
+
 class BudgetSpent(SignalboxError):
     """The trigger's time was used up before this reaction began."""
 

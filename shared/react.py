@@ -10,8 +10,12 @@ from typing import Any
 from shared import telemetry
 from shared.clock import Clock
 from shared.dead_letters import DeadLetters, Letter, LetterStatus
-from shared.envelopes import MAX_BODY, Envelope, Taken, parse_envelope, parse_events, read_body
+from shared.envelopes import MAX_BODY, Envelope, parse_envelope, parse_events, read_body
 from shared.errors import (
+    BudgetSpent,
+    ClaimHeld,
+    CutOff,
+    CutOffAgain,
     Disposition,
     EventMalformed,
     EventMisplaced,
@@ -33,6 +37,8 @@ log = logging.getLogger(__name__)
 #: Bytes of a body that was kept, by us or by Event Grid: an event of the greatest size, escaped, or
 #: an array of them, each with what its delivery came to.
 MAX_KEPT = 16 * MAX_BODY
+#: Codes of letters whose last try did not come to an end, as far as is known.
+_CUT_OFF = frozenset({CutOff.code, ClaimHeld.code})
 
 
 class React:
@@ -65,34 +71,70 @@ class React:
         body: str | bytes,
         *,
         limit: int = MAX_BODY,
-        takes: frozenset[Taken] | None = None,
+        takes: frozenset[str] | None = None,
+        is_again: bool = False,
     ) -> None:
         """React to a message's body: one event or an array, in base64 or not.
 
         What is no event, or longer than `limit` bytes, becomes a parked letter. `takes` is as
-        `react` has it.
+        `react` has it. `is_again` says that the message was handed out before: it becomes a letter,
+        of which every try is counted.
 
         Raises: whatever the storage raises, so that the message stays in its queue.
         """
+        if is_again:
+            self.put_off(body, takes=takes)
+            return
         try:
             raws = read_body(body, limit=limit)
         except EventMalformed as error:
-            text = body if isinstance(body, str) else body.decode(errors="replace")
-            self._dead_letters.bury(text, failure_of(error))
+            self._dead_letters.bury(_text(body), failure_of(error))
             return
-        for raw in raws:
-            self.react(raw, takes=takes)
+        self.react_to_all(raws, takes=takes)
 
-    def react(self, raw: Mapping[str, Any], *, takes: frozenset[Taken] | None = None) -> None:
+    def put_off(self, body: str | bytes, *, takes: frozenset[str] | None = None) -> None:
+        """Keep a body whose delivery was cut off, or given up, as a letter that is soon replayed.
+
+        Raises: whatever the storage raises.
+        """
+        failure = failure_of(CutOff("its delivery was cut off, or given up"))
+        self._dead_letters.bury(_text(body), failure, takes=_written(takes))
+
+    def react_to_all(
+        self, raws: Sequence[Mapping[str, Any]], *, takes: frozenset[str] | None = None
+    ) -> None:
+        """React to the envelopes of one delivery, all of them within one time budget.
+
+        Those that no time is left for become a letter, which is replayed at once.
+
+        Raises: as `react` does.
+        """
+        deadline = self._clock.now() + self._budget
+        for number, raw in enumerate(raws):
+            if number and self._clock.now() >= deadline:
+                failure = failure_of(BudgetSpent(f"no time was left for {len(raws) - number} more"))
+                rest = json.dumps(raws[number:])
+                self._dead_letters.bury(rest, failure, takes=_written(takes))
+                return
+            self.react(raw, takes=takes, deadline=deadline)
+
+    def react(
+        self,
+        raw: Mapping[str, Any],
+        *,
+        takes: frozenset[str] | None = None,
+        deadline: datetime | None = None,
+    ) -> None:
         """React to one envelope. When this returns, the fate of each event in it is on record.
 
         `takes` are the types that may come by this way, None = any: one of the others is put on
-        record as refused, and nothing is run for it.
+        record as refused, and nothing is run for it. `deadline` is when the time of its delivery is
+        over, by default a budget from now.
 
         Raises: whatever the storage raises, so that the envelope stays where it came from; what
         was done by then is not done again.
         """
-        deadline = self._clock.now() + self._budget
+        deadline = deadline or self._clock.now() + self._budget
         try:
             envelope = parse_envelope(raw)
             refused = _refuse(envelope, takes)
@@ -173,15 +215,34 @@ class React:
         A letter without a reaction is of a whole event, which is reacted to as if it had just
         arrived.
 
-        Raises: whatever the storage raises; the letter is then still waiting.
+        One whose replay was cut off is put off instead, and parked if that was so twice.
+
+        Raises: whatever the storage raises, where that can't be kept in the letter either; it is
+        then still waiting.
         """
+        if letter.is_again:
+            self._put_off(letter)
+            return
         with telemetry.span(
             telemetry.SPAN_REPLAY, parent=letter.traceparent, reaction=letter.reaction
         ):
-            if letter.reaction:
-                self._replay_reaction(letter)
-            else:
-                self._replay_whole(letter)
+            try:
+                if letter.reaction:
+                    self._replay_reaction(letter)
+                else:
+                    self._replay_whole(letter)
+            except Exception as error:
+                log.warning("replay failed", extra={"letter": letter.id}, exc_info=error)
+                self._dead_letters.bury_again(letter, failure_of(error))
+
+    def _put_off(self, letter: Letter) -> None:
+        """Count that a replay was cut off, before anything else is done with the letter."""
+        again = letter.code in _CUT_OFF
+        error = (CutOffAgain if again else CutOff)("whoever replayed it did not come to an end")
+        kept = self._dead_letters.bury_again(letter, failure_of(error))
+        _log(kept)
+        if kept.status is LetterStatus.PARKED:
+            give_up(self._records, kept)
 
     def _replay_reaction(self, letter: Letter) -> None:
         try:
@@ -234,7 +295,8 @@ class React:
         except EventMalformed as error:
             self._dead_letters.bury_again(letter, failure_of(error))
             return
-        self.react_to_body(letter.body, limit=MAX_KEPT)
+        takes = frozenset(letter.takes.split()) if letter.takes else None
+        self.react_to_body(letter.body, limit=MAX_KEPT, takes=takes)
         self._dead_letters.close(letter)
 
     def _record(self, ref: EventRef, run: Run, *, delivery: bool = True) -> None:
@@ -276,7 +338,32 @@ def _count(news: Mapping[str, Outcome]) -> None:
         )
 
 
-def _refuse(envelope: Envelope, takes: frozenset[Taken] | None) -> EventMisplaced | None:
+def give_up(records: Records, letter: Letter) -> None:
+    """Record that what waited for a letter's replay waits no more: it is parked, or closed by hand.
+
+    Raises: whatever the storage raises.
+    """
+    if not letter.reaction:
+        return  # of a whole event nothing is on record that waits
+    try:
+        events = parse_events(parse_envelope(read_body(letter.body, limit=MAX_KEPT)[0]))
+    except EventMalformed:
+        return
+    failed = Outcome(
+        status=OutcomeStatus.FAILED, detail=letter.reason, code=letter.code, attempt=letter.turn
+    )
+    records.give_up(ref_of(_event_of(letter, events, None)), letter.reaction, failed)
+
+
+def _text(body: str | bytes) -> str:
+    return body if isinstance(body, str) else body.decode(errors="replace")
+
+
+def _written(takes: frozenset[str] | None) -> str:
+    return " ".join(sorted(takes or ()))
+
+
+def _refuse(envelope: Envelope, takes: frozenset[str] | None) -> EventMisplaced | None:
     kind = envelope.kind
     if takes is None or kind is None or kind in takes:
         return None

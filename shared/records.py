@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from shared.outcomes import (
+    WHOLE,
     EventRef,
     Outcome,
     OutcomeStatus,
@@ -77,6 +78,24 @@ class Records:
                 continue
             return True
         return False
+
+    def give_up(self, ref: EventRef, reaction: str, failed: Outcome) -> None:
+        """Record as failed what of a reaction was waiting; long work goes on by itself.
+
+        Where nothing of it is on record, the reaction as a whole has failed.
+        """
+        record = self.get(ref)
+        known = record.outcomes if record is not None else {}
+        mine = {name: known[name] for name in known if name.startswith(f"{reaction}/")}
+        news = {
+            name: replace(failed, attempt=outcome.attempt)
+            for name, outcome in mine.items()
+            if outcome.status is OutcomeStatus.WAITING and not outcome.work
+        }
+        if not mine:
+            news = {f"{reaction}/{WHOLE}": failed}
+        if news:
+            self.add(ref, news, delivery=False)
 
     def get(self, ref: EventRef) -> Record | None:
         """Return the record of an event, or None."""

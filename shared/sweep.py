@@ -18,7 +18,7 @@ from shared.loops.approvals import Approvals
 from shared.loops.follow import Loops
 from shared.orphan_watch import OrphanWatch
 from shared.ports import Blobs, Message, Queues, Row, RowChanged, Tables
-from shared.react import MAX_KEPT, React
+from shared.react import React
 from shared.rollouts import advance
 from shared.rollouts.advance import Rollouts
 
@@ -134,7 +134,7 @@ class Sweep:
             yield partial(self.dead_letters.wake, letter)
 
     def _take_poison(self, queue: str) -> Iterator[_Chore]:
-        """React to events whose messages the host gave up on."""
+        """Make letters of events whose messages the host gave up on."""
         while messages := self.queues.receive(queue + POISON):
             yield from (partial(self._take_message, queue, message) for message in messages)
 
@@ -145,7 +145,7 @@ class Sweep:
                 yield from (partial(self.queues.delete, queue, message) for message in messages)
 
     def _take_undelivered(self, container: str, turn: int) -> Iterator[_Chore]:
-        """React to the events that Event Grid dead-lettered; delete a blob when that is done.
+        """Make letters of the events that Event Grid dead-lettered; delete a blob after that.
 
         Each sweep begins with another one, so that those that fail keep no others waiting.
         """
@@ -155,13 +155,13 @@ class Sweep:
             yield partial(self._take_blob, container, name)
 
     def _take_message(self, queue: str, message: Message) -> None:
-        self.react.react_to_body(message.text, takes=_QUEUES[queue])
+        self.react.put_off(message.text, takes=_QUEUES[queue])
         self.queues.delete(queue + POISON, message)
 
     def _take_blob(self, container: str, name: str) -> None:
         body = self.blobs.get(container, name)
         if body is not None:
-            self.react.react_to_body(body, limit=MAX_KEPT, takes=_CONTAINERS[container])
+            self.react.put_off(body, takes=_CONTAINERS[container])
         self.blobs.delete(container, name)
 
     def _tend_loops(self) -> Iterator[_Chore]:

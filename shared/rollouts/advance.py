@@ -5,11 +5,11 @@ anything is done, so that of two ticks one works, and once more after it. A lost
 again by the sweep; a doubled or late one names another tick than the row waits for.
 """
 
-import json
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from shared import telemetry
@@ -21,12 +21,13 @@ from shared.outcomes import Outcome, OutcomeStatus
 from shared.ports import Queues, RowChanged
 from shared.records import Records
 from shared.rollouts.hand import Hand
-from shared.rollouts.model import TOO_LATE, Cause, Rollout
+from shared.rollouts.model import TOO_LATE, Cause, Notice, NoticeKind, Rollout
 from shared.rollouts.orders import POSSIBLE, Order, OrderKind
 from shared.rollouts.phases import EXCLUSIVE, UNDECIDED, Phase
 from shared.rollouts.splits import share
 from shared.rollouts.store import RolloutStore
 from shared.rollouts.tell import TellRollout
+from shared.wakeups import read_wakeup, write_wakeup
 
 if TYPE_CHECKING:
     from shared.rollouts.tick import Tick
@@ -36,6 +37,11 @@ log = logging.getLogger(__name__)
 QUEUE = "rollouts"
 #: An order that finds the row changed under its hands so often has met no tick, but a fault.
 _ORDER_TRIES = 20
+
+#: Ticks in a row that were cut off, after which the next one waits for _PUT_OFF. The Functions host
+#: gives up when its worker dies three times with no half hour in between.
+_CUT_OFF_MAX = 2
+_PUT_OFF = timedelta(minutes=31)
 
 _NO_TIME = timedelta(0)
 
@@ -86,14 +92,10 @@ class Rollouts:
 
     def wake(self, rollout: Rollout, *, delay: timedelta | None = None) -> None:
         """Send the message for the tick that the rollout waits for."""
-        message = {
-            "v": 1,
-            "endpoint": rollout.partition,
-            "rollout": rollout.id,
-            "tick": rollout.tick,
-        }
-        wait = rollout.due_at - self.clock.now() if delay is None else delay
-        self.queues.send(QUEUE, json.dumps(message), delay=max(wait, _NO_TIME))
+        wait = max(rollout.due_at - self.clock.now() if delay is None else delay, _NO_TIME)
+        ids = {"endpoint": rollout.partition, "rollout": rollout.id}
+        message = write_wakeup(ids, ("tick", rollout.tick), self.clock.now() + wait)
+        self.queues.send(QUEUE, message, delay=wait)
 
     def order(self, rollout: Rollout, order: Order) -> Rollout:
         """Give a rollout an order, and have it looked at now; return the rollout with it.
@@ -149,14 +151,16 @@ class Rollouts:
         `redelivered` says that the queue handed it out before: whoever had it may have died
         between saving the row and sending the next message, so that one is sent again.
 
+        A message that is none of ours is dropped.
+
         Raises: whatever the storage raises; the tick is then done again.
         """
-        content = json.loads(message)
-        kept = self.store.get(str(content["endpoint"]), str(content["rollout"]))
-        if kept is None:
+        wakeup = read_wakeup(message, ("endpoint", "rollout"), "tick")
+        kept = self.store.get(*wakeup.ids.values()) if wakeup is not None else None
+        if wakeup is None or kept is None:
             return
-        if kept.rollout.tick != content["tick"]:
-            if redelivered and kept.rollout.tick == content["tick"] + 1:
+        if kept.rollout.tick != wakeup.number:
+            if redelivered and kept.rollout.tick == wakeup.number + 1:
                 self._wake_next(
                     kept.rollout, at_once=bool(kept.rollout.orders or kept.rollout.notices)
                 )
@@ -166,23 +170,31 @@ class Rollouts:
         if busy_until is not None and busy_until > now:
             self.wake(kept.rollout, delay=busy_until - now)
             return
+        cut_off = kept.rollout.cut_off + (busy_until is not None)
+        mine = replace(kept.rollout, busy_until=now + self.lease, cut_off=cut_off)
         try:
-            mine = self.store.save(
-                replace(kept.rollout, busy_until=now + self.lease), etag=kept.etag
-            )
+            begun = self.store.save(mine, etag=kept.etag)
         except RowChanged:
             # Another worker has the tick, or an order came in, whose own message does it.
             return
-        before, hand = mine.rollout, Hand(self.store, mine, self.clock, self.lease)
+        before, hand = begun.rollout, Hand(self.store, begun, self.clock, self.lease)
         with telemetry.span(
             telemetry.SPAN_TICK, parent=before.traceparent, rollout=before.id, phase=before.phase
         ):
             try:
                 if before.is_unsettled:  # whoever had the last tick has died just after saving it
                     self._settle(before)
-                self._finish(before, self.tick().work(before, hand), hand)
+                if cut_off >= _CUT_OFF_MAX:
+                    self._finish(before, _put_off(before, now), hand)
+                else:
+                    after = self.tick().work(before, hand)
+                    self._finish(before, replace(after, cut_off=0), hand)
             except RowChanged:
                 log.warning("tick lost to another worker", extra={"rollout": before.id})
+            except Exception:  # else it would count as cut off
+                with suppress(Exception):
+                    hand.release()
+                raise
 
     def _finish(self, before: Rollout, after: Rollout, hand: Hand) -> None:
         """Save, settle, tell, and send the next tick: each safe to be done again.
@@ -254,6 +266,24 @@ class Rollouts:
 
 def _waits_for_endpoint(rollout: Rollout) -> bool:
     return rollout.phase in EXCLUSIVE and not rollout.has_endpoint
+
+
+def _put_off(rollout: Rollout, now: datetime) -> Rollout:
+    """Return a rollout whose ticks were cut off too often, to be tried again in a while, once."""
+    text = "its last ticks did not come to an end: see in the log what ended the worker"
+    told = tuple(
+        Notice(kind=NoticeKind.ATTENTION, channel=channel, reason=text)
+        for channel in rollout.plan.channels
+        if rollout.alarm != text
+    )
+    return replace(
+        rollout,
+        due_at=now + _PUT_OFF,
+        cut_off=_CUT_OFF_MAX - 1,
+        trouble=text,
+        alarm=text,
+        notices=rollout.notices + told,
+    )
 
 
 def _is_to_be_settled(before: Rollout, after: Rollout) -> bool:

@@ -34,6 +34,13 @@ class Hand:
         """
         self._kept = self._store.save(rollout, etag=self._kept.etag)
 
+    def release(self) -> None:
+        """Give the tick up: it did not come to an end, but its worker lives.
+
+        Raises: RowChanged, as `save` does.
+        """
+        self.save(replace(self._kept.rollout, busy_until=None))
+
     def hear(self, rollout: Rollout) -> Rollout:
         """Return the rollout with the orders that came in since it was written.
 

@@ -158,6 +158,7 @@ class Rollout:
     tick: int = 0  #: The tick that it waits for; a message for another one is stale.
     due_at: datetime
     busy_until: datetime | None = None  #: Until then, one worker is at the tick.
+    cut_off: int = 0  #: Ticks in a row that did not come to an end.
     is_unsettled: bool = False  #: Whether others are still to be told what the last tick came to.
     history: tuple[Moment, ...] = ()
     notices: tuple[Notice, ...] = ()

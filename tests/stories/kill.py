@@ -70,7 +70,7 @@ def live_through(world: World, *events: dict[str, Any]) -> None:
         for text in world.queues.take(advance.QUEUE):
             pending.append(lambda text=text: world.rollouts.advance(text, redelivered=True))
         for text in world.queues.take("dead-letter"):
-            pending.append(lambda text=text: _replay(world, text))
+            pending.append(Replay(world, text))
         if pending:
             continue
         waiting = [*world.queues.waiting(advance.QUEUE), *world.queues.waiting("dead-letter")]
@@ -80,7 +80,17 @@ def live_through(world: World, *events: dict[str, Any]) -> None:
     raise AssertionError("it does not settle")
 
 
-def _replay(world: World, text: str) -> None:
-    letter = world.letters.due(text, redelivered=True)
-    if letter is not None:
-        world.react.replay(letter)
+class Replay:
+    """One message of a letter, handed out until it is taken."""
+
+    def __init__(self, world: World, text: str) -> None:
+        self._world = world
+        self._text = text
+        self._is_again = False
+
+    def __call__(self) -> None:
+        """Hand it out."""
+        is_again, self._is_again = self._is_again, True
+        letter = self._world.letters.due(self._text, redelivered=is_again)
+        if letter is not None:
+            self._world.react.replay(letter)

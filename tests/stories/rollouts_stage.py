@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 from shared import dead_letters
@@ -25,7 +24,7 @@ from shared.rollouts.model import Rollout
 from shared.rollouts.orders import Order, OrderKind
 from shared.rollouts.phases import Phase
 from shared.workspaces import Deployment, Endpoint, State
-from tests.stories.kill import Killed
+from tests.stories.kill import Killed, Replay
 from tests.stories.rollouts_rules import ENDPOINT, KEY, READS, REQUEST_MOST, WRITES, Rules
 from tests.stories.world import LEASE, WORKSPACE, World
 
@@ -171,7 +170,7 @@ class Stage:
         for text in reversed(texts) if is_reversed else texts:
             self.advance(text)
         for text in self.world.queues.take(dead_letters.QUEUE):
-            self.attempt(partial(self._replay, text))
+            self.attempt(Replay(self.world, text))
 
     def advance(self, text: str, *, redelivered: bool = False) -> None:
         """Hand out a message of a tick, which is delivered again if it is not taken."""
@@ -203,11 +202,6 @@ class Stage:
             self.world.letters.reopen(letter)
 
         self.attempt(reopen)
-
-    def _replay(self, text: str) -> None:
-        letter = self.world.letters.due(text, redelivered=True)
-        if letter is not None:
-            self.world.react.replay(letter)
 
     def _waiting(self) -> datetime | None:
         """Return when the next message is due, or None."""

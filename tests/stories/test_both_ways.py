@@ -325,6 +325,7 @@ def test_what_was_given_up_on_its_way_is_held_to_that_way(
     world.queues.send(f"{queue}-poison", of_type(kind))
     world.blobs.put(container, "a.json", f"[{of_type(kind)}]".encode())
     world.sweep.run()
+    world.settle()
 
     (row,) = world.rows("SignalboxEvents")
     assert row.values["deliveries"] == 2
@@ -344,6 +345,7 @@ def test_a_message_that_reached_no_code_of_ours_becomes_a_letter_with_its_body(
     world = ways(monkeypatch, WORKSPACE.id).world
     world.queues.send("workspace-events-poison", body)
     world.sweep.run()
+    world.settle()
 
     (letter,) = world.all_letters()
     kept = letter.body if "{" not in body else json.dumps(json.loads(letter.body))

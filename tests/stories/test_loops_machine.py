@@ -10,12 +10,19 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from shared import dead_letters, records
 from shared.dead_letters import LetterStatus
-from shared.errors import ApprovalMissing, ClaimHeld, Superseded, TargetDenied, TargetUnreachable
+from shared.errors import (
+    ApprovalMissing,
+    ClaimHeld,
+    CutOffAgain,
+    Superseded,
+    TargetDenied,
+    TargetUnreachable,
+)
 from shared.loops.budget import WEEK
 from shared.loops.model import Loop, LoopStatus, Retraining, Stage, parse_reference
 from shared.loops.targets import REFERENCE, Submission, Submitted, TargetRun, TargetStatus
 from shared.rollouts import advance
-from tests.stories.kill import Killed, Ports
+from tests.stories.kill import Killed, Ports, Replay
 from tests.stories.world import (
     WORKSPACE,
     World,
@@ -225,12 +232,7 @@ class LoopsMachine(RuleBasedStateMachine):
         for text in self.world.queues.take(advance.QUEUE):
             self.attempt(lambda text=text: self.world.rollouts.advance(text, redelivered=True))
         for text in self.world.queues.take(dead_letters.QUEUE):
-            self.attempt(lambda text=text: self._replay(text))
-
-    def _replay(self, text: str) -> None:
-        letter = self.world.letters.due(text, redelivered=True)
-        if letter is not None:
-            self.world.react.replay(letter)
+            self.attempt(Replay(self.world, text))
 
     @rule(trouble=troubles)
     def change_the_target(self, trouble: str) -> None:
@@ -353,6 +355,9 @@ class LoopsMachine(RuleBasedStateMachine):
         self.hand_out()
         self.check_records()
         for _ in range(6):
+            for letter in self.world.letters.all(LetterStatus.PARKED):
+                if letter.code == CutOffAgain.code:  # a person sees that it was none of its own
+                    self.world.letters.reopen(letter)
             self.world.settle(until=lambda: not self._is_open(), most=2_000)
             for submission in self.world.targets.started.values():
                 run = TargetRun(status=TargetStatus.SUCCEEDED)

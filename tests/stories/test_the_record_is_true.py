@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from shared import dead_letters, ledger, records
 from shared.dead_letters import LetterStatus
+from shared.errors import CutOffAgain
 from shared.outcomes import OutcomeStatus, outcome_from
 from shared.rollouts import advance
 from tests.stories.kill import Killed, Ports, live_through
@@ -137,6 +138,7 @@ class Crowd:
         self.is_taken = False
         self.event = run_status_changed("e1", self.world.clock.now())
         self.in_hand: list[str] = []
+        self.handed_out: set[str] = set()
         self._send = self.world.channels.send
         self.world.channels.send = self._cut_in  # type: ignore[method-assign]
         self.ports = Ports(self.world)
@@ -186,10 +188,14 @@ class Crowd:
         self.world.clock.time = max(self.world.clock.time, due or self.world.clock.time)
         self.in_hand += self.world.queues.take(dead_letters.QUEUE)
         if self.in_hand:
-            text = self.data.draw(st.sampled_from(self.in_hand), "message")
-            letter = self.world.letters.due(text, redelivered=self.data.draw(st.booleans()))
-            if letter is not None:
-                self.world.react.replay(letter)
+            self._hand_out(self.data.draw(st.sampled_from(self.in_hand), "message"))
+
+    def _hand_out(self, text: str) -> None:
+        is_again = text in self.handed_out
+        self.handed_out.add(text)
+        letter = self.world.letters.due(text, redelivered=is_again)
+        if letter is not None:
+            self.world.react.replay(letter)
 
     def end(self) -> None:
         """Let all channels be well, and everything that is not over be done in peace."""
@@ -201,9 +207,11 @@ class Crowd:
             self.world.react.react(self.event)
         for _ in range(3):
             for text in self.in_hand:
-                letter = self.world.letters.due(text, redelivered=True)
-                if letter is not None:
-                    self.world.react.replay(letter)
+                self._hand_out(text)
+            self.world.settle()
+            for letter in self.world.all_letters():
+                if letter.code == CutOffAgain.code:
+                    self.world.letters.reopen(letter)
             self.world.settle()
             self.world.clock.pass_time(timedelta(minutes=10))
             self.world.sweep.run()

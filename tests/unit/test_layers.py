@@ -15,7 +15,7 @@ LAYERS = [
     | {"outside"},
     {"events", "envelopes", "ports", "workspaces", "outcomes", "reactions"}
     | {"fields", "runs", "drift", "monitors"}
-    | {"better", "texts", "parts"}
+    | {"better", "texts", "parts", "wakeups"}
     | {f"loops.{name}" for name in ("model", "params", "windows", "reading", "policy", "budget")}
     | {"loops.notices", "loops.stages", "loops.addresses", "loops.targets"}
     | {"metrics", "alerts", "orphans"}
@@ -101,7 +101,7 @@ def test_only_adapters_import_an_sdk(path: Path) -> None:
 
 
 #: What reads JSON by itself: what the app wrote, in its own tables and queues.
-OWN_JSON = {"dead_letters", "folds", "ledger", "records", "loops.follow", "rollouts.advance"}
+OWN_JSON = {"folds", "ledger", "records", "loops.follow"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
