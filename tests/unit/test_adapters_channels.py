@@ -48,6 +48,10 @@ class Service(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     server: Service
 
+    def do_GET(self) -> None:
+        self.server.bodies.append("a GET, as some redirects are followed")
+        self.send_error(404)
+
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.bodies.append(json.loads(body))
