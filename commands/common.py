@@ -104,8 +104,10 @@ def who(by: str) -> str:
 
 
 def print_json(value: Any) -> None:
-    """Print a dataclass, or a list of them, as JSON."""
-    typer.echo(json.dumps(value, default=_plain, indent=2))
+    """Print a dataclass, or a list of them, as JSON without secrets."""
+    from shared.outgoing import for_row
+
+    typer.echo(for_row(json.dumps(value, default=_plain, indent=2)))
 
 
 def _plain(value: Any) -> Any:
@@ -184,8 +186,10 @@ def _console() -> "Console":
 
 
 def visible(text: str) -> str:
-    """Return the text with each control character as one space: it goes to a terminal."""
-    return "".join(char if char.isprintable() else " " for char in text)
+    """Return the text as a terminal may have it: on one line, without secrets."""
+    from shared.outgoing import for_terminal
+
+    return for_terminal(text)
 
 
 def when(time: datetime) -> str:

@@ -145,7 +145,7 @@ def read_time(text: str) -> datetime | None:
 
 def one_line(text: str, *, most: int = NAME_MAX) -> str:
     """Return a text as it may be kept and told: no secrets, one line, printable, cut short."""
-    clean = redact(text[:_LOOKED_THROUGH], most=_LOOKED_THROUGH)
+    clean = redact(text, most=_LOOKED_THROUGH)
     flat = "".join(char for char in " ".join(clean.split()) if char.isprintable())
     return flat if len(flat) <= most else flat[: most - 1] + "…"
 

@@ -33,7 +33,8 @@ def for_log(text: str) -> str:
 def for_row(text: str) -> str:
     """Return all of a text without secrets and control characters; JSON remains JSON.
 
-    So it is kept in tables, queues and blobs. A text that was kept comes out as it is.
+    So it is kept in tables, queues and blobs, and with a model in AML. A text that was kept comes
+    out as it is.
     """
     return clean_of_secrets(text)
 
@@ -48,7 +49,7 @@ def for_message(text: str, *, most: int) -> str:
 
 
 def for_terminal(text: str) -> str:
-    """Return a text with each character that could steer a terminal as one space."""
+    """Return a text on one line, without secrets and whatever could steer a terminal."""
     return "".join(char if char.isprintable() else " " for char in clean_of_secrets(text))
 
 

@@ -196,7 +196,7 @@ def _error(run: RunRecord) -> list[str]:
 
 def first_lines(error: str) -> str:
     """Return an error's first lines without secrets, and its last ones: a traceback's say most."""
-    lines = [line.rstrip() for line in redact(error[:_READ_MAX], most=_READ_MAX).splitlines()]
+    lines = [line.rstrip() for line in redact(error, most=_READ_MAX).splitlines()]
     lines = [line for line in lines if line.strip()]
     if len(lines) > _HEAD_LINES + _TAIL_LINES:
         # What was not read may be half of a secret's mark: its end is not told.

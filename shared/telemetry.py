@@ -14,7 +14,8 @@ from typing import Any
 from opentelemetry import context, metrics, trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from shared.outgoing import for_log, for_row
+from shared.outgoing import for_log
+from shared.redact import redact
 
 SPAN_REACT = "signalbox.react"
 SPAN_ACTION = "signalbox.action"
@@ -146,5 +147,5 @@ class _GuardedRecords:
 
 
 def _indented(error: BaseException) -> str:
-    text = for_row("".join(traceback.format_exception(error))[:_TRACEBACK_MAX])
+    text = redact("".join(traceback.format_exception(error)), most=_TRACEBACK_MAX)
     return "".join(f"\n  {line}" for line in text.splitlines())

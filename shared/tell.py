@@ -8,12 +8,14 @@ from typing import Any, Protocol
 from shared import telemetry
 from shared.errors import Disposition, failure_of
 from shared.ports import Channels
+from shared.redact import redact
 from shared.texts import Text
 
 log = logging.getLogger(__name__)
 
 #: How often a message is tried; then its row keeps what was not told, and why.
 ATTEMPTS_MAX = 12
+_UNTOLD_MAX = 300
 
 
 class Notice(Protocol):
@@ -68,7 +70,8 @@ class Tell:
             if may_retry and notice.attempt + 1 < ATTEMPTS_MAX:
                 left.append(_tried(notice))
             else:
-                untold = f"{notice.channel} was not told {notice.kind}: {reason}"[:300]
+                why = f"{notice.channel} was not told {notice.kind}: {reason}"
+                untold = redact(why, most=_UNTOLD_MAX)
         return Told(left=tuple(left), untold=untold)
 
     def _send[N: Notice](self, notice: N, text_of: Callable[[N], Text]) -> tuple[str, bool]:

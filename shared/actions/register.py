@@ -18,6 +18,7 @@ from shared.events import EventType, RunCompleted, Workspace
 from shared.ids import REFERENCE, folded, slug
 from shared.lineage import NO_LOOPS, Loops, reference_of_record
 from shared.outcomes import Outcome, OutcomeStatus
+from shared.outgoing import for_row
 from shared.reactions.model import Params, PlainName
 from shared.redact import redact
 
@@ -175,8 +176,8 @@ class Register:
             kind=params.kind,
             path=path,
             job_name=run.id,
-            description=params.description,
-            tags={**params.tags, **ours},
+            description=for_row(params.description),
+            tags={name: for_row(value) for name, value in params.tags.items()} | ours,
             properties=params.properties,
         )
         # What was read took time; if another worker has the claim by now, it registers the model.

@@ -17,6 +17,7 @@ from shared.loops.targets import (
     TargetRun,
     TargetStatus,
 )
+from shared.outgoing import for_tag
 
 PUBLIC_STUDIO = "https://ml.azure.com"
 
@@ -118,7 +119,8 @@ def path(workspace: Workspace, name: str) -> str:
 
 def tags_of(submission: Submission) -> dict[str, str]:
     """Return the tags of what is started: the submission's, and what ties it to its loop."""
-    return {**submission.tags, REFERENCE: submission.reference}
+    tags = {name: for_tag(value) for name, value in submission.tags.items()}
+    return {**tags, REFERENCE: submission.reference}
 
 
 def literal(value: Input) -> Json:

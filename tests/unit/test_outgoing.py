@@ -1,14 +1,22 @@
 """Text of outside is harmless where it goes."""
 
+import ast
 import json
 import re
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.adapters.jobs import tags_of
+from shared.events import Workspace
+from shared.loops.targets import Submission
 from shared.outgoing import for_log, for_message, for_row, for_tag, for_terminal
 
+ROOT = Path(__file__).parent.parent.parent
+CLEANERS = {"redact", "for_log", "for_row", "for_message", "for_terminal", "for_tag"}
 SECRET = "AccountKey=s3cr3tValue/abc+def=="
 STUDIO = (
     "https://ml.azure.com/endpoints/realtime/churn/detail?wsid=/subscriptions/"
@@ -95,3 +103,38 @@ def test_a_terminal_gets_nothing_that_steers_it(text: str) -> None:
 
 def test_a_tag_is_short_and_on_one_line() -> None:
     assert len(for_tag("a\n" * 1000)) <= 250
+
+
+@pytest.mark.parametrize("folder", ["shared", "handlers", "commands"])
+def test_no_text_is_cut_before_its_secrets_are_taken_out(folder: str) -> None:
+    """Half of a secret may not look like one; `redact` cuts by itself."""
+    for path in (ROOT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in CLEANERS:
+                cut = [part for part in ast.walk(node.args[0]) if isinstance(part, ast.Slice)]
+                assert not cut, f"{path.name}:{node.lineno}"
+
+
+@pytest.mark.parametrize("module", ["tables", "queues", "blobs", "channels", "memory"])
+def test_every_adapter_that_keeps_or_sends_a_text_cleans_it(module: str) -> None:
+    """What each does is in its contract; this is for one that is new, or split."""
+    kept = {"plain_values", "plain_message", "plain_body", "for_message"}
+    tree = ast.parse((ROOT / f"shared/adapters/{module}.py").read_text(encoding="utf-8"))
+    called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    assert called & kept
+
+
+def test_what_is_started_in_azure_gets_tags_without_secrets() -> None:
+    submission = Submission(
+        id="r1",
+        reference="l1:r1",
+        workspace=Workspace(subscription="s", resource_group="g", name="w"),
+        since=datetime(2026, 3, 2, 9, 0, tzinfo=UTC),
+        is_first=True,
+        inputs={},
+        tags={"signalbox_monitor": f"a\nb {SECRET}", "signalbox_event": "x" * 300},
+        drift={},
+    )
+    tags = tags_of(submission)
+    assert tags["signalbox_monitor"] == "a b AccountKey=[redacted]"
+    assert len(tags["signalbox_event"]) == 250

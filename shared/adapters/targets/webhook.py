@@ -19,6 +19,7 @@ from shared.loops.targets import (
     TargetStatus,
     WebhookTarget,
 )
+from shared.outgoing import for_tag
 
 #: The `type` of the message.
 TYPE = "signalbox.retraining"
@@ -106,7 +107,7 @@ def _message(submission: Submission) -> dict[str, object]:
                 "name": workspace.name,
             },
             "inputs": submission.inputs,
-            "tags": submission.tags,
+            "tags": {name: for_tag(value) for name, value in submission.tags.items()},
             "drift": submission.drift,
         },
     }
