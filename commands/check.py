@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -56,6 +57,7 @@ def check_text(
     source: str = "reactions.yaml",
     has_file: Callable[[str], bool] = lambda _: True,
     find_job_faults: Callable[[str, Collection[str]], tuple[str, ...]] = lambda *_: (),
+    find_channel_fault: Callable[[str], tuple[str, str] | None] = lambda _: None,
 ) -> Checked:
     """Check the text of a reactions file. A setting that is not set here is but a warning."""
     from shared.reactions.load import load_reactions
@@ -70,6 +72,7 @@ def check_text(
             strict_settings=False,
             has_file=has_file,
             find_job_faults=find_job_faults,
+            find_channel_fault=find_channel_fault,
         )
     except ReactionsInvalid as error:
         return Checked(source=source, reactions=None, findings=error.findings)
@@ -89,6 +92,7 @@ def check(
     from rich.console import Console
 
     from shared.actions import ACTIONS
+    from shared.adapters.channels import find_channel_fault
     from shared.settings import APP_ROOT
 
     settings = settings_beside(path.parent if path else APP_ROOT)
@@ -107,6 +111,7 @@ def check(
         str(path),
         lambda name: (APP_ROOT / name).is_file(),
         _find_job_faults,
+        partial(find_channel_fault, settings),
     )
     if as_json:
         typer.echo(json.dumps(asdict(checked), ensure_ascii=False, indent=2))

@@ -29,6 +29,7 @@ def orphans(as_json: AsJson = False) -> None:
 
     found: list[Orphan] = []
     faults: list[str] = []
+    hints: dict[str, None] = {}  # each once, for workspaces mostly fail for one reason
     with app_services() as services:
         after = services.orphans.rules.after
         for workspace in services.reactions.workspaces:
@@ -36,6 +37,7 @@ def orphans(as_json: AsJson = False) -> None:
                 found += services.orphans.find(workspace)
             except SignalboxError as error:
                 faults.append(f"{workspace.name}: {error.code}: {error.message}")
+                hints[error.hint] = None
     if as_json:
         print_json([_as_data(orphan) for orphan in found])
     elif found:
@@ -43,7 +45,7 @@ def orphans(as_json: AsJson = False) -> None:
     elif not faults:
         typer.echo("no orphans")
     if faults:
-        raise fail("\n".join(visible(fault) for fault in faults))
+        raise fail("\n".join(visible(line) for line in (*faults, *filter(None, hints))))
 
 
 def _as_data(orphan: "Orphan") -> dict[str, Any]:

@@ -27,7 +27,11 @@ def send(connection: str, queue: str, *texts: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and send; return 1 when the storage did not take it, else 0."""
     options = _parser().parse_args(arguments)
-    texts = [path.read_text() for path in options.files]
+    try:
+        texts = [path.read_text(encoding="utf-8") for path in options.files]
+    except (OSError, UnicodeDecodeError) as error:
+        print(f"nothing was sent: {error}", file=sys.stderr)
+        return 1
     try:
         send(options.connection, options.queue, *texts)
     except AzureError as error:

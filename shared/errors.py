@@ -238,7 +238,10 @@ class WorkspaceDenied(SignalboxError):
     """The app's identity may not do this."""
 
     code = "workspace.denied"
-    default_hint = "Give the app's managed identity the role that docs/roles.md names."
+    default_hint = (
+        "Give the app's managed identity the role that docs/roles.md names."
+        " On a laptop, sign in with `az login`."
+    )
 
 
 class WorkspaceRefused(SignalboxError):

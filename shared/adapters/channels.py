@@ -78,6 +78,25 @@ def setting_name(channel: str) -> str:
     return _PREFIX + channel.upper().replace("-", "_")
 
 
+def find_channel_fault(environ: Mapping[str, str], channel: str) -> tuple[str, str] | None:
+    """Return what is wrong with the app setting of a channel and what would be right, else None.
+
+    Nothing is sent, and nothing of the setting's value is told.
+    """
+    setting = setting_name(channel)
+    url = environ.get(setting, "").strip()
+    right = f"Set it to the Apprise URL of channel '{channel}'."
+    if not url:
+        return f"the app setting `{setting}` is not set", right
+    if url.startswith("@Microsoft.KeyVault("):
+        return None  # the platform puts the vault's value in its place
+    _hush()
+    notifier = _make_notifier()
+    if not notifier.add(_service(url, notifier.asset) or url):
+        return f"the app setting `{setting}` holds no address that Apprise can read", right
+    return None
+
+
 def _make_notifier() -> "apprise.Apprise":
     import apprise
 

@@ -64,13 +64,15 @@ def load_reactions(
     strict_settings: bool = True,
     has_file: Callable[[str], bool] = lambda _: True,
     find_job_faults: Callable[[str, Collection[str]], tuple[str, ...]] = lambda *_: (),
+    find_channel_fault: Callable[[str], tuple[str, str] | None] = lambda _: None,
 ) -> Reactions:
     """Load the text of a reactions file; `source` is what messages call it.
 
     `settings` is what `%NAME%` stands for. Without `strict_settings` one that is not set is a
     warning and its workspace is left out, which is for checking where the settings are not.
     `has_file` says whether the app has a file that a value names, `find_job_faults` what is wrong
-    with the file of a job.
+    with the file of a job, `find_channel_fault` what is wrong with the app setting of a channel,
+    and what would be right; the last is a warning.
 
     Raises: ReactionsInvalid, with every finding.
     """
@@ -79,7 +81,12 @@ def load_reactions(
         syntax = (finding_at(fault.mark, fault.message, fault.hint) for fault in faults)
         raise ReactionsInvalid(source, _in_order(syntax))
     report = Report(document)
-    context = LoadContext(frozenset(), has_file, find_job_faults=find_job_faults)
+    context = LoadContext(
+        frozenset(),
+        has_file,
+        find_job_faults=find_job_faults,
+        find_channel_fault=find_channel_fault,
+    )
     loaded = _Loader(report, actions, settings, strict_settings, context).load(document.value)
     findings = _in_order(report.findings)
     if loaded is None or any(item.severity is Severity.ERROR for item in findings):
@@ -126,7 +133,7 @@ class _Loader:
         orphans = self._orphans(data, context)
         reactions = self._reactions(self._list(data, "reactions", required=True), context)
         if self._are_all_steps_read and "reactions" in data:
-            self._warn_of_unused(channels if is_read else (), context.named)
+            self._warn_of_channels(channels if is_read else (), context)
             self._warn_of_unused_strategies(context)
         return Reactions(
             workspaces=workspaces,
@@ -206,13 +213,16 @@ class _Loader:
                 names[item] = None
         return tuple(names)
 
-    def _warn_of_unused(self, channels: tuple[str, ...], used: set[str]) -> None:
-        if any(OPEN in name for name in used):
-            return  # which channels an expression names, only the events know
+    def _warn_of_channels(self, channels: tuple[str, ...], context: LoadContext) -> None:
+        # Which channels an expression names, only the events know.
+        is_open = any(OPEN in name for name in context.named)
         for index, name in enumerate(channels):
-            if name not in used:
+            path = ("channels", index)
+            if name not in context.named and not is_open:
                 hint = "Remove it, or name it in a reaction."
-                self._report.warn(("channels", index), f"no reaction uses channel '{name}'", hint)
+                self._report.warn(path, f"no reaction uses channel '{name}'", hint)
+            elif fault := context.find_channel_fault(name):
+                self._report.warn(path, *fault)
 
     def _mapping(self, data: dict[str, Any], key: str, hint: str) -> dict[str, Any]:
         value = data.get(key, {})

@@ -91,8 +91,9 @@ class LoadContext:
     that values name, so that unused ones can be told. `has_file` says whether the app has a file of
     this path. `on` is the type of event that the reaction is for, None where that is not known.
     `find_job_faults` says what is wrong with the file of a job that gets inputs of these names;
-    `inputs` are those of the step. `strategies` are those that it declares, None for one that can't
-    be read; `named_strategies` is to them as `named` is to channels.
+    `inputs` are those of the step. `find_channel_fault` says what is wrong with a channel's app
+    setting, and what would be right. `strategies` are those that it declares, None for one that
+    can't be read; `named_strategies` is to them as `named` is to channels.
     """
 
     channels: frozenset[str] | None
@@ -100,6 +101,7 @@ class LoadContext:
     named: set[str] = field(default_factory=set)
     on: EventType | None = None
     find_job_faults: Callable[[str, Collection[str]], tuple[str, ...]] = lambda *_: ()
+    find_channel_fault: Callable[[str], tuple[str, str] | None] = lambda _: None
     inputs: tuple[str, ...] = ()
     strategies: "Mapping[str, Strategy | None]" = field(default_factory=dict)
     named_strategies: set[str] = field(default_factory=set)

@@ -54,6 +54,13 @@ def test_a_storage_that_is_not_there_is_told_in_a_line(capsys: pytest.CaptureFix
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
+def test_a_file_that_is_not_there_is_told_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert send.main(["events", str(tmp_path / "nope.json")]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
 def test_what_is_posted_is_printed() -> None:
     with program("sandbox.listen", "--port", "0") as process:
         assert process.stdout

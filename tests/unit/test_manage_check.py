@@ -47,7 +47,8 @@ def file(tmp_path: Path) -> Path:
     """A good file, with the settings beside it."""
     path = tmp_path / "reactions.yaml"
     path.write_text(GOOD, encoding="utf-8")
-    settings = {"IsEncrypted": False, "Values": {"CHECK_TEST_WORKSPACE": ID}}
+    values = {"CHECK_TEST_WORKSPACE": ID, "SIGNALBOX_CHANNEL_TEAM": "json://localhost:9000/team"}
+    settings = {"IsEncrypted": False, "Values": values}
     (tmp_path / "local.settings.json").write_text(json.dumps(settings), encoding="utf-8")
     return path
 
@@ -77,6 +78,34 @@ def test_the_environment_goes_before_the_local_settings(
     result = CliRunner().invoke(app, ["check", str(file)])
     assert result.exit_code == 1
     assert "`%CHECK_TEST_WORKSPACE%` holds no ARM id of a workspace" in result.output
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("", "is not set"),
+        (" ", "is not set"),
+        ("hello-not-a-url", "holds no address that Apprise can read"),
+        ("nosuchservice://s3cret/x", "holds no address that Apprise can read"),
+        ("json://localhost/a", None),
+        ("@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/team)", None),
+    ],
+)
+def test_a_channel_that_nobody_could_be_told_on_is_a_warning_without_its_value(
+    file: Path, monkeypatch: pytest.MonkeyPatch, value: str, told: str | None
+) -> None:
+    monkeypatch.setenv("SIGNALBOX_CHANNEL_TEAM", value)
+    result = CliRunner().invoke(app, ["check", str(file)])
+    assert result.exit_code == 0
+    assert ("FILE:3:12 warning" in result.output.replace(str(file), "FILE")) is (told is not None)
+    assert told is None or f"the app setting `SIGNALBOX_CHANNEL_TEAM` {told}" in result.output
+    assert "hello" not in result.output
+    assert "s3cret" not in result.output
+
+
+def test_a_channel_that_no_reaction_uses_is_told_once(file: Path) -> None:
+    file.write_text(GOOD.replace("[team]", "[team, other]"), encoding="utf-8")
+    assert CliRunner().invoke(app, ["check", str(file)]).output.count("warning") == 2
 
 
 def test_each_finding_is_shown_with_its_place_its_line_and_what_would_be_right(file: Path) -> None:

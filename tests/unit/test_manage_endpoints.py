@@ -103,6 +103,7 @@ def test_a_workspace_that_can_t_be_read_is_said_after_the_others_were_listed(
     assert result.exit_code == 1
     assert "fraud" in result.stdout
     assert "w: workspace.denied: no role" in result.stderr
+    assert "sign in with `az login`" in result.stderr
     assert len(json.loads(run("--json").stdout)) == 1
 
 
