@@ -24,7 +24,7 @@ from shared.reactions.model import (
 from shared.reactions.params import read_values
 from shared.reactions.reaction import ReactionReader
 from shared.reactions.render import OPEN
-from shared.reactions.report import Report, finding_at
+from shared.reactions.report import FINDINGS_MAX, Report, TooManyFindings, finding_at
 from shared.reactions.wording import ADDRESS_HINT, ADDRESS_IN_FILE, cut, found, kind_of, nearest
 
 if TYPE_CHECKING:
@@ -87,7 +87,14 @@ def load_reactions(
         find_job_faults=find_job_faults,
         find_channel_fault=find_channel_fault,
     )
-    loaded = _Loader(report, actions, settings, strict_settings, context).load(document.value)
+    loader = _Loader(report, actions, settings, strict_settings, context)
+    try:
+        loaded = loader.load(document.value)
+    except TooManyFindings:
+        loaded, told = None, f"there are more than {FINDINGS_MAX} mistakes"
+        last = max(report.findings, key=lambda item: item.line)
+        hint, severity = "Mend these first.", Severity.ERROR
+        report.findings.append(replace(last, message=told, hint=hint, severity=severity))
     findings = _in_order(report.findings)
     if loaded is None or any(item.severity is Severity.ERROR for item in findings):
         raise ReactionsInvalid(source, findings)

@@ -1,6 +1,7 @@
 """Reads one reaction of the file, layer by layer: its keys, its condition, its actions."""
 
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
@@ -182,13 +183,16 @@ class ReactionReader:
             self._report.error(path, f"`do:` {told}", hint, reaction=place.reaction, key=True)
             return ()
         steps: list[Step] = []
+        counts = Counter[str]()
         for index, item in enumerate(items):
             here = Place(place.reaction, (*path, index), place.on)
-            step = self._step(item, here, [earlier.action for earlier in steps])
-            steps += [step] if step is not None else []
+            step = self._step(item, here, counts)
+            if step is not None:
+                counts[step.action] += 1
+                steps.append(step)
         return tuple(steps)
 
-    def _step(self, item: Any, place: Place, earlier: list[str]) -> Step | None:
+    def _step(self, item: Any, place: Place, earlier: Counter[str]) -> Step | None:
         if not isinstance(item, dict) or len(item) != 1:
             self.are_all_steps_read = False
             message, hint = _not_one_action(item, self._actions)
@@ -207,7 +211,7 @@ class ReactionReader:
             hint = "Write its values below it, indented: `key: value`."
             self._report.error(path, message, hint, reaction=place.reaction)
             return None
-        count = earlier.count(action) + 1
+        count = earlier[action] + 1
         if count > 1 and self._actions[action].is_single:
             message = f"a reaction can have one `{action}` only"
             hint = "Write a reaction of its own for this one."
@@ -286,12 +290,12 @@ class ReactionReader:
             return items if isinstance(value, dict) else list(items.values())
         if not isinstance(value, str):
             return value
-        self._check_text(value, place)
         try:
             template = compile_template(value)
         except ExpressionSyntax as error:
             self._expression_error(place.path, place, error, 0)
             return value
+        self._check_text(value, place)
         if template is not None and place.on is not None:
             for hole in template.holes:
                 for fault in find_faults(hole.expression, place.on):

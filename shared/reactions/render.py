@@ -7,7 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shared.errors import ExpressionFailed
-from shared.reactions.expressions import Expression, ExpressionSyntax, compile_expression
+from shared.reactions.expressions import (
+    LONGEST_EXPRESSION,
+    Expression,
+    ExpressionSyntax,
+    compile_expression,
+)
 from shared.reactions.model import Step
 from shared.reactions.wording import cut
 
@@ -97,8 +102,8 @@ def compile_template(text: str) -> Template | None:
 
 #: How other tools mark what they fill in: Jinja and Actions, Logic Apps, shells, cmd and ERB.
 _FOREIGN = re.compile(
-    r"\{\{.*?\}\}|\$\[\[.*?\]\]|\$\{(?!\{)[^{}]*\}|\{%.*?%\}|<%.*?%>|@\{[^{}]*\}|%[A-Z][A-Z0-9_]+%"
-    r"|\$\([A-Za-z_][\w.]*\)",
+    r"\{\{.{0,200}?\}\}|\$\[\[.{0,200}?\]\]|\$\{(?!\{)[^{}]{0,200}\}|\{%.{0,200}?%\}|<%.{0,200}?%>"
+    r"|@\{[^{}]{0,200}\}|%[A-Z][A-Z0-9_]{1,100}%|\$\([A-Za-z_][\w.]{0,100}\)",
     re.DOTALL,
 )
 
@@ -110,14 +115,11 @@ def find_foreign(text: str) -> str:
 
 
 def _outside(text: str) -> str:
-    """Return a text without its expressions."""
+    """Return a text, which compile_template takes, without its expressions."""
     parts, done = [], 0
     while (start := text.find(OPEN, done)) >= 0:
         parts.append(text[done:start])
-        try:
-            done = _end_of_hole(text, start + len(OPEN)) + len(CLOSE)
-        except ExpressionSyntax:
-            return " ".join(parts)  # which is told by itself
+        done = _end_of_hole(text, start + len(OPEN)) + len(CLOSE)
     return " ".join([*parts, text[done:]])
 
 
@@ -145,7 +147,8 @@ def _hole(text: str, start: int, end: int) -> Hole:
 def _end_of_hole(text: str, start: int) -> int:
     """Find the `}}` that closes, which is not one within quotes or of a `{a: {b: c}}`."""
     quote, depth, at = "", 0, start
-    while at < len(text):
+    # A longer expression is refused anyway, and every `${{` of a text may be such a one.
+    while at < min(len(text), start + LONGEST_EXPRESSION):
         char = text[at]
         if quote:
             if char == "\\":

@@ -30,6 +30,12 @@ def finding_at(
 
 #: More keys than these are no misspellings.
 _STRANGE_MAX = 50
+#: Nobody reads more than these. To look for the place of one, the whole text may be walked.
+FINDINGS_MAX = 200
+
+
+class TooManyFindings(Exception):
+    """There are so many mistakes that looking for more helps nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +55,24 @@ class Report:
         key: bool = False,
         offset: int | None = None,
     ) -> None:
-        """Add an error at a value, at its key, or at one character in it."""
+        """Add an error at a value, at its key, or at one character in it.
+
+        Raises: TooManyFindings.
+        """
+        if self._count(Severity.ERROR) >= FINDINGS_MAX:
+            raise TooManyFindings
         mark = self.document.mark(path) if key else self.document.value_mark(path, offset)
         self.findings.append(finding_at(mark, message, hint, reaction=reaction))
 
     def warn(self, path: Path, message: str, hint: str, *, key: bool = False) -> None:
-        """Add a warning at a value, or at its key."""
+        """Add a warning at a value, or at its key; beyond FINDINGS_MAX none is added."""
+        if self._count(Severity.WARNING) >= FINDINGS_MAX:
+            return
         mark = self.document.mark(path) if key else self.document.value_mark(path)
         self.findings.append(finding_at(mark, message, hint, severity=Severity.WARNING))
+
+    def _count(self, severity: Severity) -> int:
+        return sum(finding.severity is severity for finding in self.findings)
 
     def line(self, path: Path) -> int:
         """Return the line of the value at the path."""

@@ -11,6 +11,8 @@ from shared.redact import redact
 LONGEST = 60
 #: How much alike two words are of which one is misspelt, part by part, and on the whole.
 _NEAR, _VERY_NEAR = 0.6, 0.8
+#: So many words are compared, and so many are told.
+_CHOICES_MAX, _TOLD_MAX = 200, 40
 
 
 ADDRESS_IN_FILE = "the address of a channel does not belong in this file"
@@ -46,7 +48,7 @@ def _ratio(one: str, two: str) -> float:
 
 def suggest(word: str, choices: Iterable[str]) -> str:
     """Return a hint that names what was probably meant, else every choice."""
-    known = sorted(set(choices))
+    known = sorted(set(choices))[:_CHOICES_MAX]
     meant = [
         choice for choice in known if len(word) > 2 and choice.lower().startswith(word.lower())
     ]
@@ -55,7 +57,7 @@ def suggest(word: str, choices: Iterable[str]) -> str:
         return f"Did you mean {' or '.join(f'`{choice}`' for choice in meant)}?"
     if not known:
         return ""
-    return "Valid here: " + ", ".join(f"`{choice}`" for choice in known) + "."
+    return "Valid here: " + ", ".join(f"`{choice}`" for choice in known[:_TOLD_MAX]) + "."
 
 
 def printable(text: str) -> str:

@@ -191,16 +191,6 @@ def cost(run: Callable[[], object]) -> float:
     return min(spent)
 
 
-def test_checking_strange_keys_grows_no_faster_than_their_number() -> None:
-    def strange(count: int) -> str:
-        keys = "".join(f"          key_{number}: 1\n" for number in range(count))
-        return GOOD.replace("          timeout: 1h\n", keys)
-
-    few, many = strange(500), strange(8_000)
-    slow = cost(lambda: check_text(many, ACTIONS, {}))
-    assert slow / cost(lambda: check_text(few, ACTIONS, {})) < 4 * 16
-
-
 @pytest.mark.parametrize(
     ("when", "hint"),
     [
@@ -282,3 +272,60 @@ def test_a_merge_key_says_that_nothing_is_merged() -> None:
 def test_a_managed_user_of_github_has_an_underscore(login: str) -> None:
     target = f"{{github: {{repository: {login}/churn, workflow: retrain.yml}}}}"
     assert check("{component: {name: churn}}", target).count("error") == 0
+
+
+HEAD = f"version: 1\nworkspaces: [{ID}/main]\nchannels: [team]\n"
+STEPS = HEAD + "reactions:\n  - name: a\n    on: ModelRegistered\n    do:\n"
+TITLE = STEPS + '      - notify: {channel: team, title: "'
+#: Files of which one part is repeated: before it, the part, and after it.
+REPEATED = {
+    "keys of the file": (f"{HEAD}reactions: []\n", "key{0}: 1\n", ""),
+    "keys of an action": (f"{STEPS}      - notify:\n", "          key{0}: 1\n", ""),
+    "workspaces": ("version: 1\nreactions: []\nworkspaces:\n", "  - w{0}\n", ""),
+    "channels": (f"version: 1\nworkspaces: [{ID}/m]\nreactions: []\nchannels:\n", "  - c{0}\n", ""),
+    "channels that are not there": (STEPS, "      - notify: {{channel: q{0}, title: x}}\n", ""),
+    "steps": (STEPS, "      - notify: {{channel: team, title: x}}\n", ""),
+    "actions that are none": (STEPS, "      - nope: {{}}\n", ""),
+    "reactions": (f"{HEAD}reactions:\n", "  - {{name: r, on: Nope, do: [x]}}\n", ""),
+    "strategies": (f"{HEAD}reactions: []\nrollouts:\n", "  s{0}: {{steps: [traffic: 10]}}\n", ""),
+    "gates": (
+        f"{HEAD}reactions: []\nrollouts:\n  s:\n    steps: [traffic: 100%]\n    gates:\n",
+        "      g{0}: {{max: 1}}\n",
+        "",
+    ),
+    "keys twice": (f"{HEAD}reactions: []\n", "a: 1\n", ""),
+    "wrong expressions": (TITLE, "${{{{ x }}}} ", '"}'),
+    "open expressions": (TITLE, "${{{{ {{ }}}} ", '"}'),
+    "open quotes": (TITLE, "${{{{ '{{ }}}} ", '"}'),
+    "templates of others": (TITLE, "{{{{ $[[ <% {{% ", '"}'),
+    "names with dots": (TITLE, "$model.name{0} ", '"}'),
+}
+
+
+@pytest.mark.parametrize("part", REPEATED)
+def test_checking_takes_time_that_grows_with_the_file(part: str) -> None:
+    before, repeated, after = REPEATED[part]
+
+    def file(count: int) -> str:
+        return before + "".join(map(repeated.format, range(count))) + after
+
+    few, many = file(250), file(2_000)
+    check_text(few, ACTIONS, {})  # what is built once
+    ratio = cost(lambda: check_text(many, ACTIONS, {})) / cost(lambda: check_text(few, ACTIONS, {}))
+    assert ratio < 4 * 8
+
+
+def test_of_a_file_full_of_mistakes_the_first_are_told() -> None:
+    before, repeated, after = REPEATED["actions that are none"]
+    findings = check_text(before + repeated.format(0) * 5_000 + after, ACTIONS, {}).findings
+    assert len(findings) == 201
+    assert findings[-1].message == "there are more than 200 mistakes"
+
+
+def test_warnings_hide_no_mistake() -> None:
+    before, repeated, after = REPEATED["channels"]
+    unused = before + "".join(map(repeated.format, range(1_000))) + after
+    (findings,) = (check_text(unused, ACTIONS, {}).findings,)
+    assert {it.severity for it in findings} == {"warning"}
+    checked = check_text(f"{unused}orphans: {{after: soon}}\n", ACTIONS, {})
+    assert checked.count("error") == 1
