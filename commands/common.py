@@ -63,7 +63,10 @@ def local_settings(path: Path) -> dict[str, str]:
     values = document.get("Values", {}) if isinstance(document, dict) else None
     if not isinstance(values, dict):
         raise fail(f"{path} is damaged: it needs an object `Values` of names and texts")
-    return {name: value for name, value in values.items() if isinstance(value, str)}
+    for name, value in values.items():
+        if not isinstance(value, str | int | float):
+            raise fail(visible(f"{path} is damaged: `Values.{name}` should be text"))
+    return {name: str(value) for name, value in values.items()}
 
 
 def settings_beside(folder: Path) -> Mapping[str, str]:

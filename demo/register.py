@@ -16,7 +16,11 @@ def main(
 ) -> None:
     """Register an MLflow model, as a data scientist does; see what the demo makes of it."""
     tags = {"deploy": "true"} if deploy else {}
-    tags |= dict(text.split("=", 1) for text in tag or [] if "=" in text)
+    for text in tag or []:
+        key, sign, value = text.partition("=")
+        if not key or not sign:
+            raise typer.BadParameter(f"{text!r} is no name=value", param_hint="--tag")
+        tags[key] = value
     try:
         settings = written_settings()
     except FileNotFoundError:

@@ -13,8 +13,11 @@ from typing import Any
 
 import psutil
 import pytest
+import typer
 from rich.console import Console
+from typer.testing import CliRunner
 
+from demo import register
 from demo.play import NotAsTold, Play
 from demo.runs import RunNews
 from demo.screen import Screen
@@ -321,3 +324,12 @@ def test_each_event_of_a_retrainings_run_is_shown():
     event["data"]["runTags"] = {"signalbox_retraining": "x"}
     told = RunNews().tell(delivery, event)
     assert told == "RunStatusChanged of signalbox-aaaaaaaa (Queued) is delivered: 202"
+
+
+@pytest.mark.parametrize("tag", ["canary", "=canary", ""])
+def test_a_tag_without_a_name_or_a_value_is_refused_and_not_dropped(tag: str) -> None:
+    application = typer.Typer()
+    application.command()(register.main)
+    result = CliRunner().invoke(application, ["churn", "1", "--tag", tag])
+    assert result.exit_code == 2
+    assert "no name=value" in result.stderr

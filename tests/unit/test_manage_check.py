@@ -180,12 +180,12 @@ def test_a_file_that_can_not_be_read_ends_with_2(tmp_path: Path, body: bytes | N
 @pytest.mark.parametrize(
     ("text", "values"),
     [
-        ('{"Values": {"A": "1", "B": 2}}', {"A": "1"}),
+        ('{"Values": {"A": "1", "B": 2, "C": 0.5}}', {"A": "1", "B": "2", "C": "0.5"}),
         ('\ufeff{"Values": {"A": "1"}}', {"A": "1"}),
         ("{}", {}),
     ],
 )
-def test_local_settings_are_the_texts_among_their_values(
+def test_local_settings_are_their_values_as_text(
     tmp_path: Path, text: str, values: dict[str, str]
 ) -> None:
     path = tmp_path / "local.settings.json"
@@ -202,6 +202,8 @@ def test_local_settings_are_the_texts_among_their_values(
         ),
         ('{"Values": []}', "is damaged: it needs an object `Values`"),
         ("[]", "is damaged: it needs an object `Values`"),
+        ('{"Values": {"A": null}}', "is damaged: `Values.A` should be text"),
+        ('{"Values": {"A": {"B": "s3cret"}}}', "is damaged: `Values.A` should be text"),
         ('{\n"Values": {"A": "1",}}', "is damaged: line 2: "),
         ("[" * 100_000, "is damaged: it is nested too deep"),
         ("\udcff", "can't be read (UnicodeDecodeError)"),
