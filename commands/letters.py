@@ -1,6 +1,7 @@
 """`manage.py letters`: see the dead letters, replay them, close them."""
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -38,14 +39,16 @@ def list_letters(
 def show(letter_id: LetterId, as_json: AsJson = False) -> None:
     """Show one letter, with the event as it arrived."""
     with app_services() as services:
-        letter = _pick(services.dead_letters, letter_id)
+        listed = _pick(services.dead_letters, letter_id)
+        letter = services.dead_letters.get(listed.id) or listed
     if as_json:
         print_json(letter)
         return
     for name in ("id", "status", "reaction", "about", "code", "reason", "hint", "attempt"):
         typer.echo(f"{name + ':':10} {visible(str(getattr(letter, name)))}")
     typer.echo(f"{'created:':10} {when(letter.created_at)}")
-    typer.echo(f"{'due:':10} {when(letter.due_at)}")
+    name = "closed:" if letter.status == "closed" else "due:"
+    typer.echo(f"{name:10} {when(letter.due_at)}")
     typer.echo(_body(letter))
 
 
@@ -67,14 +70,19 @@ def close(
     why: Annotated[str, typer.Option(help="The reason, kept with the letter.")],
 ) -> None:
     """Close a letter: nothing more is done about it."""
+    from shared.react import give_up
+
     with app_services() as services:
-        letter = _pick(services.dead_letters, letter_id)
-        done = services.dead_letters.close(letter, f"closed by hand: {why}")
+        listed = _pick(services.dead_letters, letter_id)
+        letter = services.dead_letters.get(listed.id) or listed
+        reason = f"closed by hand: {why}"
+        give_up(services.records, replace(letter, reason=reason))
+        done = services.dead_letters.close(letter, reason)
         typer.echo(f"{letter.id}: {'closed' if done else 'changed meanwhile; look again'}")
 
 
 def _pick(dead_letters: "DeadLetters", prefix: str) -> "Letter":
-    return pick({letter.id: letter for letter in dead_letters.all()}, prefix, "letter")
+    return pick({letter.id: letter for letter in dead_letters.find(prefix)}, prefix, "letter")
 
 
 def _body(letter: "Letter") -> str:

@@ -5,7 +5,7 @@ A message on queue `dead-letter` only says which letter is due, and for which at
 lost or doubled message does no harm: the sweep sends lost ones again, and stale ones are ignored.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -28,7 +28,7 @@ from shared.outcomes import EventRef
 from shared.outgoing import for_row
 from shared.ports import Blobs, Queues, Row, RowChanged, RowExists, Tables, Value
 from shared.retry import backoff
-from shared.wakeups import read_wakeup, write_wakeup
+from shared.wakeups import GRACE, handed_out_to, read_wakeup, write_wakeup
 
 TABLE = "SignalboxLetters"
 QUEUE = "dead-letter"
@@ -46,8 +46,9 @@ UNEXPECTED_ATTEMPTS_MAX = 8
 _NOT_FAILURES = frozenset(
     {ClaimHeld.code, BudgetSpent.code, WindowOpen.code, BudgetFull.code, TagsAwaited.code}
 )
-#: A message may be late by this much before the sweep takes it for lost.
-GRACE = timedelta(minutes=2)
+#: The names in a message.
+_IN_MESSAGE = (("letter",), "turn")
+_PARTITION_LENGTH = 2
 
 
 class LetterStatus(StrEnum):
@@ -78,13 +79,14 @@ class Letter:
     hint: str
     attempt: int  #: Failed attempts so far: what backoff grows with and parking counts.
     turn: int  #: Which wake-up it waits for; a message for another turn is stale.
-    due_at: datetime
+    due_at: datetime  #: Of a closed one: when that was.
     created_at: datetime
     about: str
     body: str
     traceparent: str
     takes: str = ""  #: Of a whole event: the types that may come as it came, "" for any.
     is_again: bool = False  #: Whether its message was handed out before. It is not kept.
+    is_read: bool = True  #: Whether `body` was read; in a list of letters, no blob is.
     notices: tuple[LetterNotice, ...] = ()
     etag: str = ""
 
@@ -232,7 +234,7 @@ class DeadLetters:
         the replay, which the letter says then, or between saving the row and sending the next
         message, so that one is sent again. A message that is none of ours is dropped.
         """
-        wakeup = read_wakeup(message, ("letter",), "turn")
+        wakeup = read_wakeup(message, *_IN_MESSAGE)
         letter = self.get(wakeup.ids["letter"]) if wakeup is not None else None
         if wakeup is None or letter is None or letter.status is not LetterStatus.WAITING:
             return None
@@ -245,34 +247,56 @@ class DeadLetters:
     def get(self, letter_id: str) -> Letter | None:
         """Return the letter with its body, or None."""
         row = self._tables.get(TABLE, _partition(letter_id), letter_id)
-        return None if row is None else self._letter_from(row)
-
-    def is_open(self, event: str, reaction: str) -> bool:
-        """Say whether a reaction of an event may still be replayed; `event` is the event's key."""
-        letter_id = letter_id_of(event, reaction)
-        row = self._tables.get(TABLE, _partition(letter_id), letter_id)
-        return row is not None and row.values["status"] != LetterStatus.CLOSED
+        letter = None if row is None else _letter_from(row)
+        if letter is None or letter.is_read:
+            return letter
+        body = (self._blobs.get(CONTAINER, letter_id) or b"").decode()
+        return replace(letter, body=body, is_read=True)
 
     def all(self, status: LetterStatus | None = None) -> Iterator[Letter]:
-        """Yield the letters, of one status or of any."""
-        equals: dict[str, Value] = {} if status is None else {"status": str(status)}
-        for row in self._tables.query(TABLE, equals=equals):
-            yield self._letter_from(row)
+        """Yield the letters, of one status or of any; bodies that are in blobs are not read."""
+        return self._query(None if status is None else {"status": str(status)})
+
+    def find(self, prefix: str) -> Iterator[Letter]:
+        """Yield the letters whose id begins so: of two digits and more, by a 256th of the table."""
+        partition = _partition(prefix) if len(prefix) >= _PARTITION_LENGTH else None
+        found = self._query(partition=partition)
+        return (letter for letter in found if letter.id.startswith(prefix))
 
     def overdue(self) -> Iterator[Letter]:
-        """Yield the letters whose message must have been lost."""
-        rows = self._tables.query(
-            TABLE,
-            equals={"status": str(LetterStatus.WAITING)},
-            before=("due_at", self._clock.now() - GRACE),
+        """Yield the letters whose message must have been lost: what is only queued is not."""
+        now = self._clock.now()
+        handed_out = handed_out_to(self._queues, QUEUE, *_IN_MESSAGE, now)
+        return self._query(
+            {"status": str(LetterStatus.WAITING)}, before=("due_at", handed_out - GRACE)
         )
-        for row in rows:
-            yield self._letter_from(row)
+
+    def resend(self, letter: Letter) -> None:
+        """Send the message of a letter again, and remember when; not where it has changed."""
+        due = replace(letter, due_at=self._clock.now())
+        try:
+            self._save(due, letter)
+        except RowChanged:
+            return
+        self.wake(due)
 
     def untold(self) -> Iterator[Letter]:
         """Yield the parked letters that somebody is still to be told of."""
-        for row in self._tables.query(TABLE, equals={"is_untold": True}):
-            yield self._letter_from(row)
+        return self._query({"is_untold": True})
+
+    def closed(self, before: datetime) -> Iterator[Letter]:
+        """Yield the letters that were closed before then."""
+        return self._query({"status": str(LetterStatus.CLOSED)}, before=("due_at", before))
+
+    def _query(
+        self,
+        equals: Mapping[str, Value] | None = None,
+        *,
+        partition: str | None = None,
+        before: tuple[str, datetime] | None = None,
+    ) -> Iterator[Letter]:
+        rows = self._tables.query(TABLE, partition=partition, equals=equals, before=before)
+        return (_letter_from(row) for row in rows)
 
     def note(self, letter: Letter, notices: tuple[LetterNotice, ...]) -> bool:
         """Keep who is still to be told of a parked letter; False as in `close`."""
@@ -284,7 +308,12 @@ class DeadLetters:
 
     def close(self, letter: Letter, reason: str = "") -> bool:
         """Close the letter; say False, and leave it, if it has changed since it was read."""
-        closed = replace(letter, status=LetterStatus.CLOSED, reason=reason or letter.reason)
+        closed = replace(
+            letter,
+            status=LetterStatus.CLOSED,
+            reason=reason or letter.reason,
+            due_at=self._clock.now(),
+        )
         return self._change(letter, closed)
 
     def park(self, letter: Letter, failure: Failure) -> bool:
@@ -332,8 +361,8 @@ class DeadLetters:
         """Write the letter: the body's blob first, so that no row ever points at nothing."""
         letter = self._to_be_told(letter, known)
         body = letter.body.encode()
-        in_blob = len(body) > _INLINE_MAX
-        if in_blob and (known is None or known.body != letter.body):
+        in_blob = len(body) > _INLINE_MAX or not letter.is_read
+        if in_blob and letter.is_read and (known is None or known.body != letter.body):
             self._blobs.put(CONTAINER, letter.id, body)
         values = _values(letter, in_blob=in_blob)
         if known is None:
@@ -353,31 +382,30 @@ class DeadLetters:
         channels = self._channels_of(letter.reaction) if letter.reaction else ()
         return replace(letter, notices=tuple(LetterNotice(channel=name) for name in channels))
 
-    def _letter_from(self, row: Row) -> Letter:
-        values = row.values
-        due_at, created_at = values["due_at"], values["created_at"]
-        assert isinstance(due_at, datetime)
-        assert isinstance(created_at, datetime)
-        body = str(values["body"])
-        if values["in_blob"]:
-            body = (self._blobs.get(CONTAINER, row.key) or b"").decode()
-        texts = {name: str(values.get(name, "")) for name in _TEXTS}
-        return Letter(
-            id=row.key,
-            status=LetterStatus(str(values["status"])),
-            attempt=int(str(values["attempt"])),
-            turn=int(str(values["turn"])),
-            due_at=due_at.astimezone(UTC),
-            created_at=created_at.astimezone(UTC),
-            body=body,
-            is_again=False,
-            notices=_notices_from(str(values.get("notices", ""))),
-            etag=row.etag,
-            **texts,
-        )
-
 
 _TEXTS = ("reaction", "code", "reason", "hint", "about", "traceparent", "takes")
+
+
+def _letter_from(row: Row) -> Letter:
+    values = row.values
+    due_at, created_at = values["due_at"], values["created_at"]
+    assert isinstance(due_at, datetime)
+    assert isinstance(created_at, datetime)
+    texts = {name: str(values.get(name, "")) for name in _TEXTS}
+    return Letter(
+        id=row.key,
+        status=LetterStatus(str(values["status"])),
+        attempt=int(str(values["attempt"])),
+        turn=int(str(values["turn"])),
+        due_at=due_at.astimezone(UTC),
+        created_at=created_at.astimezone(UTC),
+        body=str(values["body"]),
+        is_again=False,
+        is_read=not values["in_blob"],
+        notices=_notices_from(str(values.get("notices", ""))),
+        etag=row.etag,
+        **texts,
+    )
 
 
 def letter_id_of(event: str, reaction: str) -> str:
@@ -386,7 +414,7 @@ def letter_id_of(event: str, reaction: str) -> str:
 
 
 def _partition(letter_id: str) -> str:
-    return letter_id[:2]
+    return letter_id[:_PARTITION_LENGTH]
 
 
 def _values(letter: Letter, *, in_blob: bool) -> dict[str, Value]:

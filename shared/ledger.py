@@ -18,8 +18,12 @@ TABLE = "SignalboxLedger"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimKey:
-    """What is claimed: a step of a reaction, for an event. Named in YAML words, never by code."""
+    """What is claimed: a step of a reaction, for an event. Named in YAML words, never by code.
 
+    `day` is that of the event, by which claims are kept and forgotten; it names nothing.
+    """
+
+    day: str
     event: str
     reaction: str
     step: str
@@ -70,13 +74,13 @@ class Ledger:
         """Take the right to run one step: one request when nobody had it, two or three else."""
         until = self._clock.now() + self._lease
         try:
-            etag = self._tables.insert(TABLE, key.event, _row_key(key), _held(1, until))
+            etag = self._tables.insert(TABLE, key.day, _row_key(key), _held(1, until))
         except RowExists:
             return self._claim_again(key, until)
         return Claimed(key=key, attempt=1, until=until, etag=etag)
 
     def _claim_again(self, key: ClaimKey, until: datetime) -> Claimed | AlreadyDone | HeldElsewhere:
-        row = self._tables.get(TABLE, key.event, _row_key(key))
+        row = self._tables.get(TABLE, key.day, _row_key(key))
         if row is None:  # retention took it between our two requests
             return HeldElsewhere(until=self._clock.now())
         if row.values["status"] == "done":
@@ -88,7 +92,7 @@ class Ledger:
         attempt = int(str(row.values["attempt"])) + 1
         try:
             etag = self._tables.replace(
-                TABLE, key.event, row.key, _held(attempt, until), etag=row.etag
+                TABLE, key.day, row.key, _held(attempt, until), etag=row.etag
             )
         except RowChanged:
             return HeldElsewhere(until=until)
@@ -120,18 +124,19 @@ class Ledger:
     def _write(self, claim: Claimed, row: dict[str, Value]) -> str:
         key = claim.key
         try:
-            return self._tables.replace(TABLE, key.event, _row_key(key), row, etag=claim.etag)
+            return self._tables.replace(TABLE, key.day, _row_key(key), row, etag=claim.etag)
         except RowChanged as error:
             raise ClaimLost(f"{key.reaction}/{key.step}") from error
 
 
 def _row_key(key: ClaimKey) -> str:
-    return f"{key.reaction}:{key.step}"
+    return f"{key.event}:{key.reaction}:{key.step}"
 
 
-def reaction_of(row: Row) -> str:
-    """Return the reaction of which a row of the ledger is a claim."""
-    return row.key.partition(":")[0]
+def claimed_by(row: Row) -> tuple[str, str]:
+    """Return the event, by its key, and the reaction of which a row of the ledger is a claim."""
+    event, reaction, _ = row.key.split(":", 2)
+    return event, reaction
 
 
 def _held(attempt: int, until: datetime) -> dict[str, Value]:

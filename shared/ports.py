@@ -1,12 +1,16 @@
 """What the app needs of the outside, as protocols that adapters implement."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
 #: What a property of a row may be. A string holds at most 32,000 characters.
 Value = str | int | float | bool | datetime
+
+
+#: Rows of one partition that can be deleted together.
+BATCH_MAX = 100
 
 
 class RowExists(Exception):
@@ -48,6 +52,10 @@ class Tables(Protocol):
         """Delete the row, absent or not; with `etag`, raise RowChanged unless it is unchanged."""
         ...
 
+    def delete_all(self, table: str, rows: Sequence[Row]) -> None:
+        """Delete up to 100 rows of one partition; what has changed since it was read stays."""
+        ...
+
     def query(
         self,
         table: str,
@@ -83,6 +91,10 @@ class Queues(Protocol):
 
     def receive(self, queue: str, *, most: int = 32) -> tuple[Message, ...]:
         """Take up to `most` messages, hidden from others for five minutes; () without a queue."""
+        ...
+
+    def peek(self, queue: str) -> str | None:
+        """Return the text of the next message, and leave it; None where none is visible."""
         ...
 
     def delete(self, queue: str, message: Message) -> None:

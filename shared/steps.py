@@ -13,6 +13,7 @@ from shared.events import Event
 from shared.ledger import AlreadyDone, Claimed, ClaimKey, ClaimLost, HeldElsewhere, Ledger
 from shared.outcomes import EventRef, Outcome, OutcomeStatus
 from shared.reactions.model import Reaction
+from shared.records import day_of
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,9 @@ class Steps:
         run = Run()
         for step in reaction.do:
             name = f"{reaction.name}/{step.id}"
-            key = ClaimKey(event=event.key, reaction=reaction.name, step=step.id)
+            key = ClaimKey(
+                day=day_of(event.time), event=event.key, reaction=reaction.name, step=step.id
+            )
             if self._clock.now() >= deadline:
                 self._fail(run, name, failure_of(BudgetSpent("no time was left for this step")))
                 break

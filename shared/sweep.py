@@ -2,22 +2,21 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import chain
+from itertools import batched, chain, groupby, islice
 
 from shared import dead_letters, ledger, records, telemetry
 from shared.clock import Clock
-from shared.dead_letters import GRACE, DeadLetters, LetterStatus
+from shared.dead_letters import DeadLetters, LetterStatus, letter_id_of
 from shared.envelopes import OF_CHECKS, OF_WORKSPACES, Taken
 from shared.folds import Folds
 from shared.letter_notices import LetterNotices
 from shared.loops.approvals import Approvals
 from shared.loops.follow import Loops
 from shared.orphan_watch import OrphanWatch
-from shared.ports import Blobs, Message, Queues, Row, RowChanged, Tables
+from shared.ports import BATCH_MAX, Blobs, Message, Queues, Row, Tables
 from shared.react import React
 from shared.rollouts import advance
 from shared.rollouts.advance import Rollouts
@@ -38,8 +37,10 @@ _CONTAINERS: Mapping[str, frozenset[Taken]] = {
 }
 POISON = "-poison"
 
-#: Retention runs in this hour (UTC): it reads whole tables.
+#: Retention runs in this hour (UTC): of some tables it reads all.
 _RETENTION_HOUR = 3
+#: So many messages that are lost are sent again in one sweep; the next one goes on.
+_RESENT_MAX = 500
 #: So many blobs are listed in one sweep; the next one goes on.
 _MOST = 1_000
 #: A sweep takes no longer: a trigger has five minutes, and what is under way ends by itself.
@@ -123,15 +124,15 @@ class Sweep:
 
     def _wake_rollouts(self) -> Iterator[_Chore]:
         """Send the messages of ticks again that must have been lost."""
-        for kept in self.rollouts.store.overdue(self.clock.now() - GRACE):
+        for kept in islice(self.rollouts.overdue(), _RESENT_MAX):
             log.warning("tick was lost", extra={"rollout": kept.rollout.id})
-            yield partial(self.rollouts.wake, kept.rollout)
+            yield partial(self.rollouts.resend, kept)
 
     def _wake_letters(self) -> Iterator[_Chore]:
         """Send the messages of letters again that must have been lost."""
-        for letter in self.dead_letters.overdue():
+        for letter in islice(self.dead_letters.overdue(), _RESENT_MAX):
             log.warning("letter was lost", extra={"letter": letter.id})
-            yield partial(self.dead_letters.wake, letter)
+            yield partial(self.dead_letters.resend, letter)
 
     def _take_poison(self, queue: str) -> Iterator[_Chore]:
         """Make letters of events whose messages the host gave up on."""
@@ -175,13 +176,12 @@ class Sweep:
         if now.hour != _RETENTION_HOUR:
             return
         before = now - self.retention
-        for row in self.tables.query(
-            records.TABLE, partition_to=records.day_of(before), before=("time", before)
-        ):
-            yield partial(self.tables.delete, records.TABLE, row.partition, row.key)
-        for letter in self.dead_letters.all(LetterStatus.CLOSED):
-            if letter.created_at < before:
-                yield partial(self.dead_letters.remove, letter)
+        day = records.day_of(before)
+        rows = self.tables.query(records.TABLE, partition_to=day, before=("time", before))
+        for batch in _batches(rows):
+            yield partial(self.tables.delete_all, records.TABLE, batch)
+        for letter in self.dead_letters.closed(before):
+            yield partial(self.dead_letters.remove, letter)
         for kept in self.rollouts.store.ended(before):
             yield partial(self.rollouts.store.remove, kept)
         yield partial(self.folds.forget, before)
@@ -189,12 +189,20 @@ class Sweep:
             yield partial(self.loops.store.remove, idle)
         if self.orphans is not None:
             yield partial(self.orphans.forget, before)
-        # The claims last: they are the most, and they alone lie in no order of time.
-        for row in self.tables.query(ledger.TABLE, before=("until", before)):
-            yield partial(self._forget_claim, row)
+        # The claims last: they are the most.
+        waiting = self._open_letters()
+        rows = self.tables.query(ledger.TABLE, partition_to=day, before=("until", before))
+        old = (row for row in rows if letter_id_of(*ledger.claimed_by(row)) not in waiting)
+        for batch in _batches(old):
+            yield partial(self.tables.delete_all, ledger.TABLE, batch)
 
-    def _forget_claim(self, row: Row) -> None:
-        if self.dead_letters.is_open(row.partition, ledger.reaction_of(row)):
-            return
-        with suppress(RowChanged):  # a person has just had it replayed
-            self.tables.delete(ledger.TABLE, row.partition, row.key, etag=row.etag)
+    def _open_letters(self) -> frozenset[str]:
+        """Return the ids of the letters that may still be replayed."""
+        found = (LetterStatus.WAITING, LetterStatus.PARKED)
+        return frozenset(letter.id for status in found for letter in self.dead_letters.all(status))
+
+
+def _batches(rows: Iterable[Row]) -> Iterator[tuple[Row, ...]]:
+    """Yield rows in batches that can be deleted together; rows come sorted by their partition."""
+    for _, of_one in groupby(rows, key=lambda row: row.partition):
+        yield from batched(of_one, BATCH_MAX, strict=False)

@@ -5,12 +5,15 @@ import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from shared.outside import read_json
+from shared.ports import Queues
 
 log = logging.getLogger(__name__)
 
+#: A message may be late by this much before the sweep takes it for lost.
+GRACE = timedelta(minutes=2)
 #: What an id may be: anything else can be none of ours, and perhaps no key of a table.
 _ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 
@@ -33,6 +36,18 @@ def write_wakeup(
     """Return the message that wakes a row at its turn, which is due then."""
     name, value = number
     return json.dumps({"v": 1, **ids, name: value, "due": due.isoformat(), **more})
+
+
+def handed_out_to(
+    queues: Queues, queue: str, ids: tuple[str, ...], number: str, now: datetime
+) -> datetime:
+    """Return up to when the messages of a queue have been handed out: what is due later waits.
+
+    That is when the message at its front was due, or now where none waits: one request.
+    """
+    text = queues.peek(queue)
+    front = None if text is None else read_wakeup(text, ids, number)
+    return now if front is None or front.due is None else min(front.due, now)
 
 
 def read_wakeup(text: str, ids: tuple[str, ...], number: str) -> Wakeup | None:

@@ -1,7 +1,7 @@
 """The ports in memory: what tests and the sandbox run on. One contract suite holds for both."""
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from threading import Lock
@@ -10,6 +10,7 @@ from typing import Final
 from shared.adapters.channels import TEXT_MAX, TITLE_MAX
 from shared.adapters.rows import (
     VISIBILITY,
+    check_batch,
     check_keys,
     check_name,
     delay_seconds,
@@ -65,6 +66,16 @@ class MemoryTables:
             if etag is not None:
                 self._check_unchanged(table, partition, key, etag)
             self._tables.get(table, {}).pop((partition, key), None)
+
+    def delete_all(self, table: str, rows: Sequence[Row]) -> None:
+        """Delete up to 100 rows of one partition; what has changed since it was read stays."""
+        check_batch(rows)
+        with self._lock:
+            found = self._tables.get(table, {})
+            for row in rows:
+                known = found.get((row.partition, row.key))
+                if known is not None and known.etag == row.etag:
+                    del found[row.partition, row.key]
 
     def query(
         self,
@@ -143,6 +154,12 @@ class MemoryQueues:
                 queued.visible_at = self._clock.now() + VISIBILITY
             return tuple(queued.message for queued in taken)
 
+    def peek(self, queue: str) -> str | None:
+        """Return the text of the next message, and leave it; None where none is visible."""
+        with self._lock:
+            visible = self._visible(queue)
+            return visible[0].message.text if visible else None
+
     def delete(self, queue: str, message: Message) -> None:
         """Delete a message that was received, gone or not; another's receipt deletes nothing."""
         with self._lock:
@@ -166,7 +183,8 @@ class MemoryQueues:
 
     def _visible(self, queue: str) -> list[_Queued]:
         now = self._clock.now()
-        return [queued for queued in self._queues.get(queue, []) if queued.visible_at <= now]
+        visible = (queued for queued in self._queues.get(queue, []) if queued.visible_at <= now)
+        return sorted(visible, key=lambda queued: queued.visible_at)
 
 
 class MemoryBlobs:

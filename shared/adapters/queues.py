@@ -62,6 +62,15 @@ class AzureQueues:
             except ResourceNotFoundError:
                 return ()
 
+    def peek(self, queue: str) -> str | None:
+        """Return the text of the next message, and leave it; None where none is visible."""
+        with storage_errors(f"looking at queue {queue}", self._service):
+            try:
+                found = self._client(queue).peek_messages(max_messages=1)
+            except ResourceNotFoundError:
+                return None
+            return found[0].content if found else None
+
     def delete(self, queue: str, message: Message) -> None:
         """Delete a message that was received, gone or not; another's receipt deletes nothing."""
         with storage_errors(f"deleting from queue {queue}", self._service):

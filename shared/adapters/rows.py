@@ -5,12 +5,12 @@ documents that they are in.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from math import ceil, isfinite
 
 from shared.outgoing import for_row
-from shared.ports import Value
+from shared.ports import BATCH_MAX, Row, Value
 
 #: A key holds at most 1 KiB.
 KEY_MAX = 512
@@ -96,6 +96,12 @@ def plain_body(body: bytes) -> bytes:
 def delay_seconds(delay: timedelta) -> int:
     """Return a delay as queues take it: whole seconds, never early, at most 7 days."""
     return max(0, ceil(min(delay, DELAY_MAX).total_seconds()))
+
+
+def check_batch(rows: Sequence[Row]) -> None:
+    """Raise ValueError unless one transaction takes these rows."""
+    if len(rows) > BATCH_MAX or len({row.partition for row in rows}) > 1:
+        raise ValueError(f"a batch holds at most {BATCH_MAX} rows of one partition")
 
 
 def _plain_time(name: str, value: datetime) -> datetime:

@@ -1,6 +1,6 @@
 """Azure tables. One request per call: a table is created only when an insert finds it missing."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,11 +16,12 @@ from azure.data.tables import (
     TableClient,
     TableEntity,
     TableServiceClient,
+    TableTransactionError,
     UpdateMode,
 )
 
 from shared.adapters.lazy import Lazy
-from shared.adapters.rows import check_keys, check_name, plain_value, plain_values
+from shared.adapters.rows import check_batch, check_keys, check_name, plain_value, plain_values
 from shared.adapters.storage import storage_errors
 from shared.errors import StorageUnavailable
 from shared.ports import Row, RowChanged, RowExists, Value
@@ -94,6 +95,21 @@ class AzureTables:
             except _Absent:
                 if etag is not None:
                     raise RowChanged(f"{table}: {partition}/{key}") from None
+
+    def delete_all(self, table: str, rows: Sequence[Row]) -> None:
+        """Delete up to 100 rows of one partition; what has changed since it was read stays."""
+        check_batch(rows)
+        left = list(rows)
+        with storage_errors(f"deleting rows of table {table}", self._service):
+            while left:
+                try:
+                    self._client(table).submit_transaction(map(_deletion, left))
+                except TableTransactionError as error:
+                    if error.status_code not in (404, 412):
+                        raise
+                    del left[error.index]  # one that can't be done undoes all of them
+                else:
+                    return
 
     def query(
         self,
@@ -176,6 +192,11 @@ class _Filter:
 
 class _Absent(Exception):
     """The row to be deleted is not there."""
+
+
+def _deletion(row: Row) -> tuple[str, dict[str, str], dict[str, Any]]:
+    condition = {"etag": row.etag, "match_condition": MatchConditions.IfNotModified}
+    return "delete", {"PartitionKey": row.partition, "RowKey": row.key}, condition
 
 
 def _raise_if_absent(response: Any) -> None:

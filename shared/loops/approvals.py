@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from shared.clock import Clock
-from shared.dead_letters import GRACE, DeadLetters, Letter, LetterStatus, letter_id_of
+from shared.dead_letters import DeadLetters, Letter, LetterStatus, letter_id_of
 from shared.errors import ApprovalMissing, Superseded
 from shared.loops.follow import Loops
 from shared.loops.model import Loop, Retraining, Stage
 from shared.loops.store import Kept
 from shared.ports import RowChanged
 from shared.redact import redact
+from shared.wakeups import GRACE
 
 _WORDS_MAX = 500
 

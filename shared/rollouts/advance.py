@@ -6,7 +6,7 @@ again by the sweep; a doubled or late one names another tick than the row waits 
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -25,9 +25,9 @@ from shared.rollouts.model import TOO_LATE, Cause, Notice, NoticeKind, Rollout
 from shared.rollouts.orders import POSSIBLE, Order, OrderKind
 from shared.rollouts.phases import EXCLUSIVE, UNDECIDED, Phase
 from shared.rollouts.splits import share
-from shared.rollouts.store import RolloutStore
+from shared.rollouts.store import Kept, RolloutStore
 from shared.rollouts.tell import TellRollout
-from shared.wakeups import read_wakeup, write_wakeup
+from shared.wakeups import GRACE, handed_out_to, read_wakeup, write_wakeup
 
 if TYPE_CHECKING:
     from shared.rollouts.tick import Tick
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 QUEUE = "rollouts"
+#: The names in a message.
+_IN_MESSAGE = (("endpoint", "rollout"), "tick")
 #: An order that finds the row changed under its hands so often has met no tick, but a fault.
 _ORDER_TRIES = 20
 
@@ -97,6 +99,18 @@ class Rollouts:
         message = write_wakeup(ids, ("tick", rollout.tick), self.clock.now() + wait)
         self.queues.send(QUEUE, message, delay=wait)
 
+    def overdue(self) -> Iterator[Kept]:
+        """Yield the rollouts whose message must have been lost: what is only queued is not."""
+        handed_out = handed_out_to(self.queues, QUEUE, *_IN_MESSAGE, self.clock.now())
+        return self.store.overdue(handed_out - GRACE)
+
+    def resend(self, kept: Kept) -> None:
+        """Send the message of a tick again, and remember when; not where the row has changed."""
+        due = replace(kept.rollout, due_at=self.clock.now())
+        with suppress(RowChanged):
+            self.store.save(due, etag=kept.etag)
+            self.wake(due)
+
     def order(self, rollout: Rollout, order: Order) -> Rollout:
         """Give a rollout an order, and have it looked at now; return the rollout with it.
 
@@ -155,7 +169,7 @@ class Rollouts:
 
         Raises: whatever the storage raises; the tick is then done again.
         """
-        wakeup = read_wakeup(message, ("endpoint", "rollout"), "tick")
+        wakeup = read_wakeup(message, *_IN_MESSAGE)
         kept = self.store.get(*wakeup.ids.values()) if wakeup is not None else None
         if wakeup is None or kept is None:
             return

@@ -5,11 +5,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from itertools import batched
 
 from pydantic import TypeAdapter
 
 from shared.parts import join, split
-from shared.ports import Row, RowChanged, RowExists, Tables, Value
+from shared.ports import BATCH_MAX, Row, RowChanged, RowExists, Tables, Value
 from shared.rollouts.measurements import Measurement
 from shared.rollouts.model import Rollout
 from shared.rollouts.phases import EXCLUSIVE
@@ -112,10 +113,15 @@ class RolloutStore:
         )
 
     def remove(self, kept: Kept) -> None:
-        """Delete a rollout's row, and its measurements before it."""
-        for row in self._tables.query(MEASUREMENTS, partition=kept.rollout.id):
-            self._tables.delete(MEASUREMENTS, row.partition, row.key)
-        self._tables.delete(TABLE, kept.rollout.partition, kept.rollout.id)
+        """Delete a rollout's row, and its measurements before it, unless it has changed."""
+        found = self.get(kept.rollout.partition, kept.rollout.id)
+        if found is None or found.etag != kept.etag:
+            return  # a person has it tried again
+        rows = self._tables.query(MEASUREMENTS, partition=kept.rollout.id)
+        for batch in batched(rows, BATCH_MAX, strict=False):
+            self._tables.delete_all(MEASUREMENTS, batch)
+        with suppress(RowChanged):
+            self._tables.delete(TABLE, kept.rollout.partition, kept.rollout.id, etag=kept.etag)
 
     def lock(self, rollout: Rollout) -> bool:
         """Take the endpoint for this rollout; say whether it has it.

@@ -39,6 +39,15 @@ def test_what_is_received_is_hidden_from_others(queues: Queues, name: str) -> No
     assert texts(queues, name) == []
 
 
+def test_the_next_message_can_be_looked_at_and_left(queues: Queues, name: str) -> None:
+    assert queues.peek(name) is None
+    queues.send(name, "later", delay=timedelta(hours=1))
+    assert queues.peek(name) is None
+    queues.send(name, "one")
+    assert queues.peek(name) == queues.peek(name) == "one"
+    assert texts(queues, name) == ["one"]
+
+
 def test_a_receiver_takes_no_more_than_it_asks_for(queues: Queues, name: str) -> None:
     for number in range(5):
         queues.send(name, str(number))

@@ -310,3 +310,24 @@ def test_no_row_holds_a_secret_and_a_document_in_it_remains_one(
     tables.replace(name, "part", "key", row.values, etag=row.etag)
     (again,) = tables.query(name, equals={"reason": "Pwd=s3cr3tValue;"})
     assert again.values == row.values
+
+
+def test_rows_are_deleted_together_but_for_those_that_have_changed(
+    tables: Tables, name: str
+) -> None:
+    for number in range(100):
+        tables.insert(name, "part", f"{number:03}", {"number": number})
+    rows = list(tables.query(name))
+    tables.replace(name, "part", "007", {"number": 7}, etag=rows[7].etag)
+    tables.delete(name, "part", "042")
+    tables.delete_all(name, rows)
+    assert [row.key for row in tables.query(name)] == ["007"]
+    tables.delete_all(name, rows)
+    tables.delete_all(name, ())
+
+
+def test_what_no_transaction_takes_is_refused(tables: Tables, name: str) -> None:
+    for part in ("one", "two"):
+        tables.insert(name, part, "key", {"number": 1})
+    with pytest.raises(ValueError, match="one partition"):
+        tables.delete_all(name, list(tables.query(name)))

@@ -413,6 +413,48 @@ def test_one_thing_that_the_sweep_cannot_do_keeps_nothing_else_from_being_done(
     assert world.blobs.names("event-grid-dead-letters") == ("a",)
 
 
+def test_a_letter_is_kept_for_the_retention_from_when_it_was_closed() -> None:
+    world = World()
+    world.react.react_to_body("no event")
+    world.clock.time = (world.clock.time + timedelta(days=40)).replace(hour=3)
+    (letter,) = world.all_letters()
+    world.letters.close(letter, "closed by hand")
+    world.sweep.run()
+    assert [letter.reason for letter in world.all_letters()] == ["closed by hand"]
+    world.clock.pass_time(timedelta(days=31))
+    world.sweep.run()
+    assert world.all_letters() == []
+
+
+@pytest.mark.parametrize("time", ["9999-12-31T23:59:59Z", "2026-03-04T09:00:00Z"])
+def test_an_event_of_a_time_to_come_is_none(world: World, time: str) -> None:
+    world.react.react(world.register("churn", "1") | {"eventTime": time})
+    (letter,) = world.all_letters()
+    assert (letter.status, letter.code) == (LetterStatus.PARKED, "event.malformed")
+    assert "time to come" in letter.reason
+    assert world.rows("SignalboxEvents") == []
+
+
+def test_the_clock_of_whoever_tells_of_an_event_may_be_hours_ahead(world: World) -> None:
+    world.react.react(world.register("churn", "1") | {"eventTime": "2026-03-02T23:00:00Z"})
+    world.settle()
+    assert world.serving() == "1"
+
+
+def test_forgetting_takes_a_request_for_many_rows_of_a_day() -> None:
+    world = World()
+    for number in range(250):
+        world.react.react(run_status_changed(f"e{number}", world.clock.now()))
+    world.clock.time = (world.clock.time + timedelta(days=31)).replace(hour=3)
+    deletions = []
+    delete_all = world.tables.delete_all
+    world.tables.delete_all = lambda *given: deletions.append(given) or delete_all(*given)  # type: ignore[method-assign,func-returns-value]
+    world.tables.delete = lambda *given, **how: pytest.fail("one by one")  # type: ignore[method-assign]
+    world.sweep.run()
+    assert world.rows("SignalboxEvents") == world.rows("SignalboxLedger") == []
+    assert len(deletions) == 6
+
+
 def test_while_a_letter_waits_for_a_person_what_was_done_is_not_forgotten() -> None:
     world = World(
         REACTIONS.replace(

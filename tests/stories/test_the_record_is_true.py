@@ -39,7 +39,7 @@ def statuses(world: World) -> dict[str, OutcomeStatus]:
 def done(world: World) -> set[str]:
     """Return the steps that the ledger knows to be done."""
     rows = [row for row in world.rows(ledger.TABLE) if row.values["status"] == "done"]
-    return {row.key.replace(":", "/") for row in rows}
+    return {row.key.partition(":")[2].replace(":", "/") for row in rows}
 
 
 def require_true(world: World) -> None:

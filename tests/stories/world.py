@@ -303,8 +303,9 @@ class World:
         return kept.loop
 
     def all_letters(self) -> list[Letter]:
-        """Return every letter."""
-        return list(self.letters.all())
+        """Return every letter, with its body."""
+        found = (self.letters.get(letter.id) for letter in self.letters.all())
+        return [letter for letter in found if letter is not None]
 
     def rows(self, table: str) -> list[Row]:
         """Return every row of a table."""

@@ -2,15 +2,20 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from manage import app
 from sandbox.azurite import Azurite
+from shared.adapters.blobs import AzureBlobs
 from shared.dead_letters import LetterStatus
+from shared.envelopes import parse_envelope, parse_events
 from shared.errors import Disposition, Failure
+from shared.outcomes import Outcome, OutcomeStatus, ref_of
 from shared.services import Services
+from tests.stories.world import run_status_changed
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +73,53 @@ def test_a_letter_that_is_closed_keeps_the_reason_and_leaves_the_list(services: 
     assert letter.reason == "closed by hand: a test event"
     assert letter_id not in run("letters", "list", "--json").output
     assert letter_id in run("letters", "list", "--all", "--json").output
+
+
+def test_a_letter_is_found_by_how_its_id_begins_without_reading_any_other(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bodies = [json.dumps({"id": f"e{number}", "x": "x" * 40_000}) for number in range(6)]
+    ids = [parked(services, body) for body in bodies]
+    asked: list[str] = []
+    get = AzureBlobs.get
+
+    def count(self: AzureBlobs, container: str, name: str) -> bytes | None:
+        asked.append(name)
+        return get(self, container, name)
+
+    monkeypatch.setattr(AzureBlobs, "get", count)
+    assert all(letter_id[:8] in run("letters", "list").output for letter_id in ids)
+    assert asked == []
+    assert '"id": "e3"' in run("letters", "show", ids[3][:12]).output
+    assert asked == [ids[3]]
+
+
+def test_what_was_listed_can_be_closed_and_replayed_with_its_body(services: Services) -> None:
+    body = json.dumps({"id": "e9", "x": "x" * 40_000})
+    letter_id = parked(services, body)
+    (listed,) = services.dead_letters.find(letter_id)
+    assert not listed.is_read
+    assert services.dead_letters.close(listed)
+    (closed,) = services.dead_letters.find(letter_id)
+    assert services.dead_letters.reopen(closed)
+    letter = services.dead_letters.get(letter_id)
+    assert letter is not None
+    assert letter.body == body
+
+
+def test_closing_a_letter_is_on_the_record_of_its_event(services: Services) -> None:
+    raw = run_status_changed("e1", datetime.now(UTC))
+    (event,) = parse_events(parse_envelope(raw))
+    ref = ref_of(event)
+    failure = Failure(code="channel.down", disposition=Disposition.RETRY, reason="no answer")
+    letter = services.dead_letters.bury(json.dumps(raw), failure, reaction="tell", ref=ref)
+    waiting = Outcome(status=OutcomeStatus.WAITING, attempt=1)
+    services.records.add(ref, {"tell/notify": waiting}, delivery=True)
+    assert run("letters", "close", letter.id, "--why", "too late").exit_code == 0
+    record = services.records.get(ref)
+    assert record is not None
+    outcome = record.outcomes["tell/notify"]
+    assert (outcome.status, outcome.detail) == (OutcomeStatus.FAILED, "closed by hand: too late")
 
 
 def test_closing_takes_a_reason(services: Services) -> None:
