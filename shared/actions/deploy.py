@@ -407,7 +407,8 @@ def choose(params: DeployParams, tags: Mapping[str, str]) -> DeployParams:
 
     Raises: TagForbidden for a choice that is not allowed, ParamsInvalid for one that is no value.
     """
-    values = params.model_dump()
+    # Of what nobody wrote, the defaults may not fit each kind of endpoint.
+    values = params.model_dump(exclude_unset=True)
     for tag, text in tags.items():
         field = tag.lower().removeprefix(TAG_PREFIX)
         if not tag.lower().startswith(TAG_PREFIX) or field not in AllowParams.model_fields:
@@ -422,7 +423,7 @@ def choose(params: DeployParams, tags: Mapping[str, str]) -> DeployParams:
             listed = ", ".join(allowed) or "nothing"
             raise TagForbidden(f"tag {tag} asks for {shown!r}; the reaction allows {listed}")
         if field == "probe_request":
-            values["probe"]["request"] = text
+            values["probe"] = {**values.get("probe", {}), "request": text}
         else:
             values[field] = text
     return revise("deploy", values, DeployParams)

@@ -33,7 +33,8 @@ def test_while_the_workspace_is_away_a_letter_waits_and_is_closed_when_it_is_bac
     stage.wait_live(name)
     stage.wait_letters_closed(event)
     stage.wait_recorded(event, OutcomeStatus.DONE)
-    assert len(stage.letters(event)) == 1
+    reactions = [each.reaction for each in stage.letters(event)]
+    assert len(set(reactions)) == len(reactions), "one letter of each reaction"
     assert len(stage.rollouts(name)) == 1
 
 
@@ -47,12 +48,12 @@ def test_a_workspace_that_asks_for_a_pause_gets_it(stage: Stage) -> None:
         assert letter.status is LetterStatus.WAITING
         stage.wait_live("throttled")
     stage.wait_letters_closed(event)
-    refused, taken = (
+    refused, *taken = (
         datetime.fromisoformat(request["at"])
         for request in stage.control.requests()
         if "/models/throttled/" in request["path"] and request["method"] == "GET"
     )
-    assert (taken - refused) / PACE.workspace >= pause
+    assert (min(taken) - refused) / PACE.workspace >= pause
 
 
 def test_a_rollout_waits_out_what_the_workspace_does_and_creates_nothing_twice(
