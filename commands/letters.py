@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.common import AsJson, app_services, pick, print_json, print_table, visible, when
+from commands.common import (
+    AsJson,
+    By,
+    Why,
+    app_services,
+    pick,
+    print_json,
+    print_table,
+    visible,
+    when,
+    who,
+)
 
 if TYPE_CHECKING:
     from shared.dead_letters import DeadLetters, Letter
@@ -44,8 +55,8 @@ def show(letter_id: LetterId, as_json: AsJson = False) -> None:
     if as_json:
         print_json(letter)
         return
-    for name in ("id", "status", "reaction", "about", "code", "reason", "hint", "attempt"):
-        typer.echo(f"{name + ':':10} {visible(str(getattr(letter, name)))}")
+    for name in ("id", "status", "reaction", "about", "code", "reason", "hint", "attempt", "order"):
+        typer.echo(f"{name + ':':10} {visible(str(getattr(letter, name)))}".rstrip())
     typer.echo(f"{'created:':10} {when(letter.created_at)}")
     name = "closed:" if letter.status == "closed" else "due:"
     typer.echo(f"{name:10} {when(letter.due_at)}")
@@ -55,29 +66,29 @@ def show(letter_id: LetterId, as_json: AsJson = False) -> None:
 @app.command()
 def replay(
     letter_ids: Annotated[list[str], typer.Argument(help="Ids, or how they begin.")],
+    why: Why,
+    by: By = "",
 ) -> None:
     """Make letters due now, their attempts counted anew; the app replays them."""
+    order = f"replayed by {who(by)}: {why}"
     with app_services() as services:
         for letter_id in letter_ids:
             letter = _pick(services.dead_letters, letter_id)
-            done = services.dead_letters.reopen(letter)
+            done = services.dead_letters.reopen(letter, order)
             typer.echo(f"{letter.id}: {'due now' if done else 'changed meanwhile; look again'}")
 
 
 @app.command()
-def close(
-    letter_id: LetterId,
-    why: Annotated[str, typer.Option(help="The reason, kept with the letter.")],
-) -> None:
+def close(letter_id: LetterId, why: Why, by: By = "") -> None:
     """Close a letter: nothing more is done about it."""
     from shared.react import give_up
 
+    order = f"closed by {who(by)}: {why}"
     with app_services() as services:
         listed = _pick(services.dead_letters, letter_id)
         letter = services.dead_letters.get(listed.id) or listed
-        reason = f"closed by hand: {why}"
-        give_up(services.records, replace(letter, reason=reason))
-        done = services.dead_letters.close(letter, reason)
+        give_up(services.records, replace(letter, reason=order))
+        done = services.dead_letters.close(letter, order)
         typer.echo(f"{letter.id}: {'closed' if done else 'changed meanwhile; look again'}")
 
 

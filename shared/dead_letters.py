@@ -85,6 +85,7 @@ class Letter:
     body: str
     traceparent: str
     takes: str = ""  #: Of a whole event: the types that may come as it came, "" for any.
+    order: str = ""  #: What a person last ordered: that, who and why.
     is_again: bool = False  #: Whether its message was handed out before. It is not kept.
     is_read: bool = True  #: Whether `body` was read; in a list of letters, no blob is.
     notices: tuple[LetterNotice, ...] = ()
@@ -306,12 +307,15 @@ class DeadLetters:
             return False
         return True
 
-    def close(self, letter: Letter, reason: str = "") -> bool:
-        """Close the letter; say False, and leave it, if it has changed since it was read."""
+    def close(self, letter: Letter, order: str = "") -> bool:
+        """Close the letter; say False, and leave it, if it has changed since it was read.
+
+        `order` says who closed it and why, where that was a person.
+        """
         closed = replace(
             letter,
             status=LetterStatus.CLOSED,
-            reason=reason or letter.reason,
+            order=order or letter.order,
             due_at=self._clock.now(),
         )
         return self._change(letter, closed)
@@ -327,11 +331,12 @@ class DeadLetters:
         )
         return self._change(letter, parked)
 
-    def reopen(self, letter: Letter) -> bool:
-        """Make a letter due now, its attempts counted anew; False as in `close`."""
+    def reopen(self, letter: Letter, order: str = "") -> bool:
+        """Make a letter due now, its attempts counted anew; `order` and False as in `close`."""
         again = replace(
             letter,
             status=LetterStatus.WAITING,
+            order=order or letter.order,
             attempt=0,
             turn=letter.turn + 1,
             due_at=self._clock.now(),
@@ -383,7 +388,7 @@ class DeadLetters:
         return replace(letter, notices=tuple(LetterNotice(channel=name) for name in channels))
 
 
-_TEXTS = ("reaction", "code", "reason", "hint", "about", "traceparent", "takes")
+_TEXTS = ("reaction", "code", "reason", "hint", "about", "traceparent", "takes", "order")
 
 
 def _letter_from(row: Row) -> Letter:

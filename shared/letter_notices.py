@@ -92,7 +92,7 @@ def _text_of(group: _Group) -> Text:
     lines += [
         f"Letter: {first.id}" if not others else f"Code: {first.code}",
         f"python manage.py letters show {first.id[:8]}",
-        f"python manage.py letters replay {ids}",
+        f"python manage.py letters replay {ids} --why '…'",
     ]
     return Text(title=title, body="\n".join(lines), good=False)
 

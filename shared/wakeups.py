@@ -63,5 +63,5 @@ def read_wakeup(text: str, ids: tuple[str, ...], number: str) -> Wakeup | None:
             return Wakeup(ids=found, number=turn, due=at)
     except (ValueError, TypeError, KeyError):
         pass
-    log.warning("a message that is none of ours was dropped", extra={"names": " ".join(ids)})
+    log.warning("a message that names no %s was dropped", ids[0])
     return None

@@ -210,7 +210,7 @@ def test_a_letter_that_a_person_closed_stays_closed_when_a_replay_under_way_fail
 ) -> None:
     def close_and_fail(_: str) -> None:
         (letter,) = world.all_letters()
-        world.letters.close(letter, "closed by hand")
+        world.letters.close(letter, "closed by mia: a test")
         raise WorkspaceUnreachable("connection refused")
 
     world.workspaces.before = _be_down
@@ -218,7 +218,7 @@ def test_a_letter_that_a_person_closed_stays_closed_when_a_replay_under_way_fail
     world.workspaces.before = close_and_fail
     world.settle()
     (letter,) = world.all_letters()
-    assert (letter.status, letter.reason) == (LetterStatus.CLOSED, "closed by hand")
+    assert (letter.status, letter.order) == (LetterStatus.CLOSED, "closed by mia: a test")
 
 
 def test_a_model_that_cannot_be_read_just_yet_is_waited_for(world: World) -> None:
@@ -420,7 +420,7 @@ def test_a_letter_is_kept_for_the_retention_from_when_it_was_closed() -> None:
     (letter,) = world.all_letters()
     world.letters.close(letter, "closed by hand")
     world.sweep.run()
-    assert [letter.reason for letter in world.all_letters()] == ["closed by hand"]
+    assert [letter.order for letter in world.all_letters()] == ["closed by hand"]
     world.clock.pass_time(timedelta(days=31))
     world.sweep.run()
     assert world.all_letters() == []

@@ -38,7 +38,7 @@ def test_the_channels_of_its_steps_are_told_why_and_what_to_run(world: World) ->
     assert "Why: deploy.model_unfit: model churn 1 is a custom_model" in message.text
     assert "What to do: Register it as `mlflow_model` or `triton_model`." in message.text
     assert f"python manage.py letters show {letter_id[:8]}" in message.text
-    assert f"python manage.py letters replay {letter_id[:8]}" in message.text
+    assert f"python manage.py letters replay {letter_id[:8]} --why" in message.text
     assert message.good is False
 
 

@@ -37,6 +37,10 @@ def run(*words: str) -> Result:
     return CliRunner().invoke(app, words)
 
 
+#: Who orders, and why.
+BECAUSE = ("--by", "mia", "--why")
+
+
 def parked(services: Services, body: str) -> str:
     """Bury something that waiting can't help; return the letter's id."""
     failure = Failure(
@@ -56,21 +60,24 @@ def test_a_parked_letter_is_listed_shown_and_replayed(services: Services) -> Non
     assert "deploy.tag_forbidden" in shown.output
     assert '"id": "e1"' in shown.output
     assert "\x1b" not in shown.output, "what others wrote can't steer the terminal"
-    assert run("letters", "replay", letter_id).exit_code == 0
+    assert run("letters", "replay", letter_id, *BECAUSE, "it is there now").exit_code == 0
     letter = services.dead_letters.get(letter_id)
     assert letter is not None
     assert (letter.status, letter.attempt) == (LetterStatus.WAITING, 0)
+    assert letter.order == "replayed by mia: it is there now"
+    assert "order:     replayed by mia: it is there now" in run("letters", "show", letter_id).output
     texts = [message.text for message in services.queues.receive("dead-letter")]
     assert [json.loads(text)["letter"] for text in texts] == [letter_id]
 
 
 def test_a_letter_that_is_closed_keeps_the_reason_and_leaves_the_list(services: Services) -> None:
     letter_id = parked(services, '{"id": "e2"}')
-    assert run("letters", "close", letter_id, "--why", "a test event").exit_code == 0
+    assert run("letters", "close", letter_id, *BECAUSE, "a test event").exit_code == 0
     letter = services.dead_letters.get(letter_id)
     assert letter is not None
     assert letter.status is LetterStatus.CLOSED
-    assert letter.reason == "closed by hand: a test event"
+    assert letter.order == "closed by mia: a test event"
+    assert letter.reason == "tag asks for too much", "why it failed is still known"
     assert letter_id not in run("letters", "list", "--json").output
     assert letter_id in run("letters", "list", "--all", "--json").output
 
@@ -115,15 +122,16 @@ def test_closing_a_letter_is_on_the_record_of_its_event(services: Services) -> N
     letter = services.dead_letters.bury(json.dumps(raw), failure, reaction="tell", ref=ref)
     waiting = Outcome(status=OutcomeStatus.WAITING, attempt=1)
     services.records.add(ref, {"tell/notify": waiting}, delivery=True)
-    assert run("letters", "close", letter.id, "--why", "too late").exit_code == 0
+    assert run("letters", "close", letter.id, *BECAUSE, "too late").exit_code == 0
     record = services.records.get(ref)
     assert record is not None
     outcome = record.outcomes["tell/notify"]
-    assert (outcome.status, outcome.detail) == (OutcomeStatus.FAILED, "closed by hand: too late")
+    assert (outcome.status, outcome.detail) == (OutcomeStatus.FAILED, "closed by mia: too late")
 
 
-def test_closing_takes_a_reason(services: Services) -> None:
-    assert run("letters", "close", "x").exit_code == 2
+@pytest.mark.parametrize("order", ["close", "replay"])
+def test_orders_take_a_reason(services: Services, order: str) -> None:
+    assert run("letters", order, "x").exit_code == 2
 
 
 def test_an_id_that_there_is_not_is_said_and_exits_with_1(services: Services) -> None:

@@ -130,7 +130,7 @@ def test_a_rejection_closes_the_letter(services: Services) -> None:
     assert run("loops", "reject", loop_id, "--by", "mia", "--why", "a sensor").exit_code == 0
     found = services.dead_letters.get(letter.id)
     assert found is not None
-    assert (found.status, found.reason) == (LetterStatus.CLOSED, "rejected by mia: a sensor")
+    assert (found.status, found.order) == (LetterStatus.CLOSED, "rejected by mia: a sensor")
 
 
 def test_a_loop_that_gave_up_goes_on_when_a_person_says_so(services: Services) -> None:
