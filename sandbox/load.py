@@ -5,6 +5,7 @@
 
 import asyncio
 import json
+import logging
 import signal
 import ssl
 import threading
@@ -21,12 +22,17 @@ import httpx
 
 from sandbox.command_line import Parser
 
+log = logging.getLogger(__name__)
+
 _BODY = {"input_data": [[1, 2], [3, 4]]}
 #: The status of a request that got no answer.
 NO_ANSWER = 0
 _MOST_OPEN = 256
 _TIMEOUT_SECONDS = 30
 _STOP_SECONDS = 10
+#: A connection that was idle for longer is not used again: servers close theirs after 5 seconds and
+#: more, and a request that meets that gets no answer.
+_IDLE_SECONDS = 2.0
 #: How far a late start is caught up with; what is older is not sent any more.
 _MOST_LATE_SECONDS = 1.0
 
@@ -118,7 +124,11 @@ class Load:
         asyncio.run(self._send_all())
 
     async def _send_all(self) -> None:
-        limits = httpx.Limits(max_connections=self._most_open, max_keepalive_connections=None)
+        limits = httpx.Limits(
+            max_connections=self._most_open,
+            max_keepalive_connections=None,
+            keepalive_expiry=_IDLE_SECONDS,
+        )
         open_requests: set[asyncio.Task[None]] = set()
         async with httpx.AsyncClient(
             verify=self._tls, limits=limits, headers=self._headers, timeout=_TIMEOUT_SECONDS
@@ -148,8 +158,9 @@ class Load:
         started = time.perf_counter()
         try:
             response = await client.post(self._url, content=self._content)
-        except (httpx.HTTPError, asyncio.CancelledError):
+        except (httpx.HTTPError, asyncio.CancelledError) as error:
             # Whoever stops waits for an answer only so long.
+            log.warning("a request got no answer: %s", type(error).__name__)
             status = NO_ANSWER
         else:
             status = response.status_code

@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -89,6 +91,32 @@ def test_the_rate_the_body_and_the_deployment_can_be_chosen(arm, control):
         until(lambda: sent(load) >= 10)
         load.rate = 1
     assert {minute["deployment"] for minute in control.measurements()} == {"green"}
+
+
+def test_no_request_meets_a_server_that_closes_an_idle_connection():
+    ports = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            ports.append(self.client_address[1])
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        Thread(target=server.serve_forever, daemon=True).start()
+        with Load(f"http://127.0.0.1:{server.server_port}/", "key", rate=0.4) as load:
+            until(lambda: sent(load) >= 3)
+        server.shutdown()
+    assert len(set(ports)) == len(ports), "each was idle for longer than two seconds"
+    assert set(load.statuses()) == {200}
 
 
 def test_what_gets_no_answer_is_counted_too(arm):
