@@ -9,6 +9,7 @@ import typer
 from commands.common import (
     AsJson,
     By,
+    InWorkspace,
     Why,
     app_services,
     pick,
@@ -30,6 +31,8 @@ LetterId = Annotated[str, typer.Argument(help="The letter's id, or how it begins
 @app.command("list")
 def list_letters(
     every: Annotated[bool, typer.Option("--all", help="Closed ones too.")] = False,
+    reaction: Annotated[str, typer.Option(help="Of this reaction only.")] = "",
+    workspace: InWorkspace = "",
     as_json: AsJson = False,
 ) -> None:
     """List the letters that wait or are parked, the oldest first."""
@@ -37,7 +40,13 @@ def list_letters(
 
     with app_services() as services:
         letters = sorted(services.dead_letters.all(), key=lambda letter: letter.created_at)
-    shown = [letter for letter in letters if every or letter.status is not LetterStatus.CLOSED]
+    shown = [
+        letter
+        for letter in letters
+        if (every or letter.status is not LetterStatus.CLOSED)
+        and reaction.lower() in ("", letter.reaction.lower())
+        and workspace.lower() in ("", letter.workspace.lower())
+    ]
     if as_json:
         print_json(shown)
     elif shown:
@@ -55,7 +64,18 @@ def show(letter_id: LetterId, as_json: AsJson = False) -> None:
     if as_json:
         print_json(letter)
         return
-    for name in ("id", "status", "reaction", "about", "code", "reason", "hint", "attempt", "order"):
+    for name in (
+        "id",
+        "status",
+        "workspace",
+        "reaction",
+        "about",
+        "code",
+        "reason",
+        "hint",
+        "attempt",
+        "order",
+    ):
         typer.echo(f"{name + ':':10} {visible(str(getattr(letter, name)))}".rstrip())
     typer.echo(f"{'created:':10} {when(letter.created_at)}")
     name = "closed:" if letter.status == "closed" else "due:"
@@ -104,13 +124,14 @@ def _body(letter: "Letter") -> str:
 
 
 def _print_table(letters: "list[Letter]") -> None:
-    columns = ("id", "status", "due", "tries", "reaction", "about", "why")
+    columns = ("id", "status", "due", "tries", "workspace", "reaction", "about", "why")
     rows = [
         (
             letter.id[:8],
             str(letter.status),
             when(letter.due_at),
             str(letter.attempt),
+            letter.workspace,
             letter.reaction or "(whole event)",
             letter.about,
             f"{letter.code}: {letter.reason}",

@@ -23,6 +23,7 @@ from shared.errors import (
     TagsAwaited,
     WindowOpen,
 )
+from shared.events import read_workspace
 from shared.ids import digest
 from shared.outcomes import EventRef
 from shared.outgoing import for_row
@@ -85,6 +86,7 @@ class Letter:
     body: str
     traceparent: str
     takes: str = ""  #: Of a whole event: the types that may come as it came, "" for any.
+    workspace: str = ""  #: Its name; "" of a whole event, which may be of any.
     order: str = ""  #: What a person last ordered: that, who and why.
     is_again: bool = False  #: Whether its message was handed out before. It is not kept.
     is_read: bool = True  #: Whether `body` was read; in a list of letters, no blob is.
@@ -131,6 +133,7 @@ class DeadLetters:
         body = for_row(body)  # as it is going to be read, for the id may be made of it
         letter_id = letter_id_of(ref.key if ref else body, reaction)
         about = f"{ref.type} {ref.about}".strip() if ref else ""
+        workspace = read_workspace(ref.source) if ref else None
         while True:
             known = self.get(letter_id)
             was_held_out = failure.code == ClaimHeld.code
@@ -151,6 +154,7 @@ class DeadLetters:
                 about=about,
                 body=body,
                 traceparent="",
+                workspace=workspace.name if workspace else "",
             )
             letter = replace(self._next(before, failure), about=about, body=body, takes=takes)
             try:
@@ -388,7 +392,17 @@ class DeadLetters:
         return replace(letter, notices=tuple(LetterNotice(channel=name) for name in channels))
 
 
-_TEXTS = ("reaction", "code", "reason", "hint", "about", "traceparent", "takes", "order")
+_TEXTS = (
+    "reaction",
+    "code",
+    "reason",
+    "hint",
+    "about",
+    "traceparent",
+    "takes",
+    "workspace",
+    "order",
+)
 
 
 def _letter_from(row: Row) -> Letter:

@@ -13,7 +13,8 @@ from shared.adapters.blobs import AzureBlobs
 from shared.dead_letters import LetterStatus
 from shared.envelopes import parse_envelope, parse_events
 from shared.errors import Disposition, Failure
-from shared.outcomes import Outcome, OutcomeStatus, ref_of
+from shared.events import Workspace
+from shared.outcomes import EventRef, Outcome, OutcomeStatus, ref_of
 from shared.services import Services
 from tests.stories.world import run_status_changed
 
@@ -127,6 +128,30 @@ def test_closing_a_letter_is_on_the_record_of_its_event(services: Services) -> N
     assert record is not None
     outcome = record.outcomes["tell/notify"]
     assert (outcome.status, outcome.detail) == (OutcomeStatus.FAILED, "closed by mia: too late")
+
+
+def test_letters_are_listed_by_workspace_and_by_reaction(services: Services) -> None:
+    def bury(workspace: str, reaction: str) -> str:
+        event = EventRef(
+            key=f"{workspace}/{reaction}",
+            id="e1",
+            type="RunStatusChanged",
+            time=datetime.now(UTC),
+            source=Workspace(subscription="sub", resource_group="rg", name=workspace).id,
+        )
+        failure = Failure(code="channel.down", disposition=Disposition.PARK, reason="no answer")
+        return services.dead_letters.bury("{}", failure, reaction=reaction, ref=event).id
+
+    mine, other, foreign = bury("ws-a", "tell"), bury("ws-a", "deploy"), bury("ws-b", "tell")
+
+    def listed(*options: str) -> set[str]:
+        found = json.loads(run("letters", "list", "--json", *options).output)
+        return {item["id"] for item in found} & {mine, other, foreign}
+
+    assert listed("--workspace", "WS-A") == {mine, other}
+    assert listed("--reaction", "tell") == {mine, foreign}
+    assert listed("--workspace", "ws-b", "--reaction", "deploy") == set()
+    assert "workspace: ws-b" in run("letters", "show", foreign).output
 
 
 @pytest.mark.parametrize("order", ["close", "replay"])
