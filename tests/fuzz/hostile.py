@@ -47,10 +47,15 @@ def places(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return found
 
 
+def spoilt_events() -> st.SearchStrategy[dict[str, Any]]:
+    """Return real events, spoilt."""
+    return spoilt(st.sampled_from(BODIES))
+
+
 @st.composite
-def spoilt_events(draw: st.DrawFn) -> dict[str, Any]:
-    """Draw a real event with up to four of its parts replaced, renamed, doubled or left out."""
-    event = copy.deepcopy(draw(st.sampled_from(BODIES)))
+def spoilt(draw: st.DrawFn, documents: st.SearchStrategy[dict[str, Any]]) -> dict[str, Any]:
+    """Draw a document with up to four of its parts replaced, renamed, doubled or left out."""
+    event = copy.deepcopy(draw(documents))
     for _ in range(draw(st.integers(0, 4))):
         paths = places(event)
         if not paths:

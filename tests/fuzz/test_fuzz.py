@@ -3,6 +3,7 @@
 Short and seeded in `make test`; `make fuzz` tries as many examples as it is told to.
 """
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +15,7 @@ from shared.dead_letters import LetterStatus
 from shared.reactions.load import load_reactions
 from shared.reactions.model import ReactionsInvalid
 from tests.fuzz.conftest import fuzzed
-from tests.fuzz.hostile import BAD_TEXTS, bodies, spoilt_events
+from tests.fuzz.hostile import BAD_TEXTS, bodies, spoilt, spoilt_events
 from tests.stories.world import WORKSPACE, World
 
 SECRETS = ("c2VjcmV0c2VjcmV0", "eyJhbGciOi.eyJzdWIi")
@@ -32,6 +33,10 @@ reactions:
           endpoint: ${{{{ model.name }}}}
           instance_type: Standard_DS3_v2
           notify: [team]
+  - name: tell-of-tagged
+    on: ModelRegistered
+    when: model.tags.team == 'risk' || sort(keys(model.tags))[0] == 'a'
+    do: [notify: {{channel: team, title: "${{{{ model.tags }}}}"}}]
   - name: tell-deployed
     on: ModelDeployed
     do: [notify: {{channel: team, title: "${{{{ service.name }}}}", text: "${{{{ id }}}}"}}]
@@ -98,6 +103,24 @@ def test_what_came_of_an_event_is_still_so_when_all_has_settled(event: dict[str,
         assert not any(secret in told for secret in SECRETS), told
     sent = repr([(message.title, message.text) for message in world.channels.sent])
     assert not any(secret in sent for secret in SECRETS), sent
+
+
+#: What wakes a letter and a rollout.
+WAKEUPS = [
+    {"v": 1, "letter": "0" * 32, "turn": 1, "traceparent": "00-" + "0" * 32 + "-00"},
+    {"v": 1, "endpoint": "0" * 32, "rollout": "0" * 32, "tick": 1, "traceparent": ""},
+]
+
+
+@fuzzed
+@given(spoilt(st.sampled_from(WAKEUPS)), st.booleans())
+def test_a_forged_message_of_the_app_s_own_queues_does_nothing(message: Any, again: bool) -> None:
+    world = strange()
+    text = message if isinstance(message, str) else json.dumps(message)
+    assert world.letters.due(text, redelivered=again) is None
+    world.rollouts.advance(text, redelivered=again)
+    assert not world.all_letters()
+    assert not world.queues.take("rollouts")
 
 
 @st.composite
