@@ -59,13 +59,17 @@ def format_duration(value: timedelta) -> str:
     return "0s"
 
 
-def between(least: timedelta, most: timedelta) -> AfterValidator:
-    """Return what lets a duration through from `least` to `most` only."""
+def between(least: timedelta, most: timedelta, *, why: str = "") -> AfterValidator:
+    """Return what lets a duration through from `least` to `most` only.
+
+    `why` says why nothing shorter can be right, where that is not plain.
+    """
 
     def check(value: timedelta) -> timedelta:
         if not least <= value <= most:
             told = f"from {format_duration(least)} to {format_duration(most)}"
-            raise ValueError(f"{told}, found {format_duration(value)}")
+            reason = f", because {why};" if why and value < least else ","
+            raise ValueError(f"{told}{reason} found {format_duration(value)}")
         return value
 
     return AfterValidator(check)

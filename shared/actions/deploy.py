@@ -165,9 +165,16 @@ def _doubt_time(probe: ProbeParams, info: ValidationInfo) -> ProbeParams:
     return probe
 
 
-#: How long one phase may take. The service needs minutes for the shortest: with less, everything
-#: would be rolled back.
-PhaseTime = Annotated[Duration, between(timedelta(minutes=5), timedelta(days=7))]
+#: How long one phase may take.
+PhaseTime = Annotated[
+    Duration,
+    between(
+        timedelta(minutes=5),
+        timedelta(days=7),
+        why="the service takes minutes, and with less everything is rolled back",
+    ),
+]
+_YEAR = timedelta(days=365)
 Compute = Annotated[str, AfterValidator(_check_compute)]
 InstanceType = Annotated[str, AfterValidator(_check_instance_type)]
 AuthMode = Annotated[
@@ -207,7 +214,7 @@ class DeployParams(Params):
     readiness_probe: Health = Field(default_factory=HealthParams)
     rollout: FittingRollout = "all-at-once"
     probe: TimelyProbe = Field(default_factory=ProbeParams)
-    keep_old: Duration = timedelta(hours=1)
+    keep_old: Annotated[Duration, between(timedelta(0), _YEAR)] = timedelta(hours=1)
     timeout: PhaseTime = timedelta(hours=1)
     adopt: bool = False
     notify: tuple[ChannelName, ...] = ()

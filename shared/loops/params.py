@@ -2,11 +2,11 @@
 
 from datetime import timedelta
 from enum import StrEnum
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from shared.durations import Duration
+from shared.durations import Duration, between
 from shared.reactions.model import Values
 
 
@@ -51,6 +51,18 @@ class MetricParams(Values):
 NO_METRIC = MetricParams.model_construct(threshold=None, min_effect=None, worse=None)
 
 
+_YEAR = timedelta(days=365)
+#: How long a retraining's run may take.
+RunTime = Annotated[
+    Duration,
+    between(
+        timedelta(minutes=1),
+        timedelta(days=90),
+        why="with less every run counts as failed before it can end",
+    ),
+]
+
+
 class PolicyParams(Values):
     """When drift is a reason to retrain."""
 
@@ -60,12 +72,12 @@ class PolicyParams(Values):
     signals: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     data_quality: tuple[str, ...] = ("*data_quality*",)
-    cooldown: Duration = timedelta(days=1)
+    cooldown: Annotated[Duration, between(timedelta(0), _YEAR)] = timedelta(days=1)
     at_once: int = Field(default=1, ge=1, le=100)
     per_week: int = Field(default=2, ge=1, le=1000)
     quiet: bool = True
     give_up_after: int = Field(default=3, ge=1, le=20)
-    timeout: Duration = timedelta(days=1)
+    timeout: RunTime = timedelta(days=1)
 
     @field_validator("metrics")
     @classmethod

@@ -320,6 +320,11 @@ _WORD_HINTS = {
     "or": "Write `||`.",
     "not": "Write `!` before what is not to hold.",
     "=": "Write `==` to compare.",
+    "is": "Write `== …` or `!= …`; what is missing is equal to `null`, in backticks.",
+    "like": "Compare with a pattern: matches(model.name, 'churn-*').",
+    "~": "Compare with a pattern: matches(model.name, 'churn-*').",
+    "?": "A missing field is null by itself, and `||` gives a default: model.tags.stage || 'test'.",
+    "{": "Leave the braces out: `when` is an expression as it is.",
     "in": "Ask whether a list holds it: contains(['Failed', 'Canceled'], run.status).",
     "-": 'A name with a dash goes in double quotes: model.tags."deploy-to".',
 }
@@ -336,7 +341,7 @@ def _syntax(text: str, error: exceptions.JMESPathError) -> ExpressionSyntax:
     token = str(error.token_value)
     if isinstance(error, exceptions.LexerError) and "nclosed" in error.message:
         return ExpressionSyntax("a quote is not closed", offset, f"It begins at {cut(token)}")
-    hint = _WORD_HINTS.get(token, "")
+    hint = _WORD_HINTS.get(token.lower(), "")
     if text[:offset].rstrip().endswith("["):
         hint = 'A name goes after a dot: model.tags.team, model.tags."cost-centre".'
     if text[:offset].rstrip().endswith(("not", "not(")):

@@ -199,6 +199,11 @@ def cost(run: Callable[[], object]) -> float:
         ("not is_true(model.tags.x)", "Write `!`"),
         ("model.name == 'a' and model.version == '1'", "Write `&&`."),
         ("model.version > '9'", "to_number(model.version) > `9`"),
+        ("model.name == 'a' AND model.version == '1'", "Write `&&`."),
+        ("model.tags.x is null", "equal to `null`"),
+        ("model.name like 'a%'", "matches(model.name, 'churn-*')"),
+        ("model.tags.x ?? 'a'", "`||` gives a default"),
+        ("{{ model.name }}", "Leave the braces out"),
     ],
 )
 def test_an_expression_of_another_language_gets_a_hint(when: str, hint: str) -> None:

@@ -1,12 +1,17 @@
 """Lengths of time, and what is said of a text that is none."""
 
 from datetime import timedelta
+from typing import Annotated, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
+from shared.actions import ACTIONS
+from shared.actions.deploy import PhaseTime
 from shared.durations import format_duration, parse_duration
+from shared.reactions.model import Values
 
 
 @pytest.mark.parametrize(
@@ -47,3 +52,33 @@ def test_a_duration_is_read_as_it_is_written(seconds: int) -> None:
     text = format_duration(span)
     if len(text) <= 7:
         assert parse_duration(text) == span
+
+
+def durations() -> list[tuple[str, Any]]:
+    """Return every duration that a reactions file can hold, with what it is checked by."""
+    models = [*Values.__subclasses__()]
+    for model in models:
+        models += model.__subclasses__()
+    return [
+        (f"{model.__name__}.{name}", TypeAdapter(Annotated[field.annotation, *field.metadata]))
+        for model in models
+        for name, field in model.model_fields.items()
+        if field.annotation is timedelta and model.__module__.startswith("shared.")
+    ]
+
+
+def test_every_duration_of_a_file_has_a_longest() -> None:
+    for name in ACTIONS:
+        assert ACTIONS[name]  # imports it
+    found = durations()
+    assert len(found) > 10
+    for name, adapter in found:
+        with pytest.raises(ValueError, match="from ") as caught:
+            adapter.validate_python("999999d")
+        assert "found 999999d" in str(caught.value), name
+
+
+@pytest.mark.parametrize("value", ["0s", "90s"])
+def test_a_duration_that_is_too_short_says_why(value: str) -> None:
+    with pytest.raises(ValueError, match="because the service takes minutes"):
+        TypeAdapter(PhaseTime).validate_python(value)
