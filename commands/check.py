@@ -93,11 +93,11 @@ def check(
 
     from shared.actions import ACTIONS
     from shared.adapters.channels import find_channel_fault
-    from shared.settings import APP_ROOT
+    from shared.settings import APP_ROOT, reactions_file
 
     settings = settings_beside(path.parent if path else APP_ROOT)
     if path is None:
-        path = APP_ROOT / settings.get("SIGNALBOX_REACTIONS", "reactions.yaml")
+        path = reactions_file(settings)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

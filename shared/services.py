@@ -101,7 +101,7 @@ class Services:
         path = self.settings.reactions
         try:
             text = path.read_text(encoding="utf-8")
-        except OSError as error:
+        except (OSError, UnicodeDecodeError) as error:
             raise ReactionsInvalid(
                 f"{path} can't be read", hint="Set SIGNALBOX_REACTIONS to a file of the app."
             ) from error

@@ -63,6 +63,11 @@ class Settings:
     metrics_grain: timedelta
 
 
+def reactions_file(environ: Mapping[str, str]) -> Path:
+    """Return where the reactions file is: for the app, and for whoever checks it before."""
+    return APP_ROOT / environ.get("SIGNALBOX_REACTIONS", "reactions.yaml")
+
+
 def read_settings(environ: Mapping[str, str]) -> Settings:
     """Read the settings from app settings.
 
@@ -73,7 +78,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     cloud = CLOUDS.get(arm_endpoint.lower(), CLOUDS[PUBLIC_ARM])
     return Settings(
         environ=environ,
-        reactions=APP_ROOT / environ.get("SIGNALBOX_REACTIONS", "reactions.yaml"),
+        reactions=reactions_file(environ),
         arm_endpoint=arm_endpoint,
         aml_audience=cloud.aml,
         studio_endpoint=_origin(environ, "SIGNALBOX_STUDIO_ENDPOINT", cloud.aml),

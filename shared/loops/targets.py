@@ -21,6 +21,9 @@ Input = str | int | float | bool
 _JOB_FILE = re.compile(r"jobs/[A-Za-z0-9_][A-Za-z0-9._-]*(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*\.ya?ml")
 #: Managed users have an underscore before the short name of their enterprise: mona-cat_octo.
 _REPOSITORY = re.compile(r"[A-Za-z0-9_-]{1,39}/[A-Za-z0-9._-]{1,100}")
+_REPOSITORY_AT = re.compile(
+    r"(?:https://|git@)github\.com[/:](?P<name>[A-Za-z0-9_-]{1,39}/[A-Za-z0-9._-]{1,100}?)(?:\.git)?/?"
+)
 _FACTORY = re.compile(
     r"/subscriptions/[\w-]+/resourceGroups/[\w.()-]+/providers/Microsoft\.DataFactory"
     r"/factories/[A-Za-z0-9-]{3,63}",
@@ -37,7 +40,9 @@ def _check_job_file(path: str) -> str:
 
 def _check_repository(name: str) -> str:
     if _REPOSITORY.fullmatch(name) is None:
-        raise ValueError("name a repository as GitHub does: owner/name")
+        address = _REPOSITORY_AT.fullmatch(name)
+        told = address["name"] if address is not None else "owner/name"
+        raise ValueError(f"name a repository as GitHub does: {told}")
     return name
 
 

@@ -261,6 +261,15 @@ def test_a_setting_without_percent_signs_gets_them() -> None:
     assert '"%SIGNALBOX_WORKSPACE_DEV%"' in hint
 
 
+@pytest.mark.parametrize(
+    "address", ["https://github.com/contoso/churn", "git@github.com:contoso/churn.git"]
+)
+def test_of_the_address_of_a_repository_the_name_is_told(address: str) -> None:
+    target = f"{{github: {{repository: '{address}', workflow: retrain.yml}}}}"
+    message, _ = told("{component: {name: churn}}", target)
+    assert message.endswith("name a repository as GitHub does: contoso/churn")
+
+
 def test_one_misspelt_key_is_one_finding() -> None:
     findings = check("reactions:", "reaction:").findings
     assert [finding.message for finding in findings] == ["the file has no `reaction`"]

@@ -1,6 +1,7 @@
 """`manage.py check`: what it prints, and with which status it ends."""
 
 import json
+import os
 from collections.abc import Collection
 from pathlib import Path
 from textwrap import dedent
@@ -14,6 +15,7 @@ from commands.common import local_settings
 from manage import app
 from shared.actions import ACTIONS
 from shared.reactions.model import ChannelName, Params
+from shared.settings import read_settings
 
 pytestmark = pytest.mark.filterwarnings("ignore::marshmallow.warnings.Marshmallow4Warning")
 
@@ -395,3 +397,16 @@ def test_a_condition_that_hides_windows_from_a_retraining_is_a_warning(
     (finding,) = check_text(text, ACTIONS, {}).findings
     assert (finding.severity, finding.line) == ("warning", 6)
     assert finding.message == f"`retrain` has to hear of every `{field}`, not of some"
+
+
+@pytest.mark.parametrize("setting", ["", "demo/reactions.yaml"])
+def test_the_file_of_the_app_is_checked_from_wherever_the_command_is_run(
+    setting: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if setting:
+        monkeypatch.setenv("SIGNALBOX_REACTIONS", setting)
+    result = CliRunner().invoke(app, ["check"])
+    looked_at = result.output.splitlines()[-1].partition(": ")[0]
+    assert Path(looked_at) == read_settings(dict(os.environ)).reactions
+    assert Path(looked_at).is_file()

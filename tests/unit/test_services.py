@@ -1,10 +1,13 @@
 """The composition root builds whatever reactions.yaml can name."""
 
+from pathlib import Path
+
 import pytest
 from azure.core.credentials import AccessToken
 
 from shared.actions import ACTIONS
 from shared.adapters.workspaces import ArmWorkspaces
+from shared.errors import ReactionsInvalid
 from shared.loops.targets import TargetParams
 from shared.services import Services
 
@@ -46,3 +49,10 @@ def test_every_action_that_a_reaction_can_name_is_built(name: str) -> None:
     )
     services = Services(ENVIRON | {"SIGNALBOX_WORKSPACE": workspace})
     assert callable(services.action(name).act)
+
+
+def test_a_file_that_is_no_text_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "reactions.yaml"
+    file.write_bytes(b"version: 1\n# caf\xe9\n")
+    with pytest.raises(ReactionsInvalid, match="can't be read"):
+        _ = Services(ENVIRON | {"SIGNALBOX_REACTIONS": str(file)}).reactions
