@@ -214,13 +214,18 @@ class Loops:
         Raises: RowChanged.
         """
         news = _news(kept.loop, loop)
-        for retraining in news:
+        for _, retraining in news:
             loop = loop.with_retraining(retraining)
-        ids = dict.fromkeys((*loop.unsettled, *(retraining.id for retraining in news)))
-        saved = self.store.save(replace(loop, unsettled=tuple(ids)), kept.etag)
-        for retraining in news:
-            known = kept.loop.find(retraining.id)
-            if known is not None and known.stage is not retraining.stage:
+        told = (retraining.id for _, retraining in news)
+        left = (now.id for known, now in news if known.may_run and not now.may_run)
+        loop = replace(
+            loop,
+            unsettled=tuple(dict.fromkeys((*loop.unsettled, *told))),
+            leaving=tuple(dict.fromkeys((*loop.leaving, *left))),
+        )
+        saved = self.store.save(loop, kept.etag)
+        for known, retraining in news:
+            if known.stage is not retraining.stage:
                 telemetry.count(telemetry.METRIC_RETRAININGS, stage=retraining.stage)
         return saved
 
@@ -229,18 +234,19 @@ class Loops:
 
         Its row remembers that until it is done: whoever dies meanwhile leaves it to the sweep.
         """
-        if loop.unsettled:
-            self._settle(loop)
+        if loop.unsettled or loop.leaving:
+            settled = self._settle(loop)
             with suppress(RowChanged):
-                self.store.save(replace(loop, unsettled=()), etag)
+                self.store.save(settled, etag)
 
-    def _settle(self, loop: Loop) -> None:
+    def _settle(self, loop: Loop) -> Loop:
         for retraining in filter(None, map(loop.find, loop.unsettled)):
             outcome = outcome_of(retraining)
             if outcome is not None:
                 self.records.add(retraining.ref, {retraining.step: outcome}, delivery=False)
-            if not retraining.may_run:
-                self.free(loop.reaction, retraining.id)
+        for retraining_id in loop.leaving:
+            self.free(loop.reaction, retraining_id)
+        return replace(loop, unsettled=(), leaving=())
 
     def free(self, reaction: str, retraining_id: str) -> None:
         """Note that a retraining's run has ended, so that another may be started."""
@@ -267,8 +273,7 @@ class Loops:
         if not loop.notices:
             self.settle(loop, etag)
             return
-        self._settle(loop)
-        sent, loop = loop.notices, replace(loop, unsettled=())
+        sent, loop = loop.notices, self._settle(loop)
         told = self.tell.all(sent, partial(text_of, loop), untold=loop.untold)
         while loop.notices[: len(sent)] == sent:  # else another worker has sent them as well
             left = told.left + loop.notices[len(sent) :]
@@ -411,14 +416,13 @@ class Loops:
             return kept.loop.find(ids[1])
 
 
-def _news(before: Loop, after: Loop) -> list[Retraining]:
-    """Return the retrainings of which others are to know, each a revision further."""
+def _news(before: Loop, after: Loop) -> list[tuple[Retraining, Retraining]]:
+    """Return the retrainings of which others are to know, as they were, and a revision further."""
     pairs = ((before.find(retraining.id), retraining) for retraining in after.retrainings)
     return [
-        replace(retraining, revision=known.revision + 1)
-        for known, retraining in pairs
-        if known is not None
-        and (known.stage, known.may_run) != (retraining.stage, retraining.may_run)
+        (known, replace(now, revision=known.revision + 1))
+        for known, now in pairs
+        if known is not None and (known.stage, known.may_run) != (now.stage, now.may_run)
     ]
 
 

@@ -207,7 +207,8 @@ class Loop:
     resumed_by: str = ""  #: Who said so, and why.
     notices: tuple[Notice, ...] = ()
     untold: str = ""
-    unsettled: tuple[str, ...] = ()  #: Retrainings of which others are still to be told.
+    unsettled: tuple[str, ...] = ()  #: Retrainings of which the record is still to be told.
+    leaving: tuple[str, ...] = ()  #: Retrainings whose places are still to be freed.
 
     @property
     def id(self) -> str:
@@ -234,7 +235,7 @@ class Loop:
     def is_idle(self) -> bool:
         """Whether nothing of it is under way, and nobody waits for it or is waited for."""
         is_open = any(item.may_run or item.stage.is_under_way for item in self.retrainings)
-        return not (is_open or self.notices or self.unsettled or self.has_given_up)
+        return not (is_open or self.notices or self.unsettled or self.leaving or self.has_given_up)
 
     @property
     def has_given_up(self) -> bool:

@@ -59,7 +59,7 @@ class LoopStore:
         loop, document = _fitting(loop)
         values: dict[str, Value] = {
             "kind": "loop",
-            "untold": bool(loop.notices or loop.unsettled),
+            "untold": bool(loop.notices or loop.unsettled or loop.leaving),
             "running": any(item.may_run for item in loop.retrainings),
             "idle": loop.is_idle,
             **({"seen_at": loop.windows[-1].at} if loop.windows else {}),

@@ -308,10 +308,11 @@ class Stage:
         ]
 
     def letters(self, event: Json) -> list[Letter]:
-        """Return the letters about an event's subject."""
+        """Return the letters about an event's subject, with their bodies."""
         about = str(event["subject"]).rpartition("/")[2]
-        found = self.dead_letters.all()
-        return [letter for letter in found if letter.about.rpartition(" ")[2] == about]
+        listed = self.dead_letters.all()
+        ids = [letter.id for letter in listed if letter.about.rpartition(" ")[2] == about]
+        return [letter for letter in map(self.dead_letters.get, ids) if letter is not None]
 
     def open_letters(self, event: Json) -> list[Letter]:
         """Return those that are not closed."""
