@@ -34,8 +34,12 @@ _INVISIBLE = re.compile(
 
 # Parts of patterns. A quotation mark may be escaped, once for each JSON that it is within.
 _QUOTE = r"\\{0,15}['\"]"
-_IS = r"\s{0,8}(?:=>|:=|[:=]|%3[aAdD]|\\{1,8}u003[aAdD])\s{0,8}"
-_ESCAPE = r"\\{1,8}(?:u00(?!22|27)[0-9a-fA-F]{2}|/)|\\\\(?![\\'\"])"
+_IS = (
+    r"\s{0,8}(?:=>|:=|={1,3}|[:\uff1a\uff1d]|%3[aAdD]|\\{1,8}u(?:003[aAdD]|[fF]{2}1[aAdD]))\s{0,8}"
+)
+#: A quotation mark as it is written in HTML, in addresses, in logs, and in JSON by .NET and Go.
+_ENTITY = r"(?:\\{1,8}(?:u00|x)2[27]|&(?:quot|apos|#3[49]|#x2[27]);|%22)"
+_ESCAPE = r"\\{1,8}(?:u00(?!22|27)[0-9a-fA-F]{2}|/)|\\\\(?![\\'\"]|u002[27]|x2[27])"
 _HEADER = rf"(?:{_QUOTE}{_IS}{_QUOTE}|{_IS}(?:{_QUOTE})?)"
 _VALUE = r"(?:[^\s'\"\\,;&<>]|" + _ESCAPE + ")"
 _IN_URL = r"(?:[^\s'\"\\&<>#]|" + _ESCAPE + ")"
@@ -45,6 +49,8 @@ _QUOTED = (
     r"(?:(?P<double>(?P<n>\\{0,15})\")(?:[^\"\\\r\n]|(?P=n)\\(?:(?P=n)(?:\\|\")|[^\"\\\r\n]))++"
     r"|(?P<single>\\{0,15}')(?:[^'\"\\\r\n]|\\{1,15}+(?!['\"]))++)"
 )
+#: Of bytes, as Python writes them.
+_PREFIX = r"(?:b|r|br|rb|u)?"
 #: Such as "InvalidAuthenticationToken: The access token has expired".
 _SENTENCE = r"(?!(?<=[: ])[A-Za-z']{1,14},? [a-z])"
 #: What is no secret: what was taken out before, nothing, and a place for a value.
@@ -80,7 +86,10 @@ def _named(hints: str, names: str, *, but: str = _SENTENCE) -> Spelling:
 
     After a name in quotation marks only a text in quotation marks is one: JSON has numbers too.
     """
-    equals = rf"(?:{_QUOTE}{_IS}(?={_QUOTE})|{_IS})"
+    equals = (
+        rf"(?:{_QUOTE}{_IS}{_PREFIX}(?={_QUOTE})|{_ENTITY}{_IS}{_ENTITY}"
+        rf"|{_IS}(?:{_PREFIX}(?={_QUOTE}))?)"
+    )
     return _any(hints, rf"((?:{names}){equals}){_PLACE}(?:{_QUOTED}|(?!{_QUOTE}){but}{_VALUE}++)")
 
 
@@ -91,18 +100,49 @@ _KEYS = (
     "admin deploy license service routing secret"
 )
 
+#: How names end that say that a value is secret.
+_SECRET_NAMES = (
+    "(?:password|passwd|passphrase|passcode|secret|token|pwd|"
+    rf"(?:{_KEYS.replace(' ', '|')})[-_ ]?key)"
+)
+
+#: "Password" where it is another word.
+_FOREIGN = (
+    "contrase\u00f1a|mot de passe|senha|wachtwoord|has\u0142o|l\u00f6senord"
+    "|\u043f\u0430\u0440\u043e\u043b\u044c|\u5bc6\u7801|\u5bc6\u78bc"
+    "|\u30d1\u30b9\u30ef\u30fc\u30c9|\ube44\ubc00\ubc88\ud638"
+)
+
+
+def _escaped(char: str) -> str:
+    return char if char.isascii() else rf"(?:{char}|\\{{1,8}}u{ord(char):04x})"
+
+
+def _hints_of(words: str) -> str:
+    """Return hints for words, also where JSON has the first of their letters as an escape."""
+    plain = words.replace(" ", "").replace("|", " ")
+    first = (next((c for c in word if not c.isascii()), "") for word in plain.split())
+    return " ".join([plain, *(f"u{ord(char):04x}" for char in first if char)])
+
+
 #: Secrets that are known by their own form: each begins a word, and has no more than its own text.
+#: People name models `ops-forecast-2026` and `global_demand_model`, and rows keep those names. So a
+#: beginning that may be a word of theirs is followed by letters and digits without a break, more
+#: than a word has.
 FORMS: tuple[str, ...] = (
-    r"gh[a-z]_[A-Za-z0-9_.-]{16,}+",
+    r"gh[pousr]_(?=[A-Za-z0-9]{16})[A-Za-z0-9_.-]{16,}+",
     r"github_pat_\w{16,}+",
-    r"gl(?:[a-z]{2,5}|agent)-[\w.-]{16,}+",
-    r"(?:xox[a-z](?:\.xox[a-z])?|xapp|xwfp)-[\w-]{8,}+",
-    r"[a-z]{2}_(?:live|test|prod)_[A-Za-z0-9]{10,}+",
-    r"(?:whsec|npm|hf|api_org|dckr_(?:pat|oat)|gls?[ac]|shp(?:at|ca|pa|ss)|lin_api|ntn|sntry[su]|r8|"
-    r"gsk|sbp|figd|nfp|lsv2_(?:pt|sk)|do[opr]_v1|pscale_[a-z]{2,8}|sq[apu]|rubygems|secret|"
-    r"dp\.[a-z]{2,5}|hv[bsr]|ops|bkua|rpa|tvly|pat)[_.-](?=[\w-]{0,64}\d)[\w+/=.-]{16,}+",
-    r"(?:sk|pplx|xai|NRAK|PMAK|pul|tskey|key|pypi|HRKU|CCIPAT|AGE-SECRET-KEY)-"
-    r"(?=[A-Za-z_-]{0,64}\d)[\w-]{20,}+",
+    r"gl(?:pat|dt|rt|cbt|ptt|ft|imt|agent|wt|oas|ffct|soat)-[\w.-]{16,}+",
+    r"(?:xox[a-z](?:\.xox[a-z])?-|xapp-\d|xwfp-)[\w-]{8,}+",
+    r"[a-z]k_(?:live|test|prod)_(?=[A-Za-z0-9]{0,64}\d)[A-Za-z0-9]{16,}+",
+    r"(?:whsec|npm|hf|api_org|gls?[ac]|shp(?:at|ca|pa|ss)|lin_api|ntn|sntry[su]|r8|gsk|sbp|nfp|"
+    r"lsv2_(?:pt|sk)|do[opr]_v1|sq[apu]|rubygems|secret|bkua|rpa|tvly(?:-dev)?|pat)[_.-]"
+    r"(?=[A-Za-z0-9+/]{24})[\w+/=.-]{24,}+",
+    r"(?:dckr_(?:pat|oat)_|figd_|pscale_[a-z]{2,8}_|dp\.(?:pt|st|ct|sa|scim|audit)\.|hv[bsr]\.)"
+    r"(?=[\w-]{0,64}\d)[\w+/=.-]{24,}+",
+    r"(?:sk|pplx|xai|NRAK|PMAK|pul|key|pypi|AGE-SECRET-KEY)-(?=[A-Za-z0-9]{24})[\w-]{24,}+",
+    r"(?:sk-(?:proj|svcacct|admin|None|ant-[a-z]{2,6}\d\d|or-v\d|lf)|tskey-[a-z]{2,8}|HRKU|CCIPAT|"
+    r"pypi-AgE)[\w-](?=[\w-]{0,64}\d)[\w-]{20,}+",
     r"dapi[0-9a-f]{32}(?:-\d)?",
     r"SG\.[\w-]{16,64}\.[\w-]{16,}+",
     r"SK[0-9a-f]{32}(?![0-9a-f])",
@@ -184,13 +224,27 @@ SPELLINGS: tuple[Spelling, ...] = (
     # By their name.
     _named(
         "pass secret identityheader accesssignature",
-        "password|passwd|passphrase|passwort|secret(?:[-_ ]?value)?|identity[-_ ]?header|"
+        "password|passwd|passphrase|passcode|passwort|secret(?:[-_ ]?value)?|identity[-_ ]?header|"
         "shared[-_ ]?access[-_ ]?signature",
     ),
     _named(_KEYS.replace(" ", "key ") + "key", rf"(?:{_KEYS.replace(' ', '|')})[-_ ]?key"),
+    _named(_hints_of(_FOREIGN), "".join(map(_escaped, _FOREIGN))),
     _named("token", "token"),
     _named("pwd", "pwd", but="(?!/)"),
-    _exact("_key", rf"([A-Z0-9]_KEY{_IS}){_PLACE}(?:{_QUOTED}|(?!{_QUOTE}){_VALUE}{{12,}}+)"),
+    _exact(
+        "_key _pass",
+        rf"([A-Z0-9]_(?:KEY|PASS){_IS}){_PLACE}(?:{_QUOTED}|(?!{_QUOTE}){_VALUE}{{12,}}+)",
+    ),
+    # A name in one place and its value in another.
+    _any(
+        "word> passwd> passphrase> passcode> secret> token> pwd> key>",
+        rf"(<[\w.:-]{{0,64}}{_SECRET_NAMES}>)(?!\[redacted|\$[({{]|\{{\{{)[^<>'\"\\\r\n]++",
+    ),
+    _any(
+        "value",
+        rf"((?:key|name)(?:{_QUOTE})?{_IS}{_QUOTE}[\w.:-]{{0,64}}{_SECRET_NAMES}{_QUOTE}[^{{}}<>]{{0,64}}?"
+        rf"\bvalue(?:{_QUOTE})?{_IS}(?={_QUOTE})){_PLACE}{_QUOTED}",
+    ),
     _any(
         "--",
         r"(--(?:[a-z]{1,20}-){0,4}(?:password|passwd|token|secret|account-key|api-key|access-key)"
