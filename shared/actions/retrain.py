@@ -66,8 +66,9 @@ def _drop_nothing(inputs: object) -> object:
 Inputs = Annotated[dict[str, Input], BeforeValidator(_drop_nothing)]
 
 
-#: Characters that a shell, or a workflow's template, takes for more than a part of a word.
-_UNPLAIN = re.compile(r"[^\w .,:/@%+=-]")
+#: Characters that a shell, or a workflow's template, takes for more than a part of a word; and a
+#: word that a command would take for an option, unless it is a number.
+_UNPLAIN = re.compile(r"[^\w .,:/@%+=-]|(?:(?<= )|\A)-+(?![\d. -]|\Z)\w?")
 
 
 def _check_host(pattern: str) -> str:
@@ -107,8 +108,8 @@ class RetrainParams(Params):
                 continue
             if odd := _UNPLAIN.search(value):
                 raise ValueError(
-                    f"input `{name}` has {odd[0]!a}, which a shell may take for a command; if the"
-                    f" job quotes it, list `{name}` under `allow.free_text`"
+                    f"input `{name}` has {odd[0]!a}, which may be taken for a command or an option;"
+                    f" if the job quotes it, list `{name}` under `allow.free_text`"
                 )
         return self
 

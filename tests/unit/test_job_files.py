@@ -136,6 +136,12 @@ def test_what_is_called_code_or_path_but_is_a_name_or_a_value_is_no_fault(file: 
     assert told(file, text) == ()
 
 
+def test_data_that_is_called_codes_is_no_code(file: Path) -> None:
+    workspace = "s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w"
+    code = f"/subscriptions/{workspace}/data/codes/versions/1"
+    assert told(file, f"{dedent(GOOD)}code: {code}")[0].startswith("`code`: code is not uploaded")
+
+
 def test_a_component_that_is_registered_code_included_is_no_fault(file: Path) -> None:
     workspace = "s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w"
     code = f"azureml:/subscriptions/{workspace}/codes/c/versions/1"
@@ -168,6 +174,23 @@ LOCAL = (
     "subscriptions/s/resourcegroups/g/workspaces/w/data/d/versions/1",
     "~/x",
     "C:/windows/win.ini",
+    "C:\\windows\\win.ini",
+    "\\\\host\\share\\x",
+    "//host/share/x",
+    # LONG S: to a pattern without case it is an s.
+    "/\u017fub\u017fcription\u017f/s/resourceGroups/g/providers/Microsoft.MachineLearningServices"
+    "/workspaces/w/data/d/versions/1",
+    "azureml://\u017fubscriptions/s/resourcegroups/g/workspaces/w/datastores/d/paths/x",
+    "azureml://datastores/a/paths/\uff0e\uff0e/x",
+    "azureml://datastores/a/paths/\u2024\u2024/x",
+    "azureml://datastores/a/paths/\u2025/x",
+    "azureml://datastores/a/paths/..;x/y",
+    "azureml://datastores/a/paths/.../y",
+    "https://acct.blob.core.windows.net/..;/y",
+    "https://acct.blob.core.windows.net/%2e%2e/y",
+    "https://acct.blob.core.windows.net/%25252e%25252e/y",
+    "https://acct.blob.core.windows.net/%2525252525252e%2525252525252e/y",
+    f"azureml://datastores/a/paths/{'x' * 3000}",
 )
 
 

@@ -94,7 +94,7 @@ def new_job(
 def _compute(params: ComponentTarget, workspace: Workspace) -> str:
     if not params.compute or params.compute == SERVERLESS:
         return SERVERLESS
-    return f"{workspace.id}/computes/{params.compute}"
+    return f"{workspace.id}/computes/{segment(params.compute)}"
 
 
 def _inputs(params: ComponentTarget, component: Json, submission: Submission) -> dict[str, Json]:
