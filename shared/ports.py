@@ -62,13 +62,14 @@ class Tables(Protocol):
         *,
         partition: str | None = None,
         partition_to: str | None = None,
+        partition_from: str | None = None,
         equals: Mapping[str, Value] | None = None,
         before: tuple[str, datetime] | None = None,
     ) -> Iterator[Row]:
         """Yield the rows whose properties equal all of `equals` and are earlier than `before`.
 
-        They are of one partition, of those up to `partition_to`, or of all: then the whole table
-        is read.
+        They are of one partition, of those up to `partition_to` or from `partition_from` on, or of
+        all: then the whole table is read.
         """
         ...
 

@@ -37,7 +37,6 @@ log = logging.getLogger(__name__)
 #: Bytes of a body that was kept, by us or by Event Grid: an event of the greatest size, escaped, or
 #: an array of them, each with what its delivery came to.
 MAX_KEPT = 16 * MAX_BODY
-_AHEAD_MAX = timedelta(days=1)
 #: Codes of letters whose last try did not come to an end, as far as is known.
 _CUT_OFF = frozenset({CutOff.code, ClaimHeld.code})
 
@@ -138,7 +137,6 @@ class React:
         deadline = deadline or self._clock.now() + self._budget
         try:
             envelope = parse_envelope(raw)
-            self._require_past(envelope)
             refused = _refuse(envelope, takes)
             if refused is not None:
                 self._record_refusal(envelope, refused)
@@ -154,14 +152,6 @@ class React:
                 span.set_attribute(telemetry.ATTR_EVENT_TYPE, ref.type)
                 span.set_attribute(telemetry.ATTR_EVENT_KEY, ref.key)
                 self._record(ref, self._react_to(event, ref, envelope, deadline))
-
-    def _require_past(self, envelope: Envelope) -> None:
-        """Raises: EventMalformed where it is of a time to come, which would stay young for ever.
-
-        A clock may be ahead, and a time may be told without its zone.
-        """
-        if envelope.time - self._clock.now() > _AHEAD_MAX:
-            raise EventMalformed(f"it is of a time to come: {envelope.time.isoformat()}")
 
     def _record_refusal(self, envelope: Envelope, refused: EventMisplaced) -> None:
         # As of an event that nothing is known of: a forged one is not on the true one's record.

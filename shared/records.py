@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from shared.clock import Clock, SystemClock
 from shared.outcomes import (
     WHOLE,
     EventRef,
@@ -40,8 +41,10 @@ class Record:
 class Records:
     """The record of events, kept in a table, a partition a day of the event's own time."""
 
-    def __init__(self, *, tables: Tables) -> None:
+    def __init__(self, *, tables: Tables, clock: Clock | None = None) -> None:
+        """By the system's clock where none is given."""
         self._tables = tables
+        self._clock = clock or SystemClock()
 
     def add(self, ref: EventRef, news: Mapping[str, Outcome], *, delivery: bool) -> None:
         """Record what came of an event: one request the first time, three when there is a row.
@@ -50,7 +53,7 @@ class Records:
         order: see `merge_news`. `delivery` says whether the event arrived (again); else the news is
         of an earlier arrival.
         """
-        first = _values(ref, int(delivery), news)
+        first = self._values(ref, int(delivery), news)
         if delivery and self._insert(ref, first):
             return
         # Retention may take the row meanwhile: what is left of so old an event is this news.
@@ -71,13 +74,28 @@ class Records:
         while (row := self._tables.get(TABLE, partition, row_key)) is not None:
             known = _record_from(row)
             merged = merge_news(known.outcomes, news)
-            values = _values(ref, known.deliveries + int(delivery), merged)
+            values = self._values(ref, known.deliveries + int(delivery), merged)
             try:
                 self._tables.replace(TABLE, partition, row_key, values, etag=row.etag)
             except RowChanged:
                 continue
             return True
         return False
+
+    def _values(
+        self, ref: EventRef, deliveries: int, outcomes: Mapping[str, Outcome]
+    ) -> dict[str, Value]:
+        return {
+            "event": ref.key,
+            "id": ref.id[:_TEXT_MAX],
+            "type": ref.type[:_TEXT_MAX],
+            "time": ref.time,
+            "recorded_at": self._clock.now(),
+            "source": ref.source[:_TEXT_MAX],
+            "about": ref.about[:_TEXT_MAX],
+            "deliveries": deliveries,
+            "outcomes": _outcomes_to(outcomes),
+        }
 
     def give_up(self, ref: EventRef, reaction: str, failed: Outcome) -> None:
         """Record as failed what of a reaction was waiting; long work goes on by itself.
@@ -112,19 +130,6 @@ def _address(ref: EventRef) -> tuple[str, str]:
     """Return partition and row key; rows of a day sort with the newest first."""
     left = 86_400_000 - int((ref.time.astimezone(UTC).timestamp() % 86_400) * 1000)
     return day_of(ref.time), f"{left:08d}-{ref.key}"
-
-
-def _values(ref: EventRef, deliveries: int, outcomes: Mapping[str, Outcome]) -> dict[str, Value]:
-    return {
-        "event": ref.key,
-        "id": ref.id[:_TEXT_MAX],
-        "type": ref.type[:_TEXT_MAX],
-        "time": ref.time,
-        "source": ref.source[:_TEXT_MAX],
-        "about": ref.about[:_TEXT_MAX],
-        "deliveries": deliveries,
-        "outcomes": _outcomes_to(outcomes),
-    }
 
 
 def _outcomes_to(outcomes: Mapping[str, Outcome]) -> str:

@@ -188,7 +188,7 @@ class Services:
     @once
     def records(self) -> Records:
         """The record of what came of events."""
-        return Records(tables=self.tables)
+        return Records(tables=self.tables, clock=self.clock)
 
     @once
     def dead_letters(self) -> DeadLetters:

@@ -48,6 +48,9 @@ BUDGET = timedelta(minutes=3)
 #: Sweeps this far apart begin with different parts.
 _TURN = timedelta(minutes=1)
 
+#: A clock may be ahead by less than this.
+_AHEAD_MAX = timedelta(days=2)
+
 type _Chore = Callable[[], object]
 
 
@@ -177,8 +180,12 @@ class Sweep:
             return
         before = now - self.retention
         day = records.day_of(before)
-        rows = self.tables.query(records.TABLE, partition_to=day, before=("time", before))
-        for batch in _batches(rows):
+        # What is told to be of a time to come would never be old.
+        ahead = records.day_of(now + _AHEAD_MAX)
+        query = partial(self.tables.query, records.TABLE)
+        past = query(partition_to=day, before=("time", before))
+        to_come = query(partition_from=ahead, before=("recorded_at", before))
+        for batch in chain(_batches(past), _batches(to_come)):
             yield partial(self.tables.delete_all, records.TABLE, batch)
         for letter in self.dead_letters.closed(before):
             yield partial(self.dead_letters.remove, letter)
@@ -191,7 +198,8 @@ class Sweep:
             yield partial(self.orphans.forget, before)
         # The claims last: they are the most.
         waiting = self._open_letters()
-        rows = self.tables.query(ledger.TABLE, partition_to=day, before=("until", before))
+        query = partial(self.tables.query, ledger.TABLE, before=("until", before))
+        rows = chain(query(partition_to=day), query(partition_from=ahead))
         old = (row for row in rows if letter_id_of(*ledger.claimed_by(row)) not in waiting)
         for batch in _batches(old):
             yield partial(self.tables.delete_all, ledger.TABLE, batch)

@@ -83,13 +83,14 @@ class MemoryTables:
         *,
         partition: str | None = None,
         partition_to: str | None = None,
+        partition_from: str | None = None,
         equals: Mapping[str, Value] | None = None,
         before: tuple[str, datetime] | None = None,
     ) -> Iterator[Row]:
         """Yield the rows whose properties equal all of `equals` and are earlier than `before`.
 
-        They are of one partition, of those up to `partition_to`, or of all: then the whole table
-        is read.
+        They are of one partition, of those up to `partition_to` or from `partition_from` on, or of
+        all: then the whole table is read.
         """
         wanted = plain_values(equals or {})
         if before is not None:
@@ -101,6 +102,8 @@ class MemoryTables:
             if partition is not None and row_partition != partition:
                 continue
             if partition_to is not None and row_partition > partition_to:
+                continue
+            if partition_from is not None and row_partition < partition_from:
                 continue
             if all(_is_equal(row.values.get(name), value) for name, value in wanted.items()):
                 found = None if before is None else row.values.get(before[0])

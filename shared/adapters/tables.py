@@ -117,19 +117,22 @@ class AzureTables:
         *,
         partition: str | None = None,
         partition_to: str | None = None,
+        partition_from: str | None = None,
         equals: Mapping[str, Value] | None = None,
         before: tuple[str, datetime] | None = None,
     ) -> Iterator[Row]:
         """Yield the rows whose properties equal all of `equals` and are earlier than `before`.
 
-        They are of one partition, of those up to `partition_to`, or of all: then the whole table
-        is read.
+        They are of one partition, of those up to `partition_to` or from `partition_from` on, or of
+        all: then the whole table is read.
         """
         query = _Filter()
         if partition is not None:
             query.add("PartitionKey", "eq", partition)
         if partition_to is not None:
             query.add("PartitionKey", "le", partition_to)
+        if partition_from is not None:
+            query.add("PartitionKey", "ge", partition_from)
         for name, value in plain_values(equals or {}).items():
             query.add(name, "eq", value)
         if before is not None:

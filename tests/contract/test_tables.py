@@ -275,13 +275,13 @@ def test_a_row_that_was_read_is_the_readers_own(tables: Tables, name: str) -> No
     assert row.values == {"a": 1}
 
 
-def test_a_query_of_a_range_of_partitions_reads_those_up_to_its_end(
-    tables: Tables, name: str
-) -> None:
+def test_a_query_of_a_range_of_partitions_reads_no_others(tables: Tables, name: str) -> None:
     for day in ("2026-03-01", "2026-03-02", "2026-03-03", "9999-12-31"):
         tables.insert(name, day, "row", {})
     found = [row.partition for row in tables.query(name, partition_to="2026-03-02")]
     assert found == ["2026-03-01", "2026-03-02"]
+    found = [row.partition for row in tables.query(name, partition_from="2026-03-03")]
+    assert found == ["2026-03-03", "9999-12-31"]
 
 
 @pytest.mark.parametrize("how", ["insert", "replace"])

@@ -114,7 +114,7 @@ class World:
     def start_app(self, *, budget: timedelta = timedelta(seconds=20)) -> None:
         """Build the app anew on the same storage, as a restarted worker does."""
         retry_base = timedelta(seconds=10)
-        self.records = Records(tables=self.tables)
+        self.records = Records(tables=self.tables, clock=self.clock)
         self.letters = DeadLetters(
             tables=self.tables,
             queues=self.queues,
