@@ -9,16 +9,16 @@ from typing import Any
 from shared.events import EventType
 from shared.reactions.document import Path
 from shared.reactions.expressions import Expression, ExpressionSyntax, compile_expression
-from shared.reactions.model import LoadContext, Params, Reaction, Step
-from shared.reactions.params import find_param_faults
-from shared.reactions.render import OPEN, compile_template, find_foreign, find_names, reads_tags
-from shared.reactions.report import Place, Report
-from shared.reactions.shapes import (
+from shared.reactions.faults import (
     ExpressionFault,
     find_condition_faults,
     find_faults,
     is_path,
 )
+from shared.reactions.model import LoadContext, Params, Reaction, Step
+from shared.reactions.params import find_param_faults
+from shared.reactions.render import OPEN, compile_template, find_foreign, find_names, reads_tags
+from shared.reactions.report import Place, Report
 from shared.reactions.wording import cut, found, kind_of, suggest
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")

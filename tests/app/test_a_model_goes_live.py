@@ -11,7 +11,7 @@ import pytest
 
 from demo.stage import FUNCTIONS
 from sandbox.event_grid import Schema, StorageQueue
-from shared.outcomes import OutcomeStatus
+from shared.outcomes import WHOLE, OutcomeStatus
 from shared.rollouts.observation import TAG_MODEL, TAG_ROLLOUT, TAG_VERSION
 from tests.app.arm import Json
 from tests.app.stage import EVENTS_QUEUE, Stage
@@ -53,6 +53,18 @@ def subscribed(stage: Stage, schema: Schema, **changes: object) -> Iterator[None
 def test_an_event_in_the_event_grid_schema_puts_its_model_live(stage: Stage) -> None:
     event = stage.register("by-event-grid")
     expect_live(stage, event, "by-event-grid")
+
+
+def test_a_model_that_is_tagged_after_its_event_goes_live(stage: Stage) -> None:
+    with stage.untold():
+        event = stage.register("tagged-later", "1", stage="test")
+        tags = {"stage": "test", "deploy": "true"}
+        stage.arm.put_model("tagged-later", "1", {"modelType": "mlflow_model", "tags": tags})
+    stage.post([event])
+    stage.wait_live("tagged-later")
+    record = stage.wait_recorded(event, OutcomeStatus.DONE)
+    told = record.outcomes[f"deploy-tagged-models/{WHOLE}"].detail
+    assert told.startswith("set off by the tags deploy, stage, read from the workspace at ")
 
 
 def test_an_event_in_the_cloud_events_schema_puts_its_model_live(stage: Stage) -> None:

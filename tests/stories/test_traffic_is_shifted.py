@@ -360,6 +360,7 @@ def test_an_alert_about_one_deployment_gives_its_traffic_to_another() -> None:
     world = Shifts("endpoint: '${{ alert.endpoint }}', to: blue", on="AlertFired")
     world.workspaces.change_traffic(WORKSPACE, "churn", {"green": 100})
     raw = json.loads(ALERT.read_text())
+    raw["data"]["essentials"]["firedDateTime"] = world.clock.now().isoformat()
     raw["data"]["essentials"]["alertTargetIDs"] = [
         f"{WORKSPACE.id}/onlineEndpoints/churn/deployments/green".lower()
     ]

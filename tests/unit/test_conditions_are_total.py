@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from shared.errors import ExpressionFailed
 from shared.events import EventType
 from shared.reactions.expressions import compile_expression
+from shared.reactions.faults import find_condition_faults
 from shared.reactions.shapes import (
     FreeMap,
     Kind,
@@ -18,7 +19,6 @@ from shared.reactions.shapes import (
     Plain,
     Record,
     Shape,
-    find_condition_faults,
     shape_of,
 )
 

@@ -27,15 +27,10 @@ from shared.events import (
     Workspace,
     as_data,
 )
-from shared.reactions.expressions import FUNCTIONS, ExpressionSyntax, compile_expression
-from shared.reactions.shapes import (
-    FreeMap,
-    Many,
-    Record,
-    find_condition_faults,
-    find_faults,
-    shape_of,
-)
+from shared.reactions.expressions import ExpressionSyntax, compile_expression
+from shared.reactions.faults import find_condition_faults, find_faults
+from shared.reactions.functions import FUNCTIONS
+from shared.reactions.shapes import FreeMap, Many, Record, shape_of
 
 _COMMON: dict[str, Any] = {
     "id": "e1",

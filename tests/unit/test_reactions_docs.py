@@ -9,7 +9,7 @@ import pytest
 
 from shared.actions import ACTIONS
 from shared.events import EVENT_CLASSES, Event, EventType
-from shared.reactions.expressions import FUNCTIONS
+from shared.reactions.functions import FUNCTIONS
 from shared.reactions.load import load_reactions
 from shared.reactions.model import ReactionsInvalid
 
