@@ -20,7 +20,9 @@ _COMMANDS = re.compile(
     r"|@(?=everyone|here|channel|all\b|room|team)"
     r"|<(?=[\w@!#&/])"
     r"|\](?=[(\[:])"
-    r"|\|(?=[a-z]{2,10}:)",
+    r"|\|(?=[a-z]{2,10}:|//|\^)"
+    r"|\[(?=~)"
+    r"|!(?=[a-z]{2,10}:)",
     re.IGNORECASE,
 )
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from shared.outside import read_json
+from shared.outside import read_json, read_time
 from shared.ports import Queues
 
 log = logging.getLogger(__name__)
@@ -58,8 +58,9 @@ def read_wakeup(text: str, ids: tuple[str, ...], number: str) -> Wakeup | None:
         turn, due = content[number], content.get("due")
         is_ours = content["v"] == 1 and type(turn) is int and turn >= 0
         is_ours = is_ours and all(_ID.fullmatch(value) for value in found.values())
-        at = None if due is None else datetime.fromisoformat(due)
-        if is_ours and (at is None or at.tzinfo is not None):
+        # Ours tell the zone: without it, a time is anybody's.
+        at = read_time(due) if due is None or datetime.fromisoformat(due).tzinfo else None
+        if is_ours and (due is None or at is not None):
             return Wakeup(ids=found, number=turn, due=at)
     except (ValueError, TypeError, KeyError):
         pass
