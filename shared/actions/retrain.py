@@ -37,7 +37,7 @@ from shared.loops.params import Mode, PolicyParams
 from shared.loops.targets import Input, TargetParams
 from shared.outcomes import Outcome, OutcomeStatus
 from shared.ports import RowChanged
-from shared.reactions.model import ChannelName, Params, Values
+from shared.reactions.model import ChannelName, Params, PlainName, Values
 from shared.redact import redact
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class RetrainParams(Params):
 
     target: TargetParams
     inputs: Inputs = Field(default_factory=dict)
-    model: str = Field(default="", max_length=255)
+    model: PlainName = Field(default="", max_length=255)
     mode: Mode = Mode.AUTO
     policy: PolicyParams = Field(default_factory=PolicyParams)
     allow: AllowInputs = Field(default_factory=AllowInputs)

@@ -13,7 +13,7 @@ from shared.errors import JobInvalid
 from shared.events import Workspace
 from shared.ids import REFERENCE as REFERENCE
 from shared.loops.addresses import find_fault
-from shared.reactions.model import PlainName, Values, check_file, check_job
+from shared.reactions.model import AnyName, PlainName, Values, check_file, check_job
 
 #: What an input of a run may be.
 Input = str | int | float | bool
@@ -79,17 +79,18 @@ class ComponentTarget(Values):
     """A pipeline component that is registered in the workspace."""
 
     name: PlainName = Field(min_length=1, max_length=255)
-    version: str = Field(default="latest", min_length=1, max_length=255)
-    experiment: str = Field(default="", max_length=255)
-    compute: str = Field(default="", max_length=255)  #: Serverless where it is "".
+    version: PlainName = Field(default="latest", min_length=1, max_length=255)
+    experiment: PlainName = Field(default="", max_length=255)
+    compute: PlainName = Field(default="", max_length=255)  #: Serverless where it is "".
 
 
 class BatchEndpointTarget(Values):
     """A batch endpoint whose deployment is a pipeline component."""
 
     endpoint: PlainName = Field(min_length=1, max_length=255)
-    deployment: str = Field(default="", max_length=255)  #: The endpoint's default where it is "".
-    experiment: str = Field(default="", max_length=255)
+    #: The endpoint's default where it is "".
+    deployment: PlainName = Field(default="", max_length=255)
+    experiment: PlainName = Field(default="", max_length=255)
 
 
 class CopyTarget(Values):
@@ -102,26 +103,28 @@ class DataFactoryTarget(Values):
     """A pipeline of an Azure Data Factory."""
 
     factory: Annotated[str, AfterValidator(_check_factory)]
-    pipeline: str = Field(min_length=1, max_length=260)
+    pipeline: AnyName = Field(min_length=1, max_length=260)
 
 
 class AzureDevOpsTarget(Values):
     """A YAML pipeline of Azure DevOps."""
 
     organization: PlainName = Field(min_length=1, max_length=255)
-    project: str = Field(min_length=1, max_length=255)
+    project: AnyName = Field(min_length=1, max_length=255)
     pipeline: int = Field(ge=1)
-    branch: str = Field(default="main", min_length=1, max_length=255)
+    branch: AnyName = Field(default="main", min_length=1, max_length=255)
 
 
 class GitHubTarget(Values):
     """A workflow of GitHub Actions: by `event` (repository_dispatch) or by `workflow`."""
 
     repository: Annotated[str, AfterValidator(_check_repository)]
-    event: str = Field(default="", max_length=100)
+    event: AnyName = Field(default="", max_length=100)
     #: Its file name or id.
-    workflow: Annotated[str, AfterValidator(_check_workflow)] = Field(default="", max_length=255)
-    ref: str = Field(default="main", min_length=1, max_length=255)
+    workflow: Annotated[AnyName, AfterValidator(_check_workflow)] = Field(
+        default="", max_length=255
+    )
+    ref: AnyName = Field(default="main", min_length=1, max_length=255)
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:

@@ -117,18 +117,26 @@ class LoadContext:
 _PLAIN_NAME = re.compile(r"[^\W_][\w .-]*")
 
 
-def check_plain_name(name: str, info: ValidationInfo) -> str:
-    """Let pass what can be a name; an address, or an id, would have one invented from it."""
+def _check_no_address(name: str) -> str:
+    """Let pass what may be a name; an address, or an id, would have one invented from it."""
     if "://" in name or name.startswith("/") or name.lower().startswith("azureml:"):
         raise ValueError("give its name, not an address or an id")
-    if isinstance(info.context, LoadContext) and _PLAIN_NAME.fullmatch(name) is None:
+    return name
+
+
+def _check_plain_name(name: str, info: ValidationInfo) -> str:
+    is_written = isinstance(info.context, LoadContext) and name
+    if is_written and _PLAIN_NAME.fullmatch(name) is None:
         raise ValueError(
             "a name begins with a letter or digit; it has spaces, `.`, `_` and `-` besides"
         )
     return name
 
 
-PlainName = Annotated[str, AfterValidator(check_plain_name)]
+#: A name that may have any characters, such as those of another service's.
+AnyName = Annotated[str, AfterValidator(_check_no_address)]
+#: A name of AML's, which becomes a part of addresses, or from which one is made.
+PlainName = Annotated[AnyName, AfterValidator(_check_plain_name)]
 
 
 def unfit(told: str, hint: str = "") -> PydanticCustomError:

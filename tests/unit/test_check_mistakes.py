@@ -2,11 +2,15 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Annotated, Any
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
 from commands.check import Checked, _excerpt, check_text
 from shared.actions import ACTIONS
+from shared.reactions.model import LoadContext, Values
 
 ID = (
     "/subscriptions/0f-1/resourceGroups/rg-1/providers/Microsoft.MachineLearningServices/workspaces"
@@ -343,3 +347,38 @@ def test_warnings_hide_no_mistake() -> None:
     assert {it.severity for it in findings} == {"warning"}
     checked = check_text(f"{unused}orphans: {{after: soon}}\n", ACTIONS, {})
     assert checked.count("error") == 1
+
+
+#: Texts of which no name is made.
+PROSE = {
+    *("BetterParams.metric", "RegisterBetterParams.metric", "RegisterParams.description"),
+    *("NotifyParams.title", "NotifyParams.text", "FoldParams.key"),
+}
+
+
+def names() -> list[tuple[str, Any]]:
+    """Return every text that a value of an action can be, and what it is checked by."""
+    for action in ACTIONS:
+        assert ACTIONS[action]  # imports it
+    models = [*Values.__subclasses__()]
+    for model in models:
+        models += model.__subclasses__()
+        model.model_rebuild()
+    return [
+        (f"{model.__name__}.{name}", TypeAdapter(Annotated[field.annotation, "", *field.metadata]))
+        for model in models
+        for name, field in model.model_fields.items()
+        if field.annotation is str and model.__module__.startswith("shared.")
+    ]
+
+
+@pytest.mark.parametrize("text", ["https://x.example/y", "/subscriptions/s/x", "azureml:churn:1"])
+def test_nothing_that_names_something_takes_an_address(text: str) -> None:
+    context = LoadContext(frozenset(), lambda _: False)
+    taken = set()
+    for name, adapter in names():
+        # What looks at the values before it has a grammar of its own, and finds none here.
+        with suppress(ValidationError, AttributeError):
+            adapter.validate_python(text, context=context)
+            taken.add(name)
+    assert taken == PROSE
