@@ -18,10 +18,11 @@ from shared.actions.current import current_event
 from shared.actions.deploy import FittingRollout, PhaseTime
 from shared.clock import Clock
 from shared.errors import ParamsInvalid, Superseded, TagForbidden
+from shared.events import as_data
 from shared.ids import is_legal_name, slug
 from shared.outcomes import Outcome, OutcomeStatus
 from shared.reactions.model import ChannelName, Params, PlainName, Step, Values, unfit
-from shared.reactions.render import reads_tags
+from shared.reactions.render import is_made_from_tags
 from shared.redact import redact
 from shared.rollouts.amounts import whole_percent
 from shared.rollouts.golden import ProbeParams
@@ -83,8 +84,8 @@ class AllowShift(Values):
     to_version: tuple[str, ...] = ()
 
 
-#: Fields that name what gets the traffic.
-GUARDED = tuple(AllowShift.model_fields)
+#: Fields that name what gets the traffic, with those of `allow` that list the names.
+GUARDED = {name: name for name in AllowShift.model_fields} | {"split": "to"}
 
 
 class ShiftTrafficParams(Params):
@@ -104,19 +105,21 @@ class ShiftTrafficParams(Params):
     allow: AllowShift = Field(default_factory=AllowShift)
 
 
-def _require_allowed(step: Step, params: ShiftTrafficParams) -> None:
+def _require_allowed(step: Step, params: ShiftTrafficParams, data: Mapping[str, object]) -> None:
     """Let pass only names that the file says, or that `allow` lets a tag choose.
 
     Raises: TagForbidden.
     """
-    for field in GUARDED:
-        name, allowed = str(getattr(params, field)), getattr(params.allow, field)
-        is_free = reads_tags(step.params.get(field))
-        if is_free and not any(fnmatchcase(name.lower(), glob.lower()) for glob in allowed):
-            raise TagForbidden(
-                f"`{field}` is {redact(name, most=100)!r} by a tag; `allow.{field}` lists"
-                f" {', '.join(allowed) or 'nothing'}"
-            )
+    for field, guard in GUARDED.items():
+        if not is_made_from_tags(step.params.get(field), data):
+            continue
+        value, allowed = getattr(params, field), getattr(params.allow, guard)
+        for name in value if isinstance(value, Mapping) else (str(value),):
+            if not any(fnmatchcase(name.lower(), glob.lower()) for glob in allowed):
+                raise TagForbidden(
+                    f"`{field}` is {redact(name, most=100)!r} by a tag; `allow.{guard}` lists"
+                    f" {', '.join(allowed) or 'nothing'}"
+                )
 
 
 class ShiftTraffic:
@@ -155,7 +158,7 @@ class ShiftTraffic:
         if not work.still_holds(event):
             raise Superseded(f"{event.about} has changed, and `when` no longer holds")
         params = work.params(ShiftTrafficParams, event)
-        _require_allowed(work.step, params)
+        _require_allowed(work.step, params, as_data(event))
         where, kind = (work.event.workspace, slug(params.endpoint)), EndpointKind(params.kind)
         endpoint = self._workspaces.get_endpoint(*where, kind=kind)
         if endpoint is None:

@@ -68,6 +68,10 @@ class Expression:
         read = set(_tags_in(self.tree))
         return None if None in read else frozenset(filter(None, read))
 
+    def names(self, *fields: str) -> bool:
+        """Say whether it has one of these fields in it, however that is quoted."""
+        return _names(self.tree, fields)
+
     def evaluate(self, data: Mapping[str, Any]) -> Any:
         """Return what the expression gives for the event's data.
 
@@ -122,6 +126,12 @@ def _tags_in(node: Node) -> Iterator[str | None]:
     else:
         for child in children:
             yield from _tags_in(child)
+
+
+def _names(node: Node, fields: tuple[str, ...]) -> bool:
+    if _is_field(node) and node["value"] in fields:
+        return True
+    return any(_names(child, fields) for child in node["children"] if isinstance(child, dict))
 
 
 def _is_field(node: Node) -> bool:

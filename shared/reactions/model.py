@@ -74,13 +74,13 @@ class Params(Values):
     `events` are the types of event that the action can be done for; empty means every type.
     `is_single` says whether a reaction may do it once only. `hears_all` are fields of the event
     that `when` should leave alone: the action has to hear of every value. `guarded` are fields
-    that a tag may only choose as far as the field of that name under `allow` lists it.
+    that a tag may only choose as far as a field under `allow` lists it: by name, that one's name.
     """
 
     events: ClassVar[frozenset[EventType]] = frozenset()
     is_single: ClassVar[bool] = False
     hears_all: ClassVar[tuple[str, ...]] = ()
-    guarded: ClassVar[tuple[str, ...]] = ()
+    guarded: ClassVar[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)

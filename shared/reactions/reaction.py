@@ -17,7 +17,14 @@ from shared.reactions.faults import (
 )
 from shared.reactions.model import LoadContext, Params, Reaction, Step
 from shared.reactions.params import find_param_faults
-from shared.reactions.render import OPEN, compile_template, find_foreign, find_names, reads_tags
+from shared.reactions.render import (
+    OPEN,
+    compile_template,
+    find_foreign,
+    find_names,
+    has_expressions,
+    reads_tags,
+)
 from shared.reactions.report import Place, Report
 from shared.reactions.wording import cut, found, kind_of, suggest
 
@@ -241,11 +248,15 @@ class ReactionReader:
     def _check_guarded(self, action: str, params: Any, path: Path, place: Place) -> None:
         """Find what a tag chooses although `allow` lists nothing that it may."""
         allow = params.get("allow")
-        for field in self._actions[action].guarded:
-            listed = isinstance(allow, dict) and allow.get(field)
+        if has_expressions(allow):
+            message = "`allow` is made from the event, which would allow itself what it likes"
+            hint = "Write down what may be chosen, without expressions."
+            self._report.error((*path, "allow"), message, hint, reaction=place.reaction)
+        for field, guard in self._actions[action].guarded.items():
+            listed = isinstance(allow, dict) and allow.get(guard)
             if reads_tags(params.get(field)) and not listed:
-                message = f"`{field}` is made from a tag, and `allow.{field}` lists nothing"
-                hint = f"List what a tag may choose: `allow: {{{field}: [name-*]}}`."
+                message = f"`{field}` is made from a tag, and `allow.{guard}` lists nothing"
+                hint = f"List what a tag may choose: `allow: {{{guard}: [name-*]}}`."
                 self._report.error((*path, field), message, hint, reaction=place.reaction)
 
     def _check_fits(self, on: EventType | None, items: Any, place: Place) -> bool:

@@ -54,13 +54,41 @@ class Template:
 
 
 #: Text under names that anybody chooses who can register a model or run a job.
-_FREE = re.compile(r"\b(?:tags|properties)\b")
+_FREE = ("tags", "properties")
 
 
 def reads_tags(value: object) -> bool:
-    """Say whether a value is made from a tag or a property of the event."""
+    """Say whether a value is written with a tag or a property of the event."""
     return isinstance(value, Template) and any(
-        _FREE.search(hole.expression.text) for hole in value.holes
+        hole.expression.names(*_FREE) for hole in value.holes
+    )
+
+
+def is_made_from_tags(value: object, data: Mapping[str, Any]) -> bool:
+    """Say whether a tag or a property of this event has a part in a value, however it is written.
+
+    `values(run)` and `run.*` have no field of that name. So it is also made without them.
+    """
+    if not isinstance(value, Template) or reads_tags(value):
+        return reads_tags(value)
+    bare = {
+        name: part | {free: {} for free in _FREE if free in part}
+        if isinstance(part, dict)
+        else part
+        for name, part in data.items()
+    }
+    try:
+        return bool(value.render(bare) != value.render(data))
+    except ExpressionFailed:
+        return True
+
+
+def has_expressions(value: object) -> bool:
+    """Say whether a value, or one within it, is completed from the event."""
+    if isinstance(value, Mapping):
+        return any(map(has_expressions, value.values()))
+    return isinstance(value, Template) or (
+        isinstance(value, list) and any(map(has_expressions, value))
     )
 
 

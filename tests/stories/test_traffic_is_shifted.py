@@ -409,6 +409,11 @@ def test_an_endpoint_that_is_not_there_is_not_made() -> None:
             " allow: {to_version: ['7?']}",
             {"v": "2"},
         ),
+        ("endpoint: churn, to: '${{ run.*.to | [0] }}'", {"to": "green"}),
+        ("endpoint: churn, to: '${{ values(run)[?to].to | [0] }}'", {"to": "green"}),
+        ("endpoint: churn, to: '${{ run.\"t\\u0061gs\".to }}', allow: {to: [b*]}", {"to": "green"}),
+        ("endpoint: churn, split: '${{ run.tags }}', allow: {to: [blue]}", {"green": "100%"}),
+        ("endpoint: churn, split: '${{ run.* | [?green] | [0] }}'", {"green": "100%"}),
     ],
 )
 def test_a_tag_chooses_only_what_the_reaction_allows(values: str, tags: dict[str, str]) -> None:

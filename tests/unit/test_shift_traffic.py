@@ -49,6 +49,27 @@ def test_traffic_can_be_shifted_on_any_event(on: str) -> None:
             ],
         ),
         ("to_version: ${{ run.tags.version }}\nallow: {to_version: ['*']}", []),
+        (
+            'to: ${{ run."t\\u0061gs".to }}',
+            [
+                "1: `to` is made from a tag, and `allow.to` lists nothing"
+                " List what a tag may choose: `allow: {to: [name-*]}`."
+            ],
+        ),
+        (
+            "split: ${{ run.tags }}",
+            [
+                "1: `split` is made from a tag, and `allow.to` lists nothing"
+                " List what a tag may choose: `allow: {to: [name-*]}`."
+            ],
+        ),
+        (
+            "to: ${{ run.tags.to }}\nallow: {to: ['${{ run.tags.to }}']}",
+            [
+                "2: `allow` is made from the event, which would allow itself what it likes"
+                " Write down what may be chosen, without expressions."
+            ],
+        ),
         ("split: {blue: 80%, green: 20%}", []),
         ("split: {blue: '${{ run.tags.part }}', green: 20%}", []),
         ("split: {blue: 100%, green: 0%}", []),
