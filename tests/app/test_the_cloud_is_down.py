@@ -53,7 +53,10 @@ def test_a_workspace_that_asks_for_a_pause_gets_it(stage: Stage) -> None:
         for request in stage.control.requests()
         if "/models/throttled/" in request["path"] and request["method"] == "GET"
     )
-    assert (min(taken) - refused) / PACE.workspace >= pause
+    early = [at for at in taken if (at - refused) / PACE.workspace < pause]
+    # The rules ask for its tags once, and the action for the model: one of the two was refused.
+    assert len(early) <= 1
+    assert len(taken) > len(early), "who was refused asked again"
 
 
 def test_a_rollout_waits_out_what_the_workspace_does_and_creates_nothing_twice(
