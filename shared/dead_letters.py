@@ -279,11 +279,8 @@ class DeadLetters:
     def resend(self, letter: Letter) -> None:
         """Send the message of a letter again, and remember when; not where it has changed."""
         due = replace(letter, due_at=self._clock.now())
-        try:
-            self._save(due, letter)
-        except RowChanged:
-            return
-        self.wake(due)
+        if self._replace(letter, due):
+            self.wake(due)
 
     def untold(self) -> Iterator[Letter]:
         """Yield the parked letters that somebody is still to be told of."""
@@ -305,11 +302,7 @@ class DeadLetters:
 
     def note(self, letter: Letter, notices: tuple[LetterNotice, ...]) -> bool:
         """Keep who is still to be told of a parked letter; False as in `close`."""
-        try:
-            self._save(replace(letter, notices=notices), letter)
-        except RowChanged:
-            return False
-        return True
+        return self._replace(letter, replace(letter, notices=notices))
 
     def close(self, letter: Letter, order: str = "") -> bool:
         """Close the letter; say False, and leave it, if it has changed since it was read.
@@ -359,11 +352,16 @@ class DeadLetters:
         self._blobs.delete(CONTAINER, letter.id)
 
     def _change(self, known: Letter, letter: Letter) -> bool:
+        if not self._replace(known, letter):
+            return False
+        telemetry.count(telemetry.METRIC_LETTERS, status=letter.status, code=letter.code)
+        return True
+
+    def _replace(self, known: Letter, letter: Letter) -> bool:
         try:
             self._save(letter, known)
         except RowChanged:
             return False
-        telemetry.count(telemetry.METRIC_LETTERS, status=letter.status, code=letter.code)
         return True
 
     def _save(self, letter: Letter, known: Letter | None) -> None:

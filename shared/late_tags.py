@@ -95,16 +95,20 @@ class Look:
             or not result.wants_tags
         ):
             return Looked(match=result, event=event)
-        try:
-            reading = self._reading = self._reading or self._read(event)
-            if isinstance(reading, SignalboxError):
-                raise reading
-        except SignalboxError as error:
-            self._reading = error
-            if error.disposition is Disposition.RETRY:
-                raise
-            return Looked(match=result, event=event, note=error.message, code=error.code)
-        return self._by(reading, result, event)
+        reading = self._read_once(event)
+        if not isinstance(reading, SignalboxError):
+            return self._by(reading, result, event)
+        if reading.disposition is Disposition.RETRY:
+            raise reading
+        return Looked(match=result, event=event, note=reading.message, code=reading.code)
+
+    def _read_once(self, event: ModelRegistered) -> _Reading | SignalboxError:
+        if self._reading is None:
+            try:
+                self._reading = self._read(event)
+            except SignalboxError as error:
+                self._reading = error
+        return self._reading
 
     def _by(self, reading: _Reading, before: Unmatched, event: ModelRegistered) -> Looked:
         result = match_one(before.reaction, as_data(reading.event))

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from shared.dead_letters import DeadLetters, Letter, LetterNotice
+from shared.fields import one_line
 from shared.tell import Tell
 from shared.texts import Text
 
@@ -81,11 +82,11 @@ def _text_of(group: _Group) -> Text:
     title = f"{first.reaction}: {first.about or 'an event'} waits for a person"
     if others:
         title = f"{first.reaction}: {len(group.letters)} letters wait for a person"
-    lines = [f"Why: {first.code}: {_cut(first.reason)}"] if not others else []
+    lines = [f"Why: {first.code}: {_why(first)}"] if not others else []
     if first.hint:
         lines.append(f"What to do: {first.hint}")
     if others:
-        lines += [f"- {one.id[:8]} {one.about}: {_cut(one.reason)}" for one in named]
+        lines += [f"- {one.id[:8]} {one.about}: {_why(one)}" for one in named]
     if len(group.letters) > len(named):
         lines.append(f"and {len(group.letters) - len(named)} more: python manage.py letters list")
     ids = " ".join(one.id[:8] for one in named)
@@ -97,6 +98,5 @@ def _text_of(group: _Group) -> Text:
     return Text(title=title, body="\n".join(lines), good=False)
 
 
-def _cut(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _REASON_MAX else line[: _REASON_MAX - 1] + "…"
+def _why(letter: Letter) -> str:
+    return one_line(letter.reason, most=_REASON_MAX)

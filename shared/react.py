@@ -246,7 +246,7 @@ class React:
 
     def _replay_reaction(self, letter: Letter) -> None:
         try:
-            events = parse_events(parse_envelope(read_body(letter.body, limit=MAX_KEPT)[0]))
+            events = _events_in(letter)
         except EventMalformed as error:  # its blob is gone, or an older version was less strict
             self._dead_letters.park(letter, failure_of(error))
             return
@@ -346,13 +346,21 @@ def give_up(records: Records, letter: Letter) -> None:
     if not letter.reaction:
         return  # of a whole event nothing is on record that waits
     try:
-        events = parse_events(parse_envelope(read_body(letter.body, limit=MAX_KEPT)[0]))
+        events = _events_in(letter)
     except EventMalformed:
         return
     failed = Outcome(
         status=OutcomeStatus.FAILED, detail=letter.reason, code=letter.code, attempt=letter.turn
     )
     records.give_up(ref_of(_event_of(letter, events, None)), letter.reaction, failed)
+
+
+def _events_in(letter: Letter) -> Sequence[Event | UnknownEvent]:
+    """Read the events of a letter of one reaction.
+
+    Raises: EventMalformed.
+    """
+    return parse_events(parse_envelope(read_body(letter.body, limit=MAX_KEPT)[0]))
 
 
 def _text(body: str | bytes) -> str:
