@@ -28,6 +28,7 @@ from shared.ids import digest
 from shared.outcomes import EventRef
 from shared.outgoing import for_row
 from shared.ports import Blobs, Queues, Row, RowChanged, RowExists, Tables, Value
+from shared.redact import redact
 from shared.retry import backoff
 from shared.wakeups import GRACE, handed_out_to, read_wakeup, write_wakeup
 
@@ -50,6 +51,7 @@ _NOT_FAILURES = frozenset(
 #: The names in a message.
 _IN_MESSAGE = (("letter",), "turn")
 _PARTITION_LENGTH = 2
+_TEXT_MAX = 4_000
 
 
 class LetterStatus(StrEnum):
@@ -436,7 +438,7 @@ def _partition(letter_id: str) -> str:
 
 def _values(letter: Letter, *, in_blob: bool) -> dict[str, Value]:
     return {
-        **{name: getattr(letter, name)[:4000] for name in _TEXTS},
+        **{name: redact(getattr(letter, name), most=_TEXT_MAX) for name in _TEXTS},
         "status": str(letter.status),
         "attempt": letter.attempt,
         "turn": letter.turn,

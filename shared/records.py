@@ -16,6 +16,7 @@ from shared.outcomes import (
     outcome_to,
 )
 from shared.ports import Row, RowChanged, RowExists, Tables, Value
+from shared.redact import redact
 
 TABLE = "SignalboxEvents"
 
@@ -87,12 +88,12 @@ class Records:
     ) -> dict[str, Value]:
         return {
             "event": ref.key,
-            "id": ref.id[:_TEXT_MAX],
-            "type": ref.type[:_TEXT_MAX],
+            "id": redact(ref.id, most=_TEXT_MAX),
+            "type": redact(ref.type, most=_TEXT_MAX),
             "time": ref.time,
             "recorded_at": self._clock.now(),
-            "source": ref.source[:_TEXT_MAX],
-            "about": ref.about[:_TEXT_MAX],
+            "source": redact(ref.source, most=_TEXT_MAX),
+            "about": redact(ref.about, most=_TEXT_MAX),
             "deliveries": deliveries,
             "outcomes": _outcomes_to(outcomes),
         }
@@ -140,7 +141,7 @@ def _outcomes_to(outcomes: Mapping[str, Outcome]) -> str:
     items: dict[str, dict[str, str]] = {}
     for most in (_TEXT_MAX, 200, 0):
         items = {
-            name: outcome_to(outcome) | {"detail": outcome.detail[:most]}
+            name: outcome_to(outcome) | {"detail": redact(outcome.detail, most=most)[:most]}
             for name, outcome in outcomes.items()
         }
         text = json.dumps(items)

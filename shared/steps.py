@@ -14,6 +14,7 @@ from shared.ledger import AlreadyDone, Claimed, ClaimKey, ClaimLost, HeldElsewhe
 from shared.outcomes import EventRef, Outcome, OutcomeStatus
 from shared.reactions.model import Reaction
 from shared.records import day_of
+from shared.redact import redact
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +113,7 @@ class Steps:
 
     def _settle(self, run: Run, name: str, claim: Claimed, failure: Failure) -> None:
         try:
-            self._ledger.release(claim, f"{failure.code}: {failure.reason}"[:1000])
+            self._ledger.release(claim, redact(f"{failure.code}: {failure.reason}"))
         except ClaimLost:
             self._hear(run, name, HeldElsewhere(until=self._clock.now()))
         else:

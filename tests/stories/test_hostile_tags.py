@@ -1,9 +1,14 @@
 """A model's tags are written by anyone who can register a model: they choose what is allowed."""
 
+from dataclasses import replace
+
 import pytest
 
 from shared import dead_letters, ledger, records
 from shared.dead_letters import LetterStatus
+from shared.envelopes import parse_envelope, parse_events
+from shared.errors import Disposition, Failure
+from shared.outcomes import Outcome, OutcomeStatus, ref_of
 from tests.stories.world import REACTIONS, World
 
 
@@ -123,3 +128,23 @@ def test_what_is_no_event_has_one_letter_whatever_is_taken_out_of_it(world: Worl
     world.letters.reopen(letter)
     world.settle()
     assert [one.id for one in world.all_letters()] == [letter.id]
+
+
+def test_no_row_keeps_the_first_half_of_a_secret_that_is_too_long_for_it(world: World) -> None:
+    token = "ghp_" + "a1B2c3D4e5" * 4
+
+    def across(edge: int) -> str:
+        return ("x " * edge)[: edge - 12] + f" {token}"
+
+    (event,) = parse_events(parse_envelope(world.register("churn", "1")))
+    ref = replace(ref_of(event), about=across(2_000), source=across(2_000), id=across(2_000))
+    failure = Failure(code="some.code", disposition=Disposition.RETRY, reason=across(4_000))
+    world.letters.bury("{}", failure, reaction="some-reaction", ref=ref)
+    outcomes = {
+        str(number): Outcome(status=OutcomeStatus.DONE, detail=across(edge))
+        for number, edge in enumerate([2_000, *[200] * 40])
+    }
+    world.records.add(ref, outcomes, delivery=True)
+    rows = [*world.rows(dead_letters.TABLE), *world.rows(records.TABLE)]
+    assert len(rows) == 2
+    assert "ghp_" not in str(rows)
