@@ -35,8 +35,8 @@ _INVISIBLE = re.compile(
 # Parts of patterns. A quotation mark may be escaped, once for each JSON that it is within.
 _QUOTE = r"\\{0,15}['\"]"
 _IS = (
-    # What ends a line with `=` is the padding of a value, not a name.
-    r"\s{0,8}(?:=>|:=|={1,3}(?!={0,3}\r?\n)|[:\uff1a\uff1d]|%3[aAdD]"
+    # `==` at the end of a line is the padding of a value.
+    r"\s{0,8}(?:=>|:=|=(?!=)|={2,3}(?!=?\r?\n)|[:\uff1a\uff1d]|%3[aAdD]"
     r"|\\{1,8}u(?:003[aAdD]|[fF]{2}1[aAdD]))\s{0,8}"
 )
 #: A quotation mark as it is written in HTML, in addresses, in logs, and in JSON by .NET and Go.

@@ -202,7 +202,7 @@ def test_a_secret_that_is_broken_up_by_what_nobody_sees_is_taken_out(
 @pytest.mark.parametrize(
     "text", ["token", '"token"', "client_secret", "ClientSecret", "AccountKey", "pwd", "API KEY"]
 )
-@pytest.mark.parametrize("equals", ["=", ": ", " = ", ":", "%3D", "\\u003d", " => ", ":="])
+@pytest.mark.parametrize("equals", ["=", ": ", " = ", ":", "%3D", "\\u003d", " => ", ":=", "=\n  "])
 def test_a_secret_goes_by_its_name_however_that_is_written(text: str, equals: str) -> None:
     value = f'"{PLAIN}"' if text.startswith('"') else PLAIN
     assert PLAIN not in redact(f"{text}{equals}{value}")
