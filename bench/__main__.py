@@ -7,6 +7,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from bench import (
     arm_requests,
@@ -35,16 +36,30 @@ _BENCHES = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; 1 where a figure could not be measured."""
     options = _parse(arguments)
-    # A host that stops fails what still runs, and says so; so does drift that waits in the twin.
-    for name in ("sandbox", "shared"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
-        for figure in _measure(options.names, is_tiny=options.tiny):
-            print(figure.line(), flush=True)
+        with _quiet():
+            for figure in _measure(options.names, is_tiny=options.tiny):
+                print(figure.line(), flush=True)
     except BenchFailed as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the log to what is critical, while it is measured.
+
+    A host that stops fails what still runs, and says so; so does drift that waits in the twin.
+    """
+    levels = {logger: logger.level for logger in map(logging.getLogger, ("sandbox", "shared"))}
+    for logger in levels:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in levels.items():
+            logger.setLevel(level)
 
 
 def _measure(names: Sequence[str], *, is_tiny: bool) -> Iterator[Figure]:

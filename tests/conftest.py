@@ -1,5 +1,6 @@
 """What all tests share: no setting of the machine's reaches the app."""
 
+import logging
 import os
 from collections.abc import Iterator
 
@@ -26,3 +27,11 @@ def _no_settings_from_outside() -> Iterator[None]:
         del os.environ[name]
     yield
     os.environ.update(kept)
+
+
+@pytest.fixture(autouse=True)
+def _no_quieter_log_afterwards() -> Iterator[None]:
+    """Fail a test that leaves our loggers at a level: what others look for would not be there."""
+    yield
+    for name in ("shared", "handlers", "commands", "sandbox", "demo"):
+        assert logging.getLogger(name).level == logging.NOTSET, name
