@@ -1,8 +1,8 @@
 """Folds: repeats of a message that are counted, and told together when their time is over.
 
-A row for each reaction, step, channel and key. The first message of a key opens its fold and is
-sent; those that come after it are counted until the fold's time is over and the sweep has told how
-many they were. The next one opens the fold anew.
+A row for each workspace, reaction, step, channel and key. The first message of a key opens its fold
+and is sent; those that come after it are counted until the fold's time is over and the sweep has
+told how many they were. The next one opens the fold anew.
 
 Whoever counts or opens writes its event's name into the row, in the same conditional write: after
 a crash it finds itself there, and is neither counted twice nor kept from being sent.
@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 from shared.clock import Clock
 from shared.errors import StorageUnavailable
+from shared.events import Workspace
 from shared.ids import digest
 from shared.ports import Row, RowChanged, RowExists, Tables, Value
 from shared.redact import redact
@@ -44,11 +45,13 @@ _MOST = 100
 class Repeat:
     """A message that may be one of many. `claim` is the digest of its step's claim.
 
-    Messages of one reaction, step, channel and key are repeats of one another. The key may be any
-    text; the title is kept as it is, so that it has to be free of secrets.
+    Messages of one workspace, reaction, step, channel and key are repeats of one another: what a
+    workspace says can't hide what another one says. The key may be any text; the title is kept as
+    it is, so that it has to be free of secrets.
     """
 
     claim: str
+    workspace: Workspace
     reaction: str
     step: str
     channel: str
@@ -64,7 +67,8 @@ class Repeat:
     @property
     def fold(self) -> str:
         """The id of the fold that it belongs to."""
-        return digest(self.reaction, self.step, self.channel, self.key)[:32]
+        parts = (self.reaction, self.step, self.channel, self.key)
+        return digest(self.workspace.key, *parts)[:32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +97,7 @@ class Fold:
     """
 
     id: str
+    workspace: str
     reaction: str
     step: str
     channel: str
@@ -241,6 +246,7 @@ def _after(fold: Fold | None, repeat: Repeat, now: datetime) -> Fold:
         )
     known = fold or Fold(
         id=repeat.fold,
+        workspace=repeat.workspace.name,
         reaction=repeat.reaction,
         step=repeat.step,
         channel=repeat.channel,
@@ -263,8 +269,9 @@ def _text_of(summary: _Summary) -> Text:
     fold = summary.fold
     messages = "message" if fold.count == 1 else "messages"
     since = fold.since.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    of = f"{fold.reaction} in workspace {fold.workspace}"
     lines = [
-        f"Since {since} {fold.count} more {messages} of {fold.reaction} came after the first.",
+        f"Since {since} {fold.count} more {messages} of {of} came after the first.",
         f"Repeats are told by their key: {fold.key or '(empty)'}",
         "The last of them:" if fold.count > len(fold.titles) else "They are:",
         *(f"- {_on_one_line(title)}" for title in fold.titles),
@@ -280,6 +287,7 @@ def _on_one_line(title: str) -> str:
 def _values(fold: Fold) -> dict[str, Value]:
     return {
         "open": fold.count > 0,
+        "workspace": fold.workspace,
         "reaction": fold.reaction,
         "step": fold.step,
         "channel": fold.channel,
@@ -300,7 +308,8 @@ def _fold_from(row: Row) -> Fold:
     since, until = values["since"], values["until"]
     assert isinstance(since, datetime)
     assert isinstance(until, datetime)
-    texts = {name: str(values[name]) for name in ("reaction", "step", "channel", "key", "first")}
+    names = ("workspace", "reaction", "step", "channel", "key", "first")
+    texts = {name: str(values[name]) for name in names}
     return Fold(
         id=row.key,
         since=since,

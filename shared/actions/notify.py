@@ -145,6 +145,7 @@ def _repeat(work: Work, params: NotifyParams, fold: FoldParams, title: str) -> "
 
     return Repeat(
         claim=work.key.digest,
+        workspace=work.event.workspace,
         reaction=work.reaction.name,
         step=work.step.id,
         channel=params.channel,

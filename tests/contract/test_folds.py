@@ -1,5 +1,6 @@
 """The contract of Folds, on tables in memory and on Azure's."""
 
+from dataclasses import replace
 from datetime import timedelta
 from threading import Barrier, Thread
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from shared.adapters.memory import MemoryChannels, MemoryTables
 from shared.errors import StorageUnavailable
+from shared.events import Workspace
 from shared.folds import TABLE, Folds, Repeat
 from shared.ids import digest
 from shared.ports import RowChanged, Tables
@@ -15,6 +17,7 @@ from shared.tell import Tell
 from tests.contract.conftest import FakeClock
 
 HOUR = timedelta(hours=1)
+WORKSPACE = Workspace(subscription="sub", resource_group="rg", name="ws")
 
 
 class Bench:
@@ -31,6 +34,7 @@ class Bench:
         """Return the message of an event."""
         values: dict[str, Any] = {
             "claim": digest(str(event)),
+            "workspace": WORKSPACE,
             "reaction": "tell",
             "step": "notify",
             "channel": "team",
@@ -64,7 +68,8 @@ def test_the_first_is_sent_and_the_others_are_counted_and_told_together(bench: B
     assert bench.channels.sent == ()
     assert bench.tell() == ["2 more like: run a failed"]
     text = bench.channels.sent[0].text
-    assert "Since 2026-03-01 12:00 UTC 2 more messages of tell came after the first." in text
+    since = "Since 2026-03-01 12:00 UTC"
+    assert f"{since} 2 more messages of tell in workspace ws came after the first." in text
     assert bench.key in text
     assert text.endswith("- run b failed\n- run c failed")
 
@@ -119,6 +124,14 @@ def test_messages_that_differ_in_where_they_come_from_are_no_repeats(
     bench.numbers("a")
     other = bench.repeat("b", **{differs: f"other-{bench.key}"})
     assert bench.folds.place(other).is_first
+
+
+def test_a_workspace_does_not_hide_what_happens_in_another_one(bench: Bench) -> None:
+    bench.numbers("a", "b")
+    for workspace in (replace(WORKSPACE, name="prod"), replace(WORKSPACE, subscription="other")):
+        assert bench.folds.place(bench.repeat("c", workspace=workspace)).is_first
+    same = replace(WORKSPACE, resource_group="RG")
+    assert bench.folds.place(bench.repeat("d", workspace=same)).number == 3
 
 
 def test_only_the_last_few_titles_are_kept(bench: Bench) -> None:

@@ -150,8 +150,7 @@ def test_fifty_failed_runs_within_an_hour_are_two_messages(world: World) -> None
     assert world.told() == ["Run run-0 failed", "49 more like: Run run-0 failed"]
     assert world.channels.sent[-1].text.endswith("- Run run-48 failed\n- Run run-49 failed")
     assert (
-        world.outcome_of("run-2:Failed", STEP).detail
-        == "folded: the 3rd of 'ws/exp' since 09:00 UTC"
+        world.outcome_of("run-2:Failed", STEP).detail == "folded: the 3rd of 'exp' since 09:00 UTC"
     )
     assert world.all_letters() == []
     assert asked["get_run"] == 1, "what is only counted is not read"
