@@ -8,12 +8,13 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
+from shared.actions.allowed import globs_of, is_allowed, listed, require_allowed
 from shared.actions.base import Work
 from shared.actions.current import current_model
 from shared.better import BetterParams
@@ -26,7 +27,7 @@ from shared.errors import (
     TagForbidden,
     WorkspaceBusy,
 )
-from shared.events import EventType, ModelRegistered
+from shared.events import EventType, ModelRegistered, as_data
 from shared.ids import deployment_name, slug
 from shared.lineage import NO_LOOPS, Loops, reference_of_model
 from shared.outcomes import Outcome, OutcomeStatus
@@ -187,10 +188,15 @@ TimelyProbe = Annotated[ProbeParams, AfterValidator(_doubt_time)]
 FittingRollout = Annotated[RolloutName, AfterValidator(_check_fits)]
 
 
+#: The field that `allow.probe_request` is for.
+_PROBE = "probe.request"
+
+
 class AllowParams(Values):
     """What a model's own tags may choose: globs per field. A field without globs is not theirs."""
 
     endpoint: tuple[str, ...] = ()
+    compute: tuple[str, ...] = ()
     instance_type: tuple[str, ...] = ()
     instance_count: tuple[int, ...] = ()
     probe_request: tuple[str, ...] = ()
@@ -201,6 +207,9 @@ class DeployParams(Params):
     """What `deploy` takes."""
 
     events = frozenset({EventType.MODEL_REGISTERED})
+    guarded = MappingProxyType(
+        {_PROBE if name == "probe_request" else name: name for name in AllowParams.model_fields}
+    )
 
     endpoint: PlainName = Field(min_length=1, max_length=255)
     kind: Literal["managed", "kubernetes", "batch"] = "managed"
@@ -271,7 +280,9 @@ class Deploy:
         assert isinstance(event, ModelRegistered)  # the loader lets no other type through
         found, now = current_model(self._workspaces, event, self._clock.now())
         _require_current(work, now, found)
-        params = choose(work.params(DeployParams, now), found.tags)
+        written = work.params(DeployParams, now)
+        require_allowed(work.step, written, as_data(now))
+        params = choose(written, found.tags)
         _require_no_code(found, params.kind)
         plan = self._plan(work, found, params)
         if params.when_better is not None and not self._rollouts.has_begun(plan):
@@ -424,11 +435,10 @@ def choose(params: DeployParams, tags: Mapping[str, str]) -> DeployParams:
             text = slug(text)
         if field == "rollout":
             text = text.lower()  # as the names of all strategies are
-        allowed = [str(item) for item in getattr(params.allow, field)]
-        if not any(fnmatchcase(text.lower(), pattern.lower()) for pattern in allowed):
+        globs = globs_of(params, field)
+        if not is_allowed(text, globs):
             shown = redact(text, most=100)
-            listed = ", ".join(allowed) or "nothing"
-            raise TagForbidden(f"tag {tag} asks for {shown!r}; the reaction allows {listed}")
+            raise TagForbidden(f"tag {tag} asks for {shown!r}; the reaction allows {listed(globs)}")
         if field == "probe_request":
             values["probe"] = {**values.get("probe", {}), "request": text}
         else:

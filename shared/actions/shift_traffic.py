@@ -7,22 +7,22 @@ and returns.
 
 from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
-from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
+from shared.actions.allowed import require_allowed
 from shared.actions.base import Work
 from shared.actions.current import current_event
 from shared.actions.deploy import FittingRollout, PhaseTime
 from shared.clock import Clock
-from shared.errors import ParamsInvalid, Superseded, TagForbidden
+from shared.errors import ParamsInvalid, Superseded
 from shared.events import as_data
 from shared.ids import is_legal_name, slug
 from shared.outcomes import Outcome, OutcomeStatus
-from shared.reactions.model import ChannelName, Params, PlainName, Step, Values, unfit
-from shared.reactions.render import is_made_from_tags
+from shared.reactions.model import ChannelName, Params, PlainName, Values, unfit
 from shared.redact import redact
 from shared.rollouts.amounts import whole_percent
 from shared.rollouts.golden import ProbeParams
@@ -84,14 +84,11 @@ class AllowShift(Values):
     to_version: tuple[str, ...] = ()
 
 
-#: Fields that name what gets the traffic, with those of `allow` that list the names.
-GUARDED = {name: name for name in AllowShift.model_fields} | {"split": "to"}
-
-
 class ShiftTrafficParams(Params):
     """What `shift_traffic` takes; of `to`, `to_version` and `split` exactly one."""
 
-    guarded = GUARDED
+    # `to` lists the names in a split as well.
+    guarded = MappingProxyType({name: name for name in AllowShift.model_fields} | {"split": "to"})
 
     endpoint: PlainName = Field(min_length=1, max_length=255)
     kind: Literal["managed", "kubernetes", "batch"] = "managed"
@@ -103,23 +100,6 @@ class ShiftTrafficParams(Params):
     timeout: PhaseTime = timedelta(hours=1)
     notify: tuple[ChannelName, ...] = ()
     allow: AllowShift = Field(default_factory=AllowShift)
-
-
-def _require_allowed(step: Step, params: ShiftTrafficParams, data: Mapping[str, object]) -> None:
-    """Let pass only names that the file says, or that `allow` lets a tag choose.
-
-    Raises: TagForbidden.
-    """
-    for field, guard in GUARDED.items():
-        if not is_made_from_tags(step.params.get(field), data):
-            continue
-        value, allowed = getattr(params, field), getattr(params.allow, guard)
-        for name in value if isinstance(value, Mapping) else (str(value),):
-            if not any(fnmatchcase(name.lower(), glob.lower()) for glob in allowed):
-                raise TagForbidden(
-                    f"`{field}` is {redact(name, most=100)!r} by a tag; `allow.{guard}` lists"
-                    f" {', '.join(allowed) or 'nothing'}"
-                )
 
 
 class ShiftTraffic:
@@ -158,7 +138,7 @@ class ShiftTraffic:
         if not work.still_holds(event):
             raise Superseded(f"{event.about} has changed, and `when` no longer holds")
         params = work.params(ShiftTrafficParams, event)
-        _require_allowed(work.step, params, as_data(event))
+        require_allowed(work.step, params, as_data(event))
         where, kind = (work.event.workspace, slug(params.endpoint)), EndpointKind(params.kind)
         endpoint = self._workspaces.get_endpoint(*where, kind=kind)
         if endpoint is None:

@@ -73,8 +73,9 @@ class Params(Values):
 
     `events` are the types of event that the action can be done for; empty means every type.
     `is_single` says whether a reaction may do it once only. `hears_all` are fields of the event
-    that `when` should leave alone: the action has to hear of every value. `guarded` are fields
-    that a tag may only choose as far as a field under `allow` lists it: by name, that one's name.
+    that `when` should leave alone: the action has to hear of every value. `guarded` are fields,
+    dotted where they are nested, that a tag may only choose as far as a field under `allow` lists
+    it: by name, that one's name.
     """
 
     events: ClassVar[frozenset[EventType]] = frozenset()

@@ -24,6 +24,7 @@ from shared.reactions.render import (
     find_names,
     has_expressions,
     reads_tags,
+    value_at,
 )
 from shared.reactions.report import Place, Report
 from shared.reactions.wording import cut, found, kind_of, suggest
@@ -254,10 +255,11 @@ class ReactionReader:
             self._report.error((*path, "allow"), message, hint, reaction=place.reaction)
         for field, guard in self._actions[action].guarded.items():
             listed = isinstance(allow, dict) and allow.get(guard)
-            if reads_tags(params.get(field)) and not listed:
+            if reads_tags(value_at(params, field)) and not listed:
                 message = f"`{field}` is made from a tag, and `allow.{guard}` lists nothing"
-                hint = f"List what a tag may choose: `allow: {{{guard}: [name-*]}}`."
-                self._report.error((*path, field), message, hint, reaction=place.reaction)
+                hint = f"List what a tag may choose: `allow: {{{guard}: […]}}`."
+                where = (*path, *field.split("."))
+                self._report.error(where, message, hint, reaction=place.reaction)
 
     def _check_fits(self, on: EventType | None, items: Any, place: Place) -> bool:
         """Say whether each action can be done for such events."""

@@ -83,6 +83,16 @@ def is_made_from_tags(value: object, data: Mapping[str, Any]) -> bool:
         return True
 
 
+def value_at(params: Mapping[str, Any], field: str) -> object:
+    """Return what stands at a dotted field, or the template that makes what it is part of."""
+    value: object = params
+    for part in field.split("."):
+        if not isinstance(value, Mapping):
+            break
+        value = value.get(part)
+    return value
+
+
 def has_expressions(value: object) -> bool:
     """Say whether a value, or one within it, is completed from the event."""
     if isinstance(value, Mapping):

@@ -79,6 +79,43 @@ def test_values_are_made_from_the_model_in_the_workspace_and_not_from_the_event(
     assert [name for _, name in world.workspaces.endpoints] == ["churn-eu"]
 
 
+EXPRESSIONS = [
+    ("endpoint: ${{ model.name }}", "endpoint: ${{ model.tags.e }}", {"e": "payments"}),
+    ("endpoint: ${{ model.name }}", "endpoint: ${{ model.*.e | [0] }}", {"e": "payments"}),
+    ("endpoint: ${{ model.name }}", "endpoint: x-${{ model.tags.e || 'a' }}", {"e": "churn-eu"}),
+    ("Standard_DS3_v2", "${{ model.tags.vm }}", {"vm": "Standard_ND96asr_v4"}),
+    ("keep_old: 30m", "instance_count: ${{ to_number(model.tags.n) }}", {"n": "50"}),
+    ("keep_old: 30m", "rollout: ${{ model.tags.r }}", {"r": "canary"}),
+    ("keep_old: 30m", "probe: {request: '${{ model.tags.p }}'}", {"p": "golden/a/b.json"}),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "tags"), EXPRESSIONS)
+def test_an_expression_takes_from_a_tag_only_what_is_allowed(
+    old: str, new: str, tags: dict[str, str]
+) -> None:
+    allowed = REACTIONS.replace(
+        "golden/*.json]", "golden/churn.json]\n            rollout: [linear]"
+    )
+    world = World(allowed.replace(old, new, 1))
+    world.react.react(world.register("churn", "1", deploy="true", **tags))
+    world.settle()
+    (letter,) = world.all_letters()
+    assert (letter.status, letter.code) == (LetterStatus.PARKED, "deploy.tag_forbidden")
+    assert not world.workspaces.endpoints
+
+
+def test_a_model_can_not_take_the_endpoint_of_another_one_by_its_tag() -> None:
+    world = World(REACTIONS.replace("${{ model.name }}", "${{ model.tags.target }}", 1))
+    world.react.react(world.register("churn", "1", deploy="true", target="churn-eu"))
+    world.settle()
+    world.react.react(world.register("other", "9", deploy="true", target="payments"))
+    world.settle()
+    assert [letter.code for letter in world.all_letters()] == ["deploy.tag_forbidden"]
+    assert "'payments' by a tag; `allow.endpoint` lists churn-*" in world.all_letters()[0].reason
+    assert [name for _, name in world.workspaces.endpoints] == ["churn-eu"]
+
+
 @pytest.mark.parametrize("name", ["Ünï_cödé", "9lives", "a" * 200, "UPPER", "x"])
 def test_any_model_name_becomes_a_legal_endpoint_name(world: World, name: str) -> None:
     world.react.react(world.register(name, "1"))

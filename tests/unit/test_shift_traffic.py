@@ -45,7 +45,7 @@ def test_traffic_can_be_shifted_on_any_event(on: str) -> None:
             "to: ${{ run.tags.to }}",
             [
                 "1: `to` is made from a tag, and `allow.to` lists nothing"
-                " List what a tag may choose: `allow: {to: [name-*]}`."
+                " List what a tag may choose: `allow: {to: […]}`."
             ],
         ),
         ("to_version: ${{ run.tags.version }}\nallow: {to_version: ['*']}", []),
@@ -53,14 +53,14 @@ def test_traffic_can_be_shifted_on_any_event(on: str) -> None:
             'to: ${{ run."t\\u0061gs".to }}',
             [
                 "1: `to` is made from a tag, and `allow.to` lists nothing"
-                " List what a tag may choose: `allow: {to: [name-*]}`."
+                " List what a tag may choose: `allow: {to: […]}`."
             ],
         ),
         (
             "split: ${{ run.tags }}",
             [
                 "1: `split` is made from a tag, and `allow.to` lists nothing"
-                " List what a tag may choose: `allow: {to: [name-*]}`."
+                " List what a tag may choose: `allow: {to: […]}`."
             ],
         ),
         (

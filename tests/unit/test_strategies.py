@@ -361,7 +361,7 @@ def test_what_can_not_be_read_is_not_told_again_as_what_is_missing(others: list[
         ("rollout: canary", ["careful"]),
         ("allow: {rollout: ['car*']}", []),
         ("allow: {rollout: [canary]}", ["careful"]),
-        ("rollout: '${{ model.tags.rollout }}'", []),
+        ("rollout: '${{ model.tags.rollout }}', allow: {rollout: ['*']}", []),
     ],
 )
 def test_a_strategy_that_no_reaction_names_is_a_warning(change: str, names: list[str]) -> None:
@@ -413,8 +413,25 @@ DEPLOYMENTS = [
     (f"kind: kubernetes, {CLUSTER}, auth_mode: '${{{{ model.tags.mode }}}}'", ""),
     ("kind: batch, compute: c, rollout: canary", "'canary' has `probe`, which batch"),
     ("kind: batch, compute: c, rollout: careful", "has `probe`, `mirror`, `scale`, `better`, whi"),
-    ("kind: '${{ model.tags.kind }}', compute: '${{ model.tags.compute }}'", ""),
-    ("kind: batch, compute: '${{ model.tags.compute }}'", ""),
+    ("kind: '${{ model.tags.kind }}', compute: '${{ model.name }}'", ""),
+    ("kind: batch, compute: '${{ model.name }}'", ""),
+    ("kind: batch, compute: '${{ model.tags.compute }}', allow: {compute: ['cpu-*']}", ""),
+    (
+        "kind: batch, compute: '${{ model.tags.compute }}'",
+        "`compute` is made from a tag, and `allow.compute` lists nothing",
+    ),
+    (
+        f"{VM}, instance_count: '${{{{ to_number(model.tags.count) }}}}'",
+        "`instance_count` is made from a tag, and `allow.instance_count` lists nothing",
+    ),
+    (
+        f"{VM}, probe: {{request: 'golden/${{{{ model.tags.golden }}}}.json'}}",
+        "`probe.request` is made from a tag, and `allow.probe_request` lists nothing",
+    ),
+    (
+        f"{VM}, probe: '${{{{ model.tags }}}}'",
+        "`probe.request` is made from a tag, and `allow.probe_request` lists nothing",
+    ),
 ]
 
 

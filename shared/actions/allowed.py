@@ -1,0 +1,65 @@
+"""The names that tags and properties may choose for an action: those that its `allow` lists.
+
+Anybody who registers a model or runs a job sets its tags and properties. Where these name an
+endpoint, or decide what it costs, they choose among the names that the reaction's author listed.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+
+from shared.errors import TagForbidden
+from shared.ids import slug
+from shared.reactions.model import Params, Step
+from shared.reactions.render import is_made_from_tags, value_at
+from shared.redact import redact
+
+
+def require_allowed(step: Step, params: Params, data: Mapping[str, object]) -> None:
+    """Let pass only values that the file says, or that `allow` lets a tag choose.
+
+    `params` are the step's values for the event with these data.
+
+    Raises: TagForbidden.
+    """
+    for field, guard in params.guarded.items():
+        if not is_made_from_tags(value_at(step.params, field), data):
+            continue
+        globs = globs_of(params, guard)
+        for name in _names(params, field):
+            if not is_allowed(name, globs):
+                raise TagForbidden(
+                    f"`{field}` is {redact(name, most=100)!r} by a tag; `allow.{guard}` lists"
+                    f" {listed(globs)}"
+                )
+
+
+def globs_of(params: Params, guard: str) -> tuple[str, ...]:
+    """Return what the field of `allow` lists."""
+    globs = _read(params, f"allow.{guard}")
+    assert isinstance(globs, tuple)
+    return tuple(map(str, globs))
+
+
+def is_allowed(name: str, globs: Sequence[str]) -> bool:
+    """Say whether a name matches one of the globs; casing tells no names apart."""
+    return any(fnmatchcase(name.lower(), glob.lower()) for glob in globs)
+
+
+def listed(globs: Sequence[str]) -> str:
+    """Return the globs as a message tells them."""
+    return ", ".join(globs) or "nothing"
+
+
+def _names(params: Params, field: str) -> Iterator[str]:
+    value = _read(params, field)
+    for name in map(str, value if isinstance(value, Mapping) else (value,)):
+        if name:
+            # An endpoint's name is compared as it is used.
+            yield slug(name) if field == "endpoint" else name
+
+
+def _read(params: Params, field: str) -> object:
+    value: object = params
+    for part in field.split("."):
+        value = getattr(value, part)
+    return value
