@@ -34,7 +34,7 @@ from shared.events import (
 )
 from shared.fields import Fields, refuse
 from shared.monitors import find_drift, parse_dataset_drift, parse_own_drift
-from shared.outside import HALF, TooDeep, is_deeper, read_json
+from shared.outside import TooDeep, read_json
 from shared.runs import parse_run
 
 #: Event Grid's limit for one event, in bytes.
@@ -336,18 +336,14 @@ def _load(text: str, what: str) -> Any:
 
 
 def _require_json(value: object) -> dict[str, Any]:
-    """Return the object as one that can be written as JSON, and as UTF-8, by whoever keeps it."""
+    """Return the object as it would be read from its JSON: whoever keeps it can write it again."""
     if not isinstance(value, Mapping):
         raise EventMalformed("the envelope is not an object")
-    ready = dict(value)
     try:
-        text = json.dumps(ready, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(dict(value), ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise EventMalformed("the envelope holds what JSON can't") from error
-    if is_deeper(text, ready, MAX_DEPTH):
-        raise EventMalformed(f"the envelope is nested deeper than {MAX_DEPTH} levels")
-    # Half a character, cut off by whoever wrote it, is legal JSON but nothing can store it.
-    return dict(read_json(text, depth=MAX_DEPTH)) if HALF.search(text) else ready
+    return dict(_load(text, "the envelope"))
 
 
 def _object_of(value: object) -> Mapping[str, Any]:
