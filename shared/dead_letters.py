@@ -5,6 +5,7 @@ A message on queue `dead-letter` only says which letter is due, and for which at
 lost or doubled message does no harm: the sweep sends lost ones again, and stale ones are ignored.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,8 @@ from shared.errors import (
     Disposition,
     Failure,
     SignalboxError,
+    StorageDenied,
+    StorageUnavailable,
     TagsAwaited,
     WindowOpen,
 )
@@ -31,6 +34,8 @@ from shared.ports import Blobs, Queues, Row, RowChanged, RowExists, Tables, Valu
 from shared.redact import redact
 from shared.retry import backoff
 from shared.wakeups import GRACE, handed_out_to, read_wakeup, write_wakeup
+
+log = logging.getLogger(__name__)
 
 TABLE = "SignalboxLetters"
 QUEUE = "dead-letter"
@@ -50,6 +55,8 @@ _NOT_FAILURES = frozenset(
 )
 #: The names in a message.
 _IN_MESSAGE = (("letter",), "turn")
+#: A letter that could not be read or written for want of storage is looked at again after this.
+_UNREAD = timedelta(minutes=1)
 _PARTITION_LENGTH = 2
 _TEXT_MAX = 4_000
 
@@ -240,9 +247,19 @@ class DeadLetters:
         `redelivered` says that the queue handed it out before: whoever had it may have died, in
         the replay, which the letter says then, or between saving the row and sending the next
         message, so that one is sent again. A message that is none of ours is dropped.
+
+        Raises: what the storage raises, where it was handed out before. Else it is sent anew: one
+        that fails is handed out again, which would count as a death.
         """
         wakeup = read_wakeup(message, *_IN_MESSAGE)
-        letter = self.get(wakeup.ids["letter"]) if wakeup is not None else None
+        try:
+            letter = self.get(wakeup.ids["letter"]) if wakeup is not None else None
+        except (StorageUnavailable, StorageDenied) as error:
+            if redelivered:
+                raise
+            log.warning("a letter could not be read, and is looked at again: %s", error.message)
+            self._queues.send(QUEUE, message, delay=_UNREAD)
+            return None
         if wakeup is None or letter is None or letter.status is not LetterStatus.WAITING:
             return None
         if letter.turn == wakeup.number:
@@ -250,6 +267,10 @@ class DeadLetters:
         if redelivered and letter.turn == wakeup.number + 1:
             self.wake(letter)
         return None
+
+    def put_back(self, letter: Letter) -> None:
+        """Send the message of a letter anew, because what came of its replay can't be kept."""
+        self.wake(replace(letter, due_at=self._clock.now() + _UNREAD))
 
     def get(self, letter_id: str) -> Letter | None:
         """Return the letter with its body, or None."""

@@ -21,6 +21,8 @@ from shared.errors import (
     EventMisplaced,
     Failure,
     ReactionGone,
+    StorageDenied,
+    StorageUnavailable,
     WorkspaceForeign,
     failure_of,
 )
@@ -217,8 +219,8 @@ class React:
 
         One whose replay was cut off is put off instead, and parked if that was so twice.
 
-        Raises: whatever the storage raises, where that can't be kept in the letter either; it is
-        then still waiting.
+        Raises: whatever the storage raises, where that can't be kept in the letter, and no message
+        be sent for it either; it is then still waiting.
         """
         if letter.is_again:
             self._put_off(letter)
@@ -233,16 +235,22 @@ class React:
                     self._replay_whole(letter)
             except Exception as error:
                 log.warning("replay failed", extra={"letter": letter.id}, exc_info=error)
-                self._dead_letters.bury_again(letter, failure_of(error))
+                try:
+                    self._dead_letters.bury_again(letter, failure_of(error))
+                except (StorageUnavailable, StorageDenied):
+                    self._dead_letters.put_back(letter)
 
     def _put_off(self, letter: Letter) -> None:
         """Count that a replay was cut off, before anything else is done with the letter."""
         again = letter.code in _CUT_OFF
         error = (CutOffAgain if again else CutOff)("whoever replayed it did not come to an end")
-        kept = self._dead_letters.bury_again(letter, failure_of(error))
-        _log(kept)
-        if kept.status is LetterStatus.PARKED:
-            give_up(self._records, kept)
+
+        def record(again: Letter) -> None:
+            if again.status is LetterStatus.PARKED:
+                give_up(self._records, again)
+
+        # The record first: of a letter that is parked, nobody would write it.
+        _log(self._dead_letters.bury_again(letter, failure_of(error), record))
 
     def _replay_reaction(self, letter: Letter) -> None:
         try:

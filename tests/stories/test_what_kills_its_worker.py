@@ -1,5 +1,6 @@
 """What kills its worker is tried twice and no more: a third death ends the Functions host."""
 
+import itertools
 import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared import dead_letters
+from shared import dead_letters, records
 from shared.dead_letters import LetterStatus
 from shared.errors import StorageUnavailable
 from shared.outcomes import OutcomeStatus
@@ -221,3 +222,49 @@ def test_a_tick_that_fails_for_want_of_storage_is_not_taken_for_a_killer() -> No
     (rollout,) = world.all_rollouts()
     assert rollout.since - began < timedelta(hours=2)
     assert not [title for title in world.told() if "look" in title]
+
+
+def test_a_letter_that_could_not_be_read_or_written_is_not_taken_for_a_killer() -> None:
+    world = World()
+    host = Host(world)
+    world.channels.make_down("team")
+    world.react.react(run_status_changed("e1", world.clock.now()))
+    calls, is_flaky = itertools.count(), True
+
+    def flaky(call: Callable[..., Any]) -> Callable[..., Any]:
+        def try_it(table: str, *given: Any, **how: Any) -> Any:
+            if table == dead_letters.TABLE and is_flaky and next(calls) % 3:
+                raise StorageUnavailable("no answer")
+            return call(table, *given, **how)
+
+        return try_it
+
+    world.tables.get = flaky(world.tables.get)  # type: ignore[method-assign]
+    world.tables.replace = flaky(world.tables.replace)  # type: ignore[method-assign]
+    host.run(timedelta(hours=1))
+    is_flaky = False
+    world.channels.make_well("team")
+    host.run(DAY)
+    assert [letter.status for letter in world.all_letters()] == [LetterStatus.CLOSED]
+    assert world.told() == ["run-1 failed"]
+
+
+def test_what_is_parked_for_killing_its_worker_is_recorded_though_storage_fails() -> None:
+    world = World()
+    host = Host(world)
+    world.channels.make_down("team")
+    world.react.react(run_status_changed("e1", world.clock.now()))
+    world.channels.send = kill  # type: ignore[method-assign]
+    replace, failures = world.tables.replace, [StorageUnavailable("no answer")]
+
+    def fail(table: str, *given: Any, **how: Any) -> str:
+        if table == records.TABLE and len(host.deaths) == 2 and failures:
+            raise failures.pop()
+        return replace(table, *given, **how)
+
+    world.tables.replace = fail  # type: ignore[method-assign]
+    host.run(DAY)
+    assert not failures
+    (letter,) = world.all_letters()
+    assert (letter.status, letter.code) == (LetterStatus.PARKED, "worker.cut_off_again")
+    assert world.outcome("tell-failed-runs/notify").status is OutcomeStatus.FAILED
