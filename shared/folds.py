@@ -10,8 +10,12 @@ a crash it finds itself there, and is neither counted twice nor kept from being 
 
 import json
 import logging
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import islice
 
 from shared.clock import Clock
 from shared.errors import StorageUnavailable
@@ -164,28 +168,26 @@ class Folds:
             if self._save(replace(fold, until=now)):
                 return
 
-    def tell_due(self) -> None:
-        """Tell what the folds have counted whose time is over; what can't be told stays.
+    def summaries(self) -> Iterator[Callable[[], None]]:
+        """Yield what tells what the folds have counted whose time is over; the rest stays.
 
         A summary is told again after a crash between sending and saving.
 
         Raises: StorageUnavailable.
         """
         down: set[str] = set()
-        told = 0
         due = self._tables.query(TABLE, equals={"open": True}, before=("until", self._clock.now()))
-        for row in due:
-            fold = _fold_from(row)
-            if fold.channel in down:
-                continue
-            if told == _MOST:
-                return
-            outcome = self._tell.all((_Summary(fold=fold),), _text_of)
-            if outcome.left or outcome.untold:
-                down.add(fold.channel)
-                continue
+        found = (fold for row in due if (fold := _fold_from(row)).channel not in down)
+        for fold in islice(found, _MOST):
+            yield partial(self._tell_one, fold, down)
+
+    def _tell_one(self, fold: Fold, down: set[str]) -> None:
+        """Tell what a fold has counted, or add its channel to those that are down."""
+        outcome = self._tell.all((_Summary(fold=fold),), _text_of)
+        if outcome.left or outcome.untold:
+            down.add(fold.channel)
+        else:
             self._settle(fold)
-            told += 1
 
     def _settle(self, told: Fold) -> None:
         """Take what was told off the count; those that came meanwhile are told by the next sweep.
@@ -198,18 +200,19 @@ class Folds:
             if self._save(replace(fold, count=left, titles=titles, turn=fold.turn + 1)):
                 return
 
-    def forget(self, before: datetime) -> None:
-        """Delete the folds that ended before then, told or not.
+    def old(self, before: datetime) -> Iterator[Callable[[], None]]:
+        """Yield what deletes the folds that ended before then, told or not.
 
         Raises: StorageUnavailable.
         """
         for row in self._tables.query(TABLE, before=("until", before)):
-            if row.values["open"]:
-                log.warning("repeats were never told", extra={"channel": row.values["channel"]})
-            try:
-                self._tables.delete(TABLE, row.partition, row.key, etag=row.etag)
-            except RowChanged:
-                continue
+            yield partial(self._forget, row)
+
+    def _forget(self, row: Row) -> None:
+        if row.values["open"]:
+            log.warning("repeats were never told", extra={"channel": row.values["channel"]})
+        with suppress(RowChanged):
+            self._tables.delete(TABLE, row.partition, row.key, etag=row.etag)
 
     def all(self) -> list[Fold]:
         """Return every fold."""

@@ -7,8 +7,9 @@ letters that were parked for one cause are one message.
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from shared.dead_letters import DeadLetters, Letter, LetterNotice
 from shared.fields import one_line
@@ -39,10 +40,11 @@ class LetterNotices:
     dead_letters: DeadLetters
     tell: Tell
 
-    def tell_untold(self) -> None:
-        """Tell of the letters that were parked since the last sweep; what can't be told stays.
+    def chores(self) -> Iterator[Callable[[], None]]:
+        """Yield what tells of the letters that were parked since the last sweep, bit by bit.
 
-        A message is sent again after a crash between sending and saving.
+        A notice stays in its row until it is told and the row says so: a message is sent again
+        after a crash, or the end of the sweep, in between.
 
         Raises: StorageUnavailable.
         """
@@ -55,14 +57,20 @@ class LetterNotices:
         for (channel, _, _, attempt), letters in groups.items():
             if channel in down:
                 continue
+            left: list[_Group] = []
             group = _Group(channel=channel, letters=tuple(letters), attempt=attempt)
-            told = self.tell.all((group,), _text_of)
-            if told.left:
+            yield partial(self._tell, group, left)
+            if left:
                 down.add(channel)
-            if told.untold:
-                log.warning("nobody was told of parked letters", extra={"channel": channel})
-            for letter in letters:
-                self._settle(letter.id, channel, (one.attempt for one in told.left))
+            attempts = tuple(one.attempt for one in left)
+            yield from (partial(self._settle, letter.id, channel, attempts) for letter in letters)
+
+    def _tell(self, group: _Group, left: list[_Group]) -> None:
+        """Send a message; add it to those left where it is to be tried again."""
+        told = self.tell.all((group,), _text_of)
+        left += told.left
+        if told.untold:
+            log.warning("nobody was told of parked letters", extra={"channel": group.channel})
 
     def _settle(self, letter_id: str, channel: str, left: Iterable[int]) -> None:
         """Take the channel off the letter's notices, or count the attempt."""

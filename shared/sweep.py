@@ -92,8 +92,8 @@ class Sweep:
                 *(partial(self._take_poison, queue) for queue in _QUEUES),
                 self._drop_own_poison,
                 *(partial(self._take_undelivered, box, turn) for box in _CONTAINERS),
-                lambda: [self.letter_notices.tell_untold],
-                lambda: [self.folds.tell_due],
+                self.letter_notices.chores,
+                self.folds.summaries,
                 self._tend_loops,
                 lambda: self.orphans.chores() if self.orphans is not None else (),
                 self._forget,
@@ -191,7 +191,7 @@ class Sweep:
             yield partial(self.dead_letters.remove, letter)
         for kept in self.rollouts.store.ended(before):
             yield partial(self.rollouts.store.remove, kept)
-        yield partial(self.folds.forget, before)
+        yield from self.folds.old(before)
         for idle in self.loops.store.idle(before):
             yield partial(self.loops.store.remove, idle)
         if self.orphans is not None:

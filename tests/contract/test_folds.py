@@ -1,5 +1,6 @@
 """The contract of Folds, on tables in memory and on Azure's."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import timedelta
 from threading import Barrier, Thread
@@ -18,6 +19,12 @@ from tests.contract.conftest import FakeClock
 
 HOUR = timedelta(hours=1)
 WORKSPACE = Workspace(subscription="sub", resource_group="rg", name="ws")
+
+
+def do_all(chores: Iterable[Callable[[], None]]) -> None:
+    """Do the chores of a sweep that has time enough."""
+    for chore in chores:
+        chore()
 
 
 class Bench:
@@ -52,7 +59,7 @@ class Bench:
         """Let an hour and a bit pass, sweep, and return the titles that this told."""
         before = len(self.channels.sent)
         self.clock.advance(HOUR + timedelta(seconds=1))
-        self.folds.tell_due()
+        do_all(self.folds.summaries())
         return [message.title for message in self.channels.sent[before:]]
 
 
@@ -97,7 +104,7 @@ def test_one_that_comes_before_a_late_summary_is_in_it(bench: Bench) -> None:
 def test_nothing_is_told_before_the_time_is_over(bench: Bench) -> None:
     bench.numbers("a", "b")
     bench.clock.advance(HOUR - timedelta(seconds=1))
-    bench.folds.tell_due()
+    do_all(bench.folds.summaries())
     assert bench.channels.sent == ()
 
 
@@ -183,7 +190,7 @@ def test_one_that_comes_while_the_summary_is_sent_is_told_by_the_next_sweep(benc
 
     bench.channels.send = send_slowly  # type: ignore[method-assign, assignment]
     assert bench.tell() == ["2 more like: run a failed"]
-    bench.folds.tell_due()
+    do_all(bench.folds.summaries())
     assert bench.channels.sent[-1].title == "1 more like: run a failed"
     assert bench.channels.sent[-1].text.endswith("They are:\n- run d failed")
 
@@ -194,7 +201,7 @@ def test_two_sweeps_at_once_take_no_count_off_twice(bench: Bench) -> None:
 
     def sweep_too(channel: str, **message: Any) -> None:
         bench.channels.send = send  # type: ignore[method-assign]
-        bench.folds.tell_due()
+        do_all(bench.folds.summaries())
         assert bench.numbers("d", "e") == [1, 2]
         send(channel, **message)
 
@@ -215,15 +222,15 @@ def test_what_was_counted_in_a_withdrawn_fold_is_told_by_the_next_sweep(bench: B
     bench.numbers("a", "b")
     bench.folds.withdraw(bench.repeat("a"))
     bench.clock.advance(timedelta(seconds=1))
-    bench.folds.tell_due()
+    do_all(bench.folds.summaries())
     assert [message.title for message in bench.channels.sent] == ["1 more like: run a failed"]
 
 
 def test_folds_that_ended_long_ago_are_forgotten_told_or_not(bench: Bench) -> None:
     bench.numbers("a", "b")
-    bench.folds.forget(bench.clock.now())
+    do_all(bench.folds.old(bench.clock.now()))
     assert len(bench.folds.all()) == 1
-    bench.folds.forget(bench.clock.now() + HOUR + timedelta(seconds=1))
+    do_all(bench.folds.old(bench.clock.now() + HOUR + timedelta(seconds=1)))
     assert bench.folds.all() == []
 
 
@@ -236,7 +243,7 @@ def test_a_fold_that_changes_while_it_is_forgotten_stays(tables: Tables, bench: 
         delete(*args, **kwargs)
 
     tables.delete = count_first  # type: ignore[method-assign]
-    bench.folds.forget(bench.clock.now() + 2 * HOUR)
+    do_all(bench.folds.old(bench.clock.now() + 2 * HOUR))
     (fold,) = bench.folds.all()
     assert fold.count == 2
 

@@ -244,7 +244,8 @@ def test_a_first_message_whose_letter_comes_after_the_summary_is_told_all_the_sa
     world.clock.pass_time(timedelta(hours=2))
     assert world.queues.take("dead-letter"), "its message is lost"
     world.channels.make_well("team")
-    world.folds.tell_due()
+    for chore in world.folds.summaries():
+        chore()
     world.react.react(event_of(world, failed(world, "run-2")))
     world.sweep.run()
     world.settle()

@@ -2,12 +2,15 @@
 
 import json
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from shared import sweep
-from shared.errors import StorageUnavailable
-from tests.stories.world import World
+from shared import folds, sweep
+from shared.errors import StorageUnavailable, WorkspaceDenied, failure_of
+from shared.folds import Repeat
+from shared.outcomes import EventRef
+from tests.stories.world import WORKSPACE, World
 
 MINUTE = timedelta(minutes=1)
 
@@ -80,3 +83,81 @@ def test_a_storm_s_poison_is_taken_up_in_one_sweep() -> None:
         world.queues.send("workspace-events-poison", json.dumps(event))
     world.sweep.run()
     assert world.queues.receive("workspace-events-poison") == ()
+
+
+def park(world: World, number: int) -> None:
+    """Park a letter of a reaction that tells the team."""
+    ref = EventRef(
+        key=f"event-{number}",
+        id=str(number),
+        type="ModelRegistered",
+        time=world.clock.now(),
+        source=WORKSPACE.id,
+    )
+    failure = failure_of(WorkspaceDenied("the role is missing"))
+    world.letters.bury("{}", failure, reaction="deploy-tagged-models", ref=ref)
+
+
+def test_a_sweep_that_tells_of_a_storm_of_parked_letters_ends_in_time() -> None:
+    world = World()
+    for number in range(500):
+        park(world, number)
+    replace = world.tables.replace
+
+    def take_long(*args: Any, **kwargs: Any) -> str:
+        world.clock.pass_time(timedelta(seconds=1))
+        return replace(*args, **kwargs)
+
+    world.tables.replace = take_long  # type: ignore[method-assign]
+    began = world.clock.now()
+    world.sweep.run()
+    assert world.clock.now() - began <= sweep.BUDGET + MINUTE
+    for _ in range(60):
+        world.clock.pass_time(5 * MINUTE)
+        world.sweep.run()
+    assert not list(world.letters.untold())
+    assert world.told()[0] == "deploy-tagged-models: 500 letters wait for a person"
+
+
+def test_a_sweep_that_tells_of_many_repeats_by_a_slow_channel_ends_in_time() -> None:
+    world = World()
+    for number in range(90):
+        for event in ("first", "second"):
+            repeat = Repeat(
+                claim=f"{event}-{number}",
+                workspace=WORKSPACE,
+                reaction="tell-failed-runs",
+                step="notify",
+                channel="team",
+                key=str(number),
+                title=f"run {number} failed",
+                within=MINUTE,
+            )
+            world.folds.place(repeat)
+    world.clock.pass_time(2 * MINUTE)
+    send = world.channels.send
+
+    def take_long(channel: str, **message: Any) -> None:
+        world.clock.pass_time(timedelta(seconds=5))
+        send(channel, **message)
+
+    world.channels.send = take_long  # type: ignore[method-assign]
+    began = world.clock.now()
+    world.sweep.run()
+    assert world.clock.now() - began <= sweep.BUDGET + MINUTE
+    for _ in range(40):
+        world.clock.pass_time(5 * MINUTE)
+        world.sweep.run()
+    assert len(set(world.told())) == 90
+
+
+def test_a_sweep_that_forgets_many_folds_ends_in_time() -> None:
+    world = World()
+    world.clock.time = world.clock.time.replace(hour=3)
+    old = {"open": False, "channel": "team", "until": world.clock.now() - timedelta(days=60)}
+    for number in range(500):
+        world.tables.insert(folds.TABLE, "00", f"00{number}", old)
+    slow_down(world, by=timedelta(seconds=1))
+    began = world.clock.now()
+    world.sweep.run()
+    assert world.clock.now() - began <= sweep.BUDGET + MINUTE
