@@ -111,23 +111,28 @@ class Tick:
     def work(self, rollout: Rollout, hand: Hand) -> Rollout:
         """Go on until there is something to wait for, or the budget is spent.
 
+        After an answer it goes on all the same, until that has led somewhere: no row keeps what was
+        answered, and the next tick would spend its budget on the same question.
+
         Raises: RowChanged where another worker has the tick, and what the storage raises.
         """
         deadline = self.clock.now() + self.budget
         rollout = drop_stale(rollout, self.clock.now())
         seen: Observation | None = None
+        is_answered = False
         observer = Observer(
             store=self.store, workspaces=self.workspaces, grain=self.gates.metrics.grain
         )
         for _ in range(_DECISIONS_MAX):
             now = self.clock.now()
             is_over = rollout.phase.is_terminal and not rollout.orders
-            if is_over or now >= deadline:
+            if is_over or (now >= deadline and not is_answered):
                 break
             write: Write | None = None
             try:
                 rollout, seen = observer.observe(rollout, seen)
                 decision = decide(rollout, seen, now)
+                is_answered = isinstance(decision, Question)
                 match decision:
                     case Wait():
                         return _waiting(rollout, decision, now)
