@@ -3,10 +3,11 @@
 import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from shared.better import NO_CHAMPION, BetterParams, Verdict, compare
-from shared.errors import MetricAwaited, MetricMissing, Superseded, WorkspaceBusy
+from shared.errors import MetricAwaited, MetricMissing, Superseded, WorkspaceBusy, WorkspaceDenied
 from shared.events import Workspace
 from shared.ids import folded
 from shared.redact import redact
@@ -51,16 +52,22 @@ def side_of(model: ModelVersion) -> Side:
 
 
 def find_champion(
-    workspaces: Workspaces, workspace: Workspace, endpoint: str, kind: EndpointKind
+    workspaces: Workspaces, workspace: Workspace, endpoint: str, kind: EndpointKind | None
 ) -> Side | None:
     """Return the model that serves on an endpoint now, or None if nothing does: 1 to 3 requests.
 
     It is that of the deployment with the most live traffic; of several, the last by name. On a
-    batch endpoint it is that of the default deployment.
+    batch endpoint it is that of the default deployment. Where no kind is told, it is that of an
+    online endpoint, or of a batch endpoint where there is no other: a request more.
 
     Raises: WorkspaceBusy if the endpoint changes meanwhile, and what Workspaces raises.
     """
+    is_any, kind = kind is None, kind or EndpointKind.MANAGED
     found = workspaces.get_endpoint(workspace, endpoint, kind=kind)
+    if found is None and is_any:
+        kind = EndpointKind.BATCH
+        with suppress(WorkspaceDenied):  # an app with batch endpoints may read them
+            found = workspaces.get_endpoint(workspace, endpoint, kind=kind)
     shares = {name: share for name, share in found.traffic.items() if share > 0} if found else {}
     if not shares:
         return None
@@ -86,7 +93,7 @@ def challenge(
     workspace: Workspace,
     challenger: Side,
     endpoint: str,
-    kind: EndpointKind,
+    kind: EndpointKind | None,
     params: BetterParams,
 ) -> Verdict:
     """Compare a model with the one that serves on the endpoint now; say what came of it.

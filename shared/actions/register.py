@@ -84,7 +84,7 @@ class RegisterBetterParams(BetterParams):
     """When what a run made is better than the model that serves on an endpoint."""
 
     endpoint: PlainName = Field(min_length=1, max_length=255)
-    kind: Literal["managed", "kubernetes", "batch"] = "managed"
+    kind: Literal["managed", "kubernetes", "batch"] | None = None
 
 
 class RegisterParams(Params):
@@ -210,7 +210,7 @@ class Register:
             workspace,
             challenger,
             slug(wanted.endpoint),
-            EndpointKind(wanted.kind),
+            EndpointKind(wanted.kind) if wanted.kind else None,
             wanted,
         )
         if reference:

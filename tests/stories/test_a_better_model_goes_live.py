@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shared.dead_letters import LetterStatus
-from shared.errors import WorkspaceUnreachable
+from shared.errors import WorkspaceDenied, WorkspaceUnreachable
 from shared.events import Workspace
 from shared.outcomes import OutcomeStatus
 from shared.rollouts.advance import Rollouts
@@ -16,6 +16,7 @@ from shared.rollouts.model import Phase, Rollout
 from shared.workspaces import (
     Deployment,
     Endpoint,
+    EndpointKind,
     ModelVersion,
     NewModel,
     RunRecord,
@@ -425,16 +426,31 @@ def test_a_batch_endpoint_s_champion_is_its_default_deployment_s_model() -> None
     assert world.result().code == "better.no"
 
 
-def test_what_is_worse_than_a_batch_endpoint_s_model_is_not_registered() -> None:
+@pytest.mark.parametrize("kind", ["kind: batch, ", ""])
+def test_what_is_worse_than_a_batch_endpoint_s_model_is_not_registered(kind: str) -> None:
     world = Rolling("all-at-once", kind="batch", compute="cpu-cluster")
     world.react.react(make(world, "1", 0.95))
     world.settle()
-    wish = "{endpoint: churn, kind: batch, metric: auc}"
+    wish = f"{{endpoint: churn, {kind}metric: auc}}"
     world.reactions = f"{world.reactions}{REGISTER}          when_better: {wish}\n"
     world.start_app()
     world.react.react(train(world, "run-a", 0.1, train="churn"))
     assert len(models(world)) == 1
     assert world.outcome("register-trained-models/register").code == "better.no"
+
+
+def test_an_app_that_may_not_read_batch_endpoints_registers_where_nothing_serves() -> None:
+    world = better(register=f"{REGISTER}          when_better: {{endpoint: churn, metric: auc}}\n")
+    get = world.workspaces.get_endpoint
+
+    def deny(*given: Any, kind: EndpointKind = EndpointKind.MANAGED) -> Endpoint | None:
+        if kind is EndpointKind.BATCH:
+            raise WorkspaceDenied("batchEndpoints/read is missing")
+        return get(*given, kind=kind)
+
+    world.workspaces.get_endpoint = deny  # type: ignore[method-assign]
+    world.react.react(train(world, "run-a", 0.1, train="churn"))
+    assert len(models(world)) == 1
 
 
 def test_after_a_crash_a_rollout_that_had_begun_goes_on_without_another_comparison() -> None:
