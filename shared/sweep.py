@@ -180,10 +180,11 @@ class Sweep:
             return
         before = now - self.retention
         day = records.day_of(before)
-        # What is told to be of a time to come would never be old.
+        # What is told to be of a time to come would never be old, and what is told to be of a time
+        # long past, as of a window that was made up for, would be at once.
         ahead = records.day_of(now + _AHEAD_MAX)
         query = partial(self.tables.query, records.TABLE)
-        past = query(partition_to=day, before=("time", before))
+        past = query(partition_to=day, before=("recorded_at", before))
         to_come = query(partition_from=ahead, before=("recorded_at", before))
         for batch in chain(_batches(past), _batches(to_come)):
             yield partial(self.tables.delete_all, records.TABLE, batch)

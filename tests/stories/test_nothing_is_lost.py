@@ -413,6 +413,16 @@ def test_one_thing_that_the_sweep_cannot_do_keeps_nothing_else_from_being_done(
     assert world.blobs.names("event-grid-dead-letters") == ("a",)
 
 
+def test_an_event_of_a_time_long_past_is_kept_as_long_as_any(world: World) -> None:
+    world.react.react(run_status_changed("e1", world.clock.now() - timedelta(days=90)))
+    world.clock.time = (world.clock.time + timedelta(days=1)).replace(hour=3)
+    world.sweep.run()
+    assert len(world.rows("SignalboxEvents")) == 1
+    world.clock.pass_time(timedelta(days=31))
+    world.sweep.run()
+    assert world.rows("SignalboxEvents") == []
+
+
 def test_a_letter_is_kept_for_the_retention_from_when_it_was_closed() -> None:
     world = World()
     world.react.react_to_body("no event")
