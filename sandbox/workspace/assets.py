@@ -27,6 +27,13 @@ from sandbox.workspace.entities import Workspace
 _NAME = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,254}")
 #: Properties that every asset has beside its content.
 _COMMON = {"description", "tags", "properties", "isArchived", "isAnonymous"}
+#: Clients that archive an asset send back all that they read of it, this too.
+_READ_ONLY = {"provisioningState"}
+#: An asset of a registry, which every workspace may name.
+REGISTRY = re.compile(
+    r"(?:azureml:)?azureml://registries/[^/]+/(?P<segment>[^/]+)/(?P<name>[^/]+)/.+",
+    re.IGNORECASE,
+)
 
 
 def path_is_fixed(_: str) -> ArmError:
@@ -47,6 +54,8 @@ class AssetKind:
     read: Callable[[Json, str, str], Json]
     #: Builds the refusal of another content for a version that there is, from what to say.
     clash: Callable[[str], ArmError] = bad_argument
+    #: The number that stands for the newest version, and so does the label `default` where it does.
+    default: str | None = None
 
 
 def find(workspace: Workspace, kind: AssetKind, reference: str) -> AssetVersion | None:
@@ -63,10 +72,12 @@ def find(workspace: Workspace, kind: AssetKind, reference: str) -> AssetVersion 
     container = workspace.assets.get(kind.segment, {}).get(names["name"].lower())
     if container is None:
         return None
-    if names.get("label", "").lower() == "latest":
+    number, label = names.get("version", ""), names.get("label", "").lower()
+    is_default = kind.default is not None and (number == kind.default or label == "default")
+    if is_default or label == "latest":
         newest = newest_first(container.versions.values())
         return newest[0] if newest else None
-    return container.versions.get(names.get("version", ""))
+    return container.versions.get(number)
 
 
 def newest_first[V: Version](versions: Iterable[V], order: str | None = None) -> list[V]:
@@ -181,7 +192,7 @@ class Handlers:
         workspace = cloud.workspace(request)
         properties = object_in(await json_body(request), "properties")
         name, number = request.path_params["asset"], request.path_params["version"]
-        own = {key: value for key, value in properties.items() if key not in _COMMON}
+        own = {key: value for key, value in properties.items() if key not in _COMMON | _READ_ONLY}
         changes = _common(properties) | {"content": self._kind.read(own, name, number)}
         existing = find(workspace, self._kind, f"{name}:{number}")
         if existing is not None:

@@ -22,7 +22,13 @@ def _read(properties: Json, name: str, version: str) -> Json:
     return properties | {"componentSpec": {"name": name, "version": version} | spec}
 
 
-COMPONENTS = AssetKind(segment="components", title="Component", read=_read)
+COMPONENTS = AssetKind(
+    # azure-ai-ml asks for this version where nobody names one.
+    segment="components",
+    title="Component",
+    read=_read,
+    default="azureml_default",
+)
 
 #: Paths below a workspace.
 routes: list[ArmRoute] = routes_of(COMPONENTS)

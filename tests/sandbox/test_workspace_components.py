@@ -46,6 +46,7 @@ def test_the_client_registers_components_and_finds_them(client, control, tmp_pat
     latest = client.components.get("train", label="latest")
     assert latest.version == "2"
     assert latest.inputs["rate"]["default"] == 0.1
+    assert client.components.get("train").version == "2"
     assert [component.version for component in client.components.list("train")] == ["2", "1"]
     assert [component.name for component in client.components.list()] == ["train"]
     with pytest.raises(ResourceNotFoundError):

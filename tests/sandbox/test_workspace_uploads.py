@@ -180,6 +180,14 @@ def test_data_cannot_move(client, control, model):
         client.data.create_or_update(Data(name="d", version="1", path=str(model / "artifacts")))
 
 
+def test_data_is_archived_and_restored(client, control, model):
+    client.data.create_or_update(Data(name="d", version="1", path=str(model), type="uri_folder"))
+    client.data.archive("d", version="1")
+    assert list(client.data.list("d")) == []
+    client.data.restore("d", version="1")
+    assert [data.version for data in client.data.list("d")] == ["1"]
+
+
 def test_a_job_brings_its_code_and_its_inputs(client, control, code, model):
     def submit() -> Any:
         return client.jobs.create_or_update(
