@@ -9,14 +9,16 @@ from sandbox.workspace.arm import (
     bad_argument,
     check_location,
     json_body,
+    not_emulated,
     not_found,
     object_in,
     page,
     tags_in,
 )
-from sandbox.workspace.assets import find
+from sandbox.workspace.assets import REGISTRY, find
 from sandbox.workspace.batch_entities import BatchDeployment, BatchEndpoint
 from sandbox.workspace.cloud import Cloud, cloud_of
+from sandbox.workspace.codes import check_parts
 from sandbox.workspace.components import COMPONENTS
 from sandbox.workspace.entities import Workspace
 from sandbox.workspace.models import resolve_model
@@ -232,10 +234,13 @@ def _what_it_runs(workspace: Workspace, properties: Json) -> dict[str, str]:
             "can be deployed without code.",
             "codeConfiguration",
         )
+    check_parts(workspace, properties)
     return {"model": model.name, "version": model.version}
 
 
 def _resolve_component(workspace: Workspace, reference: str) -> str:
+    if REGISTRY.fullmatch(reference):
+        raise not_emulated(f"The registry of '{reference}' is", "deploymentConfiguration")
     component = find(workspace, COMPONENTS, reference)
     if component is None:
         raise not_found("Component version", reference)

@@ -6,11 +6,27 @@ from datetime import timedelta
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from sandbox.workspace.arm import ArmRoute, Json, bad_argument, json_body, page
+from sandbox.workspace.arm import (
+    ArmRoute,
+    Json,
+    bad_argument,
+    json_body,
+    not_found,
+    object_in,
+    page,
+)
 from sandbox.workspace.asset_entities import AssetVersion
-from sandbox.workspace.assets import AssetKind, Handlers, path_is_fixed, routes_of
+from sandbox.workspace.assets import (
+    REGISTRY,
+    AssetKind,
+    Handlers,
+    find,
+    path_is_fixed,
+    routes_of,
+)
 from sandbox.workspace.cloud import cloud_of
 from sandbox.workspace.entities import Workspace
+from sandbox.workspace.environments import check_environment
 
 _UPLOAD_TIME = timedelta(hours=1)
 
@@ -22,6 +38,18 @@ def _read(properties: Json, name: str, version: str) -> Json:
 
 
 CODES = AssetKind(segment="codes", title="Code", read=_read, clash=path_is_fixed)
+
+
+def check_parts(workspace: Workspace, properties: Json) -> None:
+    """Refuse a deployment of an environment or a code that the workspace does not have.
+
+    Those of a registry are taken on trust.
+    """
+    if environment := properties.get("environmentId"):
+        check_environment(workspace, environment)
+    code = object_in(properties, "codeConfiguration").get("codeId")
+    if code and not REGISTRY.fullmatch(code) and find(workspace, CODES, code) is None:
+        raise not_found("Code", code)
 
 
 async def list_versions(request: Request) -> Response:

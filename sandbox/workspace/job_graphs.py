@@ -7,20 +7,15 @@ from graphlib import CycleError, TopologicalSorter
 
 from sandbox.workspace.arm import Json, not_emulated, user_error
 from sandbox.workspace.asset_entities import AssetVersion
-from sandbox.workspace.assets import AssetKind, find
+from sandbox.workspace.assets import REGISTRY, AssetKind, find
 from sandbox.workspace.cloud import Cloud
 from sandbox.workspace.components import COMPONENTS
 from sandbox.workspace.components import TYPES as _COMPONENT_TYPES
 from sandbox.workspace.computes import SERVERLESS, find_compute
 from sandbox.workspace.entities import Workspace
-from sandbox.workspace.environments import ENVIRONMENTS
+from sandbox.workspace.environments import CURATED, ENVIRONMENTS
 from sandbox.workspace.job_outputs import check_outputs
 
-_REGISTRY = re.compile(
-    r"(?:azureml:)?azureml://registries/[^/]+/(?P<segment>[^/]+)/(?P<name>[^/]+)/.+"
-)
-#: Environments of Microsoft's, which every workspace knows by this short form.
-_CURATED = re.compile(r"(?:azureml:)?AzureML-[\w.-]+(?:[:@]|/versions/|/labels/)[\w.-]+")
 #: What steps may be besides components: each has its own kind of run in Azure.
 _OTHER_STEPS = {
     *("automl", "finetuning", "sweep", "data_transfer"),
@@ -225,8 +220,8 @@ def _check_names(given: Mapping[str, object], spec: Json, kind: str, what: str) 
 
 def _check_known(workspace: Workspace, kind: AssetKind, reference: str) -> AssetVersion | None:
     """Return the asset; None for one of a registry or of Microsoft's, taken on trust."""
-    is_curated = kind is ENVIRONMENTS and _CURATED.fullmatch(reference)
-    if is_curated or _REGISTRY.fullmatch(reference):
+    is_curated = kind is ENVIRONMENTS and CURATED.fullmatch(reference)
+    if is_curated or REGISTRY.fullmatch(reference):
         return None
     asset = find(workspace, kind, reference)
     if asset is None:
@@ -247,7 +242,7 @@ def _compute(cloud: Cloud, workspace: Workspace, reference: str) -> str:
 
 
 def _registry_name(reference: str) -> str:
-    match = _REGISTRY.fullmatch(reference)
+    match = REGISTRY.fullmatch(reference)
     return match["name"] if match else reference
 
 

@@ -19,7 +19,7 @@ from sandbox.workspace.arm import (
     page,
     tags_in,
 )
-from sandbox.workspace.assets import archive_with, is_in_view, newest_first
+from sandbox.workspace.assets import REGISTRY, archive_with, is_in_view, newest_first
 from sandbox.workspace.cloud import Cloud, cloud_of
 from sandbox.workspace.entities import ModelContainer, ModelVersion, Workspace
 from sandbox.workspace.events import model_registered
@@ -41,7 +41,7 @@ _SHORT_REFERENCE = re.compile(r"(?:azureml:)?+(?P<name>[^:/@]+):(?P<version>[^:/
 def resolve_model(workspace: Workspace, reference: str) -> ModelVersion:
     """Return the version that an asset reference names; it must be the workspace's own."""
     match = _REFERENCE.fullmatch(reference) or _SHORT_REFERENCE.fullmatch(reference)
-    if reference.removeprefix("azureml:").lower().startswith("azureml://registries/"):
+    if REGISTRY.fullmatch(reference):
         raise not_emulated(f"The registry of '{reference}' is", "model")
     if match is None:
         raise bad_argument(f"'{reference}' is not the id of a model version.", "model")

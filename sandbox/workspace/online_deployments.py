@@ -21,6 +21,7 @@ from sandbox.workspace.arm import (
     tags_in,
 )
 from sandbox.workspace.cloud import Cloud, cloud_of
+from sandbox.workspace.codes import check_parts
 from sandbox.workspace.entities import Deployment, Endpoint, ModelVersion, Spec, Workspace
 from sandbox.workspace.events import model_deployed
 from sandbox.workspace.models import resolve_model
@@ -240,6 +241,7 @@ def _parse_spec(workspace: Workspace, endpoint: Endpoint, body: Json) -> Spec:
             f"{endpoint.name}, {endpoint.kind}."
         )
         raise bad_argument(message, "endpointComputeType")
+    check_parts(workspace, properties)
     return Spec(
         model=_model(workspace, properties),
         instance_type=_instance_type(kind, properties.get("instanceType")),
@@ -291,7 +293,8 @@ def _settings(properties: Json) -> Json:
     _check_timeout(given)
     kubernetes = _KUBERNETES_SETTINGS if given.get("endpointComputeType") == "Kubernetes" else {}
     for name in ("requestSettings", "livenessProbe", "readinessProbe"):
-        given[name] = _USUAL_SETTINGS[name] | object_in(given, name)
+        told = object_in(given, name).items()
+        given[name] = _USUAL_SETTINGS[name] | {k: v for k, v in told if v is not None}
     _check_probes(given)
     return _USUAL_SETTINGS | kubernetes | given
 
@@ -312,6 +315,9 @@ def _check_probes(settings: Json) -> None:
         for name in ("initialDelay", "period", "timeout"):
             if parse_duration(settings[probe][name]) < timedelta(seconds=1):
                 raise bad_argument("A probe's times begin at one second.", f"{probe}.{name}")
+        for name in ("successThreshold", "failureThreshold"):
+            if settings[probe][name] < 1:
+                raise bad_argument("A probe's thresholds begin at one.", f"{probe}.{name}")
 
 
 def _log(deployment: Deployment, container: str) -> list[str]:

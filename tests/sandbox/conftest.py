@@ -58,6 +58,11 @@ class Arm:
         usual = {"modelType": "mlflow_model", "modelUri": "azureml://models/churn"}
         return self.put(f"/models/{name}/versions/{version}", {"properties": usual | properties})
 
+    def put_environment(self, name: str = "env") -> None:
+        """See to an environment, version 1."""
+        body = {"properties": {"image": f"mcr.microsoft.com/{name}"}}
+        self.put(f"/environments/{name}/versions/1", body).raise_for_status()
+
     def put_endpoint(self, name: str = "ep-1", **properties: Any) -> httpx.Response:
         return self.put(
             f"/onlineEndpoints/{name}",

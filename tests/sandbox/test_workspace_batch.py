@@ -32,9 +32,35 @@ def test_a_batch_endpoint_has_no_keys(batch):
     assert batch.post("/batchEndpoints/other/listKeys").status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("environment", "code"), [("azureml:e:2", "azureml:code:1"), ("azureml:e:1", "azureml:code:2")]
+)
+def test_what_a_deployment_is_made_of_must_be_there(batch, environment, code):
+    batch.put_environment("e")
+    batch.put("/codes/code/versions/1", {"properties": {"codeUri": "https://a/b"}})
+    properties = {
+        "model": {"referenceType": "Id", "assetId": "azureml:churn:1"},
+        "codeConfiguration": {"codeId": code, "scoringScript": "score.py"},
+        "environmentId": environment,
+    }
+    body = {"location": "westeurope", "properties": properties}
+    refused = batch.put(f"{BEP}/deployments/green", body)
+    assert refused.status_code == 404
+    assert ":2' was not found" in refused.json()["error"]["message"]
+
+
+def test_a_component_of_a_registry_is_not_emulated(batch):
+    component = {"referenceType": "Id", "assetId": "azureml://registries/r/components/c/versions/1"}
+    kind = {"deploymentConfigurationType": "PipelineComponent", "componentId": component}
+    body = {"location": "westeurope", "properties": {"deploymentConfiguration": kind}}
+    assert batch.put(f"{BEP}/deployments/green", body).status_code == 501
+
+
 @pytest.mark.parametrize("kind", ["triton_model", "custom_model"])
 def test_only_mlflow_models_are_deployed_without_code(batch, kind):
     batch.put_model("other", modelType=kind)
+    batch.put_environment("e")
+    batch.put("/codes/code/versions/1", {"properties": {"codeUri": "https://a/b"}})
     assert put_deployment(batch, "azureml:other:1", "green").status_code == 400
     code = {"codeId": "azureml:code:1", "scoringScript": "score.py"}
     model = {"referenceType": "Id", "assetId": "azureml:other:1"}

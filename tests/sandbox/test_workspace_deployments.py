@@ -57,6 +57,16 @@ def test_a_model_is_deployed_without_code(arm):
         ),
         ({"model": "azureml:custom:1"}, 400, "BadArgument"),
         ({"model": "azureml:no-pyfunc:1"}, 400, "BadArgument"),
+        ({"model": "azureml://registries/azureml/models/a/versions/1"}, 501, "NotEmulated"),
+        ({"model": "azureml:azureml://registries/r/models/a/versions/1"}, 501, "NotEmulated"),
+        ({"environmentId": "azureml:env:1"}, 404, "ResourceNotFound"),
+        (
+            {"codeConfiguration": {"codeId": "azureml:c:1", "scoringScript": "score.py"}},
+            404,
+            "ResourceNotFound",
+        ),
+        ({"livenessProbe": {"failureThreshold": 0}}, 400, "BadArgument"),
+        ({"readinessProbe": {"successThreshold": -1}}, 400, "BadArgument"),
     ],
 )
 def test_a_deployment_that_cannot_work_is_refused(arm, properties, status, code):
@@ -73,12 +83,16 @@ def test_a_deployment_that_cannot_work_is_refused(arm, properties, status, code)
         {"model": "azureml:triton:1"},
         {"model": "azureml:custom:1", "environmentId": "azureml:env:1"},
         {"model": None, "environmentId": "azureml:env:1"},
+        {"environmentId": "azureml:AzureML-sklearn-1.5@latest"},
+        {"environmentId": "azureml://registries/azureml/environments/sklearn-1.5/labels/latest"},
+        {"livenessProbe": {"period": None, "failureThreshold": None}},
     ],
 )
 def test_other_deployments_that_can_work_are_accepted(arm, properties):
     arm.have()
     arm.put_model("triton", modelType="triton_model")
     arm.put_model("custom", modelType="custom_model")
+    arm.put_environment()
     assert arm.put_deployment(**properties).status_code == 201
 
 

@@ -56,6 +56,7 @@ def test_a_request_that_the_server_itself_refuses_never_reaches_a_failing_model(
 def test_a_custom_model_may_be_sent_anything_but_bytes_that_are_no_text(arm):
     arm.have()
     arm.put_model("custom", modelType="custom_model")
+    arm.put_environment()
     arm.put_deployment("blue", model="azureml:custom:1", environmentId="azureml:env:1")
     arm.pass_time()
     uri = arm.properties(EP)["scoringUri"]
@@ -72,6 +73,7 @@ def test_a_custom_model_may_be_sent_anything_but_bytes_that_are_no_text(arm):
 def test_a_custom_model_takes_any_json(arm):
     arm.have()
     arm.put_model("custom", modelType="custom_model")
+    arm.put_environment()
     arm.put_deployment("blue", model="azureml:custom:1", environmentId="azureml:env:1")
     arm.pass_time()
     assert len(arm.score({"anything": 1}, deployment="blue").json()) == 1
