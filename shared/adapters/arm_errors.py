@@ -42,17 +42,20 @@ _LASTING = re.compile(
     r"|\b(?:ScopeLocked|MissingSubscriptionRegistration|SubscriptionNotRegistered"
     r"|NoRegisteredProviderFound|ReadOnlyDisabledSubscription|SubscriptionDisabled"
     r"|InvalidResourceLocation|LocationNotAvailableForResourceType|SkuNotAvailable"
-    r"|ResourceGroupBeingDeleted|AccountIsDisabled|NameNotAvailable|NameUnavailable)\b",
+    r"|ResourceGroupBeingDeleted|AccountIsDisabled|NameNotAvailable|NameUnavailable"
+    r"|DisallowedOperation)\b",
     re.IGNORECASE,
 )
-#: A 403 for which no role is missing: a policy or a network rule forbids what was asked for.
+#: A 403 for which no role is missing: a policy, a network rule or a deny assignment forbids what
+#: was asked for.
 _FORBIDDEN = re.compile(
     r"\b(?:RequestDisallowedBy(?:Policy|Azure)|PublicNetworkAccessDisabled"
-    r"|DisallowedProvider|PolicyViolation)",
+    r"|DisallowedProvider|PolicyViolation|DenyAssignmentAuthorizationFailed"
+    r"|public (?:network )?access is (?:disabled|not (?:enabled|allowed)))",
     re.IGNORECASE,
 )
 _FORBIDDEN_HINT = (
-    "A policy or a network rule of the organisation forbids it, and no role helps. Change the"
+    "A policy, a network rule or a deny assignment forbids it, and no role helps. Change the"
     " reaction so that the rule is kept (`public_network_access: disabled`), or ask its owner."
 )
 
@@ -116,8 +119,8 @@ def refusal(
     """Return the error that an answer with this status and body stands for."""
     complaint = parse_complaint(document)
     told = f"{doing}: {complaint}" if str(complaint) else f"{doing}: HTTP {status}"
-    if status == 403 and complaint.is_forbidden:
-        return WorkspaceRefused(told, hint=_FORBIDDEN_HINT)
+    if status == 403 and (complaint.is_forbidden or complaint.is_lasting):
+        return WorkspaceRefused(told, hint=_FORBIDDEN_HINT if complaint.is_forbidden else "")
     if status in (401, 403):
         return WorkspaceDenied(told)
     if status == 429:

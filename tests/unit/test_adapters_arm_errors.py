@@ -74,6 +74,8 @@ FAILED = error(
         (409, error("Conflict", "x", details=[{"code": "SkuNotAvailable"}]), WorkspaceRefused),
         (403, error("RequestDisallowedByPolicy", "by policy 'no public'"), WorkspaceRefused),
         (403, error("PublicNetworkAccessDisabled", "x"), WorkspaceRefused),
+        (403, error("ReadOnlyDisabledSubscription", "x"), WorkspaceRefused),
+        (409, error("DisallowedOperation", "not permitted"), WorkspaceRefused),
         (412, {}, WorkspaceBusy),
         (401, error("ExpiredAuthenticationToken", "x"), WorkspaceDenied),
         (403, error("AuthorizationFailed", "x"), WorkspaceDenied),
@@ -99,9 +101,19 @@ def test_the_services_word_on_when_to_come_back_is_kept(status: int) -> None:
     assert refusal("x", status, {}, retry_after=wait).retry_after == wait
 
 
-def test_what_a_policy_forbids_is_no_matter_of_roles() -> None:
-    found = refusal("creating x", 403, error("RequestDisallowedByPolicy", "by policy 'no public'"))
-    assert found.message.endswith("RequestDisallowedByPolicy: by policy 'no public'")
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("RequestDisallowedByPolicy", "by policy 'no public'"),
+        ("DenyAssignmentAuthorizationFailed", "denied because of the deny assignment 'x'"),
+        ("Forbidden", "Public network access is disabled on the workspace"),
+        ("UserError", "Public access is not enabled for this workspace"),
+    ],
+)
+def test_what_is_forbidden_to_everybody_is_no_matter_of_roles(code: str, message: str) -> None:
+    found = refusal("creating x", 403, error(code, message))
+    assert isinstance(found, WorkspaceRefused)
+    assert found.message.endswith(f"{code}: {message}")
     assert "roles.md" not in found.hint
     assert "public_network_access" in found.hint
 
