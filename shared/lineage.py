@@ -7,7 +7,7 @@ they make, belong to it as well, tagged or not.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
-from shared.errors import WorkspaceDenied
+from shared.errors import WorkspaceDenied, WorkspaceRefused
 from shared.events import Event, ModelRegistered, RunCompleted, RunStatusChanged, Workspace
 from shared.ids import REFERENCE
 
@@ -86,15 +86,15 @@ def reference_of_model(
 def reference_of_run(workspaces: "Workspaces", workspace: Workspace, run_id: str) -> str:
     """Return the reference of the retraining that a run, or its root, was started by, or "".
 
-    Where the app may not read runs, there is none: a missing role must not keep models from being
-    deployed.
+    Where the app may not read runs, there is none: a missing role, or a network that lets it have
+    no more than ARM, must not keep models from being deployed.
 
-    Raises: what Workspaces raises, but WorkspaceDenied.
+    Raises: what Workspaces raises, but WorkspaceDenied and WorkspaceRefused.
     """
     try:
         run = workspaces.get_run(workspace, run_id) if run_id else None
         return reference_of_record(workspaces, workspace, run) if run is not None else ""
-    except WorkspaceDenied:
+    except (WorkspaceDenied, WorkspaceRefused):
         return ""
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from shared.clock import Clock
-from shared.errors import WindowOpen, WorkspaceDenied
+from shared.errors import WindowOpen, WorkspaceDenied, WorkspaceRefused
 from shared.events import (
     Drift,
     DriftDetected,
@@ -53,7 +53,7 @@ class Inbox:
             return told
         try:
             root = self.workspaces.get_run(event.workspace, event.drift.window)
-        except WorkspaceDenied:
+        except (WorkspaceDenied, WorkspaceRefused):
             return told  # a hint is better than nothing, where reading runs is not allowed
         if root is None:
             return told

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shared import records
-from shared.errors import WorkspaceDenied
+from shared.errors import SignalboxError, WorkspaceDenied, WorkspaceRefused
 from shared.events import DriftState
 from shared.loops.model import Answer
 from shared.workspaces import RunRecord
@@ -206,13 +206,16 @@ def test_a_window_in_which_nothing_is_breached_is_no_drift(monitor: Monitor) -> 
     assert answers(monitor.world) == [Answer.NO_DRIFT]
 
 
-def test_where_runs_may_not_be_read_the_event_is_believed(monitor: Monitor) -> None:
+@pytest.mark.parametrize("error", [WorkspaceDenied("no role"), WorkspaceRefused("no network")])
+def test_where_runs_may_not_be_read_the_event_is_believed(
+    monitor: Monitor, error: SignalboxError
+) -> None:
     monitor.tags["churn_data_drift"] = {TAG: breach("churn_data_drift", psi=(0.4, 0.2))}
     monitor.run()
 
     def deny(request: str) -> None:
         if request in ("get_run", "list_children"):
-            raise WorkspaceDenied("no role")
+            raise error
 
     monitor.world.workspaces.before = deny
     monitor.tell("churn_data_drift")

@@ -6,7 +6,7 @@ import pytest
 
 from shared.adapters.memory_workspaces import MemoryWorkspaces
 from shared.champions import find_champion
-from shared.errors import WorkspaceBusy
+from shared.errors import SignalboxError, WorkspaceBusy, WorkspaceDenied, WorkspaceRefused
 from shared.events import Workspace
 from shared.lineage import reference_of_model, reference_of_run
 from shared.workspaces import Deployment, Endpoint, EndpointKind, ModelVersion, RunRecord, State
@@ -131,3 +131,14 @@ def test_finding_a_model_s_retraining_takes_no_more_requests_than_it_needs(
     assert asked == ["get_run"] * requests
     if job_name and job_name != "gone":
         assert reference_of_run(workspaces, WORKSPACE, job_name) == REFERENCE
+
+
+@pytest.mark.parametrize("error", [WorkspaceDenied("no role"), WorkspaceRefused("no network")])
+def test_a_run_that_may_not_be_read_is_of_no_retraining(
+    workspaces: MemoryWorkspaces, error: SignalboxError
+) -> None:
+    def refuse(_: str) -> None:
+        raise error
+
+    workspaces.before = refuse
+    assert reference_of_run(workspaces, WORKSPACE, "step") == ""
