@@ -135,7 +135,25 @@ def _check_fits(name: str, info: ValidationInfo) -> str:
         misfit = find_misfit(strategy, EndpointKind(kind)) if strategy else ""
         if misfit:
             raise unfit(f"does not fit: '{name}' {misfit}", "Choose or write another strategy.")
+    if isinstance(info.context, LoadContext) and kind != "batch" and "request_timeout" in info.data:
+        _doubt_strategy(name, info.context, info.data["request_timeout"] or USUAL_CUT)
     return name
+
+
+def _doubt_strategy(name: str, context: LoadContext, cut: timedelta) -> None:
+    """Doubt a probe of a strategy's own that waits for longer than the endpoint lets it."""
+    from shared.rollouts.params import find_strategy
+
+    strategy = find_strategy(name, context.strategies)
+    probes = [step.probe for step in strategy.steps if step.probe] if strategy else []
+    spans = [span for probe in probes for span in (probe.timeout, probe.latency) if span]
+    if spans and max(spans) > cut:
+        written, after = format_duration(max(spans)), format_duration(cut)
+        message = (
+            f"a probe of '{name}' waits {written}, and the endpoint cuts an answer off at {after}"
+        )
+        hint = f"Write `request_timeout: {written}` as well, or a shorter time in the strategy."
+        context.doubts[("rollout",)] = (message, hint)
 
 
 def _check_online[T](value: T, info: ValidationInfo) -> T:
@@ -364,7 +382,9 @@ class Deploy:
             deployment=deployment,
             model=ModelRef(id=model.id, name=model.name, version=model.version),
             plan=Plan(
-                strategy=settle_strategy(found, params.rollout, probe, kind),
+                strategy=settle_strategy(
+                    found, params.rollout, probe, kind, params.request_timeout
+                ),
                 probe=probe,
                 kind=kind,
                 compute=params.compute,

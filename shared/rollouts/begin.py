@@ -1,7 +1,7 @@
 """Make the rollout that an action begins: all its values are settled then."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from shared import telemetry
 from shared.actions.base import Work
@@ -14,9 +14,15 @@ from shared.workspaces import EndpointKind
 
 
 def settle_strategy(
-    strategy: Strategy | None, name: str, probe: Probe, kind: EndpointKind
+    strategy: Strategy | None,
+    name: str,
+    probe: Probe,
+    kind: EndpointKind,
+    request_timeout: timedelta | None = None,
 ) -> Strategy:
     """Return a strategy as a rollout keeps it, with the action's probe where it names none.
+
+    `request_timeout` is the action's, too.
 
     Raises: ParamsInvalid where there is none, or where such endpoints can't do it.
     """
@@ -24,7 +30,7 @@ def settle_strategy(
         raise ParamsInvalid(f"there is no strategy {name!r}", hint="Declare it under `rollouts:`.")
     if misfit := find_misfit(strategy, kind):
         raise ParamsInvalid(f"strategy {name!r} {misfit}", hint="Choose or write another one.")
-    return settle(strategy, kind, probe)
+    return settle(strategy, kind, probe, request_timeout)
 
 
 def begin(

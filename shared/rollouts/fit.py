@@ -1,8 +1,9 @@
 """Whether a strategy fits what an endpoint runs on, and what it comes to there. Pure."""
 
 from dataclasses import replace
+from datetime import timedelta
 
-from shared.rollouts.strategy import Probe, Step, StepKind, Strategy
+from shared.rollouts.strategy import Probe, Step, StepKind, Strategy, wait_for
 from shared.workspaces import EndpointKind
 
 #: What a batch endpoint can do: it has one default deployment, which is switched at once.
@@ -27,15 +28,24 @@ def find_misfit(strategy: Strategy, kind: EndpointKind) -> str:
     return ""
 
 
-def settle(strategy: Strategy, kind: EndpointKind, probe: Probe) -> Strategy:
-    """Return the strategy for one rollout: with `probe` wherever it says none of its own."""
-    steps = (_settled(step, probe) for step in strategy.steps)
+def settle(
+    strategy: Strategy,
+    kind: EndpointKind,
+    probe: Probe,
+    request_timeout: timedelta | None = None,
+) -> Strategy:
+    """Return the strategy for one rollout: with `probe` wherever it says none of its own.
+
+    A probe of its own that says no time waits as long as the endpoint does.
+    """
+    steps = (_settled(step, probe, wait_for(request_timeout)) for step in strategy.steps)
     if kind is EndpointKind.BATCH:
         steps = (step for step in steps if step.kind is not StepKind.PROBE)
     return replace(strategy, steps=tuple(steps))
 
 
-def _settled(step: Step, probe: Probe) -> Step:
-    if step.kind is not StepKind.PROBE or step.probe is not None:
+def _settled(step: Step, probe: Probe, wait: timedelta) -> Step:
+    if step.kind is not StepKind.PROBE:
         return step
-    return replace(step, probe=probe)
+    own = step.probe or probe
+    return replace(step, probe=replace(own, timeout=own.timeout or wait))

@@ -16,8 +16,6 @@ _PATH = re.compile(r"golden/[A-Za-z0-9_][A-Za-z0-9._-]*(?:/[A-Za-z0-9_][A-Za-z0-
 _SHORTEST = timedelta(milliseconds=1)
 #: No longer than a tick has its rollout to itself.
 _LONGEST = timedelta(minutes=1)
-#: What an answer is waited for where nothing is said.
-_USUAL = timedelta(seconds=10)
 
 
 def _check_path(path: str) -> str:
@@ -49,7 +47,6 @@ class ProbeParams(Values):
 
     def settle(self, request_timeout: timedelta | None = None) -> "Probe":
         """Return the probe; what is said of no time waits as long as the endpoint does, or 10 s."""
-        from shared.rollouts.strategy import Probe
+        from shared.rollouts.strategy import Probe, wait_for
 
-        usual = min(max(_USUAL, request_timeout or _USUAL), _LONGEST)
-        return Probe(**self.model_dump() | {"timeout": self.timeout or usual})
+        return Probe(**self.model_dump() | {"timeout": self.timeout or wait_for(request_timeout)})

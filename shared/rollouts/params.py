@@ -21,6 +21,7 @@ from shared.rollouts.strategy import (
     Newer,
     OnConflict,
     OnFailure,
+    Probe,
     Step,
     StepKind,
     Strategy,
@@ -82,7 +83,7 @@ class StepParams(Values):
             kind=StepKind(name),
             percent=self.mirror or self.traffic,
             span=self.hold or self.approve,
-            probe=golden.settle() if golden else None,
+            probe=Probe(**golden.model_dump()) if golden else None,
             instances=self.scale,
             measure=self.better,
         )

@@ -11,7 +11,7 @@ from shared.redact import redact
 from shared.rollouts.model import ProbeResult, Rollout
 from shared.rollouts.observation import TAG_ROLLOUT
 from shared.rollouts.samples import EMPTY_REQUEST, Sample, SampleKind, find_sample
-from shared.rollouts.strategy import Probe
+from shared.rollouts.strategy import USUAL_WAIT, Probe
 from shared.workspaces import Deployment, Endpoint, Score, Workspaces
 
 #: What has nothing to compute answers within this; it may be the second request of a probe.
@@ -34,7 +34,9 @@ def probe(
     """
 
     def send(body: bytes) -> Score:
-        timeout = min(wanted.timeout, _SOON) if body == EMPTY_REQUEST else wanted.timeout
+        timeout = wanted.timeout or USUAL_WAIT
+        if body == EMPTY_REQUEST:
+            timeout = min(timeout, _SOON)
         return workspaces.score(rollout.workspace, endpoint, deployment.name, body, timeout=timeout)
 
     if wanted.request:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from typing import Final
 
 from shared.metrics import Measure
 from shared.rollouts.phases import Phase
@@ -33,6 +34,17 @@ PHASES: Mapping[StepKind, Phase] = {
 }
 
 
+#: What the answer to a probe is waited for where nothing is said.
+USUAL_WAIT: Final = timedelta(seconds=10)
+#: No longer than a tick has its rollout to itself.
+LONGEST_WAIT: Final = timedelta(minutes=1)
+
+
+def wait_for(request_timeout: timedelta | None) -> timedelta:
+    """Return what the answer to a probe is waited for: as long as the endpoint waits, or 10 s."""
+    return min(max(USUAL_WAIT, request_timeout or USUAL_WAIT), LONGEST_WAIT)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
     """A golden request, and what its answer has to be.
@@ -40,7 +52,8 @@ class Probe:
     `request` is a file of the app, "" for an empty request; `status` is the status that counts;
     `latency` is the longest time that an answer may take, None for any; `output` is a file of the
     app with the JSON that is expected, "" for any, whose numbers may differ by `tolerance`, as a
-    share of the expected number or, near zero, as such.
+    share of the expected number or, near zero, as such. `timeout` is what an answer is waited for,
+    None until it is known how long the endpoint lets it take.
     """
 
     request: str = ""
@@ -48,7 +61,7 @@ class Probe:
     latency: timedelta | None = None
     output: str = ""
     tolerance: float = 1e-6
-    timeout: timedelta = timedelta(seconds=10)
+    timeout: timedelta | None = USUAL_WAIT
     tries: int = 3
 
 

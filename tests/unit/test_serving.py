@@ -9,7 +9,10 @@ from shared.actions import ACTIONS
 from shared.actions.deploy import DeployParams
 from shared.reactions.load import load_reactions
 from shared.reactions.model import Reactions, ReactionsInvalid
-from shared.workspaces import HealthProbe
+from shared.rollouts.fit import settle
+from shared.rollouts.params import StrategyParams
+from shared.rollouts.strategy import Probe
+from shared.workspaces import EndpointKind, HealthProbe
 
 ID = "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w"
 HEAD = f"""version: 1
@@ -23,13 +26,14 @@ reactions:
 """
 
 
-def load(*lines: str, kind: str = "managed") -> Reactions:
+def load(*lines: str, kind: str = "managed", above: str = "") -> Reactions:
     usual = {
         "managed": ["instance_type: Standard_DS3_v2"],
         "batch": ["kind: batch", "compute: cluster"],
     }
     body = "".join(f"          {line}\n" for line in (*usual[kind], *lines))
-    return load_reactions(HEAD + body, actions=ACTIONS, settings={}, has_file=lambda _: True)
+    text = HEAD.replace("reactions:\n", f"{above}reactions:\n") + body
+    return load_reactions(text, actions=ACTIONS, settings={}, has_file=lambda _: True)
 
 
 def params(**values: Any) -> DeployParams:
@@ -59,6 +63,49 @@ def test_a_time_that_no_answer_can_take_is_a_warning(
         assert words in finding.message
         assert "request_timeout" in finding.hint
         assert finding.line > 8
+
+
+@pytest.mark.parametrize(
+    ("probe", "lines", "warned"),
+    [
+        ("{}", (), []),
+        ("{request: golden/a.json}", (), []),
+        ("{timeout: 30s}", ("request_timeout: 30s",), []),
+        ("{timeout: 30s}", (), ["a probe of 'slow' waits 30s, and the endpoint cuts"]),
+        ("{latency: 6s}", (), ["waits 6s"]),
+        ("{timeout: 30s}", ("request_timeout: 20s",), ["at 20s"]),
+    ],
+)
+def test_a_time_that_no_answer_to_a_strategys_probe_can_take_is_a_warning(
+    probe: str, lines: tuple[str, ...], warned: list[str]
+) -> None:
+    text = f"rollouts:\n  slow:\n    steps: [probe: {probe}, traffic: 100%]\n"
+    found = load(*lines, "rollout: slow", above=text).warnings
+    assert len(found) == len(warned)
+    for finding, words in zip(found, warned, strict=True):
+        assert words in finding.message
+        assert "request_timeout" in finding.hint
+
+
+@pytest.mark.parametrize(
+    ("own", "request_timeout", "seconds"),
+    [
+        ({"request": "golden/a.json"}, None, 10),
+        ({"request": "golden/a.json"}, timedelta(seconds=40), 40),
+        ({"request": "golden/a.json"}, timedelta(minutes=3), 60),
+        ({"timeout": "3s"}, timedelta(seconds=40), 3),
+        ({}, timedelta(seconds=40), 7),
+    ],
+)
+def test_a_strategys_probe_waits_as_long_as_the_endpoint_does(
+    own: dict[str, Any], request_timeout: timedelta | None, seconds: int
+) -> None:
+    steps = [{"probe": own}, {"traffic": "100%"}]
+    strategy = StrategyParams.model_validate({"steps": steps}).strategy("s")
+    usual = Probe(timeout=timedelta(seconds=7))
+    step, _ = settle(strategy, EndpointKind.MANAGED, usual, request_timeout).steps
+    assert step.probe is not None
+    assert step.probe.timeout == timedelta(seconds=seconds)
 
 
 def test_what_an_expression_decides_is_not_doubted() -> None:

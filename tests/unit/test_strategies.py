@@ -104,6 +104,7 @@ def test_a_strategy_is_what_is_written() -> None:
         latency=timedelta(milliseconds=500),
         output="golden/b.json",
         tolerance=0.01,
+        timeout=None,
     )
     quarter = timedelta(minutes=15)
     assert reactions.rollouts["careful"] == Strategy(
