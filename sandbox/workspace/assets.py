@@ -144,7 +144,7 @@ class Handlers:
         del changes["is_anonymous"]
         name = request.path_params["asset"]
         is_new = name.lower() not in workspace.assets.get(self._kind.segment, {})
-        container = self._ensure_container(cloud, workspace, name, request)
+        container = _ensure_container(cloud, workspace, self._kind, name, request.state.caller)
         archive_with(container, is_archived=changes.pop("is_archived"))
         for key, value in changes.items():
             setattr(container, key, value)
@@ -198,7 +198,9 @@ class Handlers:
         if existing is not None:
             self._replace(existing, changes)
             existing.modified_at = cloud.clock.now()
-        version = existing or self._new(cloud, workspace, name, number, changes, request)
+        version = existing or register(
+            cloud, workspace, self._kind, name, number, request.state.caller, changes
+        )
         document = version.document(self._id(workspace, version.name), self._kind.segment)
         return JSONResponse(document, 200 if existing else 201)
 
@@ -210,43 +212,6 @@ class Handlers:
         container = containers.get(params["asset"].lower())
         gone = container.versions.pop(params["version"], None) if container else None
         return Response(status_code=200 if gone else 204)
-
-    def _new(
-        self,
-        cloud: Cloud,
-        workspace: Workspace,
-        name: str,
-        number: str,
-        changes: dict[str, Any],
-        request: Request,
-    ) -> AssetVersion:
-        if not _NAME.fullmatch(number):
-            raise bad_argument(f"'{number}' is not a valid version.", "version")
-        container = self._ensure_container(cloud, workspace, name, request)
-        now, who = cloud.clock.now(), request.state.caller
-        version = AssetVersion(
-            name=container.name,
-            version=number,
-            created_at=now,
-            modified_at=now,
-            created_by=who,
-            order=len(container.versions),
-            **changes,
-        )
-        container.versions[number] = version
-        container.data_type = version.content.get("dataType", container.data_type)
-        return version
-
-    def _ensure_container(
-        self, cloud: Cloud, workspace: Workspace, name: str, request: Request
-    ) -> AssetContainer:
-        if not _NAME.fullmatch(name):
-            raise bad_argument(f"'{name}' is not a valid name.", "name")
-        now = cloud.clock.now()
-        new = AssetContainer(
-            name=name, created_at=now, modified_at=now, created_by=request.state.caller
-        )
-        return workspace.assets.setdefault(self._kind.segment, {}).setdefault(name.lower(), new)
 
     def _replace(self, version: AssetVersion, changes: dict[str, Any]) -> None:
         if changes["content"] != version.content:
@@ -266,6 +231,44 @@ class Handlers:
 
     def _id(self, workspace: Workspace, name: str) -> str:
         return f"{workspace.arm_id}/{self._kind.segment}/{name}"
+
+
+def register(
+    cloud: Cloud,
+    workspace: Workspace,
+    kind: AssetKind,
+    name: str,
+    number: str,
+    who: str,
+    changes: dict[str, Any],
+) -> AssetVersion:
+    """Register a version that there is not yet; raises ARM's refusal of a name or a number."""
+    if not _NAME.fullmatch(number):
+        raise bad_argument(f"'{number}' is not a valid version.", "version")
+    container = _ensure_container(cloud, workspace, kind, name, who)
+    now = cloud.clock.now()
+    version = AssetVersion(
+        name=container.name,
+        version=number,
+        created_at=now,
+        modified_at=now,
+        created_by=who,
+        order=len(container.versions),
+        **changes,
+    )
+    container.versions[number] = version
+    container.data_type = version.content.get("dataType", container.data_type)
+    return version
+
+
+def _ensure_container(
+    cloud: Cloud, workspace: Workspace, kind: AssetKind, name: str, who: str
+) -> AssetContainer:
+    if not _NAME.fullmatch(name):
+        raise bad_argument(f"'{name}' is not a valid name.", "name")
+    now = cloud.clock.now()
+    new = AssetContainer(name=name, created_at=now, modified_at=now, created_by=who)
+    return workspace.assets.setdefault(kind.segment, {}).setdefault(name.lower(), new)
 
 
 def archive_with(container: Any, *, is_archived: bool) -> None:

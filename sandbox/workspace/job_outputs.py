@@ -1,8 +1,9 @@
-"""What jobs leave behind: a log, the files of their outputs, and versions of models of these."""
+"""What jobs leave behind: a log, the files of their outputs, and versions of assets of these."""
 
 from collections.abc import Mapping
 from typing import Any
 
+from sandbox.workspace import data_assets
 from sandbox.workspace.arm import Json, user_error
 from sandbox.workspace.cloud import Cloud
 from sandbox.workspace.datastores import (
@@ -32,7 +33,7 @@ _LOG_LINE = "The emulator ran no command.\n"
 
 
 def check_outputs(outputs: Json) -> None:
-    """Raise UserError where an output could not become a model under the name it has."""
+    """Raise UserError where an output could not become an asset under the name it has."""
     for name, output in outputs.items():
         asset = _plain(output).get("assetname") if isinstance(output, Mapping) else None
         if not isinstance(output, Mapping) or (asset and not is_model_name(str(asset))):
@@ -45,7 +46,7 @@ def leave_outputs(
     """Leave the log of a run that has ended, and of one that has completed its outputs.
 
     `files` are texts by output and path, `model/MLmodel`; an MLflow model without any gets the
-    file that makes it one. Outputs with an asset's name become versions of models.
+    file that makes it one. Outputs with an asset's name become versions of models or data.
     """
     _leave_log(cloud, run)
     if run.status != "Completed":
@@ -55,16 +56,23 @@ def leave_outputs(
         kind, asset = entry.get("joboutputtype"), entry.get("assetname")
         uri = str(entry.get("uri") or _path(workspace, run, name))
         _write(cloud, workspace, uri, _files_of(run, name, kind, files))
-        if kind in _MODELS and asset:
+        if not asset:
+            continue
+        number, who = str(entry.get("assetversion") or ""), run.created_by
+        if kind in _MODELS:
             register_output(
                 cloud,
                 workspace,
                 str(asset),
-                str(entry.get("assetversion") or ""),
+                number,
                 kind=kind,
                 uri=uri,
                 job_name=run.id,
-                who=run.created_by,
+                who=who,
+            )
+        elif kind in data_assets.TYPES:
+            data_assets.register_output(
+                cloud, workspace, str(asset), number, kind=kind, uri=uri, who=who
             )
 
 

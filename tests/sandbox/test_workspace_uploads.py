@@ -224,9 +224,12 @@ def test_a_job_leaves_what_it_is_told_to(client, control, code, tmp_path):
         client,
         code,
         model=Output(type="mlflow_model", name="churn"),
-        data=Output(type="uri_folder"),
+        data=Output(type="uri_folder", name="prepared"),
     )
     control.advance(3600)
+    prepared = client.data.get("prepared", label="latest")
+    assert (prepared.version, prepared.type) == ("1", "uri_folder")
+    assert prepared.path.endswith(f"/paths/azureml/{name}/data/")
     client.jobs.download(name, download_path=tmp_path, all=True)
     assert contents(tmp_path / "artifacts")["user_logs/std_log.txt"]
     client.jobs.download(name, download_path=tmp_path, output_name="data")
