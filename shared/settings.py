@@ -100,7 +100,7 @@ def _number(environ: Mapping[str, str], name: str, default: int) -> int:
 
 
 def _origin(environ: Mapping[str, str], name: str, default: str) -> str:
-    text = environ.get(name, default).rstrip("/")
+    text = environ.get(name, default).rstrip("/").removesuffix(":443")
     if not text.startswith("https://"):
         raise SettingInvalid(f"{name} is {text!r}", hint=f"{name} takes an https:// address.")
     return text

@@ -39,6 +39,7 @@ def test_an_endpoint_has_no_slash_at_its_end() -> None:
     [
         ("https://management.azure.com", "https://ml.azure.com"),
         ("https://management.usgovcloudapi.net", "https://ml.azure.us"),
+        ("https://management.usgovcloudapi.net:443/", "https://ml.azure.us"),
         ("https://Management.ChinaCloudApi.cn/", "https://ml.azure.cn"),
         ("https://localhost:8443", "https://ml.azure.com"),
     ],
