@@ -122,7 +122,11 @@ def _rewritten(value: Any, change: Callable[[str], str]) -> Any:
 
 def _as_time(text: str) -> str:
     if text.startswith("/Date(") and (found := _MICROSOFT_TIME.fullmatch(text)):
-        return _written(_EPOCH + timedelta(milliseconds=int(found["milliseconds"])), "", "Z")
+        try:
+            moment = _EPOCH + timedelta(milliseconds=int(found["milliseconds"]))
+        except OverflowError:
+            return text
+        return _written(moment, "", "Z")
     # What it takes for a time is as long as this, and it looks at no more.
     match = _TIME.fullmatch(text) if 19 <= len(text) <= 40 else None
     moment = _moment(match) if match else None
