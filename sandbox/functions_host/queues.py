@@ -20,7 +20,7 @@ from azure.core.exceptions import (
 )
 from azure.storage.queue import LinearRetry, QueueClient, QueueMessage
 
-from sandbox.functions_host.errors import InvocationFailed, WorkerExited
+from sandbox.functions_host.errors import HostError, InvocationFailed, WorkerExited
 from sandbox.functions_host.functions import QUEUE, Function
 from sandbox.functions_host.host_json import QueueOptions
 from sandbox.functions_host.queue_metadata import message_metadata
@@ -61,10 +61,14 @@ class QueueListener:
         queue = resolve(function.trigger["queueName"], settings).lower()
         connection = connection_string(function.trigger.get("connection"), settings)
         retry = LinearRetry(backoff=1, retry_total=2, random_jitter_range=0)
-        self._queue = QueueClient.from_connection_string(connection, queue, retry_policy=retry)
-        self._poison = QueueClient.from_connection_string(
-            connection, f"{queue}-poison", retry_policy=retry
-        )
+        try:
+            self._queue, self._poison = (
+                QueueClient.from_connection_string(connection, name, retry_policy=retry)
+                for name in (queue, f"{queue}-poison")
+            )
+        except ValueError:
+            told = function.trigger.get("connection") or "AzureWebJobsStorage"
+            raise HostError(f"app setting {told!r} is no storage connection string") from None
         self._function = function
         self._options = options
         self._lease_seconds = max(1, math.ceil(lease.total_seconds()))

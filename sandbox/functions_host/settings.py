@@ -18,9 +18,19 @@ def load_local_settings(path: Path) -> dict[str, str]:
         raise HostError(f"{path} does not exist") from None
     except json.JSONDecodeError as error:
         raise HostError(f"{path} is not JSON: {error}") from error
-    if content.get("IsEncrypted"):
+    except (OSError, UnicodeDecodeError) as error:
+        raise HostError(f"{path} can't be read: {error}") from error
+    except RecursionError:
+        raise HostError(f"{path} is nested too deep") from None
+    if isinstance(content, dict) and content.get("IsEncrypted"):
         raise HostError(f"{path} is encrypted: run `func settings decrypt` first")
-    return {name: str(value) for name, value in content.get("Values", {}).items()}
+    values = content.get("Values", {}) if isinstance(content, dict) else None
+    if not isinstance(values, dict):
+        raise HostError(f"{path} needs an object `Values` of names and texts")
+    for name, value in values.items():
+        if not isinstance(value, str | int | float):
+            raise HostError(f"{path}: `Values.{name}` should be text")
+    return {name: str(value) for name, value in values.items()}
 
 
 def resolve(text: str, settings: Mapping[str, str]) -> str:

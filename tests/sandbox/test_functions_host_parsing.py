@@ -13,7 +13,7 @@ from sandbox.functions_host.errors import HostError
 from sandbox.functions_host.functions import Function, parse_functions
 from sandbox.functions_host.host_json import CORES, QueueOptions, load_host_json, parse_host_json
 from sandbox.functions_host.http_routes import make_route
-from sandbox.functions_host.queues import decode
+from sandbox.functions_host.queues import decode, make_listeners
 from sandbox.functions_host.schedule import parse_schedule
 from sandbox.functions_host.settings import connection_string, load_local_settings, resolve
 
@@ -160,14 +160,57 @@ def test_a_missing_connection_is_told(settings: dict[str, str], message: str) ->
         connection_string("C", settings)
 
 
+def test_a_connection_that_is_none_is_told() -> None:
+    trigger = {"type": "queueTrigger", "queueName": "q"}
+    functions = {"f": Function("f", "1", trigger, (trigger,))}
+    supervisor: Any = None
+
+    with pytest.raises(HostError, match="'AzureWebJobsStorage' is no storage connection string"):
+        make_listeners(
+            functions,
+            {"AzureWebJobsStorage": "nonsense"},
+            QueueOptions(),
+            timedelta(minutes=1),
+            supervisor,
+        )
+
+
 def test_local_settings_are_read_from_their_values(tmp_path: Path) -> None:
     path = tmp_path / "local.settings.json"
     path.write_text('{"IsEncrypted": false, "Values": {"A": "1"}}')
 
     assert load_local_settings(path) == {"A": "1"}
-    path.write_text('{"IsEncrypted": true}')
-    with pytest.raises(HostError, match="encrypted"):
+    path.write_text('{"Values": {"A": 1, "B": 0.5}}')
+    assert load_local_settings(path) == {"A": "1", "B": "0.5"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"IsEncrypted": true}', "is encrypted"),
+        (b'{"Values": ', "is not JSON"),
+        (b"[]", "needs an object `Values`"),
+        (b'{"Values": ["A"]}', "needs an object `Values`"),
+        (b'{"Values": {"A": null}}', "`Values.A` should be text"),
+        (b'{"Values": {"A": {"B": "1"}}}', "`Values.A` should be text"),
+        (b"[" * 100_000, "is nested too deep"),
+        ('{"Values": {}}'.encode("utf-16"), "can't be read"),
+    ],
+)
+def test_local_settings_that_can_not_be_used_are_told(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
+    path = tmp_path / "local.settings.json"
+    path.write_bytes(content)
+
+    with pytest.raises(HostError, match=message):
         load_local_settings(path)
+
+
+@pytest.mark.parametrize(("name", "message"), [("absent.json", "does not exist"), (".", "read")])
+def test_local_settings_that_are_no_file_are_told(tmp_path: Path, name: str, message: str) -> None:
+    with pytest.raises(HostError, match=message):
+        load_local_settings(tmp_path / name)
 
 
 @pytest.mark.parametrize(
