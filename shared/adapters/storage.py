@@ -42,6 +42,13 @@ _RETRIES: Final[Mapping[str, Any]] = {
     "retry_status": 0,
 }
 
+#: The account of `UseDevelopmentStorage=true`.
+_AZURITE: Final = "devstoreaccount1"
+_AZURITE_HINT: Final = (
+    "That is Azurite's account, on this machine: docs/hosting.md says how it is started."
+)
+_UNREACHED_HINT: Final = "See whether the account is there, and can be reached from here."
+
 
 class StorageAccount:
     """One storage account as the app settings name it."""
@@ -134,7 +141,8 @@ def storage_errors(doing: str, connected: Lazy[Any]) -> Iterator[None]:
         raise _refused(doing, connected, error) from None
     except (ServiceRequestError, ServiceResponseError, IncompleteReadError) as error:
         raise StorageUnavailable(
-            f"{_told(doing, connected)}: no answer ({type(error).__name__})"
+            f"{_told(doing, connected)}: no answer ({type(error).__name__})",
+            hint=_AZURITE_HINT if _name(connected) == _AZURITE else _UNREACHED_HINT,
         ) from None
     except HttpResponseError as error:
         status = error.status_code or 0
@@ -156,8 +164,12 @@ def _refused(doing: str, connected: Lazy[Any], error: HttpResponseError) -> Stor
 
 def _told(doing: str, connected: Lazy[Any]) -> str:
     """Say what was done, and in which account."""
-    name = getattr(connected.made, "account_name", None)
+    name = _name(connected)
     return f"{doing} in storage account {name}" if name else doing
+
+
+def _name(connected: Lazy[Any]) -> str:
+    return getattr(connected.made, "account_name", None) or ""
 
 
 def _quiet_logger() -> logging.Logger:

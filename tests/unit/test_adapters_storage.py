@@ -143,8 +143,13 @@ def test_where_nobody_has_signed_in_that_is_told_on_one_line(which: str) -> None
 def test_a_service_that_is_not_there_is_unavailable(service: Service, which: str) -> None:
     service.shutdown()
     service.server_close()
-    with pytest.raises(StorageUnavailable, match="no answer"):
+    with pytest.raises(StorageUnavailable, match="devstoreaccount1: no answer") as caught:
         call(account_at(service.server_port), which)
+    assert "Azurite" in caught.value.hint
+    elsewhere = connection_string(1, 1, 1).replace("devstoreaccount1", "railway")
+    with pytest.raises(StorageUnavailable, match="railway: no answer") as caught:
+        call(StorageAccount({"AzureWebJobsStorage": elsewhere}, no_credential), which)
+    assert caught.value.hint.startswith("See whether the account is there")
 
 
 def test_a_query_in_trouble_is_unavailable_when_it_is_read(service: Service) -> None:
