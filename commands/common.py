@@ -55,7 +55,10 @@ def local_settings(path: Path) -> dict[str, str]:
     try:
         document: Any = json.loads(text)
     except json.JSONDecodeError as error:
-        raise fail(f"{path} is damaged: line {error.lineno}: {error.msg}") from None
+        # Of a text without an end it says where that begins, in a place of its own.
+        what = error.msg.removesuffix(" starting at")
+        place = f"line {error.lineno}, column {error.colno}"
+        raise fail(f"{path} is damaged: {place}: {what}") from None
     except RecursionError:
         raise fail(f"{path} is damaged: it is nested too deep") from None
     if isinstance(document, dict) and document.get("IsEncrypted"):
