@@ -78,8 +78,9 @@ def show(letter_id: LetterId, as_json: AsJson = False) -> None:
     ):
         typer.echo(f"{name + ':':10} {visible(str(getattr(letter, name)))}".rstrip())
     typer.echo(f"{'created:':10} {when(letter.created_at)}")
-    name = "closed:" if letter.status == "closed" else "due:"
-    typer.echo(f"{name:10} {when(letter.due_at)}")
+    if letter.status != "parked":
+        name = "closed:" if letter.status == "closed" else "due:"
+        typer.echo(f"{name:10} {when(letter.due_at)}")
     typer.echo(_body(letter))
 
 
@@ -129,7 +130,7 @@ def _print_table(letters: "list[Letter]") -> None:
         (
             letter.id[:8],
             str(letter.status),
-            when(letter.due_at),
+            when(letter.due_at) if letter.status == "waiting" else "",
             str(letter.attempt),
             letter.workspace,
             letter.reaction or "(whole event)",

@@ -71,6 +71,22 @@ def test_a_parked_letter_is_listed_shown_and_replayed(services: Services) -> Non
     assert [json.loads(text)["letter"] for text in texts] == [letter_id]
 
 
+def test_only_a_letter_that_waits_is_due(services: Services) -> None:
+    letter_id = parked(services, '{"id": "due"}')
+    letter = services.dead_letters.get(letter_id)
+    assert letter is not None
+
+    def line() -> str:
+        listed = run("letters", "list", "--all").output.splitlines()
+        return next(line for line in listed if line.startswith(letter_id[:8]))
+
+    assert f"{letter.due_at:%Y-%m-%d}" not in line()
+    assert "due:" not in run("letters", "show", letter_id).output
+    run("letters", "replay", letter_id, *BECAUSE, "it is there now")
+    assert f"{letter.due_at:%Y-%m-%d}" in line()
+    assert "due:" in run("letters", "show", letter_id).output
+
+
 def test_a_letter_that_is_closed_keeps_the_reason_and_leaves_the_list(services: Services) -> None:
     letter_id = parked(services, '{"id": "e2"}')
     assert run("letters", "close", letter_id, *BECAUSE, "a test event").exit_code == 0
