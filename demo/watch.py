@@ -235,7 +235,9 @@ def _letter_news(letter: Letter) -> News:
     now = datetime.now(UTC)
     reason = f"{letter.code}: {letter.reason}"
     if letter.status is LetterStatus.CLOSED:
-        text, reason = "was replayed, and is closed", ""
+        by_hand = letter.order.startswith("closed by ")
+        text = "is closed, as a person said" if by_hand else "was replayed, and is closed"
+        reason = letter.order if by_hand else ""
     elif letter.status is LetterStatus.PARKED:
         text = "is parked, for a person to decide"
     else:
@@ -252,8 +254,8 @@ def _bad_news(told: Told) -> str:
     for begin in ("Serving now: ", "Reason: "):
         _, found, rest = told.text.partition(begin)
         if found:
-            *lines, _link = (found + rest).splitlines()
-            return "\n".join(lines)
+            lines = (found + rest).splitlines()
+            return "\n".join(line for line in lines if not line.startswith("https://"))
     return ""
 
 

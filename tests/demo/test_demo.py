@@ -7,9 +7,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from itertools import takewhile
+from queue import SimpleQueue
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import psutil
 import pytest
@@ -21,7 +23,9 @@ from demo import register
 from demo.play import NotAsTold, Play
 from demo.runs import RunNews
 from demo.screen import Screen
-from demo.stage import APP_ROOT
+from demo.stage import APP_ROOT, Told
+from demo.watch import Watch
+from shared.dead_letters import Letter, LetterStatus
 from shared.rollouts.phases import Phase
 
 _LONGEST = 300
@@ -324,6 +328,69 @@ def test_each_event_of_a_retrainings_run_is_shown():
     event["data"]["runTags"] = {"signalbox_retraining": "x"}
     told = RunNews().tell(delivery, event)
     assert told == "RunStatusChanged of signalbox-aaaaaaaa (Queued) is delivered: 202"
+
+
+def _watched(told: Sequence[Told] = (), letters: Sequence[Letter] = ()) -> str:
+    """Return what is shown of messages and letters, and nothing else, at one look."""
+    screen, shown = _screen(width=200)
+    stack: Any = SimpleNamespace(event_grid=SimpleNamespace(deliveries=[]))
+    channel: Any = SimpleNamespace(news=SimpleQueue())
+    for message in told:
+        channel.news.put(message)
+    records: Any = SimpleNamespace(
+        rollouts=list, loops=list, letters=lambda: list(letters), measured=tuple
+    )
+    Watch(stack, channel, cast(Any, SimpleNamespace(switches=[])), records, screen).look()
+    return shown.getvalue()
+
+
+def test_of_bad_news_every_line_is_shown_but_the_link():
+    text = "\n".join(
+        [
+            "Model: churn",
+            "Serving now: churn-v1",
+            "https://ml.azure.com/endpoints/realtime/churn/detail",
+            "Last lines of the container's log:",
+            "Starting",
+            "ModuleNotFoundError: No module named 'sklearn'",
+        ]
+    )
+    shown = _watched([Told(title="it failed", text=text, good=False, at=datetime.now(UTC))])
+    assert "Serving now: churn-v1" in shown
+    assert "No module named 'sklearn'" in shown
+    assert "https://" not in shown
+    assert "Model: churn" not in shown
+
+
+@pytest.mark.parametrize(
+    ("order", "text"),
+    [
+        ("", "was replayed, and is closed"),
+        ("replayed by mia: it is there now", "was replayed, and is closed"),
+        ("closed by mia: a test", "is closed, as a person said"),
+    ],
+)
+def test_a_letter_is_told_as_replayed_only_if_it_was(order: str, text: str) -> None:
+    now = datetime.now(UTC)
+    letter = Letter(
+        id="a",
+        status=LetterStatus.CLOSED,
+        reaction="tell",
+        code="channel.down",
+        reason="",
+        hint="",
+        attempt=1,
+        turn=2,
+        due_at=now,
+        created_at=now,
+        about="RunCompleted r",
+        body="{}",
+        traceparent="",
+        order=order,
+    )
+    shown = _watched(letters=[letter])
+    assert f"RunCompleted r {text}" in shown
+    assert ("a test" in shown) is order.startswith("closed")
 
 
 @pytest.mark.parametrize("tag", ["canary", "=canary", ""])
