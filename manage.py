@@ -1,6 +1,13 @@
 """The operator's command line: `python manage.py --help`."""
 
-import typer
+import sys
+
+try:
+    import typer
+except ModuleNotFoundError:
+    sys.exit(
+        "This Python has not what the app needs: run `make setup` and `source .venv/bin/activate`."
+    )
 
 from commands import endpoints, letters, loops, rollouts
 from commands.check import check

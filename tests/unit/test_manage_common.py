@@ -77,3 +77,16 @@ def test_where_nobody_has_signed_in_a_command_says_so_on_two_lines(command: str)
     assert first.startswith("storage.denied: ")
     assert first.endswith("storage account railway: no credential could sign in")
     assert "az login" in second
+
+
+def test_a_python_without_the_apps_packages_is_told_how_to_get_them() -> None:
+    done = subprocess.run(
+        [sys.executable, "-S", "manage.py", "check"],  # -S: no installed package is found
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    (told,) = done.stderr.splitlines()
+    assert "`make setup`" in told
