@@ -3,6 +3,7 @@
 from typing import Annotated
 
 import typer
+from azure.core.exceptions import AzureError
 
 from demo.addresses import written_settings
 from demo.workspace import Workspace
@@ -26,8 +27,14 @@ def main(
     except FileNotFoundError:
         typer.echo("No demo is running: start one with `make demo`.", err=True)
         raise typer.Exit(1) from None
-    Workspace(settings).register(name, version, tags)
-    typer.echo(f"{name} {version} is registered, tagged {tags}.")
+    try:
+        Workspace(settings).register(name, version, tags)
+    except AzureError as error:
+        reason = str(error).partition("\n")[0]
+        typer.echo(f"{name} {version} is not registered: {reason}", err=True)
+        raise typer.Exit(1) from None
+    tagged = ", ".join(f"{key}={value}" for key, value in tags.items()) or "nothing"
+    typer.echo(f"{name} {version} is registered, tagged {tagged}.")
 
 
 if __name__ == "__main__":

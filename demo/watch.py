@@ -167,7 +167,7 @@ class Watch:
 
     def _buried(self) -> Iterator[News]:
         for letter in self.letters:
-            if not letter.attempt:
+            if not (letter.attempt or letter.order):
                 continue  # nothing has failed: it waits for a monitor's run, or another worker
             state = (letter.status, letter.turn)
             if self._seen_letters.get(letter.id) != state:
@@ -240,6 +240,8 @@ def _letter_news(letter: Letter) -> News:
         reason = letter.order if by_hand else ""
     elif letter.status is LetterStatus.PARKED:
         text = "is parked, for a person to decide"
+    elif not letter.attempt:
+        text, reason = "is due, as a person said", letter.order
     else:
         tries = "once" if letter.attempt == 1 else f"{letter.attempt} times"
         wait = max((letter.due_at - now).total_seconds(), 0)

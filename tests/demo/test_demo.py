@@ -12,10 +12,12 @@ from itertools import takewhile
 from queue import SimpleQueue
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import Mock
 
 import psutil
 import pytest
 import typer
+from azure.core.exceptions import HttpResponseError
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -363,23 +365,28 @@ def test_of_bad_news_every_line_is_shown_but_the_link():
 
 
 @pytest.mark.parametrize(
-    ("order", "text"),
+    ("status", "attempt", "order", "text"),
     [
-        ("", "was replayed, and is closed"),
-        ("replayed by mia: it is there now", "was replayed, and is closed"),
-        ("closed by mia: a test", "is closed, as a person said"),
+        (LetterStatus.WAITING, 0, "", ""),
+        (LetterStatus.WAITING, 1, "", "waits: it failed once, and is due again in 0.0 s"),
+        (LetterStatus.WAITING, 0, "replayed by mia: now", "is due, as a person said"),
+        (LetterStatus.CLOSED, 1, "", "was replayed, and is closed"),
+        (LetterStatus.CLOSED, 0, "replayed by mia: now", "was replayed, and is closed"),
+        (LetterStatus.CLOSED, 1, "closed by mia: a test", "is closed, as a person said"),
     ],
 )
-def test_a_letter_is_told_as_replayed_only_if_it_was(order: str, text: str) -> None:
+def test_what_a_person_orders_of_a_letter_is_told_as_that(
+    status: LetterStatus, attempt: int, order: str, text: str
+) -> None:
     now = datetime.now(UTC)
     letter = Letter(
         id="a",
-        status=LetterStatus.CLOSED,
+        status=status,
         reaction="tell",
         code="channel.down",
         reason="",
         hint="",
-        attempt=1,
+        attempt=attempt,
         turn=2,
         due_at=now,
         created_at=now,
@@ -389,8 +396,9 @@ def test_a_letter_is_told_as_replayed_only_if_it_was(order: str, text: str) -> N
         order=order,
     )
     shown = _watched(letters=[letter])
-    assert f"RunCompleted r {text}" in shown
-    assert ("a test" in shown) is order.startswith("closed")
+    assert (f"RunCompleted r {text}" if text else "") in shown
+    assert bool(shown) is bool(text)
+    assert (order in shown) is ("as a person said" in text or not order)
 
 
 @pytest.mark.parametrize("tag", ["canary", "=canary", ""])
@@ -400,3 +408,20 @@ def test_a_tag_without_a_name_or_a_value_is_refused_and_not_dropped(tag: str) ->
     result = CliRunner().invoke(application, ["churn", "1", "--tag", tag])
     assert result.exit_code == 2
     assert "no name=value" in result.stderr
+
+
+@pytest.mark.parametrize("error", [None, HttpResponseError("no such name\nCode: BadArgument")])
+def test_what_the_workspace_says_of_a_model_is_told_on_one_line(
+    monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
+    monkeypatch.setattr(register, "written_settings", dict)
+    workspace: Any = Mock()
+    workspace.return_value.register.side_effect = error
+    monkeypatch.setattr(register, "Workspace", workspace)
+    application = typer.Typer()
+    application.command()(register.main)
+    result = CliRunner().invoke(application, ["churn", "1", "--tag", "auc=0.9"])
+    assert result.exit_code == (1 if error else 0)
+    assert result.stderr == ("churn 1 is not registered: no such name\n" if error else "")
+    told = "churn 1 is registered, tagged deploy=true, auc=0.9.\n"
+    assert result.stdout == ("" if error else told)
