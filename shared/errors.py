@@ -265,6 +265,12 @@ class OrderImpossible(SignalboxError):
     code = "rollout.order"
 
 
+class LoopOrderImpossible(SignalboxError):
+    """A loop can't be told this where it stands."""
+
+    code = "loop.order"
+
+
 class StorageUnavailable(SignalboxError):
     """The app's own storage did not answer, or answered with a server error."""
 

@@ -6,7 +6,7 @@ from functools import partial
 
 from shared.clock import Clock
 from shared.dead_letters import DeadLetters, Letter, LetterStatus, letter_id_of
-from shared.errors import ApprovalMissing, Superseded
+from shared.errors import ApprovalMissing, LoopOrderImpossible
 from shared.loops.follow import Loops
 from shared.loops.model import Loop, Retraining, Stage
 from shared.loops.store import Kept
@@ -28,7 +28,7 @@ class Approvals:
     def approve(self, loop: Loop, *, by: str, why: str) -> Loop:
         """Say yes to the retraining that waits: its letter is replayed at once, and starts it.
 
-        Raises: Superseded where none waits any more, or it has no letter to replay.
+        Raises: LoopOrderImpossible where none waits any more, or it has no letter to replay.
         """
 
         def say_yes(asked: Retraining) -> Retraining:
@@ -37,7 +37,7 @@ class Approvals:
             if timeout_at is not None:
                 timeout_at = now + (timeout_at - asked.decided_at)
             if self._letter_of(loop, asked) is None and now - asked.decided_at > GRACE:
-                raise Superseded(
+                raise LoopOrderImpossible(
                     "no letter is there that could start it: reject it, or try again later"
                 )
             return replace(asked, stage=Stage.STARTING, decided_at=now, timeout_at=timeout_at)
@@ -55,7 +55,7 @@ class Approvals:
     def reject(self, loop: Loop, *, by: str, why: str) -> Loop:
         """Say no to the retraining that waits: its letter is closed.
 
-        Raises: Superseded where none waits any more.
+        Raises: LoopOrderImpossible where none waits any more.
         """
 
         def say_no(asked: Retraining) -> Retraining:
@@ -89,12 +89,12 @@ class Approvals:
     def resume(self, loop: Loop, *, by: str, why: str) -> Loop:
         """Go on with a loop that has given up; what did not help until now no longer counts.
 
-        Raises: Superseded where it has not given up.
+        Raises: LoopOrderImpossible where it has not given up.
         """
         while True:
             kept = self._read(loop)
             if not kept.loop.has_given_up:
-                raise Superseded(f"loop {loop.id} has not given up")
+                raise LoopOrderImpossible(f"loop {loop.id} has not given up")
             said = f"{_kept(by)}: {_kept(why)}"
             # The clock of whoever says so may be behind that of the app.
             times = (self.clock.now(), kept.loop.gave_up_at)
@@ -134,7 +134,7 @@ class Approvals:
 
 def _asked(loop: Loop) -> Retraining:
     if loop.last is None or loop.last.stage is not Stage.ASKED:
-        raise Superseded(f"no retraining of loop {loop.id} waits for approval")
+        raise LoopOrderImpossible(f"no retraining of loop {loop.id} waits for approval")
     return loop.last
 
 

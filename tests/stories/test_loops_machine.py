@@ -14,7 +14,7 @@ from shared.errors import (
     ApprovalMissing,
     ClaimHeld,
     CutOffAgain,
-    Superseded,
+    LoopOrderImpossible,
     TargetDenied,
     TargetUnreachable,
 )
@@ -254,7 +254,7 @@ class LoopsMachine(RuleBasedStateMachine):
             say(loop, by="mia", why="so it is")
         except Killed:
             self.ports.kill_at = None
-        except Superseded:
+        except LoopOrderImpossible:
             assert is_yes, "its letter is not written yet"
 
     @precondition(lambda self: self.with_status(LoopStatus.GAVE_UP))

@@ -140,7 +140,9 @@ def test_a_loop_that_gave_up_goes_on_when_a_person_says_so(services: Services) -
     assert kept is not None
     assert kept.loop.status is not LoopStatus.GAVE_UP
     assert kept.loop.resumed_by == "mia: new features"
-    assert run("loops", "resume", loop_id, "--by", "mia", "--why", "x").exit_code == 1
+    again = run("loops", "resume", loop_id, "--by", "mia", "--why", "x")
+    assert again.exit_code == 1
+    assert f"loop.order: loop {loop_id} has not given up" in again.output
 
 
 def test_without_loops_or_with_a_wrong_id_it_says_so(services: Services) -> None:
