@@ -5,6 +5,7 @@
 
 import json
 import signal
+import sys
 import threading
 from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -30,19 +31,25 @@ def _shown(body: bytes) -> str:
         return body.decode(errors="replace")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Listen until SIGINT or SIGTERM."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Listen until SIGINT or SIGTERM; return 1 when the port can't be had, else 0."""
     parser = Parser(prog="python -m sandbox.listen", description=__doc__)
     parser.add_argument("--port", type=int, default=9000, help="0 picks one; default 9000")
     options = parser.parse_args(arguments)
     endings = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, endings)
-    with ThreadingHTTPServer(("127.0.0.1", options.port), _Handler) as server:
+    try:
+        made = ThreadingHTTPServer(("127.0.0.1", options.port), _Handler)
+    except (OSError, OverflowError) as error:
+        print(f"cannot listen on port {options.port}: {error}; try --port", file=sys.stderr)
+        return 1
+    with made as server:
         print(f"http://localhost:{server.server_address[1]}", flush=True)
         threading.Thread(target=server.serve_forever, name="listen", daemon=True).start()
         signal.sigwait(endings)
         server.shutdown()
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

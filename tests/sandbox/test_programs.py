@@ -84,3 +84,19 @@ def test_the_stack_says_what_it_is_and_how_it_is_used() -> None:
 
     for way in ("with Stack() as stack:", "make demo", "python -m sandbox.functions_host"):
         assert way in said
+
+
+def test_a_port_that_is_taken_is_told_in_a_line() -> None:
+    with program("sandbox.listen", "--port", "0") as process:
+        assert process.stdout is not None
+        port = process.stdout.readline().strip().rpartition(":")[2]
+        again = subprocess.run(
+            [sys.executable, "-m", "sandbox.listen", "--port", port],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+    assert (again.returncode, again.stdout) == (1, "")
+    (told,) = again.stderr.splitlines()
+    assert told.startswith(f"cannot listen on port {port}: ")
