@@ -66,7 +66,7 @@ def list_rollouts(
             )
             for rollout in shown
         ]
-        print_table((*columns, "waits for"), rows)
+        print_table((*columns, "waits for, or why"), rows)
     elif found and not every:
         typer.echo("no such rollout is under way; --all lists those that have ended")
     else:

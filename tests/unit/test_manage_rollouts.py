@@ -70,6 +70,7 @@ def test_those_that_have_not_ended_are_listed_with_where_they_are(services: Serv
     assert rollout.id in listed
     assert ended.id not in listed
     assert ended.id in {item["id"] for item in document("rollouts", "list", "--all")}
+    assert "waits for, or why" in run("rollouts", "list", "--all").output
     (row,) = [
         line for line in run("rollouts", "list").output.splitlines() if rollout.id[:8] in line
     ]
