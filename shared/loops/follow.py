@@ -14,7 +14,7 @@ from shared.clock import Clock
 from shared.errors import Failure, SignalboxError, failure_of
 from shared.events import Event, ModelRegistered, RunCompleted, RunStatusChanged, Workspace
 from shared.loops.budget import Budget, give_back, release
-from shared.loops.model import Loop, NoticeKind, Retraining, Stage, parse_reference
+from shared.loops.model import Loop, Notice, NoticeKind, Retraining, Stage, parse_reference
 from shared.loops.notices import notices, text_of
 from shared.loops.stages import ended, is_before, may_follow, moved, outcome_of
 from shared.loops.store import Kept, LoopStore
@@ -34,12 +34,14 @@ from shared.rollouts.model import Cause, Rollout
 from shared.rollouts.phases import Phase
 from shared.run_reports import run_link
 from shared.runs import has_ended
-from shared.tell import Tell
+from shared.tell import Tell, Told
 
 log = logging.getLogger(__name__)
 
 #: How often a target is asked how its run stands, where no event told of its end.
 _LOOK_EVERY = timedelta(minutes=10)
+#: For how long a worker has the messages of a loop to itself: longer than they take to be sent.
+_TELLING = timedelta(minutes=1)
 _REASON_MAX = 1000
 
 _BEFORE_END = frozenset({Stage.STARTING, Stage.RUNNING})
@@ -269,23 +271,55 @@ class Loops:
             return
 
     def tell_all(self, loop: Loop, etag: str) -> None:
-        """Settle the loop, and send its messages; what a channel does not take the sweep sends."""
-        if not loop.notices:
-            self.settle(loop, etag)
-            return
-        sent, loop = loop.notices, self._settle(loop)
-        told = self.tell.all(sent, partial(text_of, loop), untold=loop.untold)
-        while loop.notices[: len(sent)] == sent:  # else another worker has sent them as well
-            left = told.left + loop.notices[len(sent) :]
+        """Settle the loop, and send its messages; what a channel does not take the sweep sends.
+
+        One worker at a time sends those of a loop. It also sends what others add meanwhile; where
+        it dies, the sweep does when its time is over.
+        """
+        kept = self._take_messages(Kept(loop=loop, etag=etag))
+        while kept is not None:
+            sent = kept.loop.notices
+            told = self.tell.all(sent, partial(text_of, kept.loop), untold=kept.loop.untold)
+            kept = self._put_back(kept, sent, told)
+
+    def _take_messages(self, kept: Kept) -> Kept | None:
+        """Have a loop's messages to oneself; None where there are none, or another has them."""
+        while True:
+            loop, now = kept.loop, self.clock.now()
+            if not loop.notices or (loop.telling_until is not None and now < loop.telling_until):
+                self.settle(loop, kept.etag)
+                return None
+            taken = replace(self._settle(loop), telling_until=now + _TELLING)
             try:
-                self.store.save(replace(loop, notices=left, untold=told.untold), etag)
+                return self.store.save(taken, kept.etag)
             except RowChanged:
-                kept = self.store.get(loop.id)
-                if kept is None:
-                    return
-                loop, etag = kept.loop, kept.etag
+                again = self.store.get(loop.id)
+                if again is None:
+                    return None
+                kept = again
+
+    def _put_back(self, kept: Kept, sent: tuple[Notice, ...], told: Told[Notice]) -> Kept | None:
+        """Save what is left of the messages; return the loop if others were added meanwhile."""
+        mine = kept.loop.telling_until
+        while kept.loop.telling_until == mine and kept.loop.notices[: len(sent)] == sent:
+            added = kept.loop.notices[len(sent) :]
+            goes_on = bool(added) and not told.left  # else in their order, by the sweep
+            left = replace(
+                kept.loop,
+                notices=told.left + added,
+                telling_until=self.clock.now() + _TELLING if goes_on else None,
+                untold=told.untold,
+            )
+            try:
+                saved = self.store.save(left, kept.etag)
+            except RowChanged:
+                again = self.store.get(kept.loop.id)
+                if again is None:
+                    return None
+                kept = again
             else:
-                return
+                return saved if goes_on else None
+        return None
 
     def chores(self, running: Iterable[Kept]) -> Iterator[Callable[[], None]]:
         """Yield what is to be done now and then, each to be done whatever becomes of the others.

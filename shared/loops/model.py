@@ -206,6 +206,7 @@ class Loop:
     resumed_at: datetime | None = None  #: When a person last said to go on after giving up.
     resumed_by: str = ""  #: Who said so, and why.
     notices: tuple[Notice, ...] = ()
+    telling_until: datetime | None = None  #: Until when a worker has the messages to itself.
     untold: str = ""
     unsettled: tuple[str, ...] = ()  #: Retrainings of which the record is still to be told.
     leaving: tuple[str, ...] = ()  #: Retrainings whose places are still to be freed.

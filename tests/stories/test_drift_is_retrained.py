@@ -127,6 +127,28 @@ def test_drift_retrains_deploys_and_the_next_window_says_that_it_helped() -> Non
     assert world.told()[-1] == "churn has recovered"
 
 
+def test_what_happens_while_a_message_is_sent_has_nothing_told_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    story = Story()
+    world = story.world
+    story.window()
+    send = world.channels.send
+
+    def slowly(*message: Any, **options: Any) -> None:
+        monkeypatch.setattr(world.channels, "send", send)
+        story.model_is_registered("2")  # another worker takes that event, which adds a message
+        world.sweep.run()
+        send(*message, **options)
+
+    monkeypatch.setattr(world.channels, "send", slowly)
+    story.run_ends()
+    assert story.stage() is Stage.LIVE
+    assert world.told().count("churn was retrained") == 1
+    assert world.loop().notices == ()
+    assert world.loop().telling_until is None
+
+
 def test_what_did_not_help_is_tried_again_and_given_up_in_the_end() -> None:
     story = Story(policy="give_up_after: 2, per_week: 9")
     world = story.world
@@ -423,6 +445,7 @@ def test_killed_at_any_call_it_is_retrained_once_and_the_loop_knows(number: int,
     assert [one for one in world.all_letters() if one.status is not LetterStatus.CLOSED] == []
     budget, _ = world.loops.store.budget("retrain-churn")
     assert [slot.ended for slot in budget.slots] == [True]
+    world.clock.pass_time(timedelta(minutes=1))  # for which the one that died had the messages
     world.sweep.run()
     told = world.told()
     assert told.count("churn: retraining started after drift") in (1, 2), "told at least once"
