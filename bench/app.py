@@ -19,8 +19,8 @@ from bench.figure import BenchFailed
 from demo.stage import APP_ROOT, Channel, app_settings
 from sandbox.stack import Pace, Stack
 from sandbox.workspace.identity import issue_token
-from shared.adapters.storage import StorageAccount
-from shared.rollouts import store
+from shared.adapters.storage.account import StorageAccount
+from shared.rollouts.engine import store
 
 EMPTY_APP = Path(__file__).parent / "empty_app"
 #: The shipped ones fold what repeats, and read the runs that they tell of.

@@ -23,9 +23,9 @@ from bench.events import model_registered
 from bench.figure import BenchFailed, Figure, note
 from bench.twin import Twin
 from sandbox.stack import Pace
-from shared.adapters.memory_workspaces import MemoryWorkspaces
-from shared.rollouts.advance import QUEUE
-from shared.workspaces import Operation, OperationResult, OperationStatus
+from shared.rollouts.engine.advance import QUEUE
+from shared.twins.workspaces import MemoryWorkspaces
+from shared.workspaces.model import Operation, OperationResult, OperationStatus
 
 FLOOR = 12
 FIGURES = (

@@ -14,9 +14,9 @@ FIGURES = ("cold_start",)
 TINY = {"repeats": 1}
 
 #: What the event must not have been made to wait for: the SDK, and what only drift needs.
-_FORBIDDEN = ("azure.ai.ml", "shared.loops")
+_FORBIDDEN = ("azure.ai.ml", "shared.retraining")
 #: What it can't have been handled without: else the list of imports is not what we think it is.
-_NEEDED = ("shared.react", "azure.data.tables", "apprise")
+_NEEDED = ("shared.flow.react", "azure.data.tables", "apprise")
 #: The host is another process's: where a worker has it, the floor is too high.
 _HOST = "sandbox.functions_host.host"
 #: In ms.

@@ -32,14 +32,14 @@ from bench.events import Json, breach_told, drift_detected
 from bench.figure import BenchFailed, Figure, note
 from bench.taps import SETTINGS, Asked, count, count_deploy
 from bench.twin import Twin
-from shared.adapters.tables import AzureTables
-from shared.dead_letters import QUEUE
-from shared.envelopes import parse_envelope, parse_events
-from shared.events import DriftDetected
-from shared.ids import REFERENCE
-from shared.loops.model import Answer, Loop, Retraining, Stage
-from shared.loops.store import LoopStore
-from shared.workspaces import RunRecord
+from shared.adapters.storage.tables import AzureTables
+from shared.base.ids import REFERENCE
+from shared.events.envelopes import parse_envelope, parse_events
+from shared.events.model import DriftDetected
+from shared.journal.letters import QUEUE
+from shared.retraining.model import Answer, Loop, Retraining, Stage
+from shared.retraining.store import LoopStore
+from shared.workspaces.model import RunRecord
 
 _FLOORS = {
     "storage_requests_per_event_drift_held": 5,

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from shared.workspaces import RunRecord
+from shared.workspaces.model import RunRecord
 
 type Json = dict[str, Any]
 

@@ -27,13 +27,13 @@ from random import Random
 from statistics import NormalDist, median
 
 from bench.figure import Figure, note
-from shared.metrics import Measure, Minute, Readings
-from shared.rollouts.gate_params import GatesParams
-from shared.rollouts.gates import alpha_of, judge
-from shared.rollouts.measurements import GateOutcome
-from shared.rollouts.ready_made import READY_MADE
-from shared.rollouts.significance import binomial_tail
-from shared.rollouts.strategy import Gate
+from shared.rollouts.gates.judge import alpha_of, judge
+from shared.rollouts.gates.significance import binomial_tail
+from shared.rollouts.state.measurement import GateOutcome
+from shared.rollouts.strategy.gates_schema import GatesParams
+from shared.rollouts.strategy.model import Gate
+from shared.rollouts.strategy.ready_made import READY_MADE
+from shared.workspaces.metrics import Measure, Minute, Readings
 
 FIGURES = ("gate_false_rollback_rate", "gate_missed_rate", "gate_detection_minutes")
 TINY = {"runs": 4, "told": 2}

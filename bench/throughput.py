@@ -20,7 +20,7 @@ from azure.data.tables import TableClient, UpdateMode
 from bench.app import Bench, open_bench
 from bench.events import Json
 from bench.figure import Figure, note
-from shared import ledger, records
+from shared.journal import ledger, records
 
 FIGURES = ("events_unmatched_per_s", "events_matched_per_s")
 TINY = {"rounds": 1, "events": 4}

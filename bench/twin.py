@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from shared.adapters.memory import MemoryBlobs, MemoryChannels, MemoryQueues, MemoryTables
-from shared.adapters.memory_workspaces import MemoryWorkspaces
-from shared.envelopes import parse_workspace
+from shared.events.envelopes import parse_workspace
 from shared.services import Services
+from shared.twins.storage import MemoryBlobs, MemoryChannels, MemoryQueues, MemoryTables
+from shared.twins.workspaces import MemoryWorkspaces
 
 _WORKSPACE = (
     "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w"

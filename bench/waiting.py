@@ -21,14 +21,14 @@ from bench.figure import BenchFailed, Figure, note
 from bench.taps import SETTINGS, is_of_worker
 from demo.stage import app_settings
 from sandbox.tap import Request
-from shared.events import Workspace
-from shared.ids import digest
-from shared.outcomes import EventRef
-from shared.rollouts.model import ModelRef, Moment, Plan, Rollout
-from shared.rollouts.params import find_strategy
-from shared.rollouts.phases import Phase
-from shared.rollouts.store import TABLE
-from shared.rollouts.strategy import Probe
+from shared.base.ids import digest
+from shared.events.model import Workspace
+from shared.journal.outcomes import EventRef
+from shared.rollouts.engine.store import TABLE
+from shared.rollouts.state.phases import Phase
+from shared.rollouts.state.rollout import ModelRef, Moment, Plan, Rollout
+from shared.rollouts.strategy.model import Probe
+from shared.rollouts.strategy.schema import find_strategy
 from shared.services import Services
 
 FIGURES = (

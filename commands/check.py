@@ -93,7 +93,7 @@ def check(
 
     from shared.actions import ACTIONS
     from shared.adapters.channels import find_channel_fault
-    from shared.settings import APP_ROOT, reactions_file
+    from shared.base.settings import APP_ROOT, reactions_file
 
     settings = settings_beside(path.parent if path else APP_ROOT)
     if path is None:
@@ -123,8 +123,8 @@ def check(
 
 def _find_job_faults(name: str, inputs: Collection[str]) -> tuple[str, ...]:
     # It imports azure-ai-ml, which takes two seconds.
-    from shared.adapters.job_files import find_job_faults
-    from shared.settings import APP_ROOT
+    from shared.adapters.aml.job_files import find_job_faults
+    from shared.base.settings import APP_ROOT
 
     return find_job_faults(APP_ROOT / name, inputs)
 

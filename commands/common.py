@@ -80,9 +80,9 @@ def settings_beside(folder: Path) -> Mapping[str, str]:
 @contextmanager
 def app_services() -> "Iterator[Services]":
     """Give the services of the app beside manage.py; say an error on one line, and exit with 1."""
-    from shared.errors import SignalboxError
+    from shared.base.errors import SignalboxError
+    from shared.base.settings import APP_ROOT
     from shared.services import Services
-    from shared.settings import APP_ROOT
 
     # What the SDKs would say of a failure is in the error; the rest is of no use on a terminal.
     logging.getLogger("azure").setLevel(logging.CRITICAL)
@@ -111,7 +111,7 @@ def who(by: str) -> str:
 
 def print_json(value: Any) -> None:
     """Print a dataclass, or a list of them, as JSON without secrets."""
-    from shared.outgoing import for_row
+    from shared.base.outgoing import for_row
 
     typer.echo(for_row(json.dumps(value, default=_plain, indent=2)))
 
@@ -193,7 +193,7 @@ def _console() -> "Console":
 
 def visible(text: str) -> str:
     """Return the text as a terminal may have it: on one line, without secrets."""
-    from shared.outgoing import for_terminal
+    from shared.base.outgoing import for_terminal
 
     return for_terminal(text)
 

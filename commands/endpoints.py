@@ -8,7 +8,7 @@ import typer
 from commands.common import AsJson, app_services, fail, print_json, print_table, visible, when
 
 if TYPE_CHECKING:
-    from shared.orphans import Orphan
+    from shared.orphans.rules import Orphan
 
 app = typer.Typer(help="Endpoints: what is on them, and serves nobody.", no_args_is_help=True)
 
@@ -25,7 +25,7 @@ def orphans(as_json: AsJson = False) -> None:
     It reads the workspaces now. Those that have not been so for long enough are marked. The exit
     status is 1 if a workspace could not be read; the others are listed.
     """
-    from shared.errors import SignalboxError
+    from shared.base.errors import SignalboxError
 
     found: list[Orphan] = []
     faults: list[str] = []
@@ -55,7 +55,7 @@ def _as_data(orphan: "Orphan") -> dict[str, Any]:
 
 
 def _print_table(found: "list[Orphan]", after: timedelta) -> None:
-    from shared.orphans import cost_words, instance_words
+    from shared.orphans.rules import cost_words, instance_words
 
     columns = ("workspace", "endpoint", "deployment", "model", "instances", "state", "since")
     rows = [
@@ -77,7 +77,7 @@ def _print_table(found: "list[Orphan]", after: timedelta) -> None:
 
 def _note(orphan: "Orphan", after: timedelta) -> str:
     """Say what the columns don't: that it is no orphan yet, or why it is still there."""
-    from shared.durations import format_duration
+    from shared.base.durations import format_duration
 
     if orphan.since is None:
         return "not seen before"

@@ -21,7 +21,7 @@ from commands.common import (
 )
 
 if TYPE_CHECKING:
-    from shared.dead_letters import DeadLetters, Letter
+    from shared.journal.letters import DeadLetters, Letter
 
 app = typer.Typer(help="Dead letters: what could not be finished.", no_args_is_help=True)
 
@@ -36,7 +36,7 @@ def list_letters(
     as_json: AsJson = False,
 ) -> None:
     """List the letters that wait or are parked, the oldest first."""
-    from shared.dead_letters import LetterStatus
+    from shared.journal.letters import LetterStatus
 
     with app_services() as services:
         letters = sorted(services.dead_letters.all(), key=lambda letter: letter.created_at)
@@ -102,7 +102,7 @@ def replay(
 @app.command()
 def close(letter_id: LetterId, why: Why, by: By = "") -> None:
     """Close a letter: nothing more is done about it."""
-    from shared.react import give_up
+    from shared.flow.react import give_up
 
     order = f"closed by {who(by)}: {why}"
     with app_services() as services:

@@ -21,7 +21,7 @@ from commands.common import (
 )
 
 if TYPE_CHECKING:
-    from shared.loops.model import Loop, Retraining, Window
+    from shared.retraining.model import Loop, Retraining, Window
 
 app = typer.Typer(help="Loops: what became of drift, from window to window.", no_args_is_help=True)
 

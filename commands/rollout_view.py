@@ -8,14 +8,14 @@ from typing import Final
 from rich.text import Text
 
 from commands.common import visible, when
-from shared.metrics import Measure
-from shared.rollouts.control import possible_orders
-from shared.rollouts.forecast import Coming, step_words
-from shared.rollouts.measurements import GateOutcome, Measurement
-from shared.rollouts.model import Rollout
-from shared.rollouts.phases import STEPS, Phase
-from shared.rollouts.progress import Mark, SplitSeen, StepSeen, awaited, splits_of, steps_of
-from shared.rollouts.splits import share
+from shared.rollouts.people.control import possible_orders
+from shared.rollouts.people.forecast import Coming, step_words
+from shared.rollouts.people.progress import Mark, SplitSeen, StepSeen, awaited, splits_of, steps_of
+from shared.rollouts.state.measurement import GateOutcome, Measurement
+from shared.rollouts.state.phases import STEPS, Phase
+from shared.rollouts.state.rollout import Rollout
+from shared.rollouts.state.splits import share
+from shared.workspaces.metrics import Measure
 
 _BAR: Final = 10
 _MARKS: Final = {

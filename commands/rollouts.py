@@ -20,7 +20,7 @@ from commands.common import (
 
 if TYPE_CHECKING:
     from commands.rollout_view import View
-    from shared.rollouts.model import Rollout
+    from shared.rollouts.state.rollout import Rollout
     from shared.services import Services
 
 app = typer.Typer(help="Rollouts: new deployments on their way.", no_args_is_help=True)
@@ -149,8 +149,8 @@ _WILL = {
 def _order(
     name: str, rollout_id: str, *, why: str, by: str, as_json: bool, to_end: bool = False
 ) -> None:
-    from shared.rollouts.control import give_order
-    from shared.rollouts.orders import OrderKind
+    from shared.rollouts.people.control import give_order
+    from shared.rollouts.state.orders import OrderKind
 
     with app_services() as services:
         whole = pick(_all(services), rollout_id, "rollout").id
@@ -170,7 +170,7 @@ def _all(services: "Services") -> "dict[str, Rollout]":
 
 def _view(services: "Services", rollout: "Rollout") -> "View":
     from commands.rollout_view import View
-    from shared.rollouts.forecast import forecast
+    from shared.rollouts.people.forecast import forecast
 
     now = services.clock.now()
     return View(

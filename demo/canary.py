@@ -12,11 +12,11 @@ from datetime import datetime, timedelta
 from demo.play import Play
 from demo.stage import APP_ROOT
 from sandbox.load import Load
-from shared.rollouts.measurements import GateOutcome, Measurement
-from shared.rollouts.model import Rollout
-from shared.rollouts.phases import Phase
-from shared.rollouts.splits import is_same, on_the_way, words
-from shared.rollouts.strategy import StepKind
+from shared.rollouts.state.measurement import GateOutcome, Measurement
+from shared.rollouts.state.phases import Phase
+from shared.rollouts.state.rollout import Rollout
+from shared.rollouts.state.splits import is_same, on_the_way, words
+from shared.rollouts.strategy.model import StepKind
 
 GOLDEN = "golden/churn.json"
 _STRATEGY = "careful"

@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 from demo.play import NotAsTold, Play
 from demo.runs import short
-from shared.loops.model import Answer, Decision, LoopStatus, Retraining, Stage
-from shared.loops.targets import REFERENCE
-from shared.outcomes import OutcomeStatus
-from shared.rollouts.phases import Phase
+from shared.journal.outcomes import OutcomeStatus
+from shared.retraining.model import Answer, Decision, LoopStatus, Retraining, Stage
+from shared.retraining.targets import REFERENCE
+from shared.rollouts.state.phases import Phase
 
 _MONITOR = "churn-monitor"
 _COMPONENT = "churn_train"

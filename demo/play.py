@@ -14,9 +14,9 @@ from demo.stage import Channel
 from demo.watch import Records, Watch
 from demo.workspace import Workspace
 from sandbox.stack import Stack
-from shared.loops.model import Loop
-from shared.rollouts.model import Rollout
-from shared.rollouts.phases import Phase
+from shared.retraining.model import Loop
+from shared.rollouts.state.phases import Phase
+from shared.rollouts.state.rollout import Rollout
 
 _PAUSE = 0.25
 #: Several times what the longest wait of a story takes on a slow machine.

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sandbox.event_grid.log import Delivery
-from shared.loops.targets import REFERENCE
+from shared.retraining.targets import REFERENCE
 
 _TYPES = ("RunCompleted", "RunStatusChanged")
 _FAILED = ("Failed", "Canceled")

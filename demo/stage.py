@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from sandbox.stack import Stack
-from shared.events import EventType
+from shared.events.model import EventType
 
 APP_ROOT = Path(__file__).resolve().parent.parent
 

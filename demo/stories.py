@@ -9,10 +9,10 @@ from demo.play import Play
 from demo.stage import APP_ROOT
 from sandbox.event_grid.disorder import Disorder
 from sandbox.stack import SYSTEM_TOPIC
-from shared.dead_letters import Letter, LetterStatus
-from shared.outcomes import OutcomeStatus
-from shared.rollouts.model import Rollout
-from shared.rollouts.phases import Phase
+from shared.journal.letters import Letter, LetterStatus
+from shared.journal.outcomes import OutcomeStatus
+from shared.rollouts.state.phases import Phase
+from shared.rollouts.state.rollout import Rollout
 
 _STEP = "deploy-tagged-models/deploy"
 

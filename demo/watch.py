@@ -13,17 +13,17 @@ from demo.screen import Screen
 from demo.stage import Channel, Told
 from sandbox.event_grid.log import Delivery
 from sandbox.stack import Stack
-from shared.dead_letters import Letter, LetterStatus
-from shared.durations import format_duration
-from shared.envelopes import parse_envelope, parse_events
-from shared.loops.model import Answer, Decision, Loop, Retraining, Stage
-from shared.loops.store import LoopStore
-from shared.outcomes import Outcome, ref_of
-from shared.records import Record
-from shared.rollouts.measurements import GateOutcome, Measurement
-from shared.rollouts.model import Moment, Rollout
-from shared.rollouts.phases import Phase
-from shared.rollouts.store import RolloutStore
+from shared.base.durations import format_duration
+from shared.events.envelopes import parse_envelope, parse_events
+from shared.journal.letters import Letter, LetterStatus
+from shared.journal.outcomes import Outcome, ref_of
+from shared.journal.records import Record
+from shared.retraining.model import Answer, Decision, Loop, Retraining, Stage
+from shared.retraining.store import LoopStore
+from shared.rollouts.engine.store import RolloutStore
+from shared.rollouts.state.measurement import GateOutcome, Measurement
+from shared.rollouts.state.phases import Phase
+from shared.rollouts.state.rollout import Moment, Rollout
 from shared.services import Services
 
 

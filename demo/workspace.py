@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.envelopes import parse_workspace
+from shared.events.envelopes import parse_workspace
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient

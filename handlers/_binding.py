@@ -5,8 +5,9 @@ from typing import Any
 
 import azure.functions as func
 
-from shared import services, telemetry
-from shared.envelopes import Taken
+from shared import services
+from shared.base import telemetry
+from shared.events.envelopes import Taken
 
 _COUNT = "dequeuecount"
 

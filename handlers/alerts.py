@@ -6,9 +6,9 @@ import logging
 import azure.functions as func
 
 from handlers._binding import traceparent_of
-from shared import telemetry
-from shared.envelopes import MAX_BODY, read_alerts
-from shared.errors import EventMalformed, failure_of
+from shared.base import telemetry
+from shared.base.errors import EventMalformed, failure_of
+from shared.events.envelopes import MAX_BODY, read_alerts
 from shared.services import services
 
 log = logging.getLogger(__name__)

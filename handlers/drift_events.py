@@ -3,7 +3,7 @@
 import azure.functions as func
 
 from handlers._binding import react_to_message
-from shared.envelopes import OF_CHECKS
+from shared.events.envelopes import OF_CHECKS
 
 bp = func.Blueprint()
 

@@ -7,42 +7,43 @@ from functools import cache
 from threading import RLock
 from typing import TYPE_CHECKING, Any, overload
 
-from shared import lineage, telemetry
 from shared.actions import ACTIONS
 from shared.actions.base import Action
-from shared.clock import Clock, SystemClock
-from shared.dead_letters import DeadLetters
-from shared.errors import ParamsInvalid, ReactionsInvalid
-from shared.events import Event
-from shared.late_tags import TAGGED_WITHIN, LateTags
-from shared.ledger import Ledger
-from shared.ports import Blobs, Channels, Queues, Tables
-from shared.react import React
+from shared.base import telemetry
+from shared.base.clock import Clock, SystemClock
+from shared.base.errors import ParamsInvalid, ReactionsInvalid
+from shared.base.ports import Blobs, Channels, Queues, Tables
+from shared.base.settings import APP_ROOT, Settings, read_settings
+from shared.events.model import Event
+from shared.flow.late_tags import TAGGED_WITHIN, LateTags
+from shared.flow.react import React
+from shared.flow.steps import Steps
+from shared.journal.ledger import Ledger
+from shared.journal.letters import DeadLetters
+from shared.journal.records import Records
 from shared.reactions.load import load_reactions
 from shared.reactions.model import Reactions
-from shared.records import Records
-from shared.settings import APP_ROOT, Settings, read_settings
-from shared.steps import Steps
+from shared.workspaces import lineage
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
-    from shared.adapters.storage import StorageAccount
+    from shared.adapters.aml.workspaces import ArmWorkspaces
+    from shared.adapters.storage.account import StorageAccount
     from shared.adapters.targets.factory import Targets
-    from shared.adapters.workspaces import ArmWorkspaces
-    from shared.folds import Folds
-    from shared.letter_notices import LetterNotices
-    from shared.loops.approvals import Approvals
-    from shared.loops.follow import Loops
-    from shared.loops.targets import Target
-    from shared.metrics import Metrics
-    from shared.orphan_watch import OrphanWatch
-    from shared.rollouts.advance import Rollouts
-    from shared.rollouts.store import RolloutStore
-    from shared.rollouts.tick import Tick
-    from shared.sweep import Sweep
-    from shared.tell import Tell
-    from shared.workspaces import Workspaces
+    from shared.flow.sweep import Sweep
+    from shared.journal.letter_notices import LetterNotices
+    from shared.messages.outbox import Tell
+    from shared.messages.repeats import Folds
+    from shared.orphans.watch import OrphanWatch
+    from shared.retraining.approvals import Approvals
+    from shared.retraining.follow import Loops
+    from shared.retraining.targets import Target
+    from shared.rollouts.engine.advance import Rollouts
+    from shared.rollouts.engine.store import RolloutStore
+    from shared.rollouts.engine.tick import Tick
+    from shared.workspaces.metrics import Metrics
+    from shared.workspaces.model import Workspaces
 
 #: Libraries that log every request at the level at which we log what happened.
 _TALKATIVE = ("azure", "httpx")
@@ -115,34 +116,34 @@ class Services:
 
     @once
     def _account(self) -> "StorageAccount":
-        from shared.adapters.storage import StorageAccount
+        from shared.adapters.storage.account import StorageAccount
 
         return StorageAccount(self._environ, self._credential)
 
     @once
     def tables(self) -> Tables:
         """Tables of the app's storage account."""
-        from shared.adapters.tables import AzureTables
+        from shared.adapters.storage.tables import AzureTables
 
         return AzureTables(self._account.table_client)
 
     @once
     def queues(self) -> Queues:
         """Queues of the app's storage account."""
-        from shared.adapters.queues import AzureQueues
+        from shared.adapters.storage.queues import AzureQueues
 
         return AzureQueues(self._account.queue_client)
 
     @once
     def blobs(self) -> Blobs:
         """Blobs of the app's storage account."""
-        from shared.adapters.blobs import AzureBlobs
+        from shared.adapters.storage.blobs import AzureBlobs
 
         return AzureBlobs(self._account.blob_client)
 
     @once
     def _aml_workspaces(self) -> "ArmWorkspaces":
-        from shared.adapters.workspaces import ArmWorkspaces
+        from shared.adapters.aml.workspaces import ArmWorkspaces
 
         settings = self.settings
         return ArmWorkspaces(
@@ -159,7 +160,7 @@ class Services:
     @once
     def metrics(self) -> "Metrics":
         """The metrics of online endpoints."""
-        from shared.adapters.azure_monitor import AzureMonitorMetrics
+        from shared.adapters.aml.azure_monitor import AzureMonitorMetrics
 
         arm = self._aml_workspaces.aml.arm
         return AzureMonitorMetrics(arm, grain=self.settings.metrics_grain)
@@ -174,14 +175,14 @@ class Services:
     @once
     def tell(self) -> "Tell":
         """What tells people things that a row remembers."""
-        from shared.tell import Tell
+        from shared.messages.outbox import Tell
 
         return Tell(channels=self.channels)
 
     @once
     def folds(self) -> "Folds":
         """The folds of repeated messages."""
-        from shared.folds import Folds
+        from shared.messages.repeats import Folds
 
         return Folds(tables=self.tables, tell=self.tell, clock=self.clock)
 
@@ -212,15 +213,15 @@ class Services:
     @once
     def letter_notices(self) -> "LetterNotices":
         """What tells people of parked letters."""
-        from shared.letter_notices import LetterNotices
+        from shared.journal.letter_notices import LetterNotices
 
         return LetterNotices(dead_letters=self.dead_letters, tell=self.tell)
 
     @once
     def rollouts(self) -> "Rollouts":
         """The rollouts."""
-        from shared.rollouts.advance import Rollouts
-        from shared.rollouts.tell import TellRollout
+        from shared.rollouts.engine.advance import Rollouts
+        from shared.rollouts.people.outbox import TellRollout
 
         settings = self.settings
         return Rollouts(
@@ -241,14 +242,14 @@ class Services:
 
     @once
     def _rollout_store(self) -> "RolloutStore":
-        from shared.rollouts.store import RolloutStore
+        from shared.rollouts.engine.store import RolloutStore
 
         return RolloutStore(tables=self.tables)
 
     @once
     def _tick(self) -> "Tick":
-        from shared.rollouts.measure import Gates
-        from shared.rollouts.tick import Tick
+        from shared.rollouts.engine.tick import Tick
+        from shared.rollouts.gates.look import Gates
 
         return Tick(
             store=self._rollout_store,
@@ -264,8 +265,8 @@ class Services:
     @once
     def loops(self) -> "Loops":
         """The loops from drift to retraining and back."""
-        from shared.loops.follow import Loops
-        from shared.loops.store import LoopStore
+        from shared.retraining.follow import Loops
+        from shared.retraining.store import LoopStore
 
         return Loops(
             store=LoopStore(tables=self.tables),
@@ -279,7 +280,7 @@ class Services:
     @once
     def orphans(self) -> "OrphanWatch":
         """The watch over deployments that serve nobody."""
-        from shared.orphan_watch import OrphanWatch
+        from shared.orphans.watch import OrphanWatch
         from shared.reactions.model import Orphans
 
         return OrphanWatch(
@@ -295,7 +296,7 @@ class Services:
     @once
     def approvals(self) -> "Approvals":
         """What takes a person's word on loops."""
-        from shared.loops.approvals import Approvals
+        from shared.retraining.approvals import Approvals
 
         return Approvals(loops=self.loops, dead_letters=self.dead_letters, clock=self.clock)
 
@@ -337,7 +338,7 @@ class Services:
     @once
     def _retrain(self) -> Action:
         from shared.actions.retrain import Retrain
-        from shared.loops.inbox import Inbox
+        from shared.retraining.inbox import Inbox
 
         return Retrain(
             loops=self.loops,
@@ -411,7 +412,7 @@ class Services:
     @once
     def sweep(self) -> "Sweep":
         """What the timer runs."""
-        from shared.sweep import Sweep
+        from shared.flow.sweep import Sweep
 
         return Sweep(
             tables=self.tables,

@@ -7,11 +7,11 @@ endpoint, or decide what it costs, they choose among the names that the reaction
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from shared.errors import TagForbidden
-from shared.ids import slug
+from shared.base.errors import TagForbidden
+from shared.base.ids import slug
+from shared.base.redact import redact
 from shared.reactions.model import Params, Step
-from shared.reactions.render import is_made_from_tags, value_at
-from shared.redact import redact
+from shared.reactions.templates import is_made_from_tags, value_at
 
 
 def require_allowed(step: Step, params: Params, data: Mapping[str, object]) -> None:

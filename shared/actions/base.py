@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from shared.events import Event, as_data
-from shared.ledger import ClaimKey
-from shared.outcomes import EventRef, Outcome
+from shared.events.model import Event, as_data
+from shared.journal.ledger import ClaimKey
+from shared.journal.outcomes import EventRef, Outcome
 from shared.reactions.model import Params, Reaction, Step
-from shared.reactions.params import prepare
+from shared.reactions.step_values import prepare
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

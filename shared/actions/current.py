@@ -4,11 +4,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from shared.errors import ModelAbsent, RunAbsent, Superseded
-from shared.events import Event, Model, ModelRegistered, RunCompleted, RunStatusChanged
+from shared.base.errors import ModelAbsent, RunAbsent, Superseded
+from shared.events.model import Event, Model, ModelRegistered, RunCompleted, RunStatusChanged
 
 if TYPE_CHECKING:
-    from shared.workspaces import ModelVersion, RunRecord, Workspaces
+    from shared.workspaces.model import ModelVersion, RunRecord, Workspaces
 
 #: So long after its event a model or run that isn't there may still be on its way.
 _YOUNG = timedelta(minutes=10)

@@ -17,20 +17,13 @@ from pydantic_core import PydanticCustomError
 from shared.actions.allowed import globs_of, is_allowed, listed, require_allowed
 from shared.actions.base import Work
 from shared.actions.current import current_model
-from shared.better import BetterParams
-from shared.clock import Clock
-from shared.durations import Duration, between, format_duration
-from shared.errors import (
-    ModelUnfit,
-    NotBetter,
-    Superseded,
-    TagForbidden,
-    WorkspaceBusy,
-)
-from shared.events import EventType, ModelRegistered, as_data
-from shared.ids import deployment_name, slug
-from shared.lineage import NO_LOOPS, Loops, reference_of_model
-from shared.outcomes import Outcome, OutcomeStatus
+from shared.base.clock import Clock
+from shared.base.durations import Duration, between, format_duration
+from shared.base.errors import ModelUnfit, NotBetter, Superseded, TagForbidden, WorkspaceBusy
+from shared.base.ids import deployment_name, slug
+from shared.base.redact import redact
+from shared.events.model import EventType, ModelRegistered, as_data
+from shared.journal.outcomes import Outcome, OutcomeStatus
 from shared.reactions.model import (
     ChannelName,
     LoadContext,
@@ -41,17 +34,18 @@ from shared.reactions.model import (
     Values,
     unfit,
 )
-from shared.reactions.params import revise
-from shared.redact import redact
-from shared.rollouts.golden import ProbeParams
-from shared.rollouts.serving import LONGEST_CUT, USUAL_CUT, HealthParams, RequestTimeout
+from shared.reactions.step_values import revise
+from shared.rollouts.strategy.probe_schema import ProbeParams
+from shared.rollouts.strategy.serving import LONGEST_CUT, USUAL_CUT, HealthParams, RequestTimeout
+from shared.workspaces.comparison import BetterParams
+from shared.workspaces.lineage import NO_LOOPS, Loops, reference_of_model
 
 if TYPE_CHECKING:
-    from shared.rollouts.advance import Rollouts
-    from shared.rollouts.model import Rollout
-    from shared.rollouts.strategy import Strategy
-    from shared.tell import Tell
-    from shared.workspaces import ModelVersion, Workspaces
+    from shared.messages.outbox import Tell
+    from shared.rollouts.engine.advance import Rollouts
+    from shared.rollouts.state.rollout import Rollout
+    from shared.rollouts.strategy.model import Strategy
+    from shared.workspaces.model import ModelVersion, Workspaces
 
 #: What an MLflow model needs to be deployed without code.
 _FLAVOR = "python_function"
@@ -105,7 +99,7 @@ def _settle_auth_mode(mode: str | None, info: ValidationInfo) -> str | None:
 
     Raises: PydanticCustomError for one that endpoints of the kind don't have.
     """
-    from shared.workspaces import AUTH_MODES, EndpointKind
+    from shared.workspaces.model import AUTH_MODES, EndpointKind
 
     kind = _kind(info)
     if not kind:
@@ -127,9 +121,9 @@ def _check_fits(name: str, info: ValidationInfo) -> str:
     """Hold a strategy against the kind of endpoint, where the file's are known."""
     kind = _kind(info)
     if isinstance(info.context, LoadContext) and kind in ("kubernetes", "batch"):
-        from shared.rollouts.fit import find_misfit
-        from shared.rollouts.params import find_strategy
-        from shared.workspaces import EndpointKind
+        from shared.rollouts.strategy.endpoint_kinds import find_misfit
+        from shared.rollouts.strategy.schema import find_strategy
+        from shared.workspaces.model import EndpointKind
 
         strategy = find_strategy(name, info.context.strategies)
         misfit = find_misfit(strategy, EndpointKind(kind)) if strategy else ""
@@ -142,7 +136,7 @@ def _check_fits(name: str, info: ValidationInfo) -> str:
 
 def _doubt_strategy(name: str, context: LoadContext, cut: timedelta) -> None:
     """Doubt a probe of a strategy's own that waits for longer than the endpoint lets it."""
-    from shared.rollouts.params import find_strategy
+    from shared.rollouts.strategy.schema import find_strategy
 
     strategy = find_strategy(name, context.strategies)
     probes = [step.probe for step in strategy.steps if step.probe] if strategy else []
@@ -318,7 +312,7 @@ class Deploy:
         Raises: NotBetter, MetricMissing, MetricAwaited, Superseded, WorkspaceBusy, and what
         Workspaces raises.
         """
-        from shared.champions import challenge, side_of
+        from shared.workspaces.champions import challenge, side_of
 
         other = self._rollouts.find_undecided(plan)
         if other is not None:
@@ -349,7 +343,7 @@ class Deploy:
 
     def _tell_of(self, plan: "Rollout", reason: str) -> str:
         """Tell the reaction's channels that a model is not better; return what was not told."""
-        from shared.texts import Text
+        from shared.messages.text import Text
 
         text = Text(
             title=f"{plan.model.name} {plan.model.version} was not deployed on {plan.endpoint}",
@@ -363,9 +357,9 @@ class Deploy:
         return f" ({untold})" if untold else ""
 
     def _plan(self, work: Work, model: "ModelVersion", params: DeployParams) -> "Rollout":
-        from shared.rollouts.begin import begin, settle_strategy
-        from shared.rollouts.model import ModelRef, Plan
-        from shared.workspaces import EndpointKind, Serving
+        from shared.actions.begin_rollout import begin, settle_strategy
+        from shared.rollouts.state.rollout import ModelRef, Plan
+        from shared.workspaces.model import EndpointKind, Serving
 
         key, kind = work.key.digest, EndpointKind(params.kind)
         probe = params.probe.settle(params.request_timeout)
@@ -426,7 +420,7 @@ def _require_current(work: Work, event: ModelRegistered, model: "ModelVersion") 
 
 def _require_no_code(model: "ModelVersion", kind: str) -> None:
     """Let pass only a model that endpoints of this kind run without code; raises ModelUnfit."""
-    from shared.workspaces import WITHOUT_CODE, EndpointKind, ModelKind
+    from shared.workspaces.model import WITHOUT_CODE, EndpointKind, ModelKind
 
     name = f"{model.name} {model.version}"
     known = WITHOUT_CODE[EndpointKind(kind)]

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, ValidationInfo
 
-from shared import telemetry
 from shared.actions.base import Work
-from shared.clock import Clock
-from shared.durations import Duration, format_duration
-from shared.errors import ParamsInvalid, Superseded
-from shared.events import EventType, RunCompleted, RunStatusChanged
-from shared.outcomes import Outcome, OutcomeStatus
-from shared.ports import Channels
+from shared.base import telemetry
+from shared.base.clock import Clock
+from shared.base.durations import Duration, format_duration
+from shared.base.errors import ParamsInvalid, Superseded
+from shared.base.ports import Channels
+from shared.base.redact import redact
+from shared.events.model import EventType, RunCompleted, RunStatusChanged
+from shared.journal.outcomes import Outcome, OutcomeStatus
 from shared.reactions.model import ChannelName, LoadContext, Params, Values
-from shared.redact import redact
 
 if TYPE_CHECKING:
-    from shared.folds import Folds, Place, Repeat
-    from shared.workspaces import RunRecord, Workspaces
+    from shared.messages.repeats import Folds, Place, Repeat
+    from shared.workspaces.model import RunRecord, Workspaces
 
 _TITLE_MAX = 250
 _TEXT_MAX = 4000
@@ -124,7 +124,7 @@ class Notify:
 
     def _with_details(self, work: Work, text: str) -> tuple[str, bool | None]:
         """Return the text with what is known of the run after it, and whether it is good news."""
-        from shared.run_reports import RunReports, describe, is_good
+        from shared.workspaces.run_reports import RunReports, describe, is_good
 
         event = work.event
         if not isinstance(event, RunCompleted | RunStatusChanged):
@@ -141,7 +141,7 @@ class Notify:
 
 
 def _repeat(work: Work, params: NotifyParams, fold: FoldParams, title: str) -> "Repeat":
-    from shared.folds import Repeat
+    from shared.messages.repeats import Repeat
 
     return Repeat(
         claim=work.key.digest,

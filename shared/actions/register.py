@@ -11,19 +11,19 @@ from pydantic import AfterValidator, Field
 
 from shared.actions.base import Work
 from shared.actions.current import current_run, is_young
-from shared.better import BetterParams
-from shared.clock import Clock
-from shared.errors import NotBetter, ParamsInvalid, RunAbsent, Superseded
-from shared.events import EventType, RunCompleted, Workspace
-from shared.ids import REFERENCE, folded, slug
-from shared.lineage import NO_LOOPS, Loops, reference_of_record
-from shared.outcomes import Outcome, OutcomeStatus
-from shared.outgoing import for_row
+from shared.base.clock import Clock
+from shared.base.errors import NotBetter, ParamsInvalid, RunAbsent, Superseded
+from shared.base.ids import REFERENCE, folded, slug
+from shared.base.outgoing import for_row
+from shared.base.redact import redact
+from shared.events.model import EventType, RunCompleted, Workspace
+from shared.journal.outcomes import Outcome, OutcomeStatus
 from shared.reactions.model import Params, PlainName
-from shared.redact import redact
+from shared.workspaces.comparison import BetterParams
+from shared.workspaces.lineage import NO_LOOPS, Loops, reference_of_record
 
 if TYPE_CHECKING:
-    from shared.workspaces import ModelVersion, RunRecord, Workspaces
+    from shared.workspaces.model import ModelVersion, RunRecord, Workspaces
 
 #: The tag by which a model that was registered before a crash is found.
 STEP = "signalbox_step"
@@ -165,7 +165,7 @@ class Register:
         path: str,
         reference: str,
     ) -> "ModelVersion":
-        from shared.workspaces import NewModel
+        from shared.workspaces.model import NewModel
 
         workspace, step = work.event.workspace, work.key.digest[:32]
         if params.when_better is not None:
@@ -196,8 +196,8 @@ class Register:
 
         Raises: NotBetter, MetricMissing, MetricAwaited, and what Workspaces raises.
         """
-        from shared.champions import Side, challenge
-        from shared.workspaces import EndpointKind
+        from shared.workspaces.champions import Side, challenge
+        from shared.workspaces.model import EndpointKind
 
         challenger = Side(
             called=f"the model of run {run.id}",

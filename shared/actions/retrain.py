@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from shared import telemetry
 from shared.actions.base import Work
-from shared.clock import Clock
-from shared.drift import features_of
-from shared.errors import (
+from shared.base import telemetry
+from shared.base.clock import Clock
+from shared.base.errors import (
     ApprovalMissing,
     BudgetFull,
     Disposition,
@@ -24,29 +23,23 @@ from shared.errors import (
     Superseded,
     failure_of,
 )
-from shared.events import DriftDetected, DriftState, EventType, Workspace
-from shared.loops.model import (
-    Answer,
-    Decision,
-    Loop,
-    Retraining,
-    Stage,
-    Window,
-)
-from shared.loops.params import Mode, PolicyParams
-from shared.loops.targets import Input, TargetParams
-from shared.outcomes import Outcome, OutcomeStatus
-from shared.ports import RowChanged
+from shared.base.ports import RowChanged
+from shared.base.redact import redact
+from shared.events.breaches import features_of
+from shared.events.model import DriftDetected, DriftState, EventType, Workspace
+from shared.journal.outcomes import Outcome, OutcomeStatus
 from shared.reactions.model import ChannelName, Params, PlainName, Values
-from shared.redact import redact
+from shared.retraining.model import Answer, Decision, Loop, Retraining, Stage, Window
+from shared.retraining.params import Mode, PolicyParams
+from shared.retraining.targets import Input, TargetParams
 
 if TYPE_CHECKING:
-    from shared.loops.budget import Budget
-    from shared.loops.follow import Loops
-    from shared.loops.inbox import Inbox
-    from shared.loops.policy import Facts
-    from shared.loops.store import Kept
-    from shared.loops.targets import Submission
+    from shared.retraining.budget import Budget
+    from shared.retraining.follow import Loops
+    from shared.retraining.inbox import Inbox
+    from shared.retraining.policy import Facts
+    from shared.retraining.store import Kept
+    from shared.retraining.targets import Submission
 
 _REASON_MAX = 1000
 #: How long to wait for a place among the runs that a reaction may have.
@@ -180,8 +173,8 @@ class Retrain:
 
         Raises: RowChanged where the loop, or the reaction's budget, is another by now.
         """
-        from shared.loops.notices import with_news, with_notices
-        from shared.loops.policy import decide, learn
+        from shared.retraining.notices import with_news, with_notices
+        from shared.retraining.policy import decide, learn
 
         store, params, reaction = self._loops.store, case.params, case.work.reaction.name
         budget, budget_etag = store.budget(reaction)
@@ -213,8 +206,8 @@ class Retrain:
         return _skipped(decision.reason, decision.answer)
 
     def _facts(self, case: _Case, budget: "Budget", now: datetime) -> "Facts":
-        from shared.loops.budget import count
-        from shared.loops.policy import Facts
+        from shared.retraining.budget import count
+        from shared.retraining.policy import Facts
 
         params = case.params
         running, started = count(budget, now, params.policy.timeout, but=case.id)
@@ -232,7 +225,7 @@ class Retrain:
 
         Raises: RowChanged when somebody else took one meanwhile.
         """
-        from shared.loops.budget import take
+        from shared.retraining.budget import take
 
         taken = take(budget, case.id, decision.at, case.params.policy)
         assert not isinstance(taken, Answer)  # it was decided from the same budget
@@ -280,7 +273,7 @@ class Retrain:
 
         Raises: BudgetFull.
         """
-        from shared.loops.budget import take
+        from shared.retraining.budget import take
 
         store, reaction = self._loops.store, case.work.reaction.name
         while True:
@@ -315,7 +308,7 @@ class Retrain:
         return self._started(started or retraining)
 
     def _started(self, retraining: Retraining) -> Outcome:
-        from shared.loops.stages import outcome_of
+        from shared.retraining.stages import outcome_of
 
         run = retraining.run_id or "one that its target does not name"
         begun = Outcome(
@@ -329,7 +322,7 @@ class Retrain:
     def _submission(
         self, case: _Case, loop: Loop, retraining: Retraining, *, is_first: bool
     ) -> "Submission":
-        from shared.loops.targets import Submission
+        from shared.retraining.targets import Submission
 
         reference = loop.reference(retraining.id)
         return Submission(

@@ -17,21 +17,21 @@ from shared.actions.allowed import require_allowed
 from shared.actions.base import Work
 from shared.actions.current import current_event
 from shared.actions.deploy import FittingRollout, PhaseTime
-from shared.clock import Clock
-from shared.errors import ParamsInvalid, Superseded
-from shared.events import as_data
-from shared.ids import is_legal_name, slug
-from shared.outcomes import Outcome, OutcomeStatus
+from shared.base.clock import Clock
+from shared.base.errors import ParamsInvalid, Superseded
+from shared.base.ids import is_legal_name, slug
+from shared.base.redact import redact
+from shared.events.model import as_data
+from shared.journal.outcomes import Outcome, OutcomeStatus
 from shared.reactions.model import ChannelName, Params, PlainName, Values, unfit
-from shared.redact import redact
-from shared.rollouts.amounts import whole_percent
-from shared.rollouts.golden import ProbeParams
+from shared.rollouts.strategy.probe_schema import ProbeParams
+from shared.schema.quantities import whole_percent
 
 if TYPE_CHECKING:
-    from shared.rollouts.advance import Rollouts
-    from shared.rollouts.model import Rollout
-    from shared.rollouts.strategy import Strategy
-    from shared.workspaces import Deployment, Endpoint, Workspaces
+    from shared.rollouts.engine.advance import Rollouts
+    from shared.rollouts.state.rollout import Rollout
+    from shared.rollouts.strategy.model import Strategy
+    from shared.workspaces.model import Deployment, Endpoint, Workspaces
 
 _LISTED_MAX = 300
 
@@ -131,8 +131,8 @@ class ShiftTraffic:
         Raises: ModelAbsent, RunAbsent, Superseded, TagForbidden, ExpressionFailed, ParamsInvalid,
         and what Workspaces raises.
         """
-        from shared.rollouts.splits import words
-        from shared.workspaces import EndpointKind
+        from shared.rollouts.state.splits import words
+        from shared.workspaces.model import EndpointKind
 
         event = current_event(self._workspaces, work.event, self._clock.now())
         if not work.still_holds(event):
@@ -159,9 +159,9 @@ class ShiftTraffic:
         endpoint: "Endpoint",
         deployments: "Collection[Deployment]",
     ) -> "Rollout":
-        from shared.rollouts.apply import model_of
-        from shared.rollouts.begin import begin, settle_strategy
-        from shared.rollouts.model import ModelRef, Plan
+        from shared.actions.begin_rollout import begin, settle_strategy
+        from shared.rollouts.engine.apply import model_of
+        from shared.rollouts.state.rollout import ModelRef, Plan
 
         goal = find_goal(params, deployments)
         growing = find_growing(goal, endpoint.traffic)
@@ -189,7 +189,7 @@ class ShiftTraffic:
 
     def _is_done(self, rollout: "Rollout", endpoint: "Endpoint") -> bool:
         """Say whether there is nothing to move, nor will be when other rollouts have ended."""
-        from shared.rollouts.splits import is_same
+        from shared.rollouts.state.splits import is_same
 
         return (
             is_same(endpoint.traffic, rollout.goal)
@@ -223,8 +223,8 @@ def find_goal(
 
 def _find_version(version: str, deployments: "Collection[Deployment]") -> str:
     """Return the deployment of a model version; of several, the only one that can serve."""
-    from shared.rollouts.apply import model_of
-    from shared.workspaces import State
+    from shared.rollouts.engine.apply import model_of
+    from shared.workspaces.model import State
 
     of_it = [found for found in deployments if model_of(found)[1] == version]
     fit = [found for found in of_it if found.state is State.SUCCEEDED] or of_it
@@ -243,7 +243,7 @@ def _what_is(deployments: "Collection[Deployment]") -> str:
 
 
 def _list(deployments: "Collection[Deployment]") -> str:
-    from shared.rollouts.apply import model_of
+    from shared.rollouts.engine.apply import model_of
 
     shown = (
         f"{found.name} ({version})" if (version := model_of(found)[1]) else found.name
@@ -254,6 +254,6 @@ def _list(deployments: "Collection[Deployment]") -> str:
 
 def find_growing(goal: Mapping[str, int], traffic: Mapping[str, int]) -> str:
     """Return the deployment whose share grows most, among equals the one with the largest goal."""
-    from shared.rollouts.splits import share
+    from shared.rollouts.state.splits import share
 
     return max(goal, key=lambda name: (goal[name] - share(traffic, name), goal[name], name))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from shared.adapters.notifier import Notifier, asset
 from shared.adapters.untraced import untraced
-from shared.errors import ChannelDown, ChannelUnknown
-from shared.outgoing import for_message
+from shared.base.errors import ChannelDown, ChannelUnknown
+from shared.base.outgoing import for_message
 
 if TYPE_CHECKING:
     import apprise

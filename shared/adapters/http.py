@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from shared.adapters.lazy import Lazy
+from shared.base.lazy import Lazy
 
 if TYPE_CHECKING:
     import httpcore

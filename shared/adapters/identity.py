@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from shared.redact import redact
+from shared.base.redact import redact
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken, TokenCredential

@@ -10,8 +10,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from shared.adapters.http import Http
-from shared.adapters.lazy import Lazy
 from shared.adapters.within import Started
+from shared.base.lazy import Lazy
 
 if TYPE_CHECKING:
     import apprise

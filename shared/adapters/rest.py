@@ -13,12 +13,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
-from shared.adapters.arm_errors import parse_complaint, parse_retry_after
+from shared.adapters.aml.refusals import parse_complaint, parse_retry_after
 from shared.adapters.http import Http, NoAnswer, is_https
 from shared.adapters.identity import NoToken, get_token
 from shared.adapters.untraced import untraced
-from shared.clock import Clock, SystemClock
-from shared.errors import (
+from shared.base.clock import Clock, SystemClock
+from shared.base.errors import (
     SignalboxError,
     TargetAbsent,
     TargetDenied,
@@ -26,8 +26,8 @@ from shared.errors import (
     TargetThrottled,
     TargetUnreachable,
 )
-from shared.outside import read_json
-from shared.redact import redact
+from shared.base.outside import read_json
+from shared.base.redact import redact
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 from jmespath import exceptions, lexer, parser, visitor
 
-from shared.errors import ExpressionFailed
+from shared.base.errors import ExpressionFailed
 from shared.reactions.functions import Functions, Interpreter
-from shared.reactions.wording import cut, told
+from shared.schema.wording import cut, told
 
 #: A node of the library's syntax tree: `type`, `children`, `value`, and our `start`.
 Node = dict[str, Any]

@@ -8,7 +8,7 @@ from typing import Any
 
 from jmespath import functions, visitor
 
-from shared.fields import finite_number
+from shared.events.fields import finite_number
 
 #: A number as JSON writes it: Python would also read "1_000", "inf" and "nan".
 _WHOLE = re.compile(r"[-+]?\d{1,300}", re.ASCII)

@@ -6,9 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
-from shared.durations import Duration, between
-from shared.events import Workspace, read_workspace
-from shared.reactions.document import Path, read_document
+from shared.base.durations import Duration, between
+from shared.events.model import Workspace, read_workspace
 from shared.reactions.model import (
     ChannelName,
     Finding,
@@ -21,14 +20,15 @@ from shared.reactions.model import (
     Severity,
     Values,
 )
-from shared.reactions.params import read_values
 from shared.reactions.reaction import ReactionReader
-from shared.reactions.render import OPEN
-from shared.reactions.report import FINDINGS_MAX, Report, TooManyFindings, finding_at
-from shared.reactions.wording import ADDRESS_HINT, ADDRESS_IN_FILE, cut, found, kind_of, nearest
+from shared.reactions.step_values import read_values
+from shared.reactions.templates import OPEN
+from shared.schema.document import Path, read_document
+from shared.schema.report import FINDINGS_MAX, Report, TooManyFindings, finding_at
+from shared.schema.wording import ADDRESS_HINT, ADDRESS_IN_FILE, cut, found, kind_of, nearest
 
 if TYPE_CHECKING:
-    from shared.rollouts.strategy import Strategy
+    from shared.rollouts.strategy.model import Strategy
 
 VERSION = 1
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shared.events import Event, Workspace, as_data
-from shared.monitors import tells_of_breach
+from shared.events.model import Event, Workspace, as_data
+from shared.events.monitors import tells_of_breach
 from shared.reactions.expressions import Expression
 from shared.reactions.model import Reaction, Reactions
 

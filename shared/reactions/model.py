@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
 from pydantic_core import PydanticCustomError
 
-from shared import errors
-from shared.events import EventType, Workspace
+from shared.base import errors
+from shared.events.model import EventType, Workspace
 from shared.reactions.expressions import Expression
-from shared.rollouts.ready_made import READY_MADE
+from shared.rollouts.strategy.ready_made import READY_MADE
 
 if TYPE_CHECKING:
-    from shared.rollouts.strategy import Strategy
+    from shared.rollouts.strategy.model import Strategy
 
 
 class Severity(StrEnum):
@@ -270,6 +270,6 @@ class Reactions:
 
     def find_strategy(self, name: str) -> "Strategy | None":
         """Return the strategy of this name, of the file or ready-made, or None."""
-        from shared.rollouts.params import find_strategy
+        from shared.rollouts.strategy.schema import find_strategy
 
         return find_strategy(name, self.rollouts)

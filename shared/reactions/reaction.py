@@ -6,18 +6,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from shared.events import EventType
-from shared.reactions.document import Path
+from shared.events.model import EventType
 from shared.reactions.expressions import Expression, ExpressionSyntax, compile_expression
-from shared.reactions.faults import (
-    ExpressionFault,
-    find_condition_faults,
-    find_faults,
-    is_path,
-)
 from shared.reactions.model import LoadContext, Params, Reaction, Step
-from shared.reactions.params import find_param_faults
-from shared.reactions.render import (
+from shared.reactions.step_values import find_param_faults
+from shared.reactions.templates import (
     OPEN,
     compile_template,
     find_foreign,
@@ -26,8 +19,10 @@ from shared.reactions.render import (
     reads_tags,
     value_at,
 )
-from shared.reactions.report import Place, Report
-from shared.reactions.wording import cut, found, kind_of, suggest
+from shared.schema.document import Path
+from shared.schema.faults import ExpressionFault, find_condition_faults, find_faults, is_path
+from shared.schema.report import Place, Report
+from shared.schema.wording import cut, found, kind_of, suggest
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 #: The events of runs, for which a reaction may have `breaches:`.

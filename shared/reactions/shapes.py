@@ -8,7 +8,7 @@ from functools import cache
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from shared.events import EVENT_CLASSES, RUN_STATUSES, EventType, Run, Workspace
+from shared.events.model import EVENT_CLASSES, RUN_STATUSES, EventType, Run, Workspace
 
 
 class Kind(StrEnum):
@@ -69,7 +69,7 @@ ANYTHING = Anything()
 
 @cache
 def shape_of(event_type: EventType) -> Record:
-    """Return the shape of the data of such events, as `shared.events.as_data` gives them."""
+    """Return the shape of the data of such events, as `shared.events.model.as_data` gives them."""
     cls = EVENT_CLASSES[event_type]
     known = {"type": Plain(Kind.TEXT, "type", choices=(str(event_type),)), **_fields_of(cls, "")}
     if event_type is EventType.RUN_COMPLETED:

@@ -4,13 +4,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from shared.reactions.document import Path
 from shared.reactions.model import LoadContext
-from shared.reactions.report import Report
-from shared.reactions.wording import found
-from shared.rollouts.params import read_strategy
-from shared.rollouts.ready_made import READY_MADE
-from shared.rollouts.strategy import Strategy
+from shared.rollouts.strategy.model import Strategy
+from shared.rollouts.strategy.ready_made import READY_MADE
+from shared.rollouts.strategy.schema import read_strategy
+from shared.schema.document import Path
+from shared.schema.report import Report
+from shared.schema.wording import found
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 

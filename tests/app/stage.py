@@ -19,19 +19,19 @@ from demo.stage import FUNCTIONS, Channel, app_settings
 from sandbox.load import Load
 from sandbox.stack import DEAD_LETTER_CONTAINER, Pace, Stack
 from sandbox.tap import Request
-from shared import dead_letters
-from shared.adapters.blobs import AzureBlobs
-from shared.adapters.queues import AzureQueues
-from shared.adapters.storage import StorageAccount
-from shared.adapters.tables import AzureTables
-from shared.clock import SystemClock
-from shared.dead_letters import DeadLetters, Letter, LetterStatus
-from shared.envelopes import parse_envelope, parse_events
-from shared.outcomes import OutcomeStatus, ref_of
-from shared.records import Record, Records
-from shared.rollouts.model import Rollout
-from shared.rollouts.phases import Phase
-from shared.rollouts.store import RolloutStore
+from shared.adapters.storage.account import StorageAccount
+from shared.adapters.storage.blobs import AzureBlobs
+from shared.adapters.storage.queues import AzureQueues
+from shared.adapters.storage.tables import AzureTables
+from shared.base.clock import SystemClock
+from shared.events.envelopes import parse_envelope, parse_events
+from shared.journal import letters
+from shared.journal.letters import DeadLetters, Letter, LetterStatus
+from shared.journal.outcomes import OutcomeStatus, ref_of
+from shared.journal.records import Record, Records
+from shared.rollouts.engine.store import RolloutStore
+from shared.rollouts.state.phases import Phase
+from shared.rollouts.state.rollout import Rollout
 from tests.app.arm import Arm, Json
 
 HERE = Path(__file__).resolve().parent
@@ -264,10 +264,10 @@ class Stage:
 
     def age(self, letter: Letter) -> None:
         """Have it that a letter has been due for a while, so that its message must be lost."""
-        table, partition = dead_letters.TABLE, letter.id[:2]
+        table, partition = letters.TABLE, letter.id[:2]
         row = self.tables.get(table, partition, letter.id)
         assert row is not None
-        overdue = {**row.values, "due_at": letter.due_at - 2 * dead_letters.GRACE}
+        overdue = {**row.values, "due_at": letter.due_at - 2 * letters.GRACE}
         self.tables.replace(table, partition, letter.id, overdue, etag=row.etag)
 
     # What is seen of it

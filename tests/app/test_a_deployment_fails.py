@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pytest
 
 from sandbox.workspace.control import Control
-from shared.outcomes import OutcomeStatus
-from shared.rollouts.phases import Phase
+from shared.journal.outcomes import OutcomeStatus
+from shared.rollouts.state.phases import Phase
 from tests.app.stage import Stage
 
 NAME = "failing"

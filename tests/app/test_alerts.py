@@ -7,10 +7,10 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from shared.dead_letters import Letter, LetterStatus
-from shared.envelopes import MAX_BODY
-from shared.errors import EventMalformed, StorageUnavailable
-from shared.outcomes import OutcomeStatus
+from shared.base.errors import EventMalformed, StorageUnavailable
+from shared.events.envelopes import MAX_BODY
+from shared.journal.letters import Letter, LetterStatus
+from shared.journal.outcomes import OutcomeStatus
 from tests.app.arm import Json
 from tests.app.stage import REPOSITORY, Stage
 

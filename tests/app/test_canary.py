@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import pytest
 
 from sandbox.load import Load
-from shared.rollouts.measurements import GateOutcome, Measurement
-from shared.rollouts.model import Rollout
-from shared.rollouts.phases import Phase
+from shared.rollouts.state.measurement import GateOutcome, Measurement
+from shared.rollouts.state.phases import Phase
+from shared.rollouts.state.rollout import Rollout
 from tests.app.stage import Stage
 from tests.app.test_the_worker_is_killed import When, Write, killed_at_write
 

@@ -8,9 +8,9 @@ from threading import Barrier
 import httpx
 
 from sandbox.event_grid import Disorder
-from shared.dead_letters import LetterStatus
-from shared.errors import ClaimHeld, StorageUnavailable
-from shared.outcomes import OutcomeStatus
+from shared.base.errors import ClaimHeld, StorageUnavailable
+from shared.journal.letters import LetterStatus
+from shared.journal.outcomes import OutcomeStatus
 from tests.app.arm import Json
 from tests.app.stage import LEASE, Stage
 

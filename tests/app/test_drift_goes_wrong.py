@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from manage import app as manage
-from shared.dead_letters import LetterStatus
-from shared.loops.model import Retraining
-from shared.loops.model import Stage as Progress
+from shared.journal.letters import LetterStatus
+from shared.retraining.model import Retraining
+from shared.retraining.model import Stage as Progress
 from tests.app.arm import Json
 from tests.app.stage import DRIFT_QUEUE, Stage
 from tests.app.test_drift_is_retrained import loop_of

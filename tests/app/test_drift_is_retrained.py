@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
-from shared.loops.model import Loop, Stage
-from shared.loops.store import LoopStore
-from shared.outcomes import OutcomeStatus
+from shared.journal.outcomes import OutcomeStatus
+from shared.retraining.model import Loop, Stage
+from shared.retraining.store import LoopStore
 from tests.app.stage import Stage as App
 
 DRIFT = [

@@ -2,9 +2,9 @@
 
 import json
 
-from shared.outcomes import OutcomeStatus
-from shared.rollouts.model import Rollout
-from shared.rollouts.phases import Phase
+from shared.journal.outcomes import OutcomeStatus
+from shared.rollouts.state.phases import Phase
+from shared.rollouts.state.rollout import Rollout
 from tests.app.arm import Json
 from tests.app.stage import Stage
 

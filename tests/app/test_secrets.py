@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from sandbox.azurite import ACCOUNT_KEY
-from shared.rollouts.phases import Phase
+from shared.rollouts.state.phases import Phase
 from tests.app.stage import CHANNEL_SECRET, Stage
 
 
@@ -83,7 +83,7 @@ def test_nothing_that_is_kept_or_told_holds_a_secret(stage: Stage, secrets, plac
 
 def test_no_line_of_the_worker_s_or_the_host_s_log_holds_a_secret(stage: Stage, secrets) -> None:
     assert any("did not take a message" in line for line in stage.log)
-    assert any("shared.errors.StorageUnavailable" in line for line in stage.log)
+    assert any("shared.base.errors.StorageUnavailable" in line for line in stage.log)
     for line in stage.log:
         for name, secret in secrets.items():
             assert secret not in line, f"{name}: {line}"

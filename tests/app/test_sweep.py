@@ -4,10 +4,10 @@ import json
 from dataclasses import replace
 
 from sandbox.stack import DEAD_LETTER_CONTAINER
-from shared.dead_letters import GRACE
-from shared.outcomes import OutcomeStatus
-from shared.rollouts import advance
-from shared.rollouts.phases import Phase
+from shared.journal.letters import GRACE
+from shared.journal.outcomes import OutcomeStatus
+from shared.rollouts.engine import advance
+from shared.rollouts.state.phases import Phase
 from tests.app.arm import Json
 from tests.app.stage import EVENTS_QUEUE, Stage
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from sandbox.stack import SYSTEM_TOPIC
-from shared.dead_letters import LetterStatus
-from shared.errors import ChannelDown, WorkspaceThrottled, WorkspaceUnreachable
-from shared.outcomes import OutcomeStatus
-from shared.rollouts.phases import Phase
+from shared.base.errors import ChannelDown, WorkspaceThrottled, WorkspaceUnreachable
+from shared.journal.letters import LetterStatus
+from shared.journal.outcomes import OutcomeStatus
+from shared.rollouts.state.phases import Phase
 from tests.app.arm import Json
 from tests.app.stage import PACE, Stage
 

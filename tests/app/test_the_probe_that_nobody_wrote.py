@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from shared.rollouts.phases import Phase
+from shared.rollouts.state.phases import Phase
 from tests.app.stage import REPOSITORY, Stage, install_app
 
 COLUMNS = json.dumps([{"name": "age", "type": "double"}, {"name": "plan", "type": "string"}])

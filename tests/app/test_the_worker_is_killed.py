@@ -15,8 +15,8 @@ from typing import Literal
 import pytest
 
 from sandbox.tap import Request
-from shared.outcomes import OutcomeStatus
-from shared.rollouts.phases import Phase
+from shared.journal.outcomes import OutcomeStatus
+from shared.rollouts.state.phases import Phase
 from tests.app.arm import Json
 from tests.app.stage import Stage
 

@@ -2,7 +2,7 @@
 
 import json
 
-from shared.dead_letters import LetterStatus
+from shared.journal.letters import LetterStatus
 from tests.app.stage import Stage
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"

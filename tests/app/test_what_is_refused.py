@@ -8,8 +8,7 @@ from zlib import crc32
 import pytest
 
 from sandbox.stack import SYSTEM_TOPIC
-from shared.dead_letters import CONTAINER, LetterStatus
-from shared.errors import (
+from shared.base.errors import (
     EventMalformed,
     EventMisplaced,
     ModelUnfit,
@@ -17,8 +16,9 @@ from shared.errors import (
     TagForbidden,
     WorkspaceForeign,
 )
-from shared.events import UnknownEvent
-from shared.outcomes import WHOLE, OutcomeStatus, ref_of
+from shared.events.model import UnknownEvent
+from shared.journal.letters import CONTAINER, LetterStatus
+from shared.journal.outcomes import WHOLE, OutcomeStatus, ref_of
 from tests.app.arm import Json
 from tests.app.stage import DRIFT_QUEUE, EVENTS_QUEUE, Stage
 

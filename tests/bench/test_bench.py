@@ -19,7 +19,7 @@ from bench.__main__ import main
 from bench.figure import BenchFailed, Figure
 
 BENCHES = [arm_requests, cold_start, drift, gates, memory, storage_requests, throughput, waiting]
-NOTIFIED = {"shared.react": 50.0, "azure.data.tables": 40.0, "apprise": 30.0}
+NOTIFIED = {"shared.flow.react": 50.0, "azure.data.tables": 40.0, "apprise": 30.0}
 
 
 @pytest.mark.parametrize("bench", BENCHES, ids=lambda bench: bench.__name__)
@@ -55,20 +55,20 @@ def test_the_ratio_says_how_many_times_the_floor_it_costs() -> None:
 
 def test_a_cold_start_that_imports_the_ml_sdk_or_what_only_drift_needs_is_no_figure() -> None:
     cold_start.check_imports(NOTIFIED)
-    for name in ("azure.ai.ml", "azure.ai.ml.entities", "shared.loops", "shared.loops.model"):
+    for name in ("azure.ai.ml", "azure.ai.ml.entities", "shared.retraining", "shared.retraining.model"):
         with pytest.raises(BenchFailed, match=name):
             cold_start.check_imports({**NOTIFIED, name: 2000.0})
 
 
 def test_imports_that_were_not_seen_prove_nothing() -> None:
     with pytest.raises(BenchFailed, match="apprise"):
-        cold_start.check_imports({"shared.react": 50.0, "azure.data.tables": 40.0})
+        cold_start.check_imports({"shared.flow.react": 50.0, "azure.data.tables": 40.0})
 
 
 def test_python_s_own_list_of_imports_is_read() -> None:
     lines = [
         "import time: self [us] | cumulative | imported package",
-        "import time:       100 |       2500 |   shared.react",
+        "import time:       100 |       2500 |   shared.flow.react",
         "2026-11-21 03:02:58,462 WARNING root: import time: | was | long",
     ]
-    assert cold_start.parse_import_times(lines) == {"shared.react": 2.5}
+    assert cold_start.parse_import_times(lines) == {"shared.flow.react": 2.5}

@@ -18,11 +18,11 @@ from sandbox.workspace.control import Control
 from sandbox.workspace.identity import issue_token
 from sandbox.workspace.server import WorkspaceEmulator
 from sandbox.workspace.settings import Settings
-from shared.adapters.memory import MemoryBlobs, MemoryQueues, MemoryTables
-from shared.adapters.storage import StorageAccount
-from shared.adapters.workspaces import ArmWorkspaces
-from shared.events import Workspace
-from shared.ports import Blobs, Queues, Tables
+from shared.adapters.aml.workspaces import ArmWorkspaces
+from shared.adapters.storage.account import StorageAccount
+from shared.base.ports import Blobs, Queues, Tables
+from shared.events.model import Workspace
+from shared.twins.storage import MemoryBlobs, MemoryQueues, MemoryTables
 
 BACKENDS = ("memory", "azurite")
 WORKSPACE = Workspace(subscription="sub-1", resource_group="rg-1", name="ws-a")
@@ -129,7 +129,7 @@ def tables(request: pytest.FixtureRequest) -> Iterator[Tables]:
     if request.param == "memory":
         yield MemoryTables()
         return
-    from shared.adapters.tables import AzureTables
+    from shared.adapters.storage.tables import AzureTables
 
     with request.getfixturevalue("account").table_client() as client:
         yield AzureTables(lambda: client)
@@ -140,7 +140,7 @@ def bench(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[QueueBen
     if request.param == "memory":
         yield QueueBench(MemoryQueues(clock), clock.advance)
         return
-    from shared.adapters.queues import AzureQueues
+    from shared.adapters.storage.queues import AzureQueues
 
     never = Event()
     with request.getfixturevalue("account").queue_client() as client:
@@ -158,7 +158,7 @@ def blobs(request: pytest.FixtureRequest) -> Iterator[Blobs]:
     if request.param == "memory":
         yield MemoryBlobs()
         return
-    from shared.adapters.blobs import AzureBlobs
+    from shared.adapters.storage.blobs import AzureBlobs
 
     with request.getfixturevalue("account").blob_client() as client:
         yield AzureBlobs(lambda: client)

@@ -8,9 +8,9 @@ from typing import Protocol
 
 import pytest
 
-from shared.adapters.memory_workspaces import MemoryWorkspaces
-from shared.events import Workspace
-from shared.workspaces import (
+from shared.events.model import Workspace
+from shared.twins.workspaces import MemoryWorkspaces
+from shared.workspaces.model import (
     AUTH_MODES,
     Capacity,
     Deployment,

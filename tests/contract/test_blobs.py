@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.ports import Blobs
+from shared.base.ports import Blobs
 
 
 @pytest.mark.parametrize("body", [b"", b"\x00\xff", b"x" * 1_000_000])

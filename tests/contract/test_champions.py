@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from sandbox.workspace.control import Control
-from shared.adapters.workspaces import ArmWorkspaces
-from shared.better import BetterParams, Standing
-from shared.champions import challenge, side_of
-from shared.errors import MetricMissing, Superseded
-from shared.events import Workspace
-from shared.workspaces import DeploymentSpec, EndpointKind, ModelVersion, NewModel
+from shared.adapters.aml.workspaces import ArmWorkspaces
+from shared.base.errors import MetricMissing, Superseded
+from shared.events.model import Workspace
+from shared.workspaces.champions import challenge, side_of
+from shared.workspaces.comparison import BetterParams, Standing
+from shared.workspaces.model import DeploymentSpec, EndpointKind, ModelVersion, NewModel
 
 WORKSPACE = Workspace(subscription="sub-1", resource_group="rg-1", name="ws-a")
 MANAGED = EndpointKind.MANAGED

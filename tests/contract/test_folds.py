@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from shared.adapters.memory import MemoryChannels, MemoryTables
-from shared.errors import StorageUnavailable
-from shared.events import Workspace
-from shared.folds import TABLE, Folds, Repeat
-from shared.ids import digest
-from shared.ports import RowChanged, Tables
-from shared.tell import Tell
+from shared.base.errors import StorageUnavailable
+from shared.base.ids import digest
+from shared.base.ports import RowChanged, Tables
+from shared.events.model import Workspace
+from shared.messages.outbox import Tell
+from shared.messages.repeats import TABLE, Folds, Repeat
+from shared.twins.storage import MemoryChannels, MemoryTables
 from tests.contract.conftest import FakeClock
 
 HOUR = timedelta(hours=1)

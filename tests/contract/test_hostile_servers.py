@@ -21,16 +21,16 @@ import pytest
 import trustme
 from azure.core.credentials import AccessToken
 
+from shared.adapters.aml.workspaces import ArmWorkspaces
 from shared.adapters.http import Http
-from shared.adapters.lazy import Lazy
-from shared.adapters.workspaces import ArmWorkspaces
-from shared.errors import ReactionsInvalid, SettingInvalid, SignalboxError
-from shared.events import Workspace
-from shared.loops.targets import Submission, TargetParams
-from shared.metrics import Measure, Metrics
-from shared.ports import Channels
+from shared.base.errors import ReactionsInvalid, SettingInvalid, SignalboxError
+from shared.base.lazy import Lazy
+from shared.base.ports import Channels
+from shared.events.model import Workspace
+from shared.retraining.targets import Submission, TargetParams
 from shared.services import Services, once
-from shared.workspaces import (
+from shared.workspaces.metrics import Measure, Metrics
+from shared.workspaces.model import (
     DeploymentSpec,
     Endpoint,
     EndpointKind,

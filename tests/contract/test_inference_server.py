@@ -16,13 +16,13 @@ from sandbox.workspace.control import Control
 from sandbox.workspace.identity import issue_token
 from sandbox.workspace.server import WorkspaceEmulator
 from sandbox.workspace.settings import Settings
-from shared.adapters.workspaces import ArmWorkspaces
-from shared.events import Workspace
-from shared.rollouts.model import ProbeResult
-from shared.rollouts.observation import TAG_ROLLOUT
-from shared.rollouts.probe import probe
-from shared.rollouts.samples import SampleKind, read_sample
-from shared.rollouts.strategy import Probe
+from shared.adapters.aml.workspaces import ArmWorkspaces
+from shared.events.model import Workspace
+from shared.rollouts.deciding.observation import TAG_ROLLOUT
+from shared.rollouts.engine.probe import probe
+from shared.rollouts.engine.samples import SampleKind, read_sample
+from shared.rollouts.state.rollout import ProbeResult
+from shared.rollouts.strategy.model import Probe
 from tests.contract.conftest import FakeCredential
 from tests.unit.rollouts import make_rollout
 

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from shared.drift import judge_metric
-from shared.events import DriftState, Workspace
-from shared.loops.budget import Budget, Slot
-from shared.loops.model import (
+from shared.base.ports import RowChanged, Tables
+from shared.events.breaches import judge_metric
+from shared.events.model import DriftState, Workspace
+from shared.journal.outcomes import EventRef
+from shared.retraining.budget import Budget, Slot
+from shared.retraining.model import (
     DECISIONS_MAX,
     RETRAININGS_MAX,
     WINDOWS_MAX,
@@ -26,11 +28,9 @@ from shared.loops.model import (
     Window,
     loop_id,
 )
-from shared.loops.params import PolicyParams
-from shared.loops.policy import learn
-from shared.loops.store import TABLE, LoopStore
-from shared.outcomes import EventRef
-from shared.ports import RowChanged, Tables
+from shared.retraining.params import PolicyParams
+from shared.retraining.policy import learn
+from shared.retraining.store import TABLE, LoopStore
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 WORKSPACE = Workspace(subscription="S-1", resource_group="rg", name="WS")

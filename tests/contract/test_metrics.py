@@ -13,14 +13,14 @@ import pytest
 from sandbox.workspace.control import Control
 from sandbox.workspace.identity import issue_token
 from sandbox.workspace.server import WorkspaceEmulator
-from shared.adapters.azure_monitor import AzureMonitorMetrics
-from shared.adapters.memory_metrics import Behaviour, MemoryMetrics
-from shared.adapters.memory_workspaces import MemoryWorkspaces
-from shared.adapters.workspaces import ArmWorkspaces
-from shared.errors import WorkspaceRefused, WorkspaceUnreachable
-from shared.events import Workspace
-from shared.metrics import Measure, Metrics, Minute, Readings
-from shared.workspaces import DeploymentSpec, Endpoint, Workspaces
+from shared.adapters.aml.azure_monitor import AzureMonitorMetrics
+from shared.adapters.aml.workspaces import ArmWorkspaces
+from shared.base.errors import WorkspaceRefused, WorkspaceUnreachable
+from shared.events.model import Workspace
+from shared.twins.metrics import Behaviour, MemoryMetrics
+from shared.twins.workspaces import MemoryWorkspaces
+from shared.workspaces.metrics import Measure, Metrics, Minute, Readings
+from shared.workspaces.model import DeploymentSpec, Endpoint, Workspaces
 
 WORKSPACE = Workspace(subscription="sub-1", resource_group="rg-1", name="ws-a")
 MINUTE = timedelta(minutes=1)

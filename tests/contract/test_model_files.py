@@ -13,10 +13,10 @@ from sandbox.workspace.control import Control
 from sandbox.workspace.identity import issue_token
 from sandbox.workspace.server import WorkspaceEmulator
 from sandbox.workspace.settings import Settings
-from shared.adapters.model_files import STORAGE_AUDIENCE
-from shared.adapters.workspaces import ArmWorkspaces
-from shared.errors import WorkspaceDenied, WorkspaceRefused
-from shared.workspaces import ModelVersion
+from shared.adapters.aml.model_files import STORAGE_AUDIENCE
+from shared.adapters.aml.workspaces import ArmWorkspaces
+from shared.base.errors import WorkspaceDenied, WorkspaceRefused
+from shared.workspaces.model import ModelVersion
 from tests.contract.conftest import WORKSPACE, FakeCredential
 
 STORE = "workspaceblobstore"

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from shared.adapters.memory_workspaces import MemoryWorkspaces
-from shared.errors import WorkspaceBusy, WorkspaceRefused
-from shared.events import Workspace
-from shared.workspaces import ModelVersion, NewModel, Workspaces
+from shared.base.errors import WorkspaceBusy, WorkspaceRefused
+from shared.events.model import Workspace
+from shared.twins.workspaces import MemoryWorkspaces
+from shared.workspaces.model import ModelVersion, NewModel, Workspaces
 
 WORKSPACE = Workspace(subscription="sub-1", resource_group="rg-1", name="ws-a")
 MODEL = NewModel(

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from sandbox.workspace.control import Control
-from shared.envelopes import parse_envelope, parse_events
-from shared.events import DriftDetected, DriftSource, DriftState
+from shared.events.envelopes import parse_envelope, parse_events
+from shared.events.model import DriftDetected, DriftSource, DriftState
 from tests.contract.conftest import WORKSPACE
 
 BREACH, RECOVERED, BROKEN = DriftState.BREACH, DriftState.RECOVERED, DriftState.BROKEN

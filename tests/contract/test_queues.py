@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from shared.adapters.queues import AzureQueues
-from shared.adapters.storage import StorageAccount
-from shared.ports import Queues
+from shared.adapters.storage.account import StorageAccount
+from shared.adapters.storage.queues import AzureQueues
+from shared.base.ports import Queues
 
 
 def texts(queues: Queues, queue: str) -> list[str]:

@@ -9,24 +9,15 @@ from typing import Any
 
 import pytest
 
-from shared.events import Workspace
-from shared.metrics import Measure
-from shared.outcomes import EventRef
-from shared.ports import RowChanged, Tables
-from shared.rollouts.measurements import GateOutcome, Measurement
-from shared.rollouts.model import (
-    Cause,
-    ModelRef,
-    Moment,
-    Notice,
-    NoticeKind,
-    Plan,
-    Rollout,
-)
-from shared.rollouts.orders import Order, OrderKind
-from shared.rollouts.phases import EXCLUSIVE, TERMINAL, Phase
-from shared.rollouts.store import MEASUREMENTS, TABLE, Kept, RolloutStore
-from shared.rollouts.strategy import (
+from shared.base.ports import RowChanged, Tables
+from shared.events.model import Workspace
+from shared.journal.outcomes import EventRef
+from shared.rollouts.engine.store import MEASUREMENTS, TABLE, Kept, RolloutStore
+from shared.rollouts.state.measurement import GateOutcome, Measurement
+from shared.rollouts.state.orders import Order, OrderKind
+from shared.rollouts.state.phases import EXCLUSIVE, TERMINAL, Phase
+from shared.rollouts.state.rollout import Cause, ModelRef, Moment, Notice, NoticeKind, Plan, Rollout
+from shared.rollouts.strategy.model import (
     Answer,
     Gate,
     Newer,
@@ -37,7 +28,8 @@ from shared.rollouts.strategy import (
     StepKind,
     Strategy,
 )
-from shared.workspaces import EndpointKind, Operation
+from shared.workspaces.metrics import Measure
+from shared.workspaces.model import EndpointKind, Operation
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 WORKSPACE = Workspace(subscription="S-1", resource_group="rg", name="WS")

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from shared.errors import WorkspaceBusy, WorkspaceRefused
-from shared.workspaces import EndpointKind, State
+from shared.base.errors import WorkspaceBusy, WorkspaceRefused
+from shared.workspaces.model import EndpointKind, State
 from tests.contract.conftest import WORKSPACE
 from tests.contract.sites import Site, make_site
 

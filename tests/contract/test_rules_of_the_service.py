@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from shared.errors import QuotaExceeded, WorkspaceBusy, WorkspaceRefused
-from shared.workspaces import Capacity, OperationStatus, State
+from shared.base.errors import QuotaExceeded, WorkspaceBusy, WorkspaceRefused
+from shared.workspaces.model import Capacity, OperationStatus, State
 from tests.contract.conftest import WORKSPACE
 from tests.contract.sites import A100, Site, make_site
 

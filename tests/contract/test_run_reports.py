@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from sandbox.workspace.control import Control
-from shared.adapters.workspaces import ArmWorkspaces
-from shared.events import Run
-from shared.run_reports import RunReports, describe
+from shared.adapters.aml.workspaces import ArmWorkspaces
+from shared.events.model import Run
+from shared.workspaces.run_reports import RunReports, describe
 from tests.contract.conftest import WORKSPACE, FakeClock
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from shared.adapters.memory_workspaces import MemoryWorkspaces
-from shared.errors import WorkspaceDenied, WorkspaceThrottled, WorkspaceUnreachable
-from shared.events import Workspace
-from shared.workspaces import RunRecord, Workspaces
+from shared.base.errors import WorkspaceDenied, WorkspaceThrottled, WorkspaceUnreachable
+from shared.events.model import Workspace
+from shared.twins.workspaces import MemoryWorkspaces
+from shared.workspaces.model import RunRecord, Workspaces
 
 WORKSPACE = Workspace(subscription="sub-1", resource_group="rg-1", name="ws-a")
 NOWHERE = replace(WORKSPACE, name="gone")

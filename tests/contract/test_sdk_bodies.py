@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from marshmallow.warnings import Marshmallow4Warning
 
-from shared.adapters.arm import API_VERSION
-from shared.adapters.documents import (
+from shared.adapters.aml.arm import API_VERSION
+from shared.adapters.aml.documents import (
     new_batch_deployment,
     new_batch_endpoint,
     new_deployment,
@@ -22,8 +22,8 @@ from shared.adapters.documents import (
     with_traffic,
 )
 from shared.adapters.targets.component import new_job
-from shared.settings import CLOUDS
-from shared.workspaces import DeploymentSpec, EndpointKind, NewModel
+from shared.base.settings import CLOUDS
+from shared.workspaces.model import DeploymentSpec, EndpointKind, NewModel
 
 MODEL = (
     "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w"

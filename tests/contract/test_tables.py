@@ -9,7 +9,7 @@ from threading import Barrier, Thread
 
 import pytest
 
-from shared.ports import RowChanged, RowExists, Tables, Value
+from shared.base.ports import RowChanged, RowExists, Tables, Value
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 

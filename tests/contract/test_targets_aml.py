@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from shared.adapters.aml import Aml
-from shared.adapters.jobs import Jobs
+from shared.adapters.aml.addresses import Aml
+from shared.adapters.aml.jobs import Jobs
 from shared.adapters.targets.batch_endpoint import BatchEndpoint
 from shared.adapters.targets.component import Component
 from shared.adapters.targets.copy_of import CopyOf
 from shared.adapters.targets.job import Job
-from shared.errors import (
+from shared.base.errors import (
     JobInvalid,
     QuotaExceeded,
     TargetAbsent,
@@ -30,8 +30,9 @@ from shared.errors import (
     WorkspaceThrottled,
     WorkspaceUnreachable,
 )
-from shared.events import Workspace
-from shared.loops.targets import (
+from shared.events.model import Workspace
+from shared.reactions.model import Values
+from shared.retraining.targets import (
     BatchEndpointTarget,
     ComponentTarget,
     CopyTarget,
@@ -39,7 +40,6 @@ from shared.loops.targets import (
     Submission,
     TargetStatus,
 )
-from shared.reactions.model import Values
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::marshmallow.warnings.Marshmallow4Warning"),

@@ -34,7 +34,7 @@ from shared.adapters.targets.azure_devops import AzureDevOps
 from shared.adapters.targets.data_factory import PUBLIC_ENDPOINT, DataFactory
 from shared.adapters.targets.github import GitHub
 from shared.adapters.targets.webhook import Webhook
-from shared.errors import (
+from shared.base.errors import (
     SettingInvalid,
     SignalboxError,
     TargetAbsent,
@@ -43,8 +43,8 @@ from shared.errors import (
     TargetThrottled,
     TargetUnreachable,
 )
-from shared.events import Workspace
-from shared.loops.targets import (
+from shared.events.model import Workspace
+from shared.retraining.targets import (
     REFERENCE,
     AzureDevOpsTarget,
     DataFactoryTarget,

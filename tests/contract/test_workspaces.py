@@ -12,8 +12,8 @@ import pytest
 from sandbox.workspace.control import Control
 from sandbox.workspace.identity import issue_token
 from sandbox.workspace.server import WorkspaceEmulator
-from shared.adapters.workspaces import ArmWorkspaces
-from shared.errors import (
+from shared.adapters.aml.workspaces import ArmWorkspaces
+from shared.base.errors import (
     QuotaExceeded,
     WorkspaceBusy,
     WorkspaceDenied,
@@ -21,8 +21,8 @@ from shared.errors import (
     WorkspaceThrottled,
     WorkspaceUnreachable,
 )
-from shared.events import Workspace
-from shared.workspaces import (
+from shared.events.model import Workspace
+from shared.workspaces.model import (
     DeploymentSpec,
     Endpoint,
     HealthProbe,

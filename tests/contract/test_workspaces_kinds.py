@@ -8,10 +8,10 @@ import pytest
 
 from sandbox.workspace.control import Control
 from sandbox.workspace.server import WorkspaceEmulator
-from shared.adapters.workspaces import ArmWorkspaces
-from shared.errors import WorkspaceDenied, WorkspaceRefused
-from shared.events import Workspace
-from shared.workspaces import DeploymentSpec, EndpointKind
+from shared.adapters.aml.workspaces import ArmWorkspaces
+from shared.base.errors import WorkspaceDenied, WorkspaceRefused
+from shared.events.model import Workspace
+from shared.workspaces.model import DeploymentSpec, EndpointKind
 from tests.contract.conftest import WORKSPACE, Somebody
 from tests.contract.test_workspaces import ROWS, SECONDS, Stage
 

@@ -27,8 +27,8 @@ from demo.runs import RunNews
 from demo.screen import Screen
 from demo.stage import APP_ROOT, Told
 from demo.watch import Watch
-from shared.dead_letters import Letter, LetterStatus
-from shared.rollouts.phases import Phase
+from shared.journal.letters import Letter, LetterStatus
+from shared.rollouts.state.phases import Phase
 
 _LONGEST = 300
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from shared.rollouts.phases import STEPS, TRANSITIONS, Phase
+from shared.rollouts.state.phases import STEPS, TRANSITIONS, Phase
 
 PAGE = Path(__file__).parents[2] / "docs" / "rollouts.md"
 BLOCK = re.compile(r"(?<=```mermaid\n)stateDiagram-v2\n.*?(?=```)", re.DOTALL)

@@ -11,15 +11,15 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from shared import errors, telemetry
 from shared.actions import ACTIONS
-from shared.adapters.job_files import find_job_faults
-from shared.durations import format_duration
-from shared.loops.model import Stage
-from shared.loops.params import PolicyParams
-from shared.loops.targets import TargetParams
+from shared.adapters.aml.job_files import find_job_faults
+from shared.base import errors, telemetry
+from shared.base.durations import format_duration
 from shared.reactions.load import load_reactions
-from shared.rollouts.phases import Phase
+from shared.retraining.model import Stage
+from shared.retraining.params import PolicyParams
+from shared.retraining.targets import TargetParams
+from shared.rollouts.state.phases import Phase
 from tests.docs import diagram
 
 WORKSPACE_ID = (
@@ -77,7 +77,7 @@ def test_every_setting_is_documented_once_and_has_a_safe_example() -> None:
 
 
 def test_the_defaults_that_are_documented_are_the_defaults() -> None:
-    from shared.settings import read_settings
+    from shared.base.settings import read_settings
 
     defaults = read_settings({})
     documented = {name: cells[0].strip("`") for name, cells in rows(read("settings.md")).items()}

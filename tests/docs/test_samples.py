@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from shared.actions import ACTIONS
-from shared.envelopes import OF_WORKSPACES, parse_envelope, parse_events, read_body
-from shared.events import Event
+from shared.events.envelopes import OF_WORKSPACES, parse_envelope, parse_events, read_body
+from shared.events.model import Event
 from shared.reactions.load import load_reactions
 from shared.reactions.match import Matched, as_listed, match
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.actions import ACTIONS
-from shared.dead_letters import LetterStatus
+from shared.journal.letters import LetterStatus
 from shared.reactions.load import load_reactions
 from shared.reactions.model import ReactionsInvalid
 from tests.fuzz.conftest import fuzzed

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from shared.rollouts import advance
+from shared.rollouts.engine import advance
 from tests.stories.world import World
 
 

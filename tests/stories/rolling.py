@@ -7,16 +7,16 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
-from shared.adapters.memory import MemoryChannels
-from shared.events import Workspace
-from shared.outcomes import Outcome
-from shared.rollouts.measurements import Measurement
-from shared.rollouts.model import Rollout
-from shared.rollouts.orders import Order, OrderKind
-from shared.rollouts.phases import Phase
-from shared.rollouts.splits import is_same
-from shared.rollouts.strategy import StepKind
-from shared.workspaces import DeploymentSpec, Endpoint, EndpointKind, Operation, State
+from shared.events.model import Workspace
+from shared.journal.outcomes import Outcome
+from shared.rollouts.state.measurement import Measurement
+from shared.rollouts.state.orders import Order, OrderKind
+from shared.rollouts.state.phases import Phase
+from shared.rollouts.state.rollout import Rollout
+from shared.rollouts.state.splits import is_same
+from shared.rollouts.strategy.model import StepKind
+from shared.twins.storage import MemoryChannels
+from shared.workspaces.model import DeploymentSpec, Endpoint, EndpointKind, Operation, State
 from tests.stories.world import WORKSPACE, World
 
 STEP = "deploy/deploy"

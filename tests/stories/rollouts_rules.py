@@ -6,13 +6,13 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from shared.rollouts.model import Rollout
-from shared.rollouts.observation import TAG_ROLLOUT
-from shared.rollouts.orders import OrderKind
-from shared.rollouts.phases import EXCLUSIVE, Phase
-from shared.rollouts.store import TABLE
-from shared.rollouts.strategy import OnConflict
-from shared.workspaces import Deployment, Endpoint, Operation, State
+from shared.rollouts.deciding.observation import TAG_ROLLOUT
+from shared.rollouts.engine.store import TABLE
+from shared.rollouts.state.orders import OrderKind
+from shared.rollouts.state.phases import EXCLUSIVE, Phase
+from shared.rollouts.state.rollout import Rollout
+from shared.rollouts.strategy.model import OnConflict
+from shared.workspaces.model import Deployment, Endpoint, Operation, State
 from tests.stories.world import WORKSPACE, World
 
 ENDPOINT = "churn"

@@ -6,9 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from shared import dead_letters
-from shared.dead_letters import Letter
-from shared.errors import (
+from shared.base.errors import (
     OrderImpossible,
     QuotaExceeded,
     SignalboxError,
@@ -19,11 +17,13 @@ from shared.errors import (
     WorkspaceThrottled,
     WorkspaceUnreachable,
 )
-from shared.rollouts import advance
-from shared.rollouts.model import Rollout
-from shared.rollouts.orders import Order, OrderKind
-from shared.rollouts.phases import Phase
-from shared.workspaces import Deployment, Endpoint, State
+from shared.journal import letters
+from shared.journal.letters import Letter
+from shared.rollouts.engine import advance
+from shared.rollouts.state.orders import Order, OrderKind
+from shared.rollouts.state.phases import Phase
+from shared.rollouts.state.rollout import Rollout
+from shared.workspaces.model import Deployment, Endpoint, State
 from tests.stories.kill import Killed, Replay
 from tests.stories.rollouts_rules import ENDPOINT, KEY, READS, REQUEST_MOST, WRITES, Rules
 from tests.stories.world import LEASE, WORKSPACE, World
@@ -169,7 +169,7 @@ class Stage:
         self.handed = [*self.handed, *texts][-20:]
         for text in reversed(texts) if is_reversed else texts:
             self.advance(text)
-        for text in self.world.queues.take(dead_letters.QUEUE):
+        for text in self.world.queues.take(letters.QUEUE):
             self.attempt(Replay(self.world, text))
 
     def advance(self, text: str, *, redelivered: bool = False) -> None:
@@ -206,7 +206,7 @@ class Stage:
     def _waiting(self) -> datetime | None:
         """Return when the next message is due, or None."""
         queues = self.world.queues
-        found = [*queues.waiting(advance.QUEUE), *queues.waiting(dead_letters.QUEUE)]
+        found = [*queues.waiting(advance.QUEUE), *queues.waiting(letters.QUEUE)]
         return min(found)[0] if found else None
 
     # What others do

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from shared.dead_letters import LetterStatus
-from shared.errors import WorkspaceDenied, WorkspaceUnreachable
-from shared.events import Workspace
-from shared.outcomes import OutcomeStatus
-from shared.rollouts.advance import Rollouts
-from shared.rollouts.model import Phase, Rollout
-from shared.workspaces import (
+from shared.base.errors import WorkspaceDenied, WorkspaceUnreachable
+from shared.events.model import Workspace
+from shared.journal.letters import LetterStatus
+from shared.journal.outcomes import OutcomeStatus
+from shared.rollouts.engine.advance import Rollouts
+from shared.rollouts.state.rollout import Phase, Rollout
+from shared.workspaces.model import (
     Deployment,
     Endpoint,
     EndpointKind,

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from shared.dead_letters import LetterStatus
-from shared.envelopes import OF_CHECKS
+from shared.events.envelopes import OF_CHECKS
+from shared.journal.letters import LetterStatus
 from tests.stories.world import World, model_registered, run_status_changed
 
 BUDGET = timedelta(seconds=20)

@@ -5,11 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from shared.adapters.memory_workspaces import Behaviour
-from shared.errors import QuotaExceeded, WorkspaceBusy, WorkspaceDenied, WorkspaceRefused
-from shared.outcomes import OutcomeStatus
-from shared.rollouts.model import Phase
-from shared.workspaces import Endpoint, Score, State
+from shared.base.errors import QuotaExceeded, WorkspaceBusy, WorkspaceDenied, WorkspaceRefused
+from shared.journal.outcomes import OutcomeStatus
+from shared.rollouts.state.rollout import Phase
+from shared.twins.workspaces import Behaviour
+from shared.workspaces.model import Endpoint, Score, State
 from tests.stories.world import REACTIONS, WORKSPACE, World
 
 

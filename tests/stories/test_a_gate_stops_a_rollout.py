@@ -5,14 +5,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.adapters.memory_metrics import Behaviour
-from shared.errors import WorkspaceDenied, WorkspaceUnreachable
-from shared.metrics import Measure
-from shared.outcomes import OutcomeStatus
-from shared.rollouts.measurements import GateOutcome
-from shared.rollouts.orders import OrderKind
-from shared.rollouts.phases import Phase
-from shared.workspaces import State
+from shared.base.errors import WorkspaceDenied, WorkspaceUnreachable
+from shared.journal.outcomes import OutcomeStatus
+from shared.rollouts.state.measurement import GateOutcome
+from shared.rollouts.state.orders import OrderKind
+from shared.rollouts.state.phases import Phase
+from shared.twins.metrics import Behaviour
+from shared.workspaces.metrics import Measure
+from shared.workspaces.model import State
 from tests.stories.rolling import Rolling
 
 MINUTE = timedelta(minutes=1)

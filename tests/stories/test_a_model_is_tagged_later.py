@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from shared.errors import SignalboxError, WorkspaceDenied, WorkspaceThrottled
-from shared.outcomes import OutcomeStatus
+from shared.base.errors import SignalboxError, WorkspaceDenied, WorkspaceThrottled
+from shared.journal.outcomes import OutcomeStatus
 from tests.stories.world import REACTIONS, WORKSPACE, World, model_registered
 
 WHOLE = "deploy-tagged-models/*"

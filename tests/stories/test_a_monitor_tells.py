@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from shared import records
-from shared.errors import SignalboxError, WorkspaceDenied, WorkspaceRefused
-from shared.events import DriftState
-from shared.loops.model import Answer
-from shared.workspaces import RunRecord
+from shared.base.errors import SignalboxError, WorkspaceDenied, WorkspaceRefused
+from shared.events.model import DriftState
+from shared.journal import records
+from shared.retraining.model import Answer
+from shared.workspaces.model import RunRecord
 from tests.stories.test_drift_is_retrained import reactions
 from tests.stories.world import WORKSPACE, World
 

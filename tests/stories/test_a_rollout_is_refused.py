@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from shared.errors import WorkspaceDenied
-from shared.outcomes import OutcomeStatus
-from shared.rollouts.orders import OrderKind
-from shared.rollouts.phases import Phase
-from shared.workspaces import Capacity, Deployment, State
+from shared.base.errors import WorkspaceDenied
+from shared.journal.outcomes import OutcomeStatus
+from shared.rollouts.state.orders import OrderKind
+from shared.rollouts.state.phases import Phase
+from shared.workspaces.model import Capacity, Deployment, State
 from tests.stories.rolling import STEP, WHERE, Rolling
 from tests.stories.world import WORKSPACE
 

@@ -5,11 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from shared.adapters.memory_metrics import Behaviour
-from shared.outcomes import OutcomeStatus
-from shared.rollouts.orders import OrderKind
-from shared.rollouts.phases import Phase
-from shared.workspaces import Capacity, State
+from shared.journal.outcomes import OutcomeStatus
+from shared.rollouts.state.orders import OrderKind
+from shared.rollouts.state.phases import Phase
+from shared.twins.metrics import Behaviour
+from shared.workspaces.model import Capacity, State
 from tests.stories.rolling import WHERE, Rolling
 
 MINUTE = timedelta(minutes=1)

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from shared.adapters.memory_metrics import Behaviour
-from shared.rollouts.phases import Phase
-from shared.workspaces import Score
+from shared.rollouts.state.phases import Phase
+from shared.twins.metrics import Behaviour
+from shared.workspaces.model import Score
 from tests.stories.rolling import Rolling
 from tests.stories.world import REACTIONS, World
 

@@ -3,9 +3,9 @@
 from datetime import timedelta
 from typing import Any
 
-from shared.outcomes import OutcomeStatus
-from shared.rollouts import advance
-from shared.rollouts.model import Phase
+from shared.journal.outcomes import OutcomeStatus
+from shared.rollouts.engine import advance
+from shared.rollouts.state.rollout import Phase
 from tests.stories.world import REACTIONS, World, model_registered
 
 

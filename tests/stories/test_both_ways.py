@@ -9,10 +9,10 @@ from typing import Any, get_args
 import pytest
 from azure.functions.queue import QueueMessage
 
-from shared.dead_letters import LetterStatus
-from shared.envelopes import Kind
-from shared.errors import EventMisplaced
-from shared.events import EventType
+from shared.base.errors import EventMisplaced
+from shared.events.envelopes import Kind
+from shared.events.model import EventType
+from shared.journal.letters import LetterStatus
 from tests.stories.ways import FUNCTIONS, QUEUES, TRIGGERS, Ways
 from tests.stories.world import WORKSPACE, World, model_registered
 

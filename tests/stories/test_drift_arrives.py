@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from shared.dead_letters import LetterStatus
-from shared.envelopes import read_body
-from shared.errors import BudgetSpent, WorkspaceUnreachable
-from shared.events import Workspace
-from shared.monitors import BREACH_TAG
+from shared.base.errors import BudgetSpent, WorkspaceUnreachable
+from shared.events.envelopes import read_body
+from shared.events.model import Workspace
+from shared.events.monitors import BREACH_TAG
+from shared.journal.letters import LetterStatus
 from tests.stories.world import REACTIONS, WORKSPACE, World
 from tests.unit.test_envelopes import body_of, event_of, raw_of
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from shared.dead_letters import Letter, LetterStatus
-from shared.errors import ReactionsInvalid, TargetDenied, TargetUnreachable
-from shared.events import Workspace
-from shared.lineage import Loops
-from shared.loops.model import Answer, Loop, LoopStatus, NoticeKind, Retraining, Stage
-from shared.loops.targets import REFERENCE, Submission, TargetRun, TargetStatus
-from shared.outcomes import OutcomeStatus
-from shared.ports import Row, RowChanged
-from shared.rollouts.model import Phase
+from shared.base.errors import ReactionsInvalid, TargetDenied, TargetUnreachable
+from shared.base.ports import Row, RowChanged
+from shared.events.model import Workspace
+from shared.journal.letters import Letter, LetterStatus
+from shared.journal.outcomes import OutcomeStatus
+from shared.retraining.model import Answer, Loop, LoopStatus, NoticeKind, Retraining, Stage
+from shared.retraining.targets import REFERENCE, Submission, TargetRun, TargetStatus
+from shared.rollouts.state.rollout import Phase
+from shared.workspaces.lineage import Loops
 from tests.stories.kill import Killed, Ports
 from tests.stories.test_drift_is_retrained import DAY, STEP, Story, reactions
 from tests.stories.world import (
@@ -768,7 +768,7 @@ class TestTelling:
 
 def replace_notices(loop: Loop) -> tuple[Any, ...]:
     """Return a message of a loop, as it would be kept."""
-    from shared.loops.notices import notices
+    from shared.retraining.notices import notices
 
     return notices(loop, NoticeKind.DRIFT, "x")
 

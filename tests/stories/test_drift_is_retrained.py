@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from shared.dead_letters import LetterStatus
-from shared.errors import TargetDenied, TargetUnreachable
-from shared.loops.model import Answer, Stage
-from shared.loops.targets import REFERENCE, TargetRun, TargetStatus
-from shared.outcomes import OutcomeStatus
+from shared.base.errors import TargetDenied, TargetUnreachable
+from shared.journal.letters import LetterStatus
+from shared.journal.outcomes import OutcomeStatus
+from shared.retraining.model import Answer, Stage
+from shared.retraining.targets import REFERENCE, TargetRun, TargetStatus
 from tests.stories.kill import Ports, live_through
 from tests.stories.world import (
     WORKSPACE,

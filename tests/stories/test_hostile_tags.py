@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from shared import dead_letters, ledger, records
-from shared.dead_letters import LetterStatus
-from shared.envelopes import parse_envelope, parse_events
-from shared.errors import Disposition, Failure
-from shared.outcomes import Outcome, OutcomeStatus, ref_of
+from shared.base.errors import Disposition, Failure
+from shared.events.envelopes import parse_envelope, parse_events
+from shared.journal import ledger, letters, records
+from shared.journal.letters import LetterStatus
+from shared.journal.outcomes import Outcome, OutcomeStatus, ref_of
 from tests.stories.world import REACTIONS, World
 
 
@@ -146,7 +146,7 @@ def test_a_secret_in_a_tag_is_in_no_row_blob_or_message_and_a_replay_is_of_the_s
     (letter,) = world.all_letters()
     assert secret not in letter.body
     assert "[redacted]" in letter.body
-    tables = (dead_letters.TABLE, records.TABLE, ledger.TABLE)
+    tables = (letters.TABLE, records.TABLE, ledger.TABLE)
     everything = [str(row.values) for table in tables for row in world.tables.query(table)]
     assert everything
     assert secret not in " ".join(everything)
@@ -182,6 +182,6 @@ def test_no_row_keeps_the_first_half_of_a_secret_that_is_too_long_for_it(world: 
         for number, edge in enumerate([2_000, *[200] * 40])
     }
     world.records.add(ref, outcomes, delivery=True)
-    rows = [*world.rows(dead_letters.TABLE), *world.rows(records.TABLE)]
+    rows = [*world.rows(letters.TABLE), *world.rows(records.TABLE)]
     assert len(rows) == 2
     assert "ghp_" not in str(rows)

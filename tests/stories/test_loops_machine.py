@@ -8,9 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from shared import dead_letters, records
-from shared.dead_letters import LetterStatus
-from shared.errors import (
+from shared.base.errors import (
     ApprovalMissing,
     ClaimHeld,
     CutOffAgain,
@@ -18,10 +16,12 @@ from shared.errors import (
     TargetDenied,
     TargetUnreachable,
 )
-from shared.loops.budget import WEEK
-from shared.loops.model import Loop, LoopStatus, Retraining, Stage, parse_reference
-from shared.loops.targets import REFERENCE, Submission, Submitted, TargetRun, TargetStatus
-from shared.rollouts import advance
+from shared.journal import letters, records
+from shared.journal.letters import LetterStatus
+from shared.retraining.budget import WEEK
+from shared.retraining.model import Loop, LoopStatus, Retraining, Stage, parse_reference
+from shared.retraining.targets import REFERENCE, Submission, Submitted, TargetRun, TargetStatus
+from shared.rollouts.engine import advance
 from tests.stories.kill import Killed, Ports, Replay
 from tests.stories.world import (
     WORKSPACE,
@@ -231,7 +231,7 @@ class LoopsMachine(RuleBasedStateMachine):
             self.attempt(task)
         for text in self.world.queues.take(advance.QUEUE):
             self.attempt(lambda text=text: self.world.rollouts.advance(text, redelivered=True))
-        for text in self.world.queues.take(dead_letters.QUEUE):
+        for text in self.world.queues.take(letters.QUEUE):
             self.attempt(Replay(self.world, text))
 
     @rule(trouble=troubles)

@@ -3,10 +3,10 @@
 import json
 from datetime import timedelta
 
-from shared import dead_letters
-from shared.dead_letters import LetterStatus
-from shared.errors import ChannelDown, failure_of
-from shared.rollouts import advance
+from shared.base.errors import ChannelDown, failure_of
+from shared.journal import letters
+from shared.journal.letters import LetterStatus
+from shared.rollouts.engine import advance
 from tests.stories.world import World, run_status_changed
 
 MINUTE = timedelta(minutes=1)
@@ -24,7 +24,7 @@ class Storm:
         send = self.world.queues.send
 
         def count(queue: str, text: str, *, delay: timedelta = timedelta(0)) -> None:
-            self.sent += queue == dead_letters.QUEUE
+            self.sent += queue == letters.QUEUE
             send(queue, text, delay=delay)
 
         self.world.queues.send = count  # type: ignore[method-assign]
@@ -40,7 +40,7 @@ class Storm:
         """Let time pass, with a sweep every five minutes."""
         for minute in range(minutes):
             self.world.clock.pass_time(MINUTE)
-            for text in self.world.queues.take(dead_letters.QUEUE, most=EACH_MINUTE):
+            for text in self.world.queues.take(letters.QUEUE, most=EACH_MINUTE):
                 letter = self.world.letters.due(text)
                 if letter is not None:
                     self.world.react.replay(letter)
@@ -58,7 +58,7 @@ def test_in_a_storm_each_letter_is_sent_once_and_all_are_replayed_in_time() -> N
 def test_what_is_lost_in_a_storm_is_sent_again_once_when_its_turn_is_over() -> None:
     storm = Storm()
     storm.world.clock.pass_time(MINUTE)
-    lost = storm.world.queues.take(dead_letters.QUEUE, most=20)
+    lost = storm.world.queues.take(letters.QUEUE, most=20)
     storm.pass_minutes(MANY // EACH_MINUTE + 15)
     assert storm.waiting() == 0
     assert storm.sent == MANY + len(lost)

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from shared.dead_letters import LetterStatus
-from shared.errors import ClaimHeld, WorkspaceThrottled, WorkspaceUnreachable, failure_of
-from shared.events import Workspace
-from shared.outcomes import OutcomeStatus
-from shared.rollouts import advance
+from shared.base.errors import ClaimHeld, WorkspaceThrottled, WorkspaceUnreachable, failure_of
+from shared.events.model import Workspace
+from shared.journal.letters import LetterStatus
+from shared.journal.outcomes import OutcomeStatus
+from shared.rollouts.engine import advance
 from tests.stories.kill import Ports, live_through
 from tests.stories.world import (
     LEASE,

@@ -6,12 +6,12 @@ from datetime import timedelta
 
 import pytest
 
-from shared.errors import WorkspaceRefused
-from shared.orphan_watch import TABLE, OrphanWatch
+from shared.base.errors import WorkspaceRefused
+from shared.messages.outbox import Tell
+from shared.orphans.watch import TABLE, OrphanWatch
 from shared.reactions.model import Orphans
-from shared.rollouts.phases import Phase
-from shared.tell import Tell
-from shared.workspaces import DeploymentSpec
+from shared.rollouts.state.phases import Phase
+from shared.workspaces.model import DeploymentSpec
 from tests.stories.kill import Killed, Ports
 from tests.stories.world import REACTIONS, WORKSPACE, World
 

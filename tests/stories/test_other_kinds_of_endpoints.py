@@ -4,12 +4,12 @@ from datetime import timedelta
 
 import pytest
 
-from shared.adapters.memory_metrics import Behaviour
-from shared.errors import ModelUnfit
-from shared.outcomes import OutcomeStatus
-from shared.rollouts.orders import OrderKind
-from shared.rollouts.phases import Phase
-from shared.workspaces import Score, State
+from shared.base.errors import ModelUnfit
+from shared.journal.outcomes import OutcomeStatus
+from shared.rollouts.state.orders import OrderKind
+from shared.rollouts.state.phases import Phase
+from shared.twins.metrics import Behaviour
+from shared.workspaces.model import Score, State
 from tests.stories.rolling import WHERE, Rolling
 
 NIGHTLY = """

@@ -5,11 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from shared.adapters.memory import Sent
-from shared.dead_letters import ATTEMPTS_MAX, LetterStatus
-from shared.errors import StorageUnavailable, WorkspaceUnreachable
-from shared.ports import RowChanged
-from shared.tell import ATTEMPTS_MAX as TRIES_MAX
+from shared.base.errors import StorageUnavailable, WorkspaceUnreachable
+from shared.base.ports import RowChanged
+from shared.journal.letters import ATTEMPTS_MAX, LetterStatus
+from shared.messages.outbox import ATTEMPTS_MAX as TRIES_MAX
+from shared.twins.storage import Sent
 from tests.stories.world import World
 
 

@@ -5,13 +5,13 @@ from datetime import timedelta
 
 import pytest
 
-from shared.adapters.memory_metrics import Behaviour
-from shared.errors import OrderImpossible
-from shared.outcomes import OutcomeStatus
-from shared.rollouts.orders import OrderKind
-from shared.rollouts.phases import Phase
-from shared.rollouts.progress import splits_of
-from shared.workspaces import Score, State
+from shared.base.errors import OrderImpossible
+from shared.journal.outcomes import OutcomeStatus
+from shared.rollouts.people.progress import splits_of
+from shared.rollouts.state.orders import OrderKind
+from shared.rollouts.state.phases import Phase
+from shared.twins.metrics import Behaviour
+from shared.workspaces.model import Score, State
 from tests.stories.rolling import WHERE, Rolling
 
 MINUTE = timedelta(minutes=1)

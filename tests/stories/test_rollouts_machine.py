@@ -15,17 +15,17 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from shared import records
-from shared.adapters.memory_metrics import Behaviour
-from shared.dead_letters import LetterStatus
-from shared.errors import ParamsInvalid, WorkspaceDenied, WorkspaceUnreachable
-from shared.outcomes import OutcomeStatus, outcome_from
-from shared.rollouts import advance
-from shared.rollouts.model import Rollout, endpoint_key
-from shared.rollouts.orders import OrderKind
-from shared.rollouts.phases import STEPS, Phase
-from shared.rollouts.store import TABLE
-from shared.workspaces import Capacity, Score
+from shared.base.errors import ParamsInvalid, WorkspaceDenied, WorkspaceUnreachable
+from shared.journal import records
+from shared.journal.letters import LetterStatus
+from shared.journal.outcomes import OutcomeStatus, outcome_from
+from shared.rollouts.engine import advance
+from shared.rollouts.engine.store import TABLE
+from shared.rollouts.state.orders import OrderKind
+from shared.rollouts.state.phases import STEPS, Phase
+from shared.rollouts.state.rollout import Rollout, endpoint_key
+from shared.twins.metrics import Behaviour
+from shared.workspaces.model import Capacity, Score
 from tests.stories.rollouts_rules import ENDPOINT
 from tests.stories.rollouts_stage import DEEDS, ERRORS, EVENTS, PLACES, Happening, Stage, words
 from tests.stories.world import WORKSPACE

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from shared import folds
-from shared.dead_letters import LetterStatus
-from shared.errors import WorkspaceDenied, WorkspaceThrottled, WorkspaceUnreachable
-from shared.outcomes import OutcomeStatus
-from shared.workspaces import RunRecord
+from shared.base.errors import WorkspaceDenied, WorkspaceThrottled, WorkspaceUnreachable
+from shared.journal.letters import LetterStatus
+from shared.journal.outcomes import OutcomeStatus
+from shared.messages import repeats
+from shared.workspaces.model import RunRecord
 from tests.stories.kill import Killed, Ports
 from tests.stories.world import WORKSPACE, World, run_status_changed
 
@@ -214,7 +214,7 @@ def test_killed_at_any_call_no_failure_is_lost_and_none_is_counted_twice(
     }
     assert sum(told.values()) <= 4, "one message may be repeated: the one that was under way"
     assert all(letter.status is LetterStatus.CLOSED for letter in world.all_letters())
-    assert world.rows(folds.TABLE) == [], "what is over and told is forgotten"
+    assert world.rows(repeats.TABLE) == [], "what is over and told is forgotten"
 
 
 def test_a_channel_that_is_down_gets_the_first_message_and_the_count_when_it_is_back(

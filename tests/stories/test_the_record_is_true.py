@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared import dead_letters, ledger, records
-from shared.dead_letters import LetterStatus
-from shared.errors import CutOffAgain
-from shared.outcomes import OutcomeStatus, outcome_from
-from shared.rollouts import advance
+from shared.base.errors import CutOffAgain
+from shared.journal import ledger, letters, records
+from shared.journal.letters import LetterStatus
+from shared.journal.outcomes import OutcomeStatus, outcome_from
+from shared.rollouts.engine import advance
 from tests.stories.kill import Killed, Ports, live_through
 from tests.stories.world import LEASE, REACTIONS, World, run_status_changed
 
@@ -186,7 +186,7 @@ class Crowd:
     def _replay(self) -> None:
         due = self.world.next_due()
         self.world.clock.time = max(self.world.clock.time, due or self.world.clock.time)
-        self.in_hand += self.world.queues.take(dead_letters.QUEUE)
+        self.in_hand += self.world.queues.take(letters.QUEUE)
         if self.in_hand:
             self._hand_out(self.data.draw(st.sampled_from(self.in_hand), "message"))
 

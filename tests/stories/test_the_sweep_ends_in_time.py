@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from shared import folds, sweep
-from shared.errors import StorageUnavailable, WorkspaceDenied, failure_of
-from shared.folds import Repeat
-from shared.outcomes import EventRef
+from shared.base.errors import StorageUnavailable, WorkspaceDenied, failure_of
+from shared.flow import sweep
+from shared.journal.outcomes import EventRef
+from shared.messages import repeats
+from shared.messages.repeats import Repeat
 from tests.stories.world import WORKSPACE, World
 
 MINUTE = timedelta(minutes=1)
@@ -156,7 +157,7 @@ def test_a_sweep_that_forgets_many_folds_ends_in_time() -> None:
     world.clock.time = world.clock.time.replace(hour=3)
     old = {"open": False, "channel": "team", "until": world.clock.now() - timedelta(days=60)}
     for number in range(500):
-        world.tables.insert(folds.TABLE, "00", f"00{number}", old)
+        world.tables.insert(repeats.TABLE, "00", f"00{number}", old)
     slow_down(world, by=timedelta(seconds=1))
     began = world.clock.now()
     world.sweep.run()

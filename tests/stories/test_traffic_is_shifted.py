@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from shared.adapters.memory_metrics import Behaviour
-from shared.dead_letters import LetterStatus
-from shared.outcomes import Outcome, OutcomeStatus
-from shared.rollouts.model import Rollout
-from shared.rollouts.orders import Order, OrderKind
-from shared.rollouts.phases import Phase
-from shared.workspaces import DeploymentSpec, Endpoint, EndpointKind
+from shared.journal.letters import LetterStatus
+from shared.journal.outcomes import Outcome, OutcomeStatus
+from shared.rollouts.state.orders import Order, OrderKind
+from shared.rollouts.state.phases import Phase
+from shared.rollouts.state.rollout import Rollout
+from shared.twins.metrics import Behaviour
+from shared.workspaces.model import DeploymentSpec, Endpoint, EndpointKind
 from tests.stories.kill import Ports, live_through
 from tests.stories.world import (
     REACTIONS,

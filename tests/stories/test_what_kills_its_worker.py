@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from shared import dead_letters, records
-from shared.dead_letters import LetterStatus
-from shared.errors import StorageUnavailable
-from shared.outcomes import OutcomeStatus
-from shared.rollouts import advance
-from shared.rollouts.phases import Phase
+from shared.base.errors import StorageUnavailable
+from shared.journal import letters, records
+from shared.journal.letters import LetterStatus
+from shared.journal.outcomes import OutcomeStatus
+from shared.rollouts.engine import advance
+from shared.rollouts.state.phases import Phase
 from tests.stories.kill import Killed
 from tests.stories.world import REACTIONS, World, run_status_changed
 
@@ -48,7 +48,7 @@ class Host:
                 self._hand_out(task, count)
             for text in self.world.queues.take(advance.QUEUE):
                 self._hand_out(self._tick(text))
-            for text in self.world.queues.take(dead_letters.QUEUE):
+            for text in self.world.queues.take(letters.QUEUE):
                 self._hand_out(self._letter(text))
         self.world.clock.time = end
 
@@ -233,7 +233,7 @@ def test_a_letter_that_could_not_be_read_or_written_is_not_taken_for_a_killer() 
 
     def flaky(call: Callable[..., Any]) -> Callable[..., Any]:
         def try_it(table: str, *given: Any, **how: Any) -> Any:
-            if table == dead_letters.TABLE and is_flaky and next(calls) % 3:
+            if table == letters.TABLE and is_flaky and next(calls) % 3:
                 raise StorageUnavailable("no answer")
             return call(table, *given, **how)
 

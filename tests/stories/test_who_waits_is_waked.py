@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from shared.rollouts import advance
-from shared.rollouts.model import Rollout
-from shared.rollouts.phases import EXCLUSIVE, Phase
-from shared.rollouts.store import TABLE, RolloutStore
+from shared.rollouts.engine import advance
+from shared.rollouts.engine.store import TABLE, RolloutStore
+from shared.rollouts.state.phases import EXCLUSIVE, Phase
+from shared.rollouts.state.rollout import Rollout
 from tests.stories.kill import Killed
 from tests.stories.world import World
 

@@ -5,46 +5,46 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shared import dead_letters, records
 from shared.actions import ACTIONS
 from shared.actions.deploy import Deploy
 from shared.actions.notify import Notify
 from shared.actions.register import Register
 from shared.actions.retrain import Retrain
 from shared.actions.shift_traffic import ShiftTraffic
-from shared.adapters.memory import MemoryBlobs, MemoryChannels, MemoryQueues, MemoryTables
-from shared.adapters.memory_metrics import MemoryMetrics
-from shared.adapters.memory_targets import MemoryTargets
-from shared.adapters.memory_workspaces import MemoryWorkspaces
-from shared.dead_letters import DeadLetters, Letter
-from shared.events import Workspace
-from shared.folds import Folds
-from shared.late_tags import TAGGED_WITHIN, LateTags
-from shared.ledger import Ledger
-from shared.letter_notices import LetterNotices
-from shared.lineage import NO_LOOPS, Loops
-from shared.loops.approvals import Approvals
-from shared.loops.follow import Loops as FollowLoops
-from shared.loops.inbox import Inbox
-from shared.loops.model import Loop
-from shared.loops.store import LoopStore
-from shared.outcomes import Outcome, outcome_from
-from shared.ports import Row
-from shared.react import React
+from shared.base.ports import Row
+from shared.events.model import Workspace
+from shared.flow.late_tags import TAGGED_WITHIN, LateTags
+from shared.flow.react import React
+from shared.flow.steps import Steps
+from shared.flow.sweep import Sweep
+from shared.journal import letters, records
+from shared.journal.ledger import Ledger
+from shared.journal.letter_notices import LetterNotices
+from shared.journal.letters import DeadLetters, Letter
+from shared.journal.outcomes import Outcome, outcome_from
+from shared.journal.records import Records
+from shared.messages.outbox import Tell
+from shared.messages.repeats import Folds
 from shared.reactions.load import load_reactions
-from shared.records import Records
-from shared.rollouts import advance
-from shared.rollouts.advance import Rollouts
-from shared.rollouts.measure import Gates
-from shared.rollouts.model import Rollout
-from shared.rollouts.store import RolloutStore
-from shared.rollouts.tell import TellRollout
-from shared.rollouts.tick import Tick
+from shared.retraining.approvals import Approvals
+from shared.retraining.follow import Loops as FollowLoops
+from shared.retraining.inbox import Inbox
+from shared.retraining.model import Loop
+from shared.retraining.store import LoopStore
+from shared.rollouts.engine import advance
+from shared.rollouts.engine.advance import Rollouts
+from shared.rollouts.engine.store import RolloutStore
+from shared.rollouts.engine.tick import Tick
+from shared.rollouts.gates.look import Gates
+from shared.rollouts.people.outbox import TellRollout
+from shared.rollouts.state.rollout import Rollout
 from shared.services import read_golden
-from shared.steps import Steps
-from shared.sweep import Sweep
-from shared.tell import Tell
-from shared.workspaces import RunRecord
+from shared.twins.metrics import MemoryMetrics
+from shared.twins.storage import MemoryBlobs, MemoryChannels, MemoryQueues, MemoryTables
+from shared.twins.targets import MemoryTargets
+from shared.twins.workspaces import MemoryWorkspaces
+from shared.workspaces.lineage import NO_LOOPS, Loops
+from shared.workspaces.model import RunRecord
 
 WORKSPACE = Workspace(subscription="5a2c-sub", resource_group="rg", name="ws")
 LEASE = timedelta(seconds=60)
@@ -261,14 +261,14 @@ class World:
         """Hand out the messages that are due now."""
         for message in self.queues.take(advance.QUEUE):
             self.rollouts.advance(message)
-        for message in self.queues.take(dead_letters.QUEUE):
+        for message in self.queues.take(letters.QUEUE):
             letter = self.letters.due(message)
             if letter is not None:
                 self.react.replay(letter)
 
     def next_due(self) -> datetime | None:
         """Return when the next message is due, or None."""
-        queues = (advance.QUEUE, dead_letters.QUEUE)
+        queues = (advance.QUEUE, letters.QUEUE)
         return min((due for queue in queues for due, _ in self.queues.waiting(queue)), default=None)
 
     def endpoint(self, name: str = "churn") -> Mapping[str, int]:

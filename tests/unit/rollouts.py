@@ -5,13 +5,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shared.events import Workspace
-from shared.metrics import Measure
-from shared.outcomes import EventRef
-from shared.rollouts.decide import decide
-from shared.rollouts.measurements import GateOutcome, Measurement
-from shared.rollouts.model import ModelRef, Plan, Rollout
-from shared.rollouts.observation import (
+from shared.events.model import Workspace
+from shared.journal.outcomes import EventRef
+from shared.rollouts.deciding.decide import decide
+from shared.rollouts.deciding.observation import (
     TAG_DEPLOYMENT,
     TAG_MODEL,
     TAG_ROLLOUT,
@@ -20,10 +17,13 @@ from shared.rollouts.observation import (
     Go,
     Observation,
 )
-from shared.rollouts.orders import Order, OrderKind
-from shared.rollouts.phases import Phase
-from shared.rollouts.strategy import Gate, Probe, Step, StepKind, Strategy
-from shared.workspaces import Deployment, Endpoint, OperationResult, OperationStatus, State
+from shared.rollouts.state.measurement import GateOutcome, Measurement
+from shared.rollouts.state.orders import Order, OrderKind
+from shared.rollouts.state.phases import Phase
+from shared.rollouts.state.rollout import ModelRef, Plan, Rollout
+from shared.rollouts.strategy.model import Gate, Probe, Step, StepKind, Strategy
+from shared.workspaces.metrics import Measure
+from shared.workspaces.model import Deployment, Endpoint, OperationResult, OperationStatus, State
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -11,17 +11,17 @@ from azure.core.exceptions import HttpResponseError, ServiceRequestError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.adapters.aml.jobs import told_absent
+from shared.adapters.aml.mlclient import sdk
+from shared.adapters.aml.mlflow import Mlflow, parse_metrics
+from shared.adapters.aml.run_history import parse_run
+from shared.adapters.aml.workspaces import ArmWorkspaces
 from shared.adapters.http import Reply
-from shared.adapters.jobs import told_absent
-from shared.adapters.mlclient import sdk
-from shared.adapters.mlflow import Mlflow, parse_metrics
-from shared.adapters.run_history import parse_run
 from shared.adapters.targets.component import _declared, _inputs
 from shared.adapters.targets.copy_of import copy_of
 from shared.adapters.targets.job import error_of
-from shared.adapters.workspaces import ArmWorkspaces
-from shared.clock import SystemClock
-from shared.errors import (
+from shared.base.clock import SystemClock
+from shared.base.errors import (
     JobInvalid,
     TargetAbsent,
     WorkspaceDenied,
@@ -29,8 +29,8 @@ from shared.errors import (
     WorkspaceThrottled,
     WorkspaceUnreachable,
 )
-from shared.events import Workspace
-from shared.loops.targets import ComponentTarget, Submission
+from shared.events.model import Workspace
+from shared.retraining.targets import ComponentTarget, Submission
 from tests.unit.test_adapters_arm import Credential, Transport, answer
 
 WORKSPACE = Workspace(subscription="s", resource_group="g", name="w")

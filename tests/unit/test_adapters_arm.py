@@ -10,17 +10,17 @@ import pytest
 from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError
 
-from shared.adapters.arm import Arm, segment
+from shared.adapters.aml.arm import Arm, segment
+from shared.adapters.aml.workspaces import ArmWorkspaces
 from shared.adapters.http import Http, NoAnswer, Reply
-from shared.adapters.workspaces import ArmWorkspaces
-from shared.errors import (
+from shared.base.errors import (
     WorkspaceDenied,
     WorkspaceRefused,
     WorkspaceThrottled,
     WorkspaceUnreachable,
 )
-from shared.events import Workspace
-from shared.workspaces import Operation, OperationResult, OperationStatus
+from shared.events.model import Workspace
+from shared.workspaces.model import Operation, OperationResult, OperationStatus
 
 WORKSPACE = Workspace(subscription="s", resource_group="g", name="w")
 OPERATION = "https://management.azure.com/subscriptions/s/providers/p/operations/1?t=1&s=a%2Bb"

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from shared.adapters.arm_errors import parse_complaint, parse_retry_after, refusal
-from shared.errors import (
+from shared.adapters.aml.refusals import parse_complaint, parse_retry_after, refusal
+from shared.base.errors import (
     QuotaExceeded,
     SignalboxError,
     WorkspaceBusy,

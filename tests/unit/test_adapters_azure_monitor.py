@@ -8,16 +8,16 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from shared.adapters.azure_monitor import AzureMonitorMetrics
+from shared.adapters.aml.azure_monitor import AzureMonitorMetrics
 from shared.adapters.http import Reply
-from shared.errors import (
+from shared.base.errors import (
     WorkspaceDenied,
     WorkspaceRefused,
     WorkspaceThrottled,
     WorkspaceUnreachable,
 )
-from shared.events import Workspace
-from shared.metrics import Measure, Minute, Readings
+from shared.events.model import Workspace
+from shared.workspaces.metrics import Measure, Minute, Readings
 from tests.unit.test_adapters_arm import Transport, answer, make_arm
 
 WORKSPACE = Workspace(subscription="s", resource_group="g", name="w")

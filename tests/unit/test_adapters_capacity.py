@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from shared.adapters.capacity import Capacities
+from shared.adapters.aml.capacity import Capacities
 from shared.adapters.http import Reply
-from shared.workspaces import Capacity
+from shared.workspaces.model import Capacity
 from tests.unit.test_adapters_arm import Transport, answer, make_arm
 
 FAMILY = "standardDSv2Family"

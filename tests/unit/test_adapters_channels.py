@@ -21,9 +21,9 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from shared.adapters.channels import AppriseChannels, _service, setting_name
-from shared.adapters.memory import MemoryChannels
 from shared.adapters.notifier import Notifier, asset
-from shared.errors import ChannelDown, ChannelUnknown
+from shared.base.errors import ChannelDown, ChannelUnknown
+from shared.twins.storage import MemoryChannels
 from tests.unit.test_outgoing import COMMANDS, STUDIO
 
 SECRET = "T0KEN-in-the-path"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from shared.adapters.documents import (
+from shared.adapters.aml.documents import (
     default_of,
     new_batch_deployment,
     new_batch_endpoint,
@@ -19,8 +19,15 @@ from shared.adapters.documents import (
     with_default,
     with_traffic,
 )
-from shared.errors import WorkspaceRefused
-from shared.workspaces import DeploymentSpec, EndpointKind, HealthProbe, ModelKind, Serving, State
+from shared.base.errors import WorkspaceRefused
+from shared.workspaces.model import (
+    DeploymentSpec,
+    EndpointKind,
+    HealthProbe,
+    ModelKind,
+    Serving,
+    State,
+)
 
 #: As the service answers it, with everything that it may hold.
 ENDPOINT: dict[str, Any] = {

@@ -6,7 +6,7 @@ from threading import Barrier, Thread
 
 import pytest
 
-from shared.adapters.lazy import Lazy
+from shared.base.lazy import Lazy
 
 
 def test_a_value_is_made_on_first_use_and_once() -> None:

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.adapters.memory import MemoryChannels, MemoryQueues, Sent
-from shared.errors import ChannelDown, ChannelUnknown
+from shared.base.errors import ChannelDown, ChannelUnknown
+from shared.twins.storage import MemoryChannels, MemoryQueues, Sent
 
 
 class FakeClock:

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import trustme
 
+from shared.adapters.aml.scoring import ScoringClient
 from shared.adapters.http import BODY_MAX, Http
-from shared.adapters.scoring import ScoringClient
-from shared.errors import WorkspaceRefused, WorkspaceUnreachable
+from shared.base.errors import WorkspaceRefused, WorkspaceUnreachable
 
 SECRET = "the-endpoints-key"
 LONG = timedelta(seconds=10)

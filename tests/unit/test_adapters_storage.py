@@ -12,11 +12,11 @@ from azure.core.exceptions import HttpResponseError
 from azure.identity import CredentialUnavailableError
 
 from sandbox.azurite import connection_string
-from shared.adapters.blobs import AzureBlobs
-from shared.adapters.queues import AzureQueues
-from shared.adapters.storage import StorageAccount
-from shared.adapters.tables import AzureTables
-from shared.errors import SettingInvalid, StorageDenied, StorageUnavailable
+from shared.adapters.storage.account import StorageAccount
+from shared.adapters.storage.blobs import AzureBlobs
+from shared.adapters.storage.queues import AzureQueues
+from shared.adapters.storage.tables import AzureTables
+from shared.base.errors import SettingInvalid, StorageDenied, StorageUnavailable
 
 SECRET = "c2VjcmV0LWtleQ=="
 

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.actions import ACTIONS
-from shared.alerts import DESCRIPTION_MAX, ID_MAX, TARGETS_MAX
-from shared.envelopes import MAX_BODY, parse_envelope, parse_events, read_alerts
-from shared.errors import EventMalformed
-from shared.events import (
+from shared.base.errors import EventMalformed
+from shared.events.alerts import DESCRIPTION_MAX, ID_MAX, TARGETS_MAX
+from shared.events.envelopes import MAX_BODY, parse_envelope, parse_events, read_alerts
+from shared.events.model import (
     Alert,
     AlertCondition,
     AlertFired,
@@ -24,7 +24,7 @@ from shared.events import (
     Workspace,
     as_data,
 )
-from shared.outcomes import ref_of
+from shared.journal.outcomes import ref_of
 from shared.reactions.load import load_reactions
 from shared.reactions.model import ReactionsInvalid
 from tests.unit.test_envelopes import EVENTS, body_of, is_sound, raw_of, unless_malformed

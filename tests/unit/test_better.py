@@ -8,8 +8,8 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from shared.better import NO_CHAMPION, TIE, BetterParams, Standing, compare
-from shared.champions import parse_number
+from shared.workspaces.champions import parse_number
+from shared.workspaces.comparison import NO_CHAMPION, TIE, BetterParams, Standing, compare
 
 
 def params(**values: Any) -> BetterParams:

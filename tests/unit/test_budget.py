@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.loops.budget import WEEK, Budget, Slot, count, give_back, release, take
-from shared.loops.model import Answer
-from shared.loops.params import PolicyParams
+from shared.retraining.budget import WEEK, Budget, Slot, count, give_back, release, take
+from shared.retraining.model import Answer
+from shared.retraining.params import PolicyParams
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

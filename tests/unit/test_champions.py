@@ -4,12 +4,19 @@ from datetime import UTC, datetime
 
 import pytest
 
-from shared.adapters.memory_workspaces import MemoryWorkspaces
-from shared.champions import find_champion
-from shared.errors import SignalboxError, WorkspaceBusy, WorkspaceDenied, WorkspaceRefused
-from shared.events import Workspace
-from shared.lineage import reference_of_model, reference_of_run
-from shared.workspaces import Deployment, Endpoint, EndpointKind, ModelVersion, RunRecord, State
+from shared.base.errors import SignalboxError, WorkspaceBusy, WorkspaceDenied, WorkspaceRefused
+from shared.events.model import Workspace
+from shared.twins.workspaces import MemoryWorkspaces
+from shared.workspaces.champions import find_champion
+from shared.workspaces.lineage import reference_of_model, reference_of_run
+from shared.workspaces.model import (
+    Deployment,
+    Endpoint,
+    EndpointKind,
+    ModelVersion,
+    RunRecord,
+    State,
+)
 
 WORKSPACE = Workspace(subscription="sub", resource_group="rg", name="ws")
 VERSIONS = {"blue": "1", "green": "2", "red": "3"}

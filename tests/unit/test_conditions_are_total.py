@@ -8,10 +8,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import ExpressionFailed
-from shared.events import EventType
+from shared.base.errors import ExpressionFailed
+from shared.events.model import EventType
 from shared.reactions.expressions import compile_expression
-from shared.reactions.faults import find_condition_faults
 from shared.reactions.shapes import (
     FreeMap,
     Kind,
@@ -21,6 +20,7 @@ from shared.reactions.shapes import (
     Shape,
     shape_of,
 )
+from shared.schema.faults import find_condition_faults
 
 _TYPES = st.sampled_from(EventType)
 _TAG_NAMES = ("deploy", "env", "my-tag")

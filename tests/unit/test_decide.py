@@ -5,11 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from shared.rollouts.decide import decide
-from shared.rollouts.model import Cause
-from shared.rollouts.observation import Go, Observation, Wait
-from shared.rollouts.orders import POSSIBLE, OrderKind
-from shared.rollouts.phases import EXCLUSIVE, STEPS, Phase
+from shared.rollouts.deciding.decide import decide
+from shared.rollouts.deciding.observation import Go, Observation, Wait
+from shared.rollouts.state.orders import POSSIBLE, OrderKind
+from shared.rollouts.state.phases import EXCLUSIVE, STEPS, Phase
+from shared.rollouts.state.rollout import Cause
 from tests.unit.rollouts import (
     BOTH,
     CANARY,

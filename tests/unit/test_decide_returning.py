@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from shared.rollouts.model import Cause, ProbeResult, Rollout
-from shared.rollouts.observation import (
+from shared.rollouts.deciding.ending import keeps, leave
+from shared.rollouts.deciding.observation import (
     TAG_DEPLOYMENT,
     DeleteDeployment,
     Go,
@@ -18,11 +18,11 @@ from shared.rollouts.observation import (
     SetTraffic,
     Wait,
 )
-from shared.rollouts.orders import OrderKind
-from shared.rollouts.phases import Phase
-from shared.rollouts.returning import keeps, leave
-from shared.rollouts.strategy import OnFailure
-from shared.workspaces import EndpointKind, State
+from shared.rollouts.state.orders import OrderKind
+from shared.rollouts.state.phases import Phase
+from shared.rollouts.state.rollout import Cause, ProbeResult, Rollout
+from shared.rollouts.strategy.model import OnFailure
+from shared.workspaces.model import EndpointKind, State
 from tests.unit.rollouts import (
     BLUE,
     BOTH,

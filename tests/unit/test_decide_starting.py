@@ -7,10 +7,8 @@ from typing import Any
 
 import pytest
 
-from shared.rollouts.decide import decide
-from shared.rollouts.measurements import GateOutcome
-from shared.rollouts.model import Cause, Rollout
-from shared.rollouts.observation import (
+from shared.rollouts.deciding.decide import decide
+from shared.rollouts.deciding.observation import (
     TAG_DEPLOYMENT,
     TAG_MODEL,
     TAG_VERSION,
@@ -24,11 +22,13 @@ from shared.rollouts.observation import (
     Overrule,
     Wait,
 )
-from shared.rollouts.orders import OrderKind
-from shared.rollouts.phases import Phase
-from shared.rollouts.starting import answer_to, is_newer
-from shared.rollouts.strategy import Answer, Newer
-from shared.workspaces import Endpoint, State
+from shared.rollouts.deciding.opening import answer_to, is_newer
+from shared.rollouts.state.measurement import GateOutcome
+from shared.rollouts.state.orders import OrderKind
+from shared.rollouts.state.phases import Phase
+from shared.rollouts.state.rollout import Cause, Rollout
+from shared.rollouts.strategy.model import Answer, Newer
+from shared.workspaces.model import Endpoint, State
 from tests.unit.rollouts import (
     BLUE,
     BOTH,

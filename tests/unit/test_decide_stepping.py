@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from shared.rollouts.measurements import GateOutcome
-from shared.rollouts.model import Cause, ProbeResult, Rollout
-from shared.rollouts.observation import (
+from shared.rollouts.deciding.exits import fail, next_step
+from shared.rollouts.deciding.observation import (
     TAG_DEPLOYMENT,
     TAG_MODEL,
     Decision,
@@ -22,12 +21,13 @@ from shared.rollouts.observation import (
     SetTraffic,
     Wait,
 )
-from shared.rollouts.orders import OrderKind
-from shared.rollouts.phases import STEPS, Phase
-from shared.rollouts.routes import fail, next_step
-from shared.rollouts.stepping import next_look
-from shared.rollouts.strategy import PHASES, Answer, OnConflict, OnFailure, Step, StepKind
-from shared.workspaces import State
+from shared.rollouts.deciding.stepping import next_look
+from shared.rollouts.state.measurement import GateOutcome
+from shared.rollouts.state.orders import OrderKind
+from shared.rollouts.state.phases import STEPS, Phase
+from shared.rollouts.state.rollout import Cause, ProbeResult, Rollout
+from shared.rollouts.strategy.model import PHASES, Answer, OnConflict, OnFailure, Step, StepKind
+from shared.workspaces.model import State
 from tests.unit.rollouts import (
     APPROVE,
     BETTER,

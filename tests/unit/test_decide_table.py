@@ -12,10 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.rollouts.decide import decide
-from shared.rollouts.measurements import GateOutcome, Measurement
-from shared.rollouts.model import Cause, ProbeResult, Rollout
-from shared.rollouts.observation import (
+from shared.rollouts.deciding.decide import decide
+from shared.rollouts.deciding.observation import (
     TAG_DEPLOYMENT,
     TAG_MODEL,
     TAG_ROLLOUT,
@@ -36,10 +34,12 @@ from shared.rollouts.observation import (
     Wait,
     Write,
 )
-from shared.rollouts.orders import POSSIBLE, OrderKind
-from shared.rollouts.phases import STEPS, TERMINAL, TRANSITIONS, Phase
-from shared.rollouts.splits import on_the_way, share
-from shared.rollouts.strategy import (
+from shared.rollouts.state.measurement import GateOutcome, Measurement
+from shared.rollouts.state.orders import POSSIBLE, OrderKind
+from shared.rollouts.state.phases import STEPS, TERMINAL, TRANSITIONS, Phase
+from shared.rollouts.state.rollout import Cause, ProbeResult, Rollout
+from shared.rollouts.state.splits import on_the_way, share
+from shared.rollouts.strategy.model import (
     PHASES,
     Answer,
     Newer,
@@ -49,7 +49,7 @@ from shared.rollouts.strategy import (
     StepKind,
     Strategy,
 )
-from shared.workspaces import OperationStatus, State
+from shared.workspaces.model import OperationStatus, State
 from tests.unit.rollouts import (
     APPROVE,
     BETTER,

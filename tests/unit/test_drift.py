@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from shared.drift import (
+from shared.events.breaches import (
     EFFECT_MAX,
     METRICS_MAX,
     TEXT_MAX,
@@ -18,7 +18,7 @@ from shared.drift import (
     read_breach,
     worse_side,
 )
-from shared.events import Metric
+from shared.events.model import Metric
 
 HEAD = (
     "The signal '{signal}' has failed due to one or more features violating metric thresholds.\n"

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from shared.actions import ACTIONS
 from shared.actions.deploy import PhaseTime
-from shared.durations import format_duration, parse_duration
+from shared.base.durations import format_duration, parse_duration
 from shared.reactions.model import Values
 
 

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.drift import judge_metric
-from shared.envelopes import (
+from shared.base.errors import EventMalformed
+from shared.events.breaches import judge_metric
+from shared.events.envelopes import (
     MAX_BODY,
     MAX_DEPTH,
     Envelope,
@@ -22,8 +23,7 @@ from shared.envelopes import (
     parse_workspace,
     read_body,
 )
-from shared.errors import EventMalformed
-from shared.events import (
+from shared.events.model import (
     RUN_STATUSES,
     Drift,
     DriftDetected,

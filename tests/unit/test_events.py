@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from shared.events import (
+from shared.events.model import (
     EVENT_CLASSES,
     Alert,
     AlertCondition,

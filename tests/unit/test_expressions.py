@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import ExpressionFailed
-from shared.events import (
+from shared.base.errors import ExpressionFailed
+from shared.events.model import (
     Drift,
     DriftDetected,
     DriftSource,
@@ -28,9 +28,9 @@ from shared.events import (
     as_data,
 )
 from shared.reactions.expressions import ExpressionSyntax, compile_expression
-from shared.reactions.faults import find_condition_faults, find_faults
 from shared.reactions.functions import FUNCTIONS
 from shared.reactions.shapes import FreeMap, Many, Record, shape_of
+from shared.schema.faults import find_condition_faults, find_faults
 
 _COMMON: dict[str, Any] = {
     "id": "e1",

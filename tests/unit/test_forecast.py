@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.metrics import Measure
-from shared.rollouts.forecast import forecast, step_words
-from shared.rollouts.model import Rollout
-from shared.rollouts.orders import Order, OrderKind
-from shared.rollouts.params import find_strategy
-from shared.rollouts.phases import STEPS, Phase
-from shared.rollouts.strategy import Newer, OnFailure, Probe, Step, StepKind, Strategy
+from shared.rollouts.people.forecast import forecast, step_words
+from shared.rollouts.state.orders import Order, OrderKind
+from shared.rollouts.state.phases import STEPS, Phase
+from shared.rollouts.state.rollout import Rollout
+from shared.rollouts.strategy.model import Newer, OnFailure, Probe, Step, StepKind, Strategy
+from shared.rollouts.strategy.schema import find_strategy
+from shared.workspaces.metrics import Measure
 from tests.stories.world import REACTIONS, World
 from tests.unit import rollouts as given_rollouts
 from tests.unit.rollouts import ERRORS, MINUTE, NEW, NOW, OLD, make_strategy, traffic

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.metrics import Measure, Minute, Readings
-from shared.rollouts.evidence import MINUTES_MIN, REQUESTS_MIN, evidence_of
-from shared.rollouts.gates import alpha_of, choose, judge, measures_of, prove, unavailable
-from shared.rollouts.measurements import GateOutcome, Measurement
-from shared.rollouts.strategy import Gate
+from shared.rollouts.gates.evidence import MINUTES_MIN, REQUESTS_MIN, evidence_of
+from shared.rollouts.gates.judge import alpha_of, choose, judge, measures_of, prove, unavailable
+from shared.rollouts.state.measurement import GateOutcome, Measurement
+from shared.rollouts.strategy.model import Gate
+from shared.workspaces.metrics import Measure, Minute, Readings
 
 START = datetime(2026, 3, 2, 3, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

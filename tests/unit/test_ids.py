@@ -7,14 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from shared.ids import (
-    NAME_MAX,
-    SLUG_MIN,
-    deployment_name,
-    digest,
-    is_legal_name,
-    slug,
-)
+from shared.base.ids import NAME_MAX, SLUG_MIN, deployment_name, digest, is_legal_name, slug
 
 ANY = st.text(st.characters() | st.sampled_from("\ud800\udfff\x00\u212a"), max_size=60)
 #: Names of the kind that people give to models, dense enough for near misses.

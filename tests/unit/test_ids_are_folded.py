@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from shared.actions.register import _require_own
-from shared.alerts import parse_alert
-from shared.errors import EventMalformed, ParamsInvalid
-from shared.events import Workspace, read_workspace
-from shared.loops.addresses import find_fault
+from shared.base.errors import EventMalformed, ParamsInvalid
+from shared.events.alerts import parse_alert
+from shared.events.model import Workspace, read_workspace
 from shared.reactions.match import as_listed
 from shared.reactions.model import Reactions
+from shared.retraining.addresses import find_fault
 
 #: `str.lower` turns the first into k, and a pattern without case takes the second for s.
 LOOKALIKES = {"KELVIN SIGN": ("k", "\u212a"), "LONG S": ("s", "\u017f")}

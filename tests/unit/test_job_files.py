@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.adapters.job_files import faults_of, find_job_faults, make_job
-from shared.adapters.mlclient import sdk
-from shared.errors import JobInvalid
-from shared.events import Workspace
-from shared.loops.targets import Input, Submission
+from shared.adapters.aml.job_files import faults_of, find_job_faults, make_job
+from shared.adapters.aml.mlclient import sdk
+from shared.base.errors import JobInvalid
+from shared.events.model import Workspace
+from shared.retraining.targets import Input, Submission
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::marshmallow.warnings.Marshmallow4Warning"),
@@ -271,8 +271,8 @@ def test_the_sdk_itself_uploads_nothing(file: Path) -> None:
 
 def test_nothing_of_the_sdk_is_loaded_to_import_what_uses_it() -> None:
     program = (
-        "import sys, json; import shared.adapters.targets.job, shared.adapters.mlclient,"
-        "shared.adapters.job_files, commands.check;"
+        "import sys, json; import shared.adapters.targets.job, shared.adapters.aml.mlclient,"
+        "shared.adapters.aml.job_files, commands.check;"
         "print(json.dumps([m for m in sys.modules if m.startswith('azure.ai')]))"
     )
     done = subprocess.run(

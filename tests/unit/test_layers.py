@@ -113,7 +113,7 @@ def test_what_others_wrote_is_read_within_bounds(path: Path) -> None:
         if isinstance(node, ast.ImportFrom):
             assert node.module != "json", "json.loads has to be seen where it is used"
     if name_of(path) != "outside" and name_of(path) not in OWN_JSON:
-        assert not found & {"loads", "load", "JSONDecoder"}, "see shared/outside.py"
+        assert not found & {"loads", "load", "JSONDecoder"}, "see shared/base/outside.py"
 
 
 #: What speaks HTTP, or any other protocol, and the modules that may import it. The storage account

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.telemetry import LOG_FIELDS, guard_logs
+from shared.base.telemetry import LOG_FIELDS, guard_logs
 
 ROOT = Path(__file__).parent.parent.parent
 SECRET = "AccountKey=s3cr3tValue/abc+def=="

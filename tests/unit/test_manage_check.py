@@ -14,8 +14,8 @@ from commands.check import check_text
 from commands.common import local_settings
 from manage import app
 from shared.actions import ACTIONS
+from shared.base.settings import read_settings
 from shared.reactions.model import ChannelName, Params
-from shared.settings import read_settings
 
 pytestmark = pytest.mark.filterwarnings("ignore::marshmallow.warnings.Marshmallow4Warning")
 

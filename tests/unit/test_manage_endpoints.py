@@ -7,8 +7,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from manage import app
-from shared.errors import WorkspaceDenied
-from shared.events import Workspace
+from shared.base.errors import WorkspaceDenied
+from shared.events.model import Workspace
 from shared.reactions.model import Orphans, Reactions
 from shared.services import Services
 from tests.unit.test_orphans import DAY, NOW, OTHER, RULES, WS, Bench

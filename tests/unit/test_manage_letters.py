@@ -9,12 +9,12 @@ from typer.testing import CliRunner, Result
 
 from manage import app
 from sandbox.azurite import Azurite
-from shared.adapters.blobs import AzureBlobs
-from shared.dead_letters import LetterStatus
-from shared.envelopes import parse_envelope, parse_events
-from shared.errors import Disposition, Failure
-from shared.events import Workspace
-from shared.outcomes import EventRef, Outcome, OutcomeStatus, ref_of
+from shared.adapters.storage.blobs import AzureBlobs
+from shared.base.errors import Disposition, Failure
+from shared.events.envelopes import parse_envelope, parse_events
+from shared.events.model import Workspace
+from shared.journal.letters import LetterStatus
+from shared.journal.outcomes import EventRef, Outcome, OutcomeStatus, ref_of
 from shared.services import Services
 from tests.stories.world import run_status_changed
 

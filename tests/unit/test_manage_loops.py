@@ -10,10 +10,11 @@ from typer.testing import CliRunner, Result
 
 from manage import app
 from sandbox.azurite import Azurite
-from shared.dead_letters import LetterStatus
-from shared.errors import Disposition, Failure
-from shared.events import DriftState, Metric, Workspace
-from shared.loops.model import (
+from shared.base.errors import Disposition, Failure
+from shared.events.model import DriftState, Metric, Workspace
+from shared.journal.letters import LetterStatus
+from shared.journal.outcomes import EventRef
+from shared.retraining.model import (
     Answer,
     Decision,
     Loop,
@@ -23,7 +24,6 @@ from shared.loops.model import (
     Stage,
     Window,
 )
-from shared.outcomes import EventRef
 from shared.services import Services
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)

@@ -11,11 +11,11 @@ from typer.testing import CliRunner, Result
 
 from manage import app
 from sandbox.azurite import Azurite
-from shared.rollouts import advance
-from shared.rollouts.measurements import GateOutcome
-from shared.rollouts.model import Rollout
-from shared.rollouts.orders import Order, OrderKind
-from shared.rollouts.phases import Phase
+from shared.rollouts.engine import advance
+from shared.rollouts.state.measurement import GateOutcome
+from shared.rollouts.state.orders import Order, OrderKind
+from shared.rollouts.state.phases import Phase
+from shared.rollouts.state.rollout import Rollout
 from shared.services import Services
 from tests.unit.rollouts import NEW, NOW, OLD
 from tests.unit.test_forecast import make_rollout, ready_made

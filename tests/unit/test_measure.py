@@ -7,20 +7,20 @@ from typing import Any
 
 import pytest
 
-from shared.errors import (
+from shared.base.errors import (
     SignalboxError,
     WorkspaceDenied,
     WorkspaceRefused,
     WorkspaceThrottled,
     WorkspaceUnreachable,
 )
-from shared.events import Workspace
-from shared.metrics import Measure, Minute, Readings
-from shared.rollouts.measure import Gates
-from shared.rollouts.measurements import GateOutcome
-from shared.rollouts.model import Rollout
-from shared.rollouts.phases import Phase
-from shared.rollouts.strategy import Gate
+from shared.events.model import Workspace
+from shared.rollouts.gates.look import Gates
+from shared.rollouts.state.measurement import GateOutcome
+from shared.rollouts.state.phases import Phase
+from shared.rollouts.state.rollout import Rollout
+from shared.rollouts.strategy.model import Gate
+from shared.workspaces.metrics import Measure, Minute, Readings
 from tests.unit.rollouts import BETTER, HOLD, MINUTE, NEW, NOW, OLD, make_rollout, traffic
 
 CPU = Gate(measure=Measure.CPU, max=80.0, observe=True)

@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.adapters.memory_workspaces import MemoryWorkspaces
-from shared.errors import WorkspaceRefused
-from shared.events import Workspace
-from shared.workspaces import Capacity, DeploymentSpec, Endpoint, EndpointKind, Score, State
+from shared.base.errors import WorkspaceRefused
+from shared.events.model import Workspace
+from shared.twins.workspaces import MemoryWorkspaces
+from shared.workspaces.model import Capacity, DeploymentSpec, Endpoint, EndpointKind, Score, State
 
 WORKSPACE = Workspace(subscription="s", resource_group="g", name="w")
 SECOND = timedelta(seconds=1)

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.drift import METRICS_MAX, TEXT_MAX, judge_metric
-from shared.envelopes import parse_envelope, parse_events, read_body
-from shared.errors import EventMalformed
-from shared.events import (
+from shared.base.errors import EventMalformed
+from shared.events.breaches import METRICS_MAX, TEXT_MAX, judge_metric
+from shared.events.envelopes import parse_envelope, parse_events, read_body
+from shared.events.model import (
     Drift,
     DriftDetected,
     DriftSource,
@@ -25,7 +25,7 @@ from shared.events import (
     UnknownEvent,
     as_data,
 )
-from shared.monitors import BREACH_TAG, ERROR_TAG, tells_of_breach
+from shared.events.monitors import BREACH_TAG, ERROR_TAG, tells_of_breach
 from tests.unit.test_envelopes import EVENTS, body_of, event_of, raw_of, with_data, with_top
 
 ROOT = "5e0c7b1a-3d2f-4a86-b9c4-7f1e2d3c4b5a"

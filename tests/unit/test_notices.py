@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from shared.rollouts.measurements import GateOutcome
-from shared.rollouts.model import Cause, ModelRef, Notice, NoticeKind
-from shared.rollouts.notices import notices_of, text_of
-from shared.rollouts.phases import STEPS, TRANSITIONS, Phase
-from shared.workspaces import EndpointKind
+from shared.rollouts.people.notices import notices_of, text_of
+from shared.rollouts.state.measurement import GateOutcome
+from shared.rollouts.state.phases import STEPS, TRANSITIONS, Phase
+from shared.rollouts.state.rollout import Cause, ModelRef, Notice, NoticeKind
+from shared.workspaces.model import EndpointKind
 from tests.unit.rollouts import OLD, make_measurement, make_rollout, with_plan, with_strategy
 
 STUDIO = "https://ml.azure.com"

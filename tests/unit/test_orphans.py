@@ -6,28 +6,28 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared import orphan_watch
-from shared.adapters.memory import MemoryChannels, MemoryTables
-from shared.adapters.memory_workspaces import MemoryWorkspaces
-from shared.errors import (
+from shared.base.errors import (
     SignalboxError,
     WorkspaceBusy,
     WorkspaceDenied,
     WorkspaceRefused,
     WorkspaceUnreachable,
 )
-from shared.events import Workspace
-from shared.orphan_watch import OrphanWatch
-from shared.orphans import CostClass, Watch, cost_of, kept_by
-from shared.outcomes import EventRef
-from shared.ports import Row
+from shared.base.ports import Row
+from shared.events.model import Workspace
+from shared.journal.outcomes import EventRef
+from shared.messages.outbox import Tell
+from shared.orphans import watch
+from shared.orphans.rules import CostClass, Watch, cost_of, kept_by
+from shared.orphans.watch import OrphanWatch
 from shared.reactions.model import Orphans
-from shared.rollouts.model import ModelRef, Plan, Rollout
-from shared.rollouts.phases import TERMINAL, Phase
-from shared.rollouts.store import RolloutStore
-from shared.rollouts.strategy import Probe, Strategy
-from shared.tell import Tell
-from shared.workspaces import Capacity, Deployment, Endpoint, EndpointKind, State
+from shared.rollouts.engine.store import RolloutStore
+from shared.rollouts.state.phases import TERMINAL, Phase
+from shared.rollouts.state.rollout import ModelRef, Plan, Rollout
+from shared.rollouts.strategy.model import Probe, Strategy
+from shared.twins.storage import MemoryChannels, MemoryTables
+from shared.twins.workspaces import MemoryWorkspaces
+from shared.workspaces.model import Capacity, Deployment, Endpoint, EndpointKind, State
 
 WS = Workspace(subscription="s", resource_group="g", name="w")
 OTHER = Workspace(subscription="s", resource_group="g", name="other")
@@ -565,11 +565,11 @@ def test_all_deployments_without_traffic_are_found_and_the_young_ones_are_marked
 
 def test_the_row_of_a_workspace_that_is_no_longer_watched_is_forgotten(bench: Bench) -> None:
     bench.sweep()
-    assert len(list(bench.tables.query(orphan_watch.TABLE))) == 1
+    assert len(list(bench.tables.query(watch.TABLE))) == 1
     bench.watch.forget(NOW + DAY)
-    assert len(list(bench.tables.query(orphan_watch.TABLE))) == 1
+    assert len(list(bench.tables.query(watch.TABLE))) == 1
     bench.watch.forget(NOW + 2 * DAY)
-    assert list(bench.tables.query(orphan_watch.TABLE)) == []
+    assert list(bench.tables.query(watch.TABLE)) == []
 
 
 def test_the_row_of_as_many_deployments_as_a_region_has_can_be_written(bench: Bench) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.outcomes import Outcome, OutcomeStatus, merge_news, outcome_from, outcome_to
+from shared.journal.outcomes import Outcome, OutcomeStatus, merge_news, outcome_from, outcome_to
 
 DONE, SKIPPED = OutcomeStatus.DONE, OutcomeStatus.SKIPPED
 WAITING, FAILED = OutcomeStatus.WAITING, OutcomeStatus.FAILED

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.adapters.jobs import tags_of
-from shared.events import Workspace
-from shared.loops.targets import Submission
-from shared.outgoing import for_log, for_message, for_row, for_tag, for_terminal
+from shared.adapters.aml.jobs import tags_of
+from shared.base.outgoing import for_log, for_message, for_row, for_tag, for_terminal
+from shared.events.model import Workspace
+from shared.retraining.targets import Submission
 
 ROOT = Path(__file__).parent.parent.parent
 CLEANERS = {"redact", "for_log", "for_row", "for_message", "for_terminal", "for_tag"}

@@ -3,8 +3,8 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared.adapters.rows import plain_values
-from shared.parts import fits, join, split
+from shared.adapters.storage.limits import plain_values
+from shared.base.long_documents import fits, join, split
 
 characters = st.sampled_from(["a", '"', "\n", "ä", "東", "🚂"])
 lengths = st.sampled_from([0, 1, 15_999, 16_000, 16_001, 32_000, 100_000])

@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from shared.drift import judge_metric
-from shared.durations import format_duration
-from shared.events import DriftState, Metric, Workspace
-from shared.loops.model import (
+from shared.base.durations import format_duration
+from shared.events.breaches import judge_metric
+from shared.events.model import DriftState, Metric, Workspace
+from shared.journal.outcomes import EventRef
+from shared.retraining.model import (
     DECISIONS_MAX,
     RETRAININGS_MAX,
     WINDOWS_MAX,
@@ -28,17 +29,16 @@ from shared.loops.model import (
     Stage,
     Window,
 )
-from shared.loops.params import Mode, PolicyParams
-from shared.loops.policy import Facts, count_in_vain, decide, learn, must_give_up
-from shared.loops.reading import is_measured, rank_metric, rank_signal, read_window
-from shared.loops.windows import (
+from shared.retraining.params import Mode, PolicyParams
+from shared.retraining.policy import Facts, count_in_vain, decide, learn, must_give_up
+from shared.retraining.reading import is_measured, rank_metric, rank_signal, read_window
+from shared.retraining.windows import (
     METRICS_MAX,
     NAME_MAX,
     OLD_METRICS_MAX,
     SIGNALS_MAX,
     cut_window,
 )
-from shared.outcomes import EventRef
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

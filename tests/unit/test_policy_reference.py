@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.events import DriftState, Metric, Workspace
-from shared.loops.model import Answer, Loop, Retraining, SignalSeen, Stage, Window
-from shared.loops.params import Mode, PolicyParams
-from shared.loops.policy import Facts, decide, learn
-from shared.outcomes import EventRef
+from shared.events.model import DriftState, Metric, Workspace
+from shared.journal.outcomes import EventRef
+from shared.retraining.model import Answer, Loop, Retraining, SignalSeen, Stage, Window
+from shared.retraining.params import Mode, PolicyParams
+from shared.retraining.policy import Facts, decide, learn
 
 BEGIN = datetime(2026, 3, 2, tzinfo=UTC)
 

@@ -5,14 +5,19 @@ from datetime import datetime
 
 import pytest
 
-from shared.adapters.memory_workspaces import MemoryWorkspaces
-from shared.errors import SignalboxError, WorkspaceDenied, WorkspaceRefused, WorkspaceUnreachable
-from shared.rollouts.model import Rollout
-from shared.rollouts.observation import Observation
-from shared.rollouts.phases import Phase
-from shared.rollouts.preflight import find_faults
-from shared.rollouts.strategy import Step
-from shared.workspaces import Capacity, EndpointKind
+from shared.base.errors import (
+    SignalboxError,
+    WorkspaceDenied,
+    WorkspaceRefused,
+    WorkspaceUnreachable,
+)
+from shared.rollouts.deciding.observation import Observation
+from shared.rollouts.engine.preflight import find_faults
+from shared.rollouts.state.phases import Phase
+from shared.rollouts.state.rollout import Rollout
+from shared.rollouts.strategy.model import Step
+from shared.twins.workspaces import MemoryWorkspaces
+from shared.workspaces.model import Capacity, EndpointKind
 from tests.unit.rollouts import (
     NOW,
     OLD,

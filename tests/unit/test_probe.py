@@ -6,15 +6,20 @@ from typing import Any
 
 import pytest
 
-from shared.adapters.memory_workspaces import MemoryWorkspaces
-from shared.errors import ParamsInvalid, WorkspaceDenied, WorkspaceThrottled, WorkspaceUnreachable
-from shared.events import Workspace
-from shared.rollouts.model import ProbeResult
-from shared.rollouts.observation import TAG_ROLLOUT
-from shared.rollouts.probe import probe
-from shared.rollouts.samples import EMPTY_REQUEST
-from shared.rollouts.strategy import Probe
-from shared.workspaces import Deployment, Endpoint, Score, State
+from shared.base.errors import (
+    ParamsInvalid,
+    WorkspaceDenied,
+    WorkspaceThrottled,
+    WorkspaceUnreachable,
+)
+from shared.events.model import Workspace
+from shared.rollouts.deciding.observation import TAG_ROLLOUT
+from shared.rollouts.engine.probe import probe
+from shared.rollouts.engine.samples import EMPTY_REQUEST
+from shared.rollouts.state.rollout import ProbeResult
+from shared.rollouts.strategy.model import Probe
+from shared.twins.workspaces import MemoryWorkspaces
+from shared.workspaces.model import Deployment, Endpoint, Score, State
 from tests.unit.rollouts import NEW, NOW, make_endpoint, make_rollout
 
 REQUEST, OUTPUT = "golden/churn.json", "golden/churn.output.json"

@@ -8,7 +8,7 @@ from textwrap import indent
 import pytest
 
 from shared.actions import ACTIONS
-from shared.events import EVENT_CLASSES, Event, EventType
+from shared.events.model import EVENT_CLASSES, Event, EventType
 from shared.reactions.functions import FUNCTIONS
 from shared.reactions.load import load_reactions
 from shared.reactions.model import ReactionsInvalid

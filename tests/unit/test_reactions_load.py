@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import AfterValidator, Field, model_validator
 
-from shared import errors
-from shared.events import EventType
+from shared.base import errors
+from shared.events.model import EventType
 from shared.reactions.load import load_reactions
 from shared.reactions.model import ChannelName, Finding, Params, Reactions, ReactionsInvalid
-from shared.reactions.render import Template
+from shared.reactions.templates import Template
 
 ID = (
     "/subscriptions/s/resourceGroups/rg/providers/Microsoft.MachineLearningServices/workspaces/Main"

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
-from shared.errors import ExpressionFailed, ParamsInvalid
+from shared.base.errors import ExpressionFailed, ParamsInvalid
 from shared.reactions.expressions import ExpressionSyntax
 from shared.reactions.load import load_reactions
 from shared.reactions.model import ChannelName, Params, Step
-from shared.reactions.params import prepare
-from shared.reactions.render import compile_template, render
+from shared.reactions.step_values import prepare
+from shared.reactions.templates import compile_template, render
 
 DATA = {
     "model": {"name": "churn", "version": "7", "tags": {"count": "3", "on": "true"}},

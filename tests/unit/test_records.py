@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from shared.adapters.memory import MemoryTables
-from shared.outcomes import EventRef, Outcome, OutcomeStatus
-from shared.ports import Row
-from shared.records import Records
+from shared.base.ports import Row
+from shared.journal.outcomes import EventRef, Outcome, OutcomeStatus
+from shared.journal.records import Records
+from shared.twins.storage import MemoryTables
 
 REF = EventRef(
     key="a" * 64,

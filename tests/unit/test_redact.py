@@ -12,7 +12,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared.redact import FORMS, SPELLINGS, Spelling, clean_of_secrets, compiled, hinted, redact
+from shared.base.redact import (
+    FORMS,
+    SPELLINGS,
+    Spelling,
+    clean_of_secrets,
+    compiled,
+    hinted,
+    redact,
+)
 
 #: Made up, and in parts, so that no scanner takes them for real ones.
 SECRET = "s3cr3tValue/abc+def=="

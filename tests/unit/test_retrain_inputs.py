@@ -7,8 +7,8 @@ from pydantic import ValidationError
 
 from shared.actions.retrain import RetrainParams
 from shared.adapters.targets.component import _compute
-from shared.events import Workspace
-from shared.loops.targets import ComponentTarget
+from shared.events.model import Workspace
+from shared.retraining.targets import ComponentTarget
 
 TARGET = {"github": {"repository": "contoso/churn", "workflow": "retrain.yml"}}
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.retry import BASE, CAP, RETRY_AFTER_CAP, backoff
+from shared.base.retry import BASE, CAP, RETRY_AFTER_CAP, backoff
 
 ATTEMPTS = st.integers(-5, 100) | st.sampled_from([10**6, 10**30])
 DRAWS = st.floats(0, 1, exclude_max=True)

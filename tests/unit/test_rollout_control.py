@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from shared.errors import OrderImpossible
-from shared.rollouts.control import give_order, possible_orders
-from shared.rollouts.model import Rollout
-from shared.rollouts.orders import OrderKind
-from shared.rollouts.phases import Phase
+from shared.base.errors import OrderImpossible
+from shared.rollouts.people.control import give_order, possible_orders
+from shared.rollouts.state.orders import OrderKind
+from shared.rollouts.state.phases import Phase
+from shared.rollouts.state.rollout import Rollout
 from tests.stories.world import World
 from tests.unit.rollouts import OLD
 from tests.unit.test_forecast import make_rollout

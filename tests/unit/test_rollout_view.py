@@ -9,17 +9,17 @@ from textwrap import dedent
 import pytest
 
 from commands.rollout_view import View, draw, split_of, step_of, waits_of
-from shared.metrics import Measure
-from shared.rollouts.forecast import forecast
-from shared.rollouts.measurements import GateOutcome, Measurement
-from shared.rollouts.model import Cause, Moment, Rollout
-from shared.rollouts.observation import Go
-from shared.rollouts.orders import Order, OrderKind
-from shared.rollouts.phases import Phase
-from shared.rollouts.progress import splits_of
-from shared.rollouts.stepping import in_step
-from shared.rollouts.strategy import OnConflict, Step, StepKind, Strategy
-from shared.rollouts.tick import enter
+from shared.rollouts.deciding.observation import Go
+from shared.rollouts.deciding.stepping import in_step
+from shared.rollouts.engine.tick import enter
+from shared.rollouts.people.forecast import forecast
+from shared.rollouts.people.progress import splits_of
+from shared.rollouts.state.measurement import GateOutcome, Measurement
+from shared.rollouts.state.orders import Order, OrderKind
+from shared.rollouts.state.phases import Phase
+from shared.rollouts.state.rollout import Cause, Moment, Rollout
+from shared.rollouts.strategy.model import OnConflict, Step, StepKind, Strategy
+from shared.workspaces.metrics import Measure
 from tests.unit.rollouts import MINUTE, NEW, NOW, OLD, make_seen, make_strategy, traffic
 from tests.unit.test_forecast import approve, gated, hold, make_rollout, ready_made
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.events import Run, Workspace
-from shared.run_reports import RunReport, describe, first_lines, is_good
-from shared.workspaces import RunRecord
+from shared.events.model import Run, Workspace
+from shared.workspaces.model import RunRecord
+from shared.workspaces.run_reports import RunReport, describe, first_lines, is_good
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 WORKSPACE = Workspace(subscription="sub", resource_group="rg", name="ws")

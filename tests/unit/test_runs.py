@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from shared.events import Run
-from shared.fields import Fields
-from shared.runs import find_literals, has_ended, parse_run
+from shared.events.fields import Fields
+from shared.events.model import Run
+from shared.events.runs import find_literals, has_ended, parse_run
 
 GUID = "ad912b2d-6467-4f32-a616-dbe4af6dd8fc"
 

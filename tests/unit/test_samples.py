@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.rollouts.samples import EMPTY_REQUEST, FILE_MAX, Sample, SampleKind, read_sample
+from shared.rollouts.engine.samples import EMPTY_REQUEST, FILE_MAX, Sample, SampleKind, read_sample
 
 COLUMNS = [
     {"name": "age", "type": "double"},

@@ -6,9 +6,9 @@ import pytest
 from azure.core.credentials import AccessToken
 
 from shared.actions import ACTIONS
-from shared.adapters.workspaces import ArmWorkspaces
-from shared.errors import ReactionsInvalid
-from shared.loops.targets import TargetParams
+from shared.adapters.aml.workspaces import ArmWorkspaces
+from shared.base.errors import ReactionsInvalid
+from shared.retraining.targets import TargetParams
 from shared.services import Services
 
 ENVIRON = {"AzureWebJobsStorage": "UseDevelopmentStorage=true", "SIGNALBOX_WORKSPACE": ""}

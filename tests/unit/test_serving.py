@@ -9,10 +9,10 @@ from shared.actions import ACTIONS
 from shared.actions.deploy import DeployParams
 from shared.reactions.load import load_reactions
 from shared.reactions.model import Reactions, ReactionsInvalid
-from shared.rollouts.fit import settle
-from shared.rollouts.params import StrategyParams
-from shared.rollouts.strategy import Probe
-from shared.workspaces import EndpointKind, HealthProbe
+from shared.rollouts.strategy.endpoint_kinds import settle
+from shared.rollouts.strategy.model import Probe
+from shared.rollouts.strategy.schema import StrategyParams
+from shared.workspaces.model import EndpointKind, HealthProbe
 
 ID = "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w"
 HEAD = f"""version: 1

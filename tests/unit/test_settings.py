@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from shared.durations import format_duration, parse_duration
-from shared.errors import SettingInvalid
-from shared.settings import APP_ROOT, read_settings
+from shared.base.durations import format_duration, parse_duration
+from shared.base.errors import SettingInvalid
+from shared.base.settings import APP_ROOT, read_settings
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ import pytest
 
 from shared.actions import ACTIONS
 from shared.actions.shift_traffic import ShiftTrafficParams, find_goal, find_growing
-from shared.errors import ParamsInvalid
+from shared.base.errors import ParamsInvalid
 from shared.reactions.load import load_reactions
 from shared.reactions.model import ReactionsInvalid, Severity
-from shared.workspaces import Deployment, State
+from shared.workspaces.model import Deployment, State
 
 ID = "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w"
 EVENTS = ("RunCompleted", "AlertFired", "ModelRegistered", "DriftDetected", "RunStatusChanged")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.rollouts.significance import (
+from shared.rollouts.gates.significance import (
     Mean,
     beta,
     binomial_tail,

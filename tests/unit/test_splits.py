@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.rollouts.splits import is_same, leader, on_the_way, only, share, words
+from shared.rollouts.state.splits import is_same, leader, on_the_way, only, share, words
 
 NAMES = ("blue", "Green", "churn-v1-def456", "RED", "x")
 CASINGS: tuple[Callable[[str], str], ...] = (str, str.lower, str.upper, str.title)

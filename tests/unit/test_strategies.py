@@ -15,17 +15,12 @@ from pydantic import BaseModel
 
 from shared.actions import ACTIONS
 from shared.actions.deploy import DeployParams, choose
-from shared.durations import format_duration
-from shared.metrics import Measure
-from shared.reactions.document import read_document
+from shared.base.durations import format_duration
 from shared.reactions.load import OrphansParams, load_reactions
 from shared.reactions.model import Finding, Orphans, Reactions, ReactionsInvalid
-from shared.rollouts.fit import find_misfit, settle
-from shared.rollouts.gate_params import GatesParams, LimitParams, RequestsGateParams
-from shared.rollouts.golden import ProbeParams
-from shared.rollouts.params import StepParams, StrategyParams, find_strategy
-from shared.rollouts.ready_made import READY_MADE
-from shared.rollouts.strategy import (
+from shared.rollouts.strategy.endpoint_kinds import find_misfit, settle
+from shared.rollouts.strategy.gates_schema import GatesParams, LimitParams, RequestsGateParams
+from shared.rollouts.strategy.model import (
     Answer,
     Gate,
     Newer,
@@ -36,7 +31,12 @@ from shared.rollouts.strategy import (
     StepKind,
     Strategy,
 )
-from shared.workspaces import EndpointKind
+from shared.rollouts.strategy.probe_schema import ProbeParams
+from shared.rollouts.strategy.ready_made import READY_MADE
+from shared.rollouts.strategy.schema import StepParams, StrategyParams, find_strategy
+from shared.schema.document import read_document
+from shared.workspaces.metrics import Measure
+from shared.workspaces.model import EndpointKind
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reactions.md").read_text(encoding="utf-8")
 HEAD = "version: 1\nworkspaces: []\nchannels: [team]\n"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.wakeups import read_wakeup, write_wakeup
+from shared.base.wakeups import read_wakeup, write_wakeup
 from tests.stories.world import World
 
 DUE = datetime(2026, 3, 2, 9, tzinfo=UTC)

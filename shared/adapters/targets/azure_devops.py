@@ -21,8 +21,8 @@ from shared.adapters.rest import (
     encode,
     sign_in,
 )
-from shared.errors import TargetDenied, TargetRefused, TargetUnreachable
-from shared.loops.targets import (
+from shared.base.errors import TargetDenied, TargetRefused, TargetUnreachable
+from shared.retraining.targets import (
     REFERENCE,
     AzureDevOpsTarget,
     Submission,

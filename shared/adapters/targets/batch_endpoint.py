@@ -15,13 +15,19 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Final
 
-from shared.adapters.aml import path_of
-from shared.adapters.arm import Answer, Json, segment
-from shared.adapters.jobs import Jobs, tags_of, told_absent
-from shared.adapters.run_history import RunHistory
-from shared.errors import SignalboxError, TargetAbsent, WorkspaceRefused
-from shared.events import Workspace
-from shared.loops.targets import REFERENCE, BatchEndpointTarget, Submission, Submitted, TargetRun
+from shared.adapters.aml.addresses import path_of
+from shared.adapters.aml.arm import Answer, Json, segment
+from shared.adapters.aml.jobs import Jobs, tags_of, told_absent
+from shared.adapters.aml.run_history import RunHistory
+from shared.base.errors import SignalboxError, TargetAbsent, WorkspaceRefused
+from shared.events.model import Workspace
+from shared.retraining.targets import (
+    REFERENCE,
+    BatchEndpointTarget,
+    Submission,
+    Submitted,
+    TargetRun,
+)
 
 log = logging.getLogger(__name__)
 

@@ -7,12 +7,12 @@ Source: Azure/azure-rest-api-specs, machinelearningservices 2025-12-01: Pipeline
 from collections.abc import Mapping
 from typing import Final
 
-from shared.adapters.aml import path_of
-from shared.adapters.arm import Json, segment
-from shared.adapters.jobs import Jobs, literal, tags_of
-from shared.errors import JobInvalid, TargetAbsent
-from shared.events import Workspace
-from shared.loops.targets import ComponentTarget, Submission, Submitted, TargetRun
+from shared.adapters.aml.addresses import path_of
+from shared.adapters.aml.arm import Json, segment
+from shared.adapters.aml.jobs import Jobs, literal, tags_of
+from shared.base.errors import JobInvalid, TargetAbsent
+from shared.events.model import Workspace
+from shared.retraining.targets import ComponentTarget, Submission, Submitted, TargetRun
 
 LATEST = "latest"
 #: Where a job runs that names no compute: AML's own.

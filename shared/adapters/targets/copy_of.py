@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any, Final
 
-from shared.adapters.arm import Json
-from shared.adapters.jobs import Jobs, literal, tags_of
-from shared.adapters.mlflow import Mlflow
-from shared.errors import JobInvalid, TargetAbsent
-from shared.events import Workspace
-from shared.loops.targets import CopyTarget, Submission, Submitted, TargetRun
+from shared.adapters.aml.arm import Json
+from shared.adapters.aml.jobs import Jobs, literal, tags_of
+from shared.adapters.aml.mlflow import Mlflow
+from shared.base.errors import JobInvalid, TargetAbsent
+from shared.events.model import Workspace
+from shared.retraining.targets import CopyTarget, Submission, Submitted, TargetRun
 
 #: What the service answers but does not take, or what is of the old job alone.
 _NOT_COPIED = frozenset(

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from shared.adapters.rest import Answer, Json, Rest, address, clean_id, encode, sign_in
-from shared.errors import TargetRefused, TargetUnreachable
-from shared.loops.targets import (
+from shared.base.errors import TargetRefused, TargetUnreachable
+from shared.base.redact import redact
+from shared.retraining.targets import (
     REFERENCE,
     DataFactoryTarget,
     Submission,
@@ -21,7 +22,6 @@ from shared.loops.targets import (
     TargetRun,
     TargetStatus,
 )
-from shared.redact import redact
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential

@@ -4,16 +4,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.adapters.jobs import Jobs
-from shared.adapters.lazy import Lazy
+from shared.adapters.aml.jobs import Jobs
 from shared.adapters.rest import Rest
-from shared.loops.targets import Target
-from shared.settings import Settings
+from shared.base.lazy import Lazy
+from shared.base.settings import Settings
+from shared.retraining.targets import Target
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
-    from shared.adapters.aml import Aml
+    from shared.adapters.aml.addresses import Aml
 
 
 class Targets:

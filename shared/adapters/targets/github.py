@@ -13,7 +13,7 @@ from datetime import UTC, timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from shared.adapters.arm_errors import parse_retry_after
+from shared.adapters.aml.refusals import parse_retry_after
 from shared.adapters.rest import (
     Answer,
     Json,
@@ -25,8 +25,8 @@ from shared.adapters.rest import (
     encode,
     read_secret,
 )
-from shared.errors import TargetRefused, TargetThrottled, TargetUnreachable
-from shared.loops.targets import (
+from shared.base.errors import TargetRefused, TargetThrottled, TargetUnreachable
+from shared.retraining.targets import (
     REFERENCE,
     GitHubTarget,
     Submission,

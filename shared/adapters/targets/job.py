@@ -1,6 +1,6 @@
 """Target `job`: a job from a YAML file of the app, as `az ml job create --file` takes it.
 
-azure-ai-ml makes the request of it; how it is tamed is told in shared/adapters/mlclient.py.
+azure-ai-ml makes the request of it; how it is tamed is told in shared/adapters/aml/mlclient.py.
 """
 
 from pathlib import Path
@@ -8,21 +8,21 @@ from typing import Any, Final
 
 from azure.core.exceptions import AzureError, HttpResponseError
 
-from shared.adapters.arm import failure
-from shared.adapters.arm_errors import parse_retry_after, refusal
-from shared.adapters.job_files import faults_of, make_job
-from shared.adapters.jobs import Jobs, tags_of, told_absent
-from shared.adapters.mlclient import MlClients
-from shared.clock import Clock
-from shared.errors import (
+from shared.adapters.aml.arm import failure
+from shared.adapters.aml.job_files import faults_of, make_job
+from shared.adapters.aml.jobs import Jobs, tags_of, told_absent
+from shared.adapters.aml.mlclient import MlClients
+from shared.adapters.aml.refusals import parse_retry_after, refusal
+from shared.base.clock import Clock
+from shared.base.errors import (
     JobInvalid,
     SignalboxError,
     TargetAbsent,
     WorkspaceRefused,
     WorkspaceUnreachable,
 )
-from shared.loops.targets import JobTarget, Submission, Submitted, TargetRun
-from shared.outside import read_object
+from shared.base.outside import read_object
+from shared.retraining.targets import JobTarget, Submission, Submitted, TargetRun
 
 #: How deep the SDK wraps what happened.
 _DEPTH_MAX = 10

@@ -10,8 +10,9 @@ from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 from shared.adapters.rest import Rest, clean_id, clean_link, encode, read_secret
-from shared.errors import SettingInvalid
-from shared.loops.targets import (
+from shared.base.errors import SettingInvalid
+from shared.base.outgoing import for_tag
+from shared.retraining.targets import (
     REFERENCE,
     Submission,
     Submitted,
@@ -19,7 +20,6 @@ from shared.loops.targets import (
     TargetStatus,
     WebhookTarget,
 )
-from shared.outgoing import for_tag
 
 #: The `type` of the message.
 TYPE = "signalbox.retraining"

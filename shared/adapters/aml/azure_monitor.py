@@ -1,0 +1,276 @@
+"""What online endpoints did, from Azure Monitor's metrics of them.
+
+Azure Monitor has one value a minute, some minutes late, and no single requests. Which metrics there
+are, and by what they can be split, is in its reference of supported metrics, under
+Microsoft.MachineLearningServices/workspaces/onlineEndpoints and …/deployments.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from statistics import fmean
+from types import MappingProxyType
+from typing import Any, Final
+
+from shared.adapters.aml.addresses import path_of
+from shared.adapters.aml.arm import Arm, Json, address, is_object, segment
+from shared.base.errors import QuotaExceeded, WorkspaceBusy, WorkspaceUnreachable
+from shared.base.outside import read_time
+from shared.base.redact import redact
+from shared.events.model import Workspace
+from shared.workspaces.metrics import Measure, Minute, Readings
+
+#: Azure Monitor's own; that of the workspaces' resources is none of its.
+API_VERSION = "2024-02-01"
+#: How many series an answer may have. An endpoint has 20 deployments at the most, each of which
+#: answers with a handful of statuses; without this Azure Monitor leaves out all but ten.
+SERIES_MAX = 200
+#: Nothing that is measured here is more; what is, is no measurement.
+_VALUE_MAX = 1e12
+
+_MINUTE = timedelta(minutes=1)
+_COUNTS = "RequestsPerMinute"
+_LATENCIES: Final = MappingProxyType(
+    {
+        Measure.LATENCY: "RequestLatency",
+        Measure.LATENCY_P50: "RequestLatency_P50",
+        Measure.LATENCY_P90: "RequestLatency_P90",
+        Measure.LATENCY_P95: "RequestLatency_P95",
+        Measure.LATENCY_P99: "RequestLatency_P99",
+    }
+)
+_LOADS: Final = MappingProxyType(
+    {Measure.CPU: "CpuUtilizationPercentage", Measure.MEMORY: "CpuMemoryUtilizationPercentage"}
+)
+#: By names in lower case: Azure Monitor does not promise their casing.
+_MEASURES = {name.lower(): measure for measure, name in (_LATENCIES | _LOADS).items()}
+_ERRORS = frozenset({"408", "424", "429"})
+
+
+@dataclass(slots=True)
+class _Cell:
+    """What is known of one deployment in one minute. Counts are still by the minute."""
+
+    requests: float = 0.0
+    errors: float = 0.0
+    values: dict[Measure, list[float]] = field(default_factory=lambda: defaultdict(list))
+
+
+@dataclass(frozen=True, slots=True)
+class _Series:
+    """One line of a chart. Names are in lower case, of its dimensions too."""
+
+    metric: str
+    labels: Mapping[str, str]
+    points: tuple[tuple[datetime, float], ...]
+
+
+class AzureMonitorMetrics:
+    """The metrics of online endpoints, safe to share between threads.
+
+    A read is one request for the counts, one more where a latency is wanted, and one for each
+    deployment where CPU or memory is.
+
+    Errors are the answers that are not their caller's doing: 5xx, 408 (too late), 429 (no capacity
+    left) and 424 (the model failed, also over input that it refuses: Azure does not tell these
+    apart). Other 4xx are the caller's: a wrong key, a wrong path.
+    """
+
+    def __init__(self, arm: Arm, *, grain: timedelta) -> None:
+        self._arm: Final = arm
+        self._grain: Final = grain
+
+    @property
+    def grain(self) -> timedelta:
+        """The span of one reading."""
+        return self._grain
+
+    def read(
+        self,
+        workspace: Workspace,
+        endpoint: str,
+        deployments: Collection[str],
+        measures: Collection[Measure],
+        *,
+        start: datetime,
+        end: datetime,
+    ) -> Readings:
+        """Return what the deployments did from `start` until before `end`, both whole minutes.
+
+        Requests are always counted, whatever the measures. Raises: WorkspaceUnreachable,
+        WorkspaceThrottled, WorkspaceDenied, WorkspaceRefused.
+        """
+        reading = _Reading(self._arm, self._grain, start, end, deployments)
+        path = f"{path_of(workspace)}/onlineEndpoints/{segment(endpoint)}"
+        if deployments and start < end:
+            _ask(reading, path, measures)
+        return Readings(
+            start=start,
+            end=end,
+            grain=self._grain,
+            minutes={name: reading.minutes(name) for name in deployments},
+            queries=tuple(reading.queries),
+        )
+
+
+def _ask(reading: "_Reading", path: str, measures: Collection[Measure]) -> None:
+    reading.count_requests(path)
+    if latencies := [name for measure, name in _LATENCIES.items() if measure in measures]:
+        reading.add_latencies(path, latencies)
+    if loads := [name for measure, name in _LOADS.items() if measure in measures]:
+        reading.add_loads(path, loads)
+
+
+class _Reading:
+    """One read: asks, and gathers what is answered, by deployment and minute."""
+
+    def __init__(
+        self,
+        arm: Arm,
+        grain: timedelta,
+        start: datetime,
+        end: datetime,
+        deployments: Collection[str],
+    ) -> None:
+        self._arm = arm
+        self._grain = grain
+        self._start = start
+        self._end = end
+        self._deployments = tuple(deployments)
+        self._cells: dict[str, dict[datetime, _Cell]] = {
+            name.lower(): defaultdict(_Cell) for name in deployments
+        }
+        self.queries: list[str] = []
+
+    def count_requests(self, path: str) -> None:
+        """Add the requests and, of them, the errors."""
+        query = {"$filter": f"{self._whose()} and statusCode eq '*'"}
+        for cells, series in self._of_deployments(path, [_COUNTS], query):
+            if series.metric != _COUNTS.lower():
+                continue
+            is_error = _is_error(series.labels.get("statuscode", ""))
+            for at, value in series.points:
+                cells[at].requests += value
+                cells[at].errors += value if is_error else 0.0
+
+    def add_latencies(self, path: str, metrics: list[str]) -> None:
+        """Add times to answer."""
+        query = {"$filter": self._whose()}
+        for cells, series in self._of_deployments(path, metrics, query):
+            measure = _MEASURES.get(series.metric)
+            # Gaps may be filled with zeros; nothing is answered in no time.
+            points = [(at, value) for at, value in series.points if value > 0]
+            _add_values(cells, measure, points)
+
+    def add_loads(self, path: str, metrics: list[str]) -> None:
+        """Add what instances had to do, as the mean of them."""
+        for name in self._deployments:
+            cells = self._cells[name.lower()]
+            for series in self._ask(f"{path}/deployments/{segment(name)}", metrics, {}):
+                _add_values(cells, _MEASURES.get(series.metric), series.points)
+
+    def minutes(self, deployment: str) -> tuple[Minute, ...]:
+        """Return the minutes of a deployment in which there was anything, in order."""
+        cells = sorted(self._cells[deployment.lower()].items())
+        made = (self._minute(at, cell) for at, cell in cells)
+        return tuple(minute for minute in made if minute.requests or minute.values)
+
+    def _minute(self, at: datetime, cell: _Cell) -> Minute:
+        share = self._grain / _MINUTE
+        return Minute(
+            at=at,
+            requests=round(cell.requests * share),
+            errors=round(cell.errors * share),
+            values={measure: fmean(values) for measure, values in cell.values.items()},
+        )
+
+    def _whose(self) -> str:
+        # In such a filter `or` binds more tightly than `and`, and there are no brackets.
+        names = (name.replace("'", "''") for name in self._deployments)
+        return " or ".join(f"deployment eq '{name}'" for name in names)
+
+    def _of_deployments(
+        self, path: str, metrics: list[str], query: Mapping[str, str]
+    ) -> Iterator[tuple[dict[datetime, _Cell], _Series]]:
+        # Only what is filtered may be cut short.
+        for series in self._ask(path, metrics, {**query, "top": str(SERIES_MAX)}):
+            cells = self._cells.get(series.labels.get("deployment", "").lower())
+            if cells is not None:
+                yield cells, series
+
+    def _ask(self, path: str, metrics: list[str], query: Mapping[str, str]) -> Iterator[_Series]:
+        doing = f"reading metrics {', '.join(metrics)}"
+        path = f"{path}/providers/microsoft.insights/metrics"
+        query = {
+            "api-version": API_VERSION,
+            "metricnames": ",".join(metrics),
+            "aggregation": "Average",
+            "interval": _interval(self._grain),
+            "timespan": f"{_utc(self._start)}/{_utc(self._end)}",
+            **query,
+        }
+        self.queries.append(address(path, query))
+        try:
+            answer = self._arm.call("GET", path, doing, query=query)
+        except (WorkspaceBusy, QuotaExceeded) as error:  # what a read can't mean
+            raise WorkspaceUnreachable(str(error), retry_after=error.retry_after) from error
+        return self._parse(answer.body, doing)
+
+    def _parse(self, body: Json, doing: str) -> Iterator[_Series]:
+        for metric in _objects(body.get("value")):
+            code = metric.get("errorCode") or "Success"
+            if code != "Success":
+                told = redact(f"{code}: {metric.get('errorMessage') or ''}", most=300)
+                raise WorkspaceUnreachable(f"{doing}: {told}")
+            for series in _objects(metric.get("timeseries")):
+                labels = {
+                    _name(label): str(label.get("value"))
+                    for label in _objects(series.get("metadatavalues"))
+                }
+                points = tuple(self._points(series))
+                yield _Series(_name(metric), labels, points)
+
+    def _points(self, series: Json) -> Iterator[tuple[datetime, float]]:
+        for point in _objects(series.get("data")):
+            at, value = read_time(point.get("timeStamp")), _parse_value(point.get("average"))
+            if at is not None and self._start <= at < self._end and value is not None:
+                yield at, value
+
+
+def _add_values(
+    cells: dict[datetime, _Cell],
+    measure: Measure | None,
+    points: Collection[tuple[datetime, float]],
+) -> None:
+    if measure is not None:
+        for at, value in points:
+            cells[at].values[measure].append(value)
+
+
+def _is_error(status: str) -> bool:
+    return status in _ERRORS or (len(status) == 3 and status.startswith("5"))
+
+
+def _interval(grain: timedelta) -> str:
+    return "PT1M" if grain == _MINUTE else f"PT{round(grain.total_seconds())}S"
+
+
+def _utc(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _objects(value: Any) -> Iterator[Json]:
+    yield from (item for item in (value if isinstance(value, list) else ()) if is_object(item))
+
+
+def _name(document: Json) -> str:
+    name = document.get("name")
+    return str(name.get("value")).lower() if is_object(name) else ""
+
+
+def _parse_value(value: Any) -> float | None:
+    """Read an average; None where there is none, or none that makes sense."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 <= value <= _VALUE_MAX else None  # NaN is within no bounds

@@ -1,0 +1,315 @@
+"""The workspace's documents: reading what ARM answers, writing what it takes. No I/O."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Any, Final
+
+from shared.base.errors import WorkspaceRefused
+from shared.base.outside import read_time
+from shared.workspaces.model import (
+    Deployment,
+    DeploymentSpec,
+    Endpoint,
+    EndpointKind,
+    HealthProbe,
+    ModelKind,
+    ModelVersion,
+    NewModel,
+    State,
+)
+
+type Json = Mapping[str, Any]
+
+#: How callers prove themselves to an endpoint: our words and the service's.
+_AUTH_MODES: Final = MappingProxyType(
+    {"key": "Key", "aml_token": "AMLToken", "aad_token": "AADToken"}
+)
+
+#: What the service answers but does not take.
+_READ_ONLY = frozenset({"id", "name", "type", "systemData"})
+_READ_ONLY_PROPERTIES = frozenset({"provisioningState", "scoringUri", "swaggerUri", "keys"})
+#: What the service itself writes among the user's own properties.
+_SYSTEM_PROPERTIES = frozenset({"azureasyncoperationuri", "azureml.onlineendpointid"})
+
+#: What a deployment's document calls what it runs on.
+_COMPUTE_TYPES = MappingProxyType(
+    {EndpointKind.MANAGED: "Managed", EndpointKind.KUBERNETES: "Kubernetes"}
+)
+
+_STATES = {state.value.lower(): state for state in State}
+_KINDS = {kind.value.replace("_", ""): kind for kind in ModelKind}
+
+
+def parse_model(name: str, version: str, document: Json) -> ModelVersion:
+    """Read a model version; its own name in the document is the version's."""
+    properties = _mapping(document, "properties")
+    return ModelVersion(
+        id=str(document.get("id") or ""),
+        name=name,
+        version=version,
+        kind=_parse_kind(properties),
+        tags=_texts(properties, "tags"),
+        properties=_texts(properties, "properties"),
+        archived=properties.get("isArchived") is True,
+        created_at=read_time(_mapping(document, "systemData").get("createdAt")),
+        job_name=str(properties.get("jobName") or ""),
+        flavors=tuple(sorted(str(name) for name in _mapping(properties, "flavors"))),
+        path=str(properties.get("modelUri") or ""),
+    )
+
+
+def parse_endpoint(document: Json) -> Endpoint:
+    """Read an online endpoint; one that names a compute is a Kubernetes one."""
+    properties = _mapping(document, "properties")
+    return Endpoint(
+        name=str(document.get("name") or ""),
+        state=_parse_state(properties),
+        traffic=_percents(properties, "traffic"),
+        mirror=_percents(properties, "mirrorTraffic"),
+        tags=_texts(document, "tags"),
+        scoring_uri=str(properties.get("scoringUri") or ""),
+        auth_mode=str(properties.get("authMode") or ""),
+        kind=EndpointKind.KUBERNETES if properties.get("compute") else EndpointKind.MANAGED,
+        document=document,
+    )
+
+
+def parse_batch_endpoint(document: Json) -> Endpoint:
+    """Read a batch endpoint; its default deployment is told as the one with all traffic."""
+    properties = _mapping(document, "properties")
+    default = str(_mapping(properties, "defaults").get("deploymentName") or "")
+    return Endpoint(
+        name=str(document.get("name") or ""),
+        state=_parse_state(properties),
+        traffic={default: 100} if default else {},
+        tags=_texts(document, "tags"),
+        scoring_uri=str(properties.get("scoringUri") or ""),
+        auth_mode=str(properties.get("authMode") or ""),
+        kind=EndpointKind.BATCH,
+        document=document,
+    )
+
+
+def parse_deployment(document: Json) -> Deployment:
+    """Read a deployment: an online one, or a batch one, which has its size elsewhere."""
+    properties = _mapping(document, "properties")
+    capacity = _mapping(document, "sku").get("capacity")
+    if capacity is None:
+        capacity = _mapping(properties, "resources").get("instanceCount")
+    return Deployment(
+        name=str(document.get("name") or ""),
+        state=_parse_state(properties),
+        model=_parse_model_id(properties.get("model")),
+        operation=_texts(properties, "properties").get("AzureAsyncOperationUri", ""),
+        instance_type=str(properties.get("instanceType") or ""),
+        instance_count=capacity if isinstance(capacity, int) else 0,
+        tags=_texts(document, "tags"),
+    )
+
+
+def new_model_version(model: NewModel) -> Json:
+    """Write a new version of a model; what has no value is left out."""
+    properties = {
+        "modelType": model.kind,
+        "modelUri": model.path,
+        "jobName": model.job_name,
+        "description": model.description,
+        "tags": dict(model.tags),
+        "properties": dict(model.properties),
+    }
+    return {"properties": {name: value for name, value in properties.items() if value}}
+
+
+def new_endpoint(
+    location: str,
+    auth_mode: str,
+    tags: Mapping[str, str],
+    *,
+    compute: str = "",
+    is_public: bool = True,
+) -> Json:
+    """Write a new online endpoint that has an identity of its own.
+
+    `auth_mode` is one of our words; `compute` is the ARM id of a Kubernetes one's cluster.
+    """
+    properties = {"authMode": _AUTH_MODES[auth_mode]}
+    if compute:
+        properties["compute"] = compute
+    if not is_public:
+        properties["publicNetworkAccess"] = "Disabled"
+    return {
+        "location": location,
+        "tags": dict(tags),
+        "identity": {"type": "SystemAssigned"},
+        "properties": properties,
+    }
+
+
+def new_batch_endpoint(location: str, auth_mode: str, tags: Mapping[str, str]) -> Json:
+    """Write a new batch endpoint; `auth_mode` is one of our words."""
+    properties = {"authMode": _AUTH_MODES[auth_mode]}
+    return {"location": location, "tags": dict(tags), "properties": properties}
+
+
+def new_deployment(location: str, spec: DeploymentSpec) -> Json:
+    """Write a new online deployment that brings no code and no environment."""
+    properties: dict[str, Any] = {
+        "endpointComputeType": _COMPUTE_TYPES[spec.kind],
+        "model": spec.model_id,
+        "instanceType": spec.instance_type,
+        "scaleSettings": {"scaleType": "Default"},
+        "appInsightsEnabled": False,
+    }
+    serving = spec.serving
+    if serving.request_timeout is not None:
+        properties["requestSettings"] = {"requestTimeout": _span(serving.request_timeout)}
+    if serving.liveness is not None:
+        properties["livenessProbe"] = _health(serving.liveness)
+    if serving.readiness is not None:
+        properties["readinessProbe"] = _health(serving.readiness)
+    if not spec.instance_type:
+        # A Kubernetes cluster has one of its own to fall back on.
+        del properties["instanceType"]
+    return {
+        "location": location,
+        "tags": dict(spec.tags),
+        "sku": {"name": "Default", "capacity": spec.instance_count},
+        "properties": properties,
+    }
+
+
+def _health(probe: HealthProbe) -> Json:
+    spans = {
+        "initialDelay": probe.initial_delay,
+        "period": probe.period,
+        "timeout": probe.timeout,
+    }
+    told: dict[str, Any] = {name: _span(span) for name, span in spans.items() if span is not None}
+    if probe.failure_threshold is not None:
+        told["failureThreshold"] = probe.failure_threshold
+    return told
+
+
+def _span(span: timedelta) -> str:
+    """Write a time as ISO 8601 has it, in seconds: PT90S, PT1.5S."""
+    return f"PT{span.total_seconds():g}S"
+
+
+def new_batch_deployment(location: str, spec: DeploymentSpec, compute: str) -> Json:
+    """Write a new batch deployment without code; `compute` is the ARM id of its cluster."""
+    return {
+        "location": location,
+        "tags": dict(spec.tags),
+        "properties": {
+            "model": {"referenceType": "Id", "assetId": spec.model_id},
+            "compute": compute,
+            "resources": {"instanceCount": spec.instance_count},
+        },
+    }
+
+
+def with_traffic(
+    document: Json,
+    traffic: Mapping[str, int],
+    tags: Mapping[str, str],
+    mirror: Mapping[str, int] = MappingProxyType({}),
+) -> Json:
+    """Write an online endpoint as it was read, with this split and mirror, and its tags and these.
+
+    Raises: ValueError where nothing was read; such a write would wipe the endpoint's settings.
+    """
+    return _rewritten(document, tags, {"traffic": dict(traffic), "mirrorTraffic": dict(mirror)})
+
+
+def with_default(document: Json, deployment: str | None, tags: Mapping[str, str]) -> Json:
+    """Write a batch endpoint as it was read, with this default, and its tags and these.
+
+    Raises: ValueError where nothing was read.
+    """
+    return _rewritten(document, tags, {"defaults": {"deploymentName": deployment}})
+
+
+def default_of(traffic: Mapping[str, int], mirror: Mapping[str, int]) -> str | None:
+    """Return the one deployment that has all traffic, or None where there is no traffic.
+
+    Raises: WorkspaceRefused for what a batch endpoint cannot do.
+    """
+    serving = {name: share for name, share in traffic.items() if share}
+    if any(mirror.values()) or (serving and [*serving.values()] != [100]):
+        raise WorkspaceRefused("a batch endpoint has one default deployment; it shares out nothing")
+    return next(iter(serving), None)
+
+
+def scaled(instances: int) -> Json:
+    """Write the change of an online deployment's size."""
+    return {"sku": {"capacity": instances}}
+
+
+def _rewritten(document: Json, tags: Mapping[str, str], changes: dict[str, Any]) -> Json:
+    if "location" not in document or "properties" not in document:
+        raise ValueError("an endpoint can only be written from the document that was read")
+    body = {name: value for name, value in document.items() if name not in _READ_ONLY}
+    body["tags"] = _texts(document, "tags") | dict(tags)
+    body["properties"] = _writable_properties(document) | changes
+    if identity := _mapping(document, "identity"):
+        body["identity"] = _writable_identity(identity)
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def _writable_properties(document: Json) -> dict[str, Any]:
+    properties = {
+        name: value
+        for name, value in _mapping(document, "properties").items()
+        if name not in _READ_ONLY_PROPERTIES and value is not None
+    }
+    if own := _texts(properties, "properties"):
+        properties["properties"] = {
+            name: value for name, value in own.items() if name.lower() not in _SYSTEM_PROPERTIES
+        }
+    return properties
+
+
+def _writable_identity(identity: Json) -> Json:
+    body: dict[str, Any] = {"type": identity.get("type")}
+    if assigned := _mapping(identity, "userAssignedIdentities"):
+        # They are named by their keys; the ids inside are the service's to fill in.
+        body["userAssignedIdentities"] = {name: {} for name in assigned}
+    return body
+
+
+def _parse_state(properties: Json) -> State:
+    # A state that did not exist when this was written is taken for work under way: to wait is
+    # the one reading that does no harm.
+    return _STATES.get(str(properties.get("provisioningState")).lower(), State.UPDATING)
+
+
+def _parse_kind(properties: Json) -> str:
+    stored = str(properties.get("modelType") or "")
+    if stored:
+        # "mlflow_model" from the SDK and the CLI, "MLFlowModel" from other clients.
+        return _KINDS.get(stored.replace("_", "").lower(), stored)
+    has_python = "python_function" in _mapping(properties, "flavors")
+    return ModelKind.MLFLOW if has_python else ModelKind.CUSTOM
+
+
+def _parse_model_id(model: Any) -> str:
+    """Read which model a deployment runs: its id, or a batch deployment's reference to it."""
+    if isinstance(model, Mapping):
+        model = model.get("assetId")
+    return str(model or "")
+
+
+def _mapping(document: Json, name: str) -> Json:
+    value = document.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _texts(document: Json, name: str) -> dict[str, str]:
+    found = _mapping(document, name).items()
+    return {str(key): "" if value is None else str(value) for key, value in found}
+
+
+def _percents(properties: Json, name: str) -> dict[str, int]:
+    found = _mapping(properties, name).items()
+    return {str(key): value for key, value in found if isinstance(value, int)}

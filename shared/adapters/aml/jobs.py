@@ -1,0 +1,135 @@
+"""AML jobs, as all targets that start one see them: found by name, started, looked at."""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from shared.adapters.aml.addresses import Aml, path_of
+from shared.adapters.aml.arm import Json, segment
+from shared.adapters.aml.run_history import RunHistory
+from shared.base.errors import SignalboxError, TargetAbsent, WorkspaceRefused
+from shared.base.outgoing import for_tag
+from shared.events.model import Workspace
+from shared.retraining.targets import (
+    REFERENCE,
+    Input,
+    Submission,
+    Submitted,
+    TargetRun,
+    TargetStatus,
+)
+
+PUBLIC_STUDIO = "https://ml.azure.com"
+
+#: How the service says that what a job names is not there: in a 400, with the sentence alone.
+_ABSENT = re.compile(
+    r"\b(?:compute|component|environment|data|datastore|dataset|model|experiment|code|asset"
+    r"|endpoint|deployment|version)\b.{0,200}?\b(?:(?:was|were|is|be) not found|not found"
+    r"|does ?n[o']t exist|do not exist|no such|can ?not be found|could not be found)"
+    r"|\b(?:not found|no such) (?:\w+ )?(?:compute|component|environment|datastore|deployment)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_ABSENT_CODE = re.compile(r"\b\w*NotFound\b")
+
+_STATUSES = {
+    "completed": TargetStatus.SUCCEEDED,
+    "failed": TargetStatus.FAILED,
+    "canceled": TargetStatus.FAILED,
+}
+
+
+class Jobs:
+    """The jobs of workspaces, through Azure Resource Manager."""
+
+    def __init__(self, aml: Aml, *, studio: str = PUBLIC_STUDIO) -> None:
+        """Remember what reaches AML, and the address of the studio for links."""
+        self.aml: Final = aml
+        self._studio: Final = studio
+        self._history: Final = RunHistory(aml)
+
+    def find(self, workspace: Workspace, name: str) -> Json | None:
+        """Return the job's document, or None."""
+        doing = f"reading job {name!r}"
+        answer = self.aml.arm.call("GET", path(workspace, name), doing, expected=(404,))
+        return None if answer.status == 404 else answer.body
+
+    def find_started(self, submission: Submission) -> Submitted | None:
+        """Return what was started for a submission before, or None."""
+        if submission.is_first or self.find(submission.workspace, submission.name) is None:
+            return None
+        return self.submitted(submission, submission.name, found=True)
+
+    def start(self, submission: Submission, properties: Json) -> Submitted:
+        """Start a job under the submission's name.
+
+        It carries the app's token for AML's own services, as pipelines need it that are submitted
+        by the SDK. Raises: TargetAbsent where something that the job names is not there.
+        """
+        doing = f"starting job {submission.name!r}"
+        token = self.aml.token(doing)
+        try:
+            self.aml.arm.call(
+                "PUT",
+                path(submission.workspace, submission.name),
+                doing,
+                headers={"x-azureml-token": token},
+                body={"properties": properties},
+            )
+        except WorkspaceRefused as error:
+            raise told_absent(error) from error
+        return self.submitted(submission, submission.name)
+
+    def submitted(self, submission: Submission, name: str, *, found: bool = False) -> Submitted:
+        """Return what was started, with the address of its page in AML studio."""
+        workspace = submission.workspace
+        wsid = (
+            f"/subscriptions/{workspace.subscription}/resourcegroups/{workspace.resource_group}"
+            f"/workspaces/{workspace.name}"
+        )
+        link = f"{self._studio}/runs/{segment(name)}?wsid={wsid}"
+        return Submitted(run_id=name, link=link, found=found)
+
+    def look(self, workspace: Workspace, name: str) -> TargetRun:
+        """Return where a job stands; UNKNOWN where there is none."""
+        return self.look_at(workspace, name, self.find(workspace, name))
+
+    def look_at(self, workspace: Workspace, name: str, job: Json | None) -> TargetRun:
+        """Return where a job stands whose document was read, and why it failed if it did."""
+        if job is None:
+            return TargetRun(status=TargetStatus.UNKNOWN)
+        properties = job.get("properties")
+        told = str(properties.get("status") or "") if isinstance(properties, Mapping) else ""
+        status = _STATUSES.get(told.lower(), TargetStatus.RUNNING)
+        if status is not TargetStatus.FAILED:
+            return TargetRun(status=status)
+        return TargetRun(status=status, reason=self._reason(workspace, name) or told)
+
+    def _reason(self, workspace: Workspace, name: str) -> str:
+        """Return why a job failed; that is only in run history."""
+        run = self._history.get(workspace, name)
+        if run is None:
+            return ""
+        return ": ".join(part for part in (run.error_code, run.error) if part)
+
+
+def path(workspace: Workspace, name: str) -> str:
+    """Return the path of a job's ARM resource."""
+    return f"{path_of(workspace)}/jobs/{segment(name)}"
+
+
+def tags_of(submission: Submission) -> dict[str, str]:
+    """Return the tags of what is started: the submission's, and what ties it to its loop."""
+    tags = {name: for_tag(value) for name, value in submission.tags.items()}
+    return {**tags, REFERENCE: submission.reference}
+
+
+def literal(value: Input) -> Json:
+    """Write a literal input as the SDK does: the service takes texts only."""
+    return {"jobInputType": "literal", "value": str(value)}
+
+
+def told_absent(error: WorkspaceRefused) -> SignalboxError:
+    """Return TargetAbsent for the refusal of what names something that is not there."""
+    if _ABSENT.search(error.message) or _ABSENT_CODE.search(error.message):
+        return TargetAbsent(error.message)
+    return error

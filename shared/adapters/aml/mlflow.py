@@ -1,0 +1,133 @@
+"""MLflow tracking: what runs logged, and which runs an experiment has.
+
+The API is MLflow's REST API 2.0 (https://mlflow.org/docs/latest/rest-api.html), which a workspace
+has at its tracking address. How AML's differs: MicrosoftDocs/azure-ai-docs,
+how-to-track-experiments-mlflow.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from shared.adapters.aml.addresses import Aml
+from shared.adapters.aml.arm import Json
+from shared.events.model import Workspace
+
+#: What MLflow calls the status of a run that completed; AML's documentation writes it otherwise.
+_FINISHED = frozenset({"finished", "completed"})
+#: The tag that names the run above a run.
+_PARENT = "mlflow.parentrunid"
+#: How far back a completed run is looked for: steps are among the runs of an experiment.
+_PAGE = 100
+_PAGES_MAX = 5
+
+
+class Mlflow:
+    """The tracking API of workspaces."""
+
+    def __init__(self, aml: Aml) -> None:
+        self._aml: Final = aml
+
+    def get_metrics(self, workspace: Workspace, run_id: str) -> Mapping[str, float] | None:
+        """Return the last value of each metric that a run logged, or None without such a run.
+
+        A metric whose last value is no finite number is left out.
+        """
+        base = self._aml.find_tracking(workspace)
+        if base is None:
+            return None
+        answer = self._aml.data.call(
+            "GET",
+            f"{base}/runs/get",
+            f"reading the metrics of run {run_id!r}",
+            query={"run_id": run_id},
+            expected=(404,),
+        )
+        if answer.status == 404:
+            return None
+        return parse_metrics(_mapping(_mapping(answer.body, "run"), "data"))
+
+    def find_completed(self, workspace: Workspace, experiment: str) -> Iterator[str] | None:
+        """Return the ids of an experiment's runs that completed and are no steps, newest first.
+
+        None where there is no such experiment. It looks at the newest few hundred runs.
+        """
+        base = self._aml.find_tracking(workspace)
+        if base is None:
+            return None
+        doing = f"reading experiment {experiment!r}"
+        answer = self._aml.data.call(
+            "GET",
+            f"{base}/experiments/get-by-name",
+            doing,
+            query={"experiment_name": experiment},
+            expected=(404,),
+        )
+        found = _mapping(answer.body, "experiment").get("experiment_id")
+        if answer.status == 404 or not found:
+            return None
+        return self._completed(base, str(found), f"listing the runs of experiment {experiment!r}")
+
+    def _completed(self, base: str, experiment_id: str, doing: str) -> Iterator[str]:
+        # The status is not asked for: AML's words for it are not MLflow's.
+        asked: dict[str, Any] = {
+            "experiment_ids": [experiment_id],
+            "order_by": ["attributes.start_time DESC"],
+            "max_results": _PAGE,
+        }
+        for _ in range(_PAGES_MAX):
+            answer = self._aml.data.call("POST", f"{base}/runs/search", doing, body=asked)
+            runs = answer.body.get("runs")
+            for run in runs if isinstance(runs, list) else ():
+                if isinstance(run, Mapping) and _is_completed_root(run):
+                    yield _run_id(run)
+            token = answer.body.get("next_page_token")
+            if not token:
+                return
+            asked["page_token"] = str(token)
+
+
+def parse_metrics(data: Json) -> dict[str, float]:
+    """Read the metrics of a run: of each the value of its last step, of that the latest."""
+    latest: dict[str, tuple[tuple[float, float], float]] = {}
+    metrics = data.get("metrics")
+    for metric in metrics if isinstance(metrics, list) else ():
+        if not isinstance(metric, Mapping):
+            continue
+        key = str(metric.get("key") or "")
+        at = (_number(metric.get("step")), _number(metric.get("timestamp")))
+        at = (at[0] if math.isfinite(at[0]) else 0.0, at[1] if math.isfinite(at[1]) else 0.0)
+        if key not in latest or at >= latest[key][0]:
+            latest[key] = (at, _number(metric.get("value")))
+    return {key: value for key, (_, value) in latest.items() if math.isfinite(value)}
+
+
+def _number(value: Any) -> float:
+    """Return a number, or a text that is one ("NaN" among them); NaN for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return math.nan
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return math.nan
+
+
+def _is_completed_root(run: Json) -> bool:
+    status = str(_mapping(run, "info").get("status") or "").lower()
+    tags = _mapping(run, "data").get("tags")
+    parents = (
+        str(tag.get("value") or "")
+        for tag in (tags if isinstance(tags, list) else ())
+        if isinstance(tag, Mapping) and str(tag.get("key")).lower() == _PARENT
+    )
+    return status in _FINISHED and not any(parents) and bool(_run_id(run))
+
+
+def _run_id(run: Json) -> str:
+    info = _mapping(run, "info")
+    return str(info.get("run_id") or info.get("run_uuid") or "")
+
+
+def _mapping(document: Json, name: str) -> Json:
+    value = document.get(name)
+    return value if isinstance(value, Mapping) else {}

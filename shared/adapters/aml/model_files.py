@@ -1,0 +1,113 @@
+"""The files of registered models: of runs through AML's artifact service, of others from storage.
+
+What a run logged, the artifact service hands out itself, so that the app needs no right to the
+workspace's storage; its addresses are those that azureml-mlflow's own client of it uses. Files in
+another datastore, such as those uploaded from somebody's machine, are read from its container.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+from shared.adapters.aml.addresses import Aml, path_of
+from shared.adapters.aml.arm import Tokens, segment
+from shared.adapters.aml.refusals import refusal
+from shared.adapters.http import NoAnswer, is_https
+from shared.base.errors import WorkspaceRefused, WorkspaceUnreachable
+from shared.base.redact import redact
+from shared.events.model import Workspace
+from shared.workspaces.model import ModelVersion
+
+#: Whom a token for blobs is meant for, in every cloud.
+STORAGE_AUDIENCE = "https://storage.azure.com"
+#: For one request.
+_SECONDS = 10.0
+_STORAGE_VERSION = "2021-08-06"
+_RUN = r"(?P<run>[A-Za-z0-9][A-Za-z0-9._-]{0,254})"
+_OWNER = r"(?:subscriptions/[^/]+/resource[gG]roups/[^/]+/workspaces/[^/]+/)?"
+#: Where a run's artifacts are, in both ways of saying it.
+_PLACES = (
+    re.compile(rf"azureml://jobs/{_RUN}/outputs/artifacts/paths/(?P<path>.+)"),
+    re.compile(
+        rf"azureml://{_OWNER}datastores/workspaceartifactstore/paths"
+        rf"/ExperimentRun/dcid\.{_RUN}/(?P<path>.+)"
+    ),
+)
+_STORED = re.compile(
+    rf"azureml://{_OWNER}datastores/(?P<store>[A-Za-z0-9_]{{1,255}})/paths/(?P<path>.+)"
+)
+_ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
+_CONTAINER = re.compile(r"[a-z0-9](?:-?[a-z0-9]){2,62}")
+#: Of the clouds that there are. A datastore is what somebody wrote: our token goes nowhere else.
+_ENDPOINTS = frozenset({"core.windows.net", "core.chinacloudapi.cn", "core.usgovcloudapi.net"})
+#: The kinds of datastore whose files are blobs, and what they call their container.
+_CONTAINERS = {"AzureBlob": "containerName", "AzureDataLakeGen2": "filesystem"}
+
+
+class ModelFiles:
+    """Reads files of models, safe to share between threads."""
+
+    def __init__(self, aml: Aml) -> None:
+        self._aml: Final = aml
+        self._tokens: Final = Tokens(aml.credential, STORAGE_AUDIENCE)
+
+    def read(
+        self, workspace: Workspace, model: ModelVersion, path: str, *, most: int
+    ) -> bytes | None:
+        """Return a file of a model, None where it has none of that path.
+
+        Raises: WorkspaceRefused for more than `most` bytes, and for a model whose files are in no
+        such place; WorkspaceDenied, WorkspaceUnreachable, and what signing in raises.
+        """
+        doing = f"reading {path} of model {model.name} {model.version}"
+        matches = (place.fullmatch(model.path) for place in _PLACES)
+        if match := next(filter(None, matches), None):
+            base = self._aml.find_artifacts(workspace)
+            if base is None:
+                return None
+            container = segment(f"dcid.{match['run']}")
+            name = quote(f"{match['path'].strip('/')}/{path}", safe="")
+            url = f"{base}/ExperimentRun/{container}/content?path={name}"
+            return self._get(
+                url, {"Authorization": f"Bearer {self._aml.token(doing)}"}, doing, most
+            )
+        match = _STORED.fullmatch(model.path)
+        if match is None or ".." in match["path"].split("/"):
+            where = redact(model.path, most=100)
+            raise WorkspaceRefused(f"{doing}: files at {where!r} are not read")
+        root = self._root(workspace, match["store"], doing)
+        url = f"{root}/{quote(match['path'].strip('/'))}/{quote(path)}"
+        headers = {
+            "Authorization": f"Bearer {self._tokens.get(doing)}",
+            "x-ms-version": _STORAGE_VERSION,
+        }
+        return self._get(url, headers, doing, most)
+
+    def _root(self, workspace: Workspace, store: str, doing: str) -> str:
+        """Return the address of a datastore's container."""
+        path = f"{path_of(workspace)}/datastores/{segment(store)}"
+        found = self._aml.arm.call("GET", path, f"reading datastore {store}").body.get("properties")
+        told: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
+        account = str(told.get("accountName") or "")
+        endpoint = str(told.get("endpoint") or "core.windows.net")
+        container = str(told.get(_CONTAINERS.get(str(told.get("datastoreType")), "")) or "")
+        is_known = endpoint in _ENDPOINTS and _ACCOUNT.fullmatch(account)
+        if not is_known or not _CONTAINER.fullmatch(container):
+            raise WorkspaceRefused(f"{doing}: datastore {store} is no container of blobs in Azure")
+        return f"https://{account}.blob.{endpoint}/{container}"
+
+    def _get(self, url: str, headers: Mapping[str, str], doing: str, most: int) -> bytes | None:
+        if not is_https(url):
+            raise WorkspaceRefused(f"{doing}: the address is not an https:// address")
+        try:
+            reply = self._aml.http.send("GET", url, headers=headers, seconds=_SECONDS, most=most)
+        except NoAnswer as error:
+            raise WorkspaceUnreachable(f"{doing}: no answer ({error})") from None
+        if reply.status == 404:
+            return None
+        if reply.status != 200:
+            raise refusal(doing, reply.status, {})
+        if not reply.is_whole:
+            raise WorkspaceRefused(f"{doing}: it has more than {most} bytes, or comes folded up")
+        return reply.body

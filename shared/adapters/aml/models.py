@@ -1,0 +1,83 @@
+"""The models of a workspace: reading, finding and registering their versions."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from shared.adapters.aml import documents
+from shared.adapters.aml.addresses import path_of
+from shared.adapters.aml.arm import Arm, segment
+from shared.base.errors import WorkspaceBusy, WorkspaceRefused
+from shared.events.model import Workspace
+from shared.workspaces.model import ModelVersion, NewModel
+
+#: What separates tags in a filter: a value that has one of them can't be asked for.
+_SEPARATORS = frozenset(",=")
+
+
+class ModelRegistry:
+    """The registered models, through Azure Resource Manager."""
+
+    def __init__(self, arm: Arm) -> None:
+        self._arm: Final = arm
+
+    def get(self, workspace: Workspace, name: str, version: str) -> ModelVersion | None:
+        """Return the model version, or None."""
+        path = f"{_path(workspace, name)}/versions/{segment(version)}"
+        answer = self._arm.call("GET", path, f"reading model {name}:{version}", expected=(404,))
+        if answer.status == 404:
+            return None
+        return documents.parse_model(name, version, answer.body)
+
+    def find(
+        self, workspace: Workspace, name: str, tags: Mapping[str, str]
+    ) -> tuple[ModelVersion, ...]:
+        """Return the versions, archived ones too, that have all these tags; () without a model."""
+        query = {"listViewType": "All"}
+        asked = [
+            f"{key}={value}" for key, value in tags.items() if not _SEPARATORS & {*key, *value}
+        ]
+        if asked:
+            query["tags"] = ",".join(asked)
+        items = self._arm.pages(
+            f"{_path(workspace, name)}/versions",
+            f"listing the versions of model {name}",
+            query=query,
+        )
+        found = (documents.parse_model(name, str(item.get("name") or ""), item) for item in items)
+        # What the filter could not be asked is held against what was found.
+        return tuple(model for model in found if tags.items() <= model.tags.items())
+
+    def register(self, workspace: Workspace, model: NewModel) -> ModelVersion:
+        """Register the next version of a model, and return it.
+
+        The service knows no conditional writes here. Where somebody else took the version
+        meanwhile, it refuses ours for having another type or address.
+
+        Raises: WorkspaceBusy where that happened; the next try takes the next version.
+        """
+        doing = f"registering model {model.name}"
+        version = self._next_version(workspace, model.name)
+        path = f"{_path(workspace, model.name)}/versions/{segment(version)}"
+        body = documents.new_model_version(model)
+        try:
+            answer = self._arm.call("PUT", path, doing, body=body)
+        except WorkspaceRefused as error:
+            if self.get(workspace, model.name, version) is None:
+                raise
+            raise WorkspaceBusy(f"{doing}: version {version} was taken meanwhile") from error
+        return documents.parse_model(model.name, version, answer.body)
+
+    def _next_version(self, workspace: Workspace, name: str) -> str:
+        doing = f"reading model {name}"
+        answer = self._arm.call("GET", _path(workspace, name), doing, expected=(404,))
+        if answer.status == 404:
+            return "1"
+        properties = answer.body.get("properties")
+        following = properties.get("nextVersion") if isinstance(properties, Mapping) else None
+        if not following:
+            raise WorkspaceRefused(f"{doing}: the answer names no next version")
+        return str(following)
+
+
+def _path(workspace: Workspace, name: str) -> str:
+    return f"{path_of(workspace)}/models/{segment(name)}"

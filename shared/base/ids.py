@@ -1,0 +1,65 @@
+"""Names that are derived, so that whoever comes again after a crash finds its own work."""
+
+import hashlib
+import re
+import string
+
+#: The tag, parameter or field that ties what a retraining has made to it: its value is what
+#: `parse_reference` of shared/retraining/model.py takes.
+REFERENCE = "signalbox_retraining"
+
+#: Names of online endpoints and deployments: 3 to 32 characters, a letter first, letters, digits
+#: and single dashes, no dash last. Deployment names are kept in lower case, because the SDK
+#: lower-cases them in traffic maps.
+NAME_MAX = 32
+NAME_MIN = 3
+#: The least room in which a slug still shows some of its text beside a digest of it.
+SLUG_MIN = 8
+_NAME = re.compile(r"[A-Za-z](?:-?[A-Za-z0-9])*")
+
+
+def digest(*parts: str) -> str:
+    """Return 64 hex digits that no other sequence of parts gives."""
+    framed = "".join(f"{len(part)}:{part}" for part in parts)
+    return hashlib.sha256(framed.encode(errors="surrogatepass")).hexdigest()
+
+
+def is_legal_name(name: str) -> bool:
+    """Say whether AML would take this as the name of an endpoint or a deployment."""
+    return NAME_MIN <= len(name) <= NAME_MAX and _NAME.fullmatch(name) is not None
+
+
+_ASCII = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+
+
+def folded(text: str) -> str:
+    """Return an ARM id, or a part of one, as all its spellings share it.
+
+    Only A to Z have two spellings there. `str.lower` would take a KELVIN SIGN for a k.
+    """
+    return text.translate(_ASCII)
+
+
+def slug(text: str, *, room: int = NAME_MAX) -> str:
+    """Turn any text into a legal name of at most `room` characters, from SLUG_MIN to NAME_MAX.
+
+    Texts that differ only in what a name can't hold would get the same name, so that a text which
+    had to be changed beyond its case gets a short digest of itself.
+    """
+    if not SLUG_MIN <= room <= NAME_MAX:
+        raise ValueError(f"no legal name has a room of {room} characters")
+    plain = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    if plain == text.lower() and is_legal_name(plain) and len(plain) <= room:
+        return plain
+    tail = digest(text)[:5]
+    head = plain if plain[:1].isalpha() else f"m-{plain}"
+    head = head[: room - len(tail) - 1].strip("-")
+    return f"{head}-{tail}"
+
+
+def deployment_name(model: str, version: str, key: str) -> str:
+    """Name the deployment of a model version so that it says the version and is unique to `key`."""
+    version_part = re.sub(r"[^a-z0-9]+", "-", version.lower()).strip("-")[:12].strip("-") or "x"
+    tail = f"v{version_part}-{key[:6]}"
+    head = slug(model, room=NAME_MAX - len(tail) - 1)
+    return f"{head}-{tail}"

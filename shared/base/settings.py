@@ -1,0 +1,106 @@
+"""The app settings: read once, validated, each documented in docs/settings.md."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from shared.base.errors import SettingInvalid
+
+#: The folder that holds host.json: paths in settings and reactions are relative to it.
+APP_ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cloud:
+    """One of Azure's clouds: its name in Microsoft's SDKs, and its AML.
+
+    `aml` is where the studio is, and whom tokens for AML's own services are meant for.
+    """
+
+    name: str
+    aml: str
+
+
+PUBLIC_ARM = "https://management.azure.com"
+#: By the address of their Azure Resource Manager; a test compares them with azure-ai-ml's.
+CLOUDS: Final[Mapping[str, Cloud]] = MappingProxyType(
+    {
+        PUBLIC_ARM: Cloud(name="AzureCloud", aml="https://ml.azure.com"),
+        "https://management.usgovcloudapi.net": Cloud(
+            name="AzureUSGovernment", aml="https://ml.azure.us"
+        ),
+        "https://management.chinacloudapi.cn": Cloud(
+            name="AzureChinaCloud", aml="https://ml.azure.cn"
+        ),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The app settings. `environ` is where channels and %SETTING% references are looked up."""
+
+    environ: Mapping[str, str]
+    reactions: Path
+    arm_endpoint: str
+    #: Whom tokens are meant for that AML's own services and their endpoints take.
+    aml_audience: str
+    studio_endpoint: str
+    devops_endpoint: str
+    github_endpoint: str
+    #: How long a claim or a tick is exclusively its holder's.
+    lease: timedelta
+    #: How long a trigger may work before it hands over what is left.
+    budget: timedelta
+    #: The first wait of a letter; later ones are longer.
+    retry_base: timedelta
+    #: How long outcomes, claims, and closed letters and rollouts are kept.
+    retention: timedelta
+    #: The span of one value of endpoints' metrics.
+    metrics_grain: timedelta
+
+
+def reactions_file(environ: Mapping[str, str]) -> Path:
+    """Return where the reactions file is: for the app, and for whoever checks it before."""
+    return APP_ROOT / environ.get("SIGNALBOX_REACTIONS", "reactions.yaml")
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """Read the settings from app settings.
+
+    Raises: SettingInvalid naming the setting, its value where it is no secret, and what it takes.
+    """
+    arm_endpoint = _origin(environ, "SIGNALBOX_ARM_ENDPOINT", PUBLIC_ARM)
+    # A stand-in for Azure is taken for the public cloud.
+    cloud = CLOUDS.get(arm_endpoint.lower(), CLOUDS[PUBLIC_ARM])
+    return Settings(
+        environ=environ,
+        reactions=reactions_file(environ),
+        arm_endpoint=arm_endpoint,
+        aml_audience=cloud.aml,
+        studio_endpoint=_origin(environ, "SIGNALBOX_STUDIO_ENDPOINT", cloud.aml),
+        devops_endpoint=_origin(environ, "SIGNALBOX_DEVOPS_ENDPOINT", "https://dev.azure.com"),
+        github_endpoint=_origin(environ, "SIGNALBOX_GITHUB_ENDPOINT", "https://api.github.com"),
+        lease=timedelta(seconds=_number(environ, "SIGNALBOX_LEASE_SECONDS", 60)),
+        budget=timedelta(seconds=_number(environ, "SIGNALBOX_BUDGET_SECONDS", 20)),
+        retry_base=timedelta(seconds=_number(environ, "SIGNALBOX_RETRY_SECONDS", 10)),
+        retention=timedelta(days=_number(environ, "SIGNALBOX_RETENTION_DAYS", 30)),
+        metrics_grain=timedelta(seconds=_number(environ, "SIGNALBOX_METRICS_GRAIN_SECONDS", 60)),
+    )
+
+
+def _number(environ: Mapping[str, str], name: str, default: int) -> int:
+    text = environ.get(name, str(default))
+    if not text.isdecimal() or int(text) < 1:
+        raise SettingInvalid(f"{name} is {text!r}", hint=f"{name} takes a whole number above 0.")
+    return int(text)
+
+
+def _origin(environ: Mapping[str, str], name: str, default: str) -> str:
+    text = environ.get(name, default).rstrip("/").removesuffix(":443")
+    if not text.startswith("https://"):
+        raise SettingInvalid(f"{name} is {text!r}", hint=f"{name} takes an https:// address.")
+    return text

@@ -1,0 +1,355 @@
+"""Reads what is delivered: a body into envelopes, an envelope into events.
+
+What Event Grid delivers disagrees with the documentation and with itself: two schemas, three
+casings, versions as numbers, an object as a string. Azure Monitor has a schema of its own. All
+of it is read; what can't be is EventMalformed, whatever it holds, and never another exception. No
+message repeats a value, because any of them may be hostile.
+"""
+
+import base64
+import binascii
+import codecs
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, assert_never, get_args
+
+from shared.base.errors import EventMalformed
+from shared.base.outside import TooDeep, read_json
+from shared.events.alerts import happened_at, parse_alert
+from shared.events.fields import Fields, refuse
+from shared.events.model import (
+    AlertFired,
+    DriftDetected,
+    Event,
+    EventType,
+    Model,
+    ModelDeployed,
+    ModelRegistered,
+    RunCompleted,
+    RunStatusChanged,
+    Service,
+    UnknownEvent,
+    Workspace,
+    read_workspace,
+)
+from shared.events.monitors import find_drift, parse_dataset_drift, parse_own_drift
+from shared.events.runs import parse_run
+
+#: Event Grid's limit for one event, in bytes.
+MAX_BODY = 1024 * 1024
+#: Real events are four objects deep. What is much deeper is built to break whatever walks it.
+MAX_DEPTH = 64
+#: The earliest time that a table holds. What was never set is earlier, where .NET wrote it.
+TIME_MIN = datetime(1601, 1, 1, tzinfo=UTC)
+
+_AML = "Microsoft.MachineLearningServices."
+#: The types of event that Event Grid delivers and that are read, in whatever casing they arrive.
+Kind = Literal[
+    "ModelRegistered",
+    "ModelDeployed",
+    "RunCompleted",
+    "RunStatusChanged",
+    "DatasetDriftDetected",
+    "Signalbox.DriftDetected",
+]
+_KINDS: Mapping[str, Kind] = {
+    (kind if "." in kind else f"{_AML}{kind}").lower(): kind for kind in get_args(Kind)
+}
+
+#: A type of event that is read, by whatever way: an alert is of none of Event Grid's.
+Taken = Kind | Literal["AlertFired"]
+#: What a workspace itself tells of, and alerts about it.
+OF_WORKSPACES: frozenset[Taken] = frozenset(
+    {
+        "ModelRegistered",
+        "ModelDeployed",
+        "RunCompleted",
+        "RunStatusChanged",
+        "DatasetDriftDetected",
+        "AlertFired",
+    }
+)
+#: What others may tell of, on a topic of their own: who publishes there says what the source is.
+OF_CHECKS: frozenset[Taken] = frozenset({"DatasetDriftDetected", "Signalbox.DriftDetected"})
+
+Schema = Literal["EventGridSchema", "CloudEventSchemaV1_0", "azureMonitorCommonAlertSchema"]
+_ALERT: Schema = "azureMonitorCommonAlertSchema"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """What all schemas say about an event. `time` is aware, in UTC.
+
+    `raw` is the whole envelope as it arrived and can be written as JSON; `data` is empty where the
+    envelope has no object for it.
+    """
+
+    schema: Schema
+    id: str
+    type: str
+    source: str
+    subject: str
+    time: datetime
+    data: Mapping[str, Any]
+    raw: dict[str, Any]
+
+    @property
+    def kind(self) -> Taken | None:
+        """The type as which it is read; None for one that no reaction can be written for."""
+        return "AlertFired" if self.schema == _ALERT else _KINDS.get(self.type.lower())
+
+
+def read_body(body: str | bytes, *, limit: int = MAX_BODY) -> tuple[dict[str, Any], ...]:
+    """Return the envelopes of a body: JSON or its base64, one object or an array of them.
+
+    Raises EventMalformed for anything else, and for a body of more than `limit` bytes.
+    """
+    text = _decode(body, limit=limit)
+    value = _load(text, "the body")
+    envelopes = value if isinstance(value, list) else [value]
+    if not envelopes:
+        raise EventMalformed("the body is an empty array")
+    for position, envelope in enumerate(envelopes, start=1):
+        if not isinstance(envelope, dict):
+            raise EventMalformed(f"item {position} of the body is not an object")
+    return tuple(envelopes)
+
+
+def read_alerts(body: bytes) -> tuple[dict[str, Any], ...]:
+    """Return the envelopes of a body that holds nothing but alerts of the common alert schema.
+
+    Raises EventMalformed for anything else. What an alert says is not looked at.
+    """
+    envelopes = read_body(body)
+    for envelope in envelopes:
+        _require_common(Fields("the body", envelope))
+    return envelopes
+
+
+def parse_envelope(raw: Mapping[str, Any]) -> Envelope:
+    """Read an envelope of any schema; `specversion` or `schemaId` tells which.
+
+    Raises EventMalformed if it lacks an id, a type, a source or a time, or holds an unusable one.
+    """
+    ready = _require_json(raw)
+    top = Fields("the envelope", ready)
+    if top.get("schemaId") is not None:
+        return _alert_envelope(top, ready)
+    schema: Schema = "EventGridSchema"
+    type_, source, time = "eventType", "topic", "eventTime"
+    if top.get("specversion") is not None:
+        if top.get("specversion") != "1.0":
+            raise EventMalformed("the envelope is of a version of CloudEvents other than 1.0")
+        schema = "CloudEventSchemaV1_0"
+        type_, source, time = "type", "source", "time"
+    top.require("id", type_, source, time)
+    happened = top.time(time)
+    _require_storable(time, happened)
+    return Envelope(
+        schema=schema,
+        id=top.label("id", limit=256),
+        type=top.name(type_, limit=256),
+        source=top.name(source, limit=1000),
+        subject=top.name_or_empty("subject", limit=2000),
+        time=happened,
+        data=_object_of(top.get("data")),
+        raw=ready,
+    )
+
+
+def _alert_envelope(top: Fields, ready: dict[str, Any]) -> Envelope:
+    _require_common(top)
+    data = _object_of(top.get("data"))
+    workspace, alert = parse_alert(data)
+    _require_storable("firedDateTime", alert.fired_at)
+    return Envelope(
+        schema=_ALERT,
+        id=alert.id,
+        type=str(EventType.ALERT_FIRED),
+        source=workspace,
+        subject=alert.rule,
+        time=happened_at(alert),
+        data=data,
+        raw=ready,
+    )
+
+
+def _require_storable(key: str, time: datetime) -> None:
+    if time < TIME_MIN:
+        refuse(key, f"is before {TIME_MIN.year}")
+
+
+def _require_common(top: Fields) -> None:
+    if top.name("schemaId").lower() != _ALERT.lower():
+        raise EventMalformed(
+            "the alert is not of the common alert schema",
+            hint="Enable the common alert schema in the action of the action group.",
+        )
+
+
+def parse_events(envelope: Envelope) -> tuple[Event | UnknownEvent, ...]:
+    """Read the events in an envelope: one, or two where a run's event tells of drift as well.
+
+    The event that arrived comes first. UnknownEvent is of a type that no reaction can be written
+    for.
+
+    Raises EventMalformed if its source is no workspace or its data isn't what its type promises.
+    """
+    id_, time = envelope.id, envelope.time
+    if envelope.schema == _ALERT:
+        workspace = parse_workspace(envelope.source, what="the alert's target")
+        _, alert = parse_alert(envelope.data)
+        return (AlertFired(id=id_, time=time, workspace=workspace, alert=alert),)
+    kind = _KINDS.get(envelope.type.lower())
+    if kind is None:
+        return (UnknownEvent(id=id_, type=envelope.type, time=time, source=envelope.source),)
+    data = Fields(f"the data of {kind}", envelope.data)
+    if kind == "DatasetDriftDetected" or kind == "Signalbox.DriftDetected":
+        return (_parse_drift(kind, envelope, data),)
+    workspace = parse_workspace(envelope.source)
+    _require_data(kind, envelope)
+    match kind:
+        case "ModelRegistered":
+            model = _parse_model(data)
+            return (ModelRegistered(id=id_, time=time, workspace=workspace, model=model),)
+        case "ModelDeployed":
+            service = _parse_service(data)
+            return (ModelDeployed(id=id_, time=time, workspace=workspace, service=service),)
+        case "RunCompleted":
+            run = parse_run(data, status="Completed")  # the event's type says it
+            return _with_drift(RunCompleted(id=id_, time=time, workspace=workspace, run=run))
+        case "RunStatusChanged":
+            run = parse_run(data, status=_changed_status(data, envelope))
+            return _with_drift(RunStatusChanged(id=id_, time=time, workspace=workspace, run=run))
+        case _:
+            assert_never(kind)
+
+
+def parse_workspace(source: str, *, what: str = "the source") -> Workspace:
+    """Read the ARM id of a workspace, whatever the casing of its segments.
+
+    Raises EventMalformed if it is the id of anything else; `what` is its name in the message.
+    """
+    found = read_workspace(source)
+    if found is None:
+        raise EventMalformed(f"{what} is not the ARM id of a workspace")
+    return found
+
+
+def _with_drift(event: RunCompleted | RunStatusChanged) -> tuple[Event, ...]:
+    drift = find_drift(event)
+    return (event,) if drift is None else (event, drift)
+
+
+def _parse_drift(
+    kind: Literal["DatasetDriftDetected", "Signalbox.DriftDetected"],
+    envelope: Envelope,
+    data: Fields,
+) -> DriftDetected:
+    workspace = _workspace_of(envelope, data)
+    _require_data(kind, envelope)
+    if kind == "DatasetDriftDetected":
+        id_, drift = parse_dataset_drift(data, envelope.id)
+    else:
+        id_, drift = envelope.id, parse_own_drift(data, envelope.id)
+    return DriftDetected(id=id_, time=envelope.time, workspace=workspace, drift=drift)
+
+
+def _workspace_of(envelope: Envelope, data: Fields) -> Workspace:
+    """Return the workspace that an event is about: its source, or what a custom topic's names."""
+    if read_workspace(envelope.source) is None:
+        for key in ("workspace", "workspaceId"):
+            if data.get(key) is not None:
+                return parse_workspace(data.name(key, limit=1000), what=f"{key} in the data")
+        raise EventMalformed(
+            "the source is not the ARM id of a workspace, and the data has no workspace"
+        )
+    return parse_workspace(envelope.source)
+
+
+def _require_data(kind: str, envelope: Envelope) -> None:
+    if not envelope.data:
+        raise EventMalformed(f"{kind} whose data is no object, or an empty one")
+
+
+def _parse_model(data: Fields) -> Model:
+    # A colon would make `name:version` tell two models as one, and AML allows none.
+    return Model(
+        name=data.name("modelName", forbidden="/:"),
+        version=data.label("modelVersion", forbidden="/"),
+        tags=data.texts("modelTags"),
+        properties=data.texts("modelProperties"),
+    )
+
+
+def _parse_service(data: Fields) -> Service:
+    models = data.name_or_empty("modelIds", limit=MAX_BODY)
+    return Service(
+        name=data.name("serviceName"),
+        compute_type=data.name_or_empty("serviceComputeType"),
+        models=tuple(model.strip() for model in models.split(",") if model.strip()),
+        tags=data.texts("serviceTags"),
+        properties=data.texts("serviceProperties"),
+    )
+
+
+def _changed_status(data: Fields, envelope: Envelope) -> object:
+    status = data.get("runStatus")
+    if status is None:  # the documentation's own sample has it beside the data
+        status = Fields("the envelope", envelope.raw).get("runStatus")
+    if status is None:
+        data.require("runStatus")
+    return status
+
+
+def _decode(body: str | bytes, *, limit: int) -> str:
+    try:
+        content = body.encode() if isinstance(body, str) else body
+        content = content.removeprefix(codecs.BOM_UTF8).strip()
+        if content[:1] not in (b"{", b"["):  # neither of them is in the alphabet of base64
+            content = base64.b64decode(b"".join(content.split()), validate=True)
+        text = content.decode("utf-8-sig")
+    except UnicodeError as error:
+        raise EventMalformed("the body is not UTF-8") from error
+    except binascii.Error as error:
+        raise EventMalformed("the body is neither JSON nor base64 of it") from error
+    if not text.strip():
+        raise EventMalformed("the body is empty")
+    if len(content) > limit:
+        raise EventMalformed(f"the body is larger than {limit:,} bytes")
+    return text
+
+
+def _load(text: str, what: str) -> Any:
+    """Read JSON proper: without NaN, infinities, and nesting beyond MAX_DEPTH."""
+    try:
+        return read_json(text, depth=MAX_DEPTH, is_strict=True)
+    except TooDeep as error:
+        raise EventMalformed(f"{what} is nested deeper than {MAX_DEPTH} levels") from error
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise EventMalformed(f"{what} is not JSON: {error.msg} ({where})") from error
+    except ValueError as error:
+        raise EventMalformed(f"{what} holds a number that is too large or none") from error
+
+
+def _require_json(value: object) -> dict[str, Any]:
+    """Return the object as it would be read from its JSON: whoever keeps it can write it again."""
+    if not isinstance(value, Mapping):
+        raise EventMalformed("the envelope is not an object")
+    try:
+        text = json.dumps(dict(value), ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise EventMalformed("the envelope holds what JSON can't") from error
+    return dict(_load(text, "the envelope"))
+
+
+def _object_of(value: object) -> Mapping[str, Any]:
+    if isinstance(value, str):
+        try:
+            value = _require_json(_load(value, "the data"))
+        except EventMalformed:
+            return {}  # plain text is legal data, but never of an event that is read further
+    return value if isinstance(value, Mapping) else {}

@@ -1,0 +1,289 @@
+"""What monitors tell of, as drifts: a model monitor's runs, a dataset monitor, one's own events.
+
+Source of what a model monitor (v2) does: Azure/azureml-assets, assets/model_monitoring/components.
+Its last step of each signal gets a tag when a metric breaches, and completes all the same; several
+events carry the tag, and only the one in which the run has ended counts.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from shared.events.breaches import METRICS_MAX, Side, bare, features_of, judge_metric, read_breach
+from shared.events.fields import Fields, one_line, read_time, refuse
+from shared.events.model import (
+    Drift,
+    DriftDetected,
+    DriftSource,
+    DriftState,
+    Metric,
+    Run,
+    RunCompleted,
+    RunStatusChanged,
+)
+from shared.events.runs import find_literals, has_ended, lowered
+
+#: The tag of a step that found a breach, and of what a monitor could not do.
+BREACH_TAG = "azureml_modelmonitor_threshold_breached"
+ERROR_TAG = "azureml.modelmonitor.error"
+#: The root run gets this and the signal's name, where a monitor sends e-mail.
+_ROOT_BREACH_TAG = "azureml.modelmonitor.threshold.breached."
+#: A dataset monitor measures one thing.
+DATASET_SIGNAL = "data_drift"
+DETAIL_MAX = 1_000
+
+_EVALUATE = bare("model_monitor_evaluate_metrics_threshold")
+#: How the pipeline of one signal is called, whichever signal: it fails with any of its steps.
+_SIGNAL = bare("signal_monitor")
+#: What every pipeline of a signal is given, and so are the steps that write its metrics.
+_OF_A_SIGNAL = frozenset({"monitor_name", "signal_name"})
+#: The components of a model monitor's run that are neither, by all names that they were published
+#: under. Source: Azure/azureml-assets at 4b41f8cc (July 2026), and the names that it had before.
+_COMPONENTS = frozenset(
+    bare(name)
+    for name in (
+        *("model_monitor_evaluate_metrics_threshold", "model_data_collector_preprocessor"),
+        *("genai_mdc_preprocessor", "data_drift_compute_metrics", "data_quality_compute_metrics"),
+        *("data_quality_metrics_joiner", "data_quality_statistics"),
+        *("data_quality_data_statistics", "feature_attribution_drift_compute_metrics"),
+        *("feature_importance_metrics", "genai_token_statistics_compute_metrics"),
+        *("token_statistics_compute_metrics", "model_performance_compute_metrics"),
+        *("annotation_compute_histogram", "annotation_compute_metrics"),
+        *("gsq_annotation_compute_histogram", "gsq_annotation_compute_metrics"),
+        *("gsq_input_schema_adaptor", "input_schema_adaptor"),
+        *("model_monitor_compute_histogram", "model_monitor_compute_histogram_buckets"),
+        *("model_monitor_create_manifest", "model_monitor_data_joiner"),
+        *("model_monitor_feature_selector", "model_monitor_metric_outputter"),
+        *("model_monitor_output_metrics", "model_monitor_azmon_metric_publisher"),
+        *("model_monitor_action_analyzer", "model_monitor_action_detector"),
+        *("action_analyzer_correlation_test", "action_analyzer_identify_problem_traffic"),
+        *("action_analyzer_metrics_calculation", "action_analyzer_output_actions"),
+    )
+)
+_REGISTERED = re.compile(r"/components/([^/]+)", re.IGNORECASE)
+
+
+def tells_of_breach(tags: Mapping[str, str]) -> bool:
+    """Say whether a run's tags tell that a model monitor found a breach in it, or below it."""
+    return any(
+        value.strip() and (key == BREACH_TAG or key.startswith(_ROOT_BREACH_TAG))
+        for key, value in lowered(tags).items()
+    )
+
+
+def find_drift(
+    event: RunCompleted | RunStatusChanged, *, is_of_monitor: bool = False
+) -> DriftDetected | None:
+    """Return what the event of a run tells of drift; None for nearly every run.
+
+    A run that has ended, whatever became of it, with the tag of a breach is a breach. An evaluating
+    step that completed without it found none, which is told once for the whole window. A monitor's
+    step that failed, and any run with the tag of an error, is a monitor that is broken. With
+    `is_of_monitor` the run is known to be a part of a monitor's, whatever it runs. The window is
+    the root run, as far as the event knows it: see Run.
+    """
+    run = event.run
+    status = run.status or ("Completed" if isinstance(event, RunCompleted) else "")
+    if not has_ended(status):
+        return None
+    tags = lowered(run.tags)
+    component = _component(run.step)
+    if breach := tags.get(BREACH_TAG, "").strip():
+        return _told(event, run.id, _breach(run, breach))
+    if error := tags.get(ERROR_TAG, "").strip():
+        return _told(event, _broken_id(run), _broken(run, error))
+    if status == "Failed" and (is_of_monitor or _is_of_monitor(run, component)):
+        step = run.step or "without a name"
+        return _told(event, _broken_id(run), _broken(run, f"the monitor's step {step} failed"))
+    if status == "Completed" and component == _EVALUATE:
+        drift = _drift(run, DriftState.RECOVERED, signal="")
+        return _told(event, drift.window, drift)
+    return None
+
+
+def _is_of_monitor(run: Run, component: str) -> bool:
+    if component in _COMPONENTS or component.endswith(_SIGNAL):
+        return True
+    return find_literals(run).keys() >= _OF_A_SIGNAL
+
+
+def _told(event: RunCompleted | RunStatusChanged, id_: str, drift: Drift) -> DriftDetected:
+    # To the minute: a run's several events are moments apart, and one event has one record.
+    time = event.time.replace(second=0, microsecond=0)
+    return DriftDetected(id=id_, time=time, workspace=event.workspace, drift=drift)
+
+
+def _component(step: str) -> str:
+    """Return the component that a step runs: without version, registry, case and punctuation."""
+    registered = _REGISTERED.search(step)
+    name = registered[1] if registered else step.removeprefix("azureml:")
+    return bare(name.partition(":")[0].partition("@")[0])
+
+
+def _broken_id(run: Run) -> str:
+    return f"{run.id}:{DriftState.BROKEN}"
+
+
+def _broken(run: Run, why: str) -> Drift:
+    signal = one_line(find_literals(run).get("signal_name", ""))
+    detail = one_line(why, most=DETAIL_MAX)
+    return replace(_drift(run, DriftState.BROKEN, signal=signal), detail=detail)
+
+
+def _breach(run: Run, text: str) -> Drift:
+    told = read_breach(text)
+    signal = told.signal or one_line(find_literals(run).get("signal_name", ""))
+    state, detail = DriftState.BREACH, ""
+    if not told.metrics:
+        detail = "no metric can be read from the monitor's tag"
+    elif not told.is_whole:
+        detail = "the monitor's tag is cut off, or some of its metrics can't be read"
+    elif not any(metric.breached for metric in told.metrics):
+        # Source: evaluate_metrics_threshold.py takes accuracy above its threshold for a breach
+        # since 7fafa57b0c (#2869) of May 2024.
+        state = DriftState.RECOVERED
+        names = ", ".join(dict.fromkeys(metric.name for metric in told.metrics))
+        detail = f"the monitor tells of a breach, but every metric is on its good side: {names}"
+    return replace(
+        _drift(run, state, signal=signal),
+        metrics=told.metrics,
+        features=features_of(told.metrics),
+        detail=one_line(detail, most=DETAIL_MAX),
+    )
+
+
+def _drift(run: Run, state: DriftState, *, signal: str) -> Drift:
+    literals = find_literals(run)
+    # Evaluating steps show no other name, and all runs of a monitor have to give the same one.
+    monitor = run.experiment_name or one_line(literals.get("monitor_name", ""))
+    return Drift(
+        monitor=monitor or signal or run.root_id,
+        signal=signal,
+        state=state,
+        source=DriftSource.MODEL_MONITOR,
+        window=run.root_id,
+        window_start=read_time(literals.get("data_window_start", "")[:64]),
+        window_end=read_time(literals.get("data_window_end", "")[:64]),
+        run_id=run.id,
+    )
+
+
+def parse_dataset_drift(data: Fields, event_id: str) -> tuple[str, Drift]:
+    """Read the data of DatasetDriftDetected (SDK v1); return the drift's event id with it.
+
+    The run's id is the event's, where there is one, so that a drift told twice is one event.
+
+    Raises EventMalformed.
+    """
+    if data.get("dataDriftName") in (None, ""):
+        data.require("dataDriftId")
+    monitor = data.name_or_empty("dataDriftName") or data.name("dataDriftId")
+    run_id = data.name_or_empty("runId", forbidden="/")
+    metric = judge_metric("drift_coefficient", data.number("driftCoefficient"), None)
+    drift = Drift(
+        monitor=monitor,
+        signal=DATASET_SIGNAL,
+        state=DriftState.BREACH,
+        source=DriftSource.DATASET_MONITOR,
+        window=run_id or event_id,
+        window_start=data.time_or_none("startTime"),
+        window_end=data.time_or_none("endTime"),
+        run_id=run_id,
+        metrics=(metric,),
+        baseline=data.name_or_empty("baseDatasetId"),
+        target=data.name_or_empty("targetDatasetId"),
+    )
+    return run_id or event_id, drift
+
+
+def parse_own_drift(data: Fields, event_id: str) -> Drift:
+    """Read the data of Signalbox.DriftDetected, an event that people publish themselves.
+
+    What it says of its state holds, whatever its metrics say. Its window is named by `window.id`,
+    else by the run, else by its bounds, else it is the event's own.
+
+    Raises EventMalformed.
+    """
+    state = _state(data)
+    metrics = tuple(
+        _own_metric(item, f"metrics[{number}]", state)
+        for number, item in enumerate(_listed(data, "metrics"))
+    )
+    window = _object(data, "window")
+    start, end = window.time_or_none("start"), window.time_or_none("end")
+    if start is not None and end is not None and end < start:
+        window.refuse("end", "is before window.start")
+    run_id = data.name_or_empty("run", forbidden="/")
+    named = window.label("id") if window.get("id") not in (None, "") else ""
+    detail = data.get("detail")
+    if detail is not None and not isinstance(detail, str):
+        data.refuse("detail", "is not a string")
+    return Drift(
+        monitor=data.name("monitor"),
+        signal=data.name_or_empty("signal"),
+        state=state,
+        source=DriftSource.CUSTOM,
+        window=named or run_id or _bounds(start, end) or event_id,
+        window_start=start,
+        window_end=end,
+        run_id=run_id,
+        metrics=metrics,
+        features=features_of(metrics),
+        detail=one_line(detail or "", most=DETAIL_MAX),
+    )
+
+
+def _bounds(start: datetime | None, end: datetime | None) -> str:
+    return f"{start.isoformat()} {end.isoformat()}" if start and end else ""
+
+
+def _state(data: Fields) -> DriftState:
+    told = data.name_or_empty("state") or DriftState.BREACH
+    try:
+        return DriftState(told.lower())
+    except ValueError:
+        data.refuse("state", f"is none of {', '.join(DriftState)}")
+
+
+def _listed(data: Fields, key: str) -> list[object]:
+    value = data.get(key)
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        data.refuse(key, "is not a list")
+    if len(value) > METRICS_MAX:
+        data.refuse(key, f"has {len(value):,} items; {METRICS_MAX:,} are allowed")
+    return value
+
+
+def _object(data: Fields, key: str) -> Fields:
+    value = data.get(key)
+    if value is not None and not isinstance(value, Mapping):
+        data.refuse(key, "is not an object")
+    return Fields(key, value or {}, prefix=f"{key}.")
+
+
+def _own_metric(item: object, where: str, state: DriftState) -> Metric:
+    if not isinstance(item, Mapping):
+        refuse(where, "is not an object")
+    data = Fields(where, item, prefix=f"{where}.")
+    data.require("name", "value")
+    metric = judge_metric(
+        data.name("name"),
+        data.number("value"),
+        data.number_or_none("threshold"),
+        data.name_or_empty("feature"),
+        _worse(data),
+    )
+    has_no_say = metric.threshold is None and state is not DriftState.BREACH
+    return replace(metric, breached=False) if has_no_say else metric
+
+
+def _worse(data: Fields) -> Side | None:
+    told = data.name_or_empty("worse").lower()
+    if told == "higher":
+        return "higher"
+    if told == "lower":
+        return "lower"
+    return data.refuse("worse", "is neither higher nor lower") if told else None

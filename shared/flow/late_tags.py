@@ -1,0 +1,130 @@
+"""Tags that a model gets just after it is registered: the event does not have them.
+
+Registering a model and tagging it are two calls, and the event is of the first. Where a reaction
+is not for the event only for want of a tag, the workspace is asked what tags the model has now, and
+once more a minute later.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from shared.actions.current import current_model
+from shared.base.clock import Clock
+from shared.base.errors import Disposition, SignalboxError, TagsAwaited
+from shared.events.fields import one_line
+from shared.events.model import Event, ModelRegistered, as_data
+from shared.reactions.match import Match, Matched, Unmatched, match_one
+
+if TYPE_CHECKING:
+    from shared.workspaces.model import Workspaces
+
+#: How long after its registration a model may still be tagged, in first waits of a letter: 70 s
+#: by default.
+TAGGED_WITHIN = 7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """A match after a look at the workspace.
+
+    `event` is the event with the tags that were read. `note` says what was read and when, "" where
+    nothing was; `code` is of the error that kept it from being read.
+    """
+
+    match: Match
+    event: Event
+    note: str = ""
+    code: str = ""
+
+
+class LateTags:
+    """Looks for tags that are not in an event."""
+
+    def __init__(
+        self, *, workspaces: "Callable[[], Workspaces]", clock: Clock, within: timedelta
+    ) -> None:
+        """`within` is how long after its registration a model may still be tagged."""
+        self._workspaces = workspaces
+        self._clock = clock
+        self._within = within
+
+    def look_at(self, event: Event) -> "Look":
+        """Return what looks at the model of this event, once it is asked to."""
+        return Look(event, self._read)
+
+    def _read(self, event: ModelRegistered) -> "_Reading":
+        now = self._clock.now()
+        _, read = current_model(self._workspaces(), event, now)
+        age = now - event.time
+        # An event that is dated ahead by more than that is not to be waited for.
+        waits = self._within - age if abs(age) < self._within else None
+        return _Reading(event=read, at=now, waits=waits)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reading:
+    """A model as it was read. `waits` is how long it may still be tagged, None = no longer."""
+
+    event: ModelRegistered
+    at: datetime
+    waits: timedelta | None
+
+    def describe(self) -> str:
+        return f"{_listed(self.event.model.tags)}, read from the workspace at {_told(self.at)}"
+
+
+class Look:
+    """One event, whose model is read from the workspace once at the most."""
+
+    def __init__(self, event: Event, read: Callable[[ModelRegistered], _Reading]) -> None:
+        self.event = event
+        self._read = read
+        self._reading: _Reading | SignalboxError | None = None
+
+    def settle(self, result: Match) -> Looked:
+        """Return the match as it is, or by the tags that the model has now if that may differ.
+
+        Raises: TagsAwaited, and what Workspaces raises where waiting can help.
+        """
+        event = self.event
+        if (
+            isinstance(result, Matched)
+            or not isinstance(event, ModelRegistered)
+            or not result.wants_tags
+        ):
+            return Looked(match=result, event=event)
+        reading = self._read_once(event)
+        if not isinstance(reading, SignalboxError):
+            return self._by(reading, result, event)
+        if reading.disposition is Disposition.RETRY:
+            raise reading
+        return Looked(match=result, event=event, note=reading.message, code=reading.code)
+
+    def _read_once(self, event: ModelRegistered) -> _Reading | SignalboxError:
+        if self._reading is None:
+            try:
+                self._reading = self._read(event)
+            except SignalboxError as error:
+                self._reading = error
+        return self._reading
+
+    def _by(self, reading: _Reading, before: Unmatched, event: ModelRegistered) -> Looked:
+        result = match_one(before.reaction, as_data(reading.event))
+        if isinstance(result, Unmatched) and result.wants_tags and reading.waits is not None:
+            raise TagsAwaited(
+                f"{result.why}, and the model was registered just now, with"
+                f" {_listed(reading.event.model.tags)}; it is read again, as it may yet be tagged",
+                retry_after=reading.waits,
+            )
+        return Looked(match=result, event=reading.event, note=reading.describe())
+
+
+def _listed(tags: Iterable[str]) -> str:
+    names = sorted(tags)
+    return f"the tags {one_line(', '.join(names), most=100)}" if names else "no tags"
+
+
+def _told(time: datetime) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%SZ")

@@ -1,0 +1,405 @@
+"""React to what arrives: parse, match, run each matched reaction, bury what fails, record it."""
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.base import telemetry
+from shared.base.clock import Clock
+from shared.base.errors import (
+    BudgetSpent,
+    ClaimHeld,
+    CutOff,
+    CutOffAgain,
+    Disposition,
+    EventMalformed,
+    EventMisplaced,
+    Failure,
+    ReactionGone,
+    StorageDenied,
+    StorageUnavailable,
+    WorkspaceForeign,
+    failure_of,
+)
+from shared.events.envelopes import MAX_BODY, Envelope, parse_envelope, parse_events, read_body
+from shared.events.model import Event, UnknownEvent, as_data
+from shared.flow.late_tags import LateTags, Look
+from shared.flow.steps import Run, Steps, outcome_of
+from shared.journal.letters import DeadLetters, Letter, LetterStatus
+from shared.journal.outcomes import WHOLE, EventRef, Outcome, OutcomeStatus, ref_of
+from shared.journal.records import Records
+from shared.reactions.match import Match, Matched, as_listed, match, match_one
+from shared.reactions.model import Reaction, Reactions
+
+log = logging.getLogger(__name__)
+
+#: Bytes of a body that was kept, by us or by Event Grid: an event of the greatest size, escaped, or
+#: an array of them, each with what its delivery came to.
+MAX_KEPT = 16 * MAX_BODY
+#: Codes of letters whose last try did not come to an end, as far as is known.
+_CUT_OFF = frozenset({CutOff.code, ClaimHeld.code})
+
+
+class React:
+    """Runs the reactions of events, each within a time budget."""
+
+    def __init__(
+        self,
+        *,
+        reactions: Reactions,
+        steps: Steps,
+        records: Records,
+        dead_letters: DeadLetters,
+        clock: Clock,
+        budget: timedelta,
+        late_tags: LateTags,
+        follow: Callable[[Event], None] = lambda _: None,
+    ) -> None:
+        """`follow` is told of every event of a listed workspace, before its reactions."""
+        self._late_tags = late_tags
+        self._follow = follow
+        self._reactions = reactions
+        self._steps = steps
+        self._records = records
+        self._dead_letters = dead_letters
+        self._clock = clock
+        self._budget = budget
+
+    def react_to_body(
+        self,
+        body: str | bytes,
+        *,
+        limit: int = MAX_BODY,
+        takes: frozenset[str] | None = None,
+        is_again: bool = False,
+    ) -> None:
+        """React to a message's body: one event or an array, in base64 or not.
+
+        What is no event, or longer than `limit` bytes, becomes a parked letter. `takes` is as
+        `react` has it. `is_again` says that the message was handed out before: it becomes a letter,
+        of which every try is counted.
+
+        Raises: whatever the storage raises, so that the message stays in its queue.
+        """
+        if is_again:
+            self.put_off(body, takes=takes)
+            return
+        try:
+            raws = read_body(body, limit=limit)
+        except EventMalformed as error:
+            self._dead_letters.bury(_text(body), failure_of(error))
+            return
+        self.react_to_all(raws, takes=takes)
+
+    def put_off(self, body: str | bytes, *, takes: frozenset[str] | None = None) -> None:
+        """Keep a body whose delivery was cut off, or given up, as a letter that is soon replayed.
+
+        Raises: whatever the storage raises.
+        """
+        failure = failure_of(CutOff("its delivery was cut off, or given up"))
+        self._dead_letters.bury(_text(body), failure, takes=_written(takes))
+
+    def react_to_all(
+        self, raws: Sequence[Mapping[str, Any]], *, takes: frozenset[str] | None = None
+    ) -> None:
+        """React to the envelopes of one delivery, all of them within one time budget.
+
+        Those that no time is left for become a letter, which is replayed at once.
+
+        Raises: as `react` does.
+        """
+        deadline = self._clock.now() + self._budget
+        for number, raw in enumerate(raws):
+            if number and self._clock.now() >= deadline:
+                failure = failure_of(BudgetSpent(f"no time was left for {len(raws) - number} more"))
+                rest = json.dumps(raws[number:])
+                self._dead_letters.bury(rest, failure, takes=_written(takes))
+                return
+            self.react(raw, takes=takes, deadline=deadline)
+
+    def react(
+        self,
+        raw: Mapping[str, Any],
+        *,
+        takes: frozenset[str] | None = None,
+        deadline: datetime | None = None,
+    ) -> None:
+        """React to one envelope. When this returns, the fate of each event in it is on record.
+
+        `takes` are the types that may come by this way, None = any: one of the others is put on
+        record as refused, and nothing is run for it. `deadline` is when the time of its delivery is
+        over, by default a budget from now.
+
+        Raises: whatever the storage raises, so that the envelope stays where it came from; what
+        was done by then is not done again.
+        """
+        deadline = deadline or self._clock.now() + self._budget
+        try:
+            envelope = parse_envelope(raw)
+            refused = _refuse(envelope, takes)
+            if refused is not None:
+                self._record_refusal(envelope, refused)
+                return
+            events = parse_events(envelope)
+        except EventMalformed as error:
+            with telemetry.span(telemetry.SPAN_REACT):
+                self._dead_letters.bury(json.dumps(raw), failure_of(error))
+            return
+        for event in events:
+            with telemetry.span(telemetry.SPAN_REACT) as span:
+                ref = ref_of(event)
+                span.set_attribute(telemetry.ATTR_EVENT_TYPE, ref.type)
+                span.set_attribute(telemetry.ATTR_EVENT_KEY, ref.key)
+                self._record(ref, self._react_to(event, ref, envelope, deadline))
+
+    def _record_refusal(self, envelope: Envelope, refused: EventMisplaced) -> None:
+        # As of an event that nothing is known of: a forged one is not on the true one's record.
+        unread = UnknownEvent(
+            id=envelope.id, type=envelope.type, time=envelope.time, source=envelope.source
+        )
+        with telemetry.span(telemetry.SPAN_REACT):
+            ref = ref_of(unread)
+            log.warning("event refused", extra={"event": ref.key, "code": refused.code})
+            self._record(ref, Run(news={WHOLE: _skipped(refused.message, refused.code)}))
+
+    def _react_to(
+        self, event: Event | UnknownEvent, ref: EventRef, envelope: Envelope, deadline: datetime
+    ) -> Run:
+        """Run the event's reactions and bury what fails; return what came of all of them."""
+        if isinstance(event, UnknownEvent):
+            skipped = _skipped("no reaction can be written for this type", "event.unknown")
+            return Run(news={WHOLE: skipped})
+        workspace = as_listed(self._reactions, event.workspace)
+        if workspace is None:
+            skipped = _skipped("reactions.yaml does not list it", WorkspaceForeign.code)
+            return Run(news={WHOLE: skipped})
+        event = replace(event, workspace=workspace)
+        self._follow(event)
+        total, look = Run(), self._late_tags.look_at(event)
+        for result in match(self._reactions, event):
+            run = self._run(result, look, ref, deadline)
+            if run.failure is not None:
+                body = json.dumps(envelope.raw, ensure_ascii=False)
+                letter = self._dead_letters.bury(
+                    body, run.failure, reaction=result.reaction.name, ref=ref
+                )
+                run.news = _kept_as(letter, run, run.failure)
+                _log(letter)
+            total.news |= run.news
+            total.hearsay |= run.hearsay
+        if not total.news and not total.hearsay:
+            total.news[WHOLE] = _skipped("no reaction is for this type of event")
+        return total
+
+    def _run(self, result: Match, look: Look, ref: EventRef, deadline: datetime) -> Run:
+        """Run a reaction that the event sets off, perhaps by tags that the model has since got."""
+        whole = f"{result.reaction.name}/{WHOLE}"
+        try:
+            looked = look.settle(result)
+        except Exception as error:  # noqa: BLE001 - its fate is decided as that of a step is
+            return Run(failure=failure_of(error))
+        if isinstance(looked.match, Matched):
+            run = self._steps.run(looked.match.reaction, looked.event, ref, deadline)
+            if looked.note:
+                run.news[whole] = Outcome(
+                    status=OutcomeStatus.DONE, detail=f"set off by {looked.note}"
+                )
+            return run
+        why = f"{looked.match.why}: {looked.note}" if looked.note else looked.match.why
+        return Run(news={whole: _skipped(why, looked.code)})
+
+    def replay(self, letter: Letter) -> None:
+        """Run a letter's reaction again, that one only; then close the letter or bury it again.
+
+        A letter without a reaction is of a whole event, which is reacted to as if it had just
+        arrived.
+
+        One whose replay was cut off is put off instead, and parked if that was so twice.
+
+        Raises: whatever the storage raises, where that can't be kept in the letter, and no message
+        be sent for it either; it is then still waiting.
+        """
+        if letter.is_again:
+            self._put_off(letter)
+            return
+        with telemetry.span(
+            telemetry.SPAN_REPLAY, parent=letter.traceparent, reaction=letter.reaction
+        ):
+            try:
+                if letter.reaction:
+                    self._replay_reaction(letter)
+                else:
+                    self._replay_whole(letter)
+            except Exception as error:
+                log.warning("replay failed", extra={"letter": letter.id}, exc_info=error)
+                try:
+                    self._dead_letters.bury_again(letter, failure_of(error))
+                except (StorageUnavailable, StorageDenied):
+                    self._dead_letters.put_back(letter)
+
+    def _put_off(self, letter: Letter) -> None:
+        """Count that a replay was cut off, before anything else is done with the letter."""
+        again = letter.code in _CUT_OFF
+        error = (CutOffAgain if again else CutOff)("whoever replayed it did not come to an end")
+
+        def record(again: Letter) -> None:
+            if again.status is LetterStatus.PARKED:
+                give_up(self._records, again)
+
+        # The record first: of a letter that is parked, nobody would write it.
+        _log(self._dead_letters.bury_again(letter, failure_of(error), record))
+
+    def _replay_reaction(self, letter: Letter) -> None:
+        try:
+            events = _events_in(letter)
+        except EventMalformed as error:  # its blob is gone, or an older version was less strict
+            self._dead_letters.park(letter, failure_of(error))
+            return
+        reaction = self._reactions.get(letter.reaction)
+        event = _event_of(letter, events, reaction)
+        assert isinstance(event, Event)  # no other kind ever matched a reaction
+        ref, workspace = ref_of(event), as_listed(self._reactions, event.workspace)
+        if (
+            reaction is None
+            or not reaction.enabled
+            or reaction.on is not event.type
+            or workspace is None
+        ):
+            gone = ReactionGone(f"{letter.reaction!r} is not, or no longer, for such an event here")
+            run = Run(failure=failure_of(gone))
+        else:
+            deadline = self._clock.now() + self._budget
+            event = replace(event, workspace=workspace)
+            look = self._late_tags.look_at(event)
+            run = self._run(match_one(reaction, as_data(event)), look, ref, deadline)
+        if run.failure is not None:
+            self._bury_again(letter, run, run.failure, ref)
+            return
+        replayed = run.news.get(_whole(letter))
+        replayed = replayed or Outcome(status=OutcomeStatus.DONE, detail="replayed")
+        run.news[_whole(letter)] = replace(replayed, attempt=letter.turn + 1)
+        # The record first: a letter that is closed is not replayed, so that nobody would write it.
+        self._record(ref, run, delivery=False)
+        self._dead_letters.close(letter)
+
+    def _bury_again(self, letter: Letter, run: Run, failure: Failure, ref: EventRef) -> None:
+        """Keep the letter of a failed replay, and record that first."""
+
+        def record(again: Letter) -> None:
+            news = run.hearsay | _kept_as(again, run, failure)
+            self._records.add(ref, news, delivery=False)
+
+        again = self._dead_letters.bury_again(letter, failure, record)
+        _count(_kept_as(again, run, failure))
+        _log(again)
+
+    def _replay_whole(self, letter: Letter) -> None:
+        try:
+            for raw in read_body(letter.body, limit=MAX_KEPT):
+                parse_events(parse_envelope(raw))
+        except EventMalformed as error:
+            self._dead_letters.bury_again(letter, failure_of(error))
+            return
+        takes = frozenset(letter.takes.split()) if letter.takes else None
+        self.react_to_body(letter.body, limit=MAX_KEPT, takes=takes)
+        self._dead_letters.close(letter)
+
+    def _record(self, ref: EventRef, run: Run, *, delivery: bool = True) -> None:
+        self._records.add(ref, run.hearsay | run.news, delivery=delivery)
+        _count(run.news)
+
+
+def _kept_as(letter: Letter, run: Run, failure: Failure) -> dict[str, Outcome]:
+    """Return the news of a run whose failure is kept as this letter."""
+    news = dict(run.news)
+    if not news and not run.hearsay:
+        news[_whole(letter)] = replace(outcome_of(failure), attempt=letter.turn)
+    if letter.status is LetterStatus.WAITING or failure.disposition is Disposition.ASK:
+        return news
+    return {
+        name: replace(outcome, status=OutcomeStatus.FAILED)
+        if outcome.status is OutcomeStatus.WAITING and not outcome.work
+        else outcome
+        for name, outcome in news.items()
+    }
+
+
+def _whole(letter: Letter) -> str:
+    return f"{letter.reaction}/{WHOLE}"
+
+
+def _log(letter: Letter) -> None:
+    log.warning(
+        "letter %s",
+        letter.status,
+        extra={"letter": letter.id, "reaction": letter.reaction, "code": letter.code},
+    )
+
+
+def _count(news: Mapping[str, Outcome]) -> None:
+    for name, outcome in news.items():
+        telemetry.count(
+            telemetry.METRIC_OUTCOMES, reaction=name, status=outcome.status, code=outcome.code
+        )
+
+
+def give_up(records: Records, letter: Letter) -> None:
+    """Record that what waited for a letter's replay waits no more: it is parked, or closed by hand.
+
+    Raises: whatever the storage raises.
+    """
+    if not letter.reaction:
+        return  # of a whole event nothing is on record that waits
+    try:
+        events = _events_in(letter)
+    except EventMalformed:
+        return
+    failed = Outcome(
+        status=OutcomeStatus.FAILED, detail=letter.reason, code=letter.code, attempt=letter.turn
+    )
+    records.give_up(ref_of(_event_of(letter, events, None)), letter.reaction, failed)
+
+
+def _events_in(letter: Letter) -> Sequence[Event | UnknownEvent]:
+    """Read the events of a letter of one reaction.
+
+    Raises: EventMalformed.
+    """
+    return parse_events(parse_envelope(read_body(letter.body, limit=MAX_KEPT)[0]))
+
+
+def _text(body: str | bytes) -> str:
+    return body if isinstance(body, str) else body.decode(errors="replace")
+
+
+def _written(takes: frozenset[str] | None) -> str:
+    return " ".join(sorted(takes or ()))
+
+
+def _refuse(envelope: Envelope, takes: frozenset[str] | None) -> EventMisplaced | None:
+    kind = envelope.kind
+    if takes is None or kind is None or kind in takes:
+        return None
+    return EventMisplaced(f"{kind} came where only {', '.join(sorted(takes))} may come")
+
+
+def _skipped(detail: str, code: str = "") -> Outcome:
+    return Outcome(status=OutcomeStatus.SKIPPED, detail=detail, code=code)
+
+
+def _event_of(
+    letter: Letter, events: Sequence[Event | UnknownEvent], reaction: Reaction | None
+) -> Event | UnknownEvent:
+    """Return the event of an envelope that a letter is about, by its type.
+
+    What the letter says of it holds also where its reaction is gone, or is for others by now.
+    """
+    types = (letter.about.partition(" ")[0], "" if reaction is None else str(reaction.on))
+    for wanted in types:
+        for event in events:
+            if str(event.type) == wanted:
+                return event
+    return events[0]

@@ -1,0 +1,168 @@
+"""The steps of a reaction: claim, act, complete, one after the other."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from shared.actions.base import Action, Work
+from shared.base import telemetry
+from shared.base.clock import Clock
+from shared.base.errors import (
+    BudgetSpent,
+    ClaimHeld,
+    Disposition,
+    Failure,
+    SignalboxError,
+    failure_of,
+)
+from shared.base.redact import redact
+from shared.events.model import Event
+from shared.journal.ledger import AlreadyDone, Claimed, ClaimKey, ClaimLost, HeldElsewhere, Ledger
+from shared.journal.outcomes import EventRef, Outcome, OutcomeStatus
+from shared.journal.records import day_of
+from shared.reactions.model import Reaction
+
+log = logging.getLogger(__name__)
+
+_NO_TIME = timedelta(0)
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """What came of one reaction: outcomes by step, and what needs a letter.
+
+    `hearsay` is of steps that another worker does or has done.
+    """
+
+    news: dict[str, Outcome] = field(default_factory=dict)
+    hearsay: dict[str, Outcome] = field(default_factory=dict)
+    failure: Failure | None = None
+
+
+@dataclass(slots=True)
+class _Hold:
+    """A claim that may be renewed while the action is at work."""
+
+    ledger: Ledger
+    claim: Claimed
+
+    def renew(self) -> None:
+        self.claim = self.ledger.renew(self.claim)
+
+
+class Steps:
+    """Does the steps of reactions, each at most once for an event."""
+
+    def __init__(self, *, action: Callable[[str], Action], ledger: Ledger, clock: Clock) -> None:
+        """Do steps by the actions that `action` returns by name, built when they are needed."""
+        self._action = action
+        self._ledger = ledger
+        self._clock = clock
+
+    def run(self, reaction: Reaction, event: Event, ref: EventRef, deadline: datetime) -> Run:
+        """Do the steps in order, up to the first failure that stops the rest.
+
+        Raises: what the ledger's storage raises. A step's own failure is in the result.
+        """
+        run = Run()
+        for step in reaction.do:
+            name = f"{reaction.name}/{step.id}"
+            key = ClaimKey(
+                day=day_of(event.time), event=event.key, reaction=reaction.name, step=step.id
+            )
+            if self._clock.now() >= deadline:
+                self._fail(run, name, failure_of(BudgetSpent("no time was left for this step")))
+                break
+            held = self._ledger.claim(key)
+            if isinstance(held, AlreadyDone):
+                run.hearsay[name] = held.outcome
+            elif isinstance(held, HeldElsewhere):
+                self._hear(run, name, held)
+                break
+            else:
+                hold = _Hold(self._ledger, held)
+                work = Work(
+                    event=event, ref=ref, reaction=reaction, step=step, key=key, renew=hold.renew
+                )
+                if not self._do(run, name, hold, work):
+                    break
+        return run
+
+    def _do(self, run: Run, name: str, hold: "_Hold", work: Work) -> bool:
+        """Act under a claim and settle it; say whether the steps after this one are to be done."""
+        action = self._action(work.step.action)
+        try:
+            with telemetry.span(telemetry.SPAN_ACTION, reaction=name, action=work.step.action):
+                outcome = action.act(work)
+        except ClaimLost:
+            self._hear(run, name, HeldElsewhere(until=self._clock.now()))
+            return False
+        except Exception as error:  # noqa: BLE001 - here, and only here, a step's fate is decided
+            failure = failure_of(error)
+            _log(failure, error, name, work.ref)
+            if failure.disposition is not Disposition.IGNORE:
+                self._settle(run, name, hold.claim, failure)
+                return action.may_fail
+            outcome = Outcome(
+                status=OutcomeStatus.SKIPPED, detail=failure.reason, code=failure.code
+            )
+        outcome = replace(outcome, attempt=hold.claim.attempt)
+        try:
+            self._ledger.complete(hold.claim, outcome)
+        except ClaimLost:
+            # We took longer than the lease, and another worker is at it now. What we created is
+            # named from the key, so that it finds our work; the letter sees that it did.
+            self._hear(run, name, HeldElsewhere(until=self._clock.now()))
+            return False
+        run.news[name] = outcome
+        return True
+
+    def _settle(self, run: Run, name: str, claim: Claimed, failure: Failure) -> None:
+        try:
+            self._ledger.release(claim, redact(f"{failure.code}: {failure.reason}"))
+        except ClaimLost:
+            self._hear(run, name, HeldElsewhere(until=self._clock.now()))
+        else:
+            self._fail(run, name, failure, attempt=claim.attempt)
+
+    def _hear(self, run: Run, name: str, held: HeldElsewhere) -> None:
+        wait = max(held.until - self._clock.now(), _NO_TIME)
+        failure = failure_of(
+            ClaimHeld("another worker is at it; it is looked at again then", retry_after=wait)
+        )
+        run.failure = _more_urgent(run.failure, failure)
+        run.hearsay[name] = outcome_of(failure)
+
+    def _fail(self, run: Run, name: str, failure: Failure, *, attempt: int = 0) -> None:
+        run.failure = _more_urgent(run.failure, failure)
+        run.news[name] = replace(outcome_of(failure), attempt=attempt)
+
+
+def _more_urgent(first: Failure | None, second: Failure) -> Failure:
+    """Return the failure that decides the letter: the first, but one that waiting can help before.
+
+    None is hidden for good: the letter comes back, and meets the other then.
+    """
+    if first is None:
+        return second
+    is_urgent = second.disposition is Disposition.RETRY is not first.disposition
+    return second if is_urgent else first
+
+
+def _log(failure: Failure, error: Exception, name: str, ref: EventRef) -> None:
+    facts = {"step": name, "event": ref.key, "code": failure.code}
+    if failure.code == SignalboxError.code:
+        log.error("step failed unexpectedly", extra=facts, exc_info=error)
+    else:
+        log.warning("step failed: %s", failure.reason, extra=facts)
+
+
+def outcome_of(failure: Failure) -> Outcome:
+    """Return the outcome of a step that failed and has a letter."""
+    waits = failure.disposition in (Disposition.RETRY, Disposition.ASK)
+    return Outcome(
+        status=OutcomeStatus.WAITING if waits else OutcomeStatus.FAILED,
+        detail=failure.reason,
+        code=failure.code,
+    )

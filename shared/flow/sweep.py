@@ -1,0 +1,218 @@
+"""The sweep: what a timer does so that nothing is lost for good, and nothing is kept for ever."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import batched, chain, groupby, islice
+
+from shared.base import telemetry
+from shared.base.clock import Clock
+from shared.base.ports import BATCH_MAX, Blobs, Message, Queues, Row, Tables
+from shared.events.envelopes import OF_CHECKS, OF_WORKSPACES, Taken
+from shared.flow.react import React
+from shared.journal import ledger, letters, records
+from shared.journal.letter_notices import LetterNotices
+from shared.journal.letters import DeadLetters, LetterStatus, letter_id_of
+from shared.messages.repeats import Folds
+from shared.orphans.watch import OrphanWatch
+from shared.retraining.approvals import Approvals
+from shared.retraining.follow import Loops
+from shared.rollouts.engine import advance
+from shared.rollouts.engine.advance import Rollouts
+
+log = logging.getLogger(__name__)
+
+EVENTS_QUEUE = "workspace-events"
+DRIFT_QUEUE = "drift-events"
+#: Where Event Grid puts the events that it could not deliver.
+EVENT_GRID_CONTAINER = "event-grid-dead-letters"
+#: The same, of a topic of one's own.
+DRIFT_CONTAINER = "drift-event-dead-letters"
+#: What may come by each of these ways.
+_QUEUES: Mapping[str, frozenset[Taken]] = {EVENTS_QUEUE: OF_WORKSPACES, DRIFT_QUEUE: OF_CHECKS}
+_CONTAINERS: Mapping[str, frozenset[Taken]] = {
+    EVENT_GRID_CONTAINER: OF_WORKSPACES,
+    DRIFT_CONTAINER: OF_CHECKS,
+}
+POISON = "-poison"
+
+#: Retention runs in this hour (UTC): of some tables it reads all.
+_RETENTION_HOUR = 3
+#: So many messages that are lost are sent again in one sweep; the next one goes on.
+_RESENT_MAX = 500
+#: So many blobs are listed in one sweep; the next one goes on.
+_MOST = 1_000
+#: A sweep takes no longer: a trigger has five minutes, and what is under way ends by itself.
+BUDGET = timedelta(minutes=3)
+#: Sweeps this far apart begin with different parts.
+_TURN = timedelta(minutes=1)
+
+#: A clock may be ahead by less than this.
+_AHEAD_MAX = timedelta(days=2)
+
+type _Chore = Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """Finds what was lost on the way, and deletes what is older than the retention.
+
+    `orphans` is None where the reactions file has no `orphans:`.
+    """
+
+    tables: Tables
+    queues: Queues
+    blobs: Blobs
+    dead_letters: DeadLetters
+    rollouts: Rollouts
+    folds: Folds
+    letter_notices: LetterNotices
+    loops: Loops
+    approvals: Approvals
+    react: React
+    clock: Clock
+    retention: timedelta
+    orphans: OrphanWatch | None = None
+
+    def run(self) -> None:
+        """Do one sweep: what can't be done keeps nothing else from being done.
+
+        It ends in time for the next one, which begins with another part: so whatever takes long,
+        each part has its turn.
+
+        Raises: the first thing that was raised, at the end; the next sweep does the rest.
+        """
+        begun = self.clock.now()
+        turn = int(begun.timestamp() // _TURN.total_seconds())
+        with telemetry.span(telemetry.SPAN_SWEEP):
+            parts: tuple[Callable[[], Iterable[_Chore]], ...] = (
+                self._wake_rollouts,
+                self._wake_letters,
+                *(partial(self._take_poison, queue) for queue in _QUEUES),
+                self._drop_own_poison,
+                *(partial(self._take_undelivered, box, turn) for box in _CONTAINERS),
+                self.letter_notices.chores,
+                self.folds.summaries,
+                self._tend_loops,
+                lambda: self.orphans.chores() if self.orphans is not None else (),
+                self._forget,
+            )
+            first = turn % len(parts)
+            self._do_all((*parts[first:], *parts[:first]), begun + BUDGET)
+
+    def _do_all(self, parts: Iterable[Callable[[], Iterable[_Chore]]], deadline: datetime) -> None:
+        """Do the chores of each part until the deadline, whatever becomes of the others.
+
+        Raises: the first thing that was raised, at the end.
+        """
+        failures: list[Exception] = []
+        for part in parts:
+            try:
+                chores = iter(part())
+                while (chore := next(chores, None)) is not None:
+                    if self.clock.now() >= deadline:
+                        log.warning("the sweep has no time left; the next one goes on")
+                        break
+                    try:
+                        chore()
+                    except Exception as error:
+                        log.exception("the sweep could not do everything")
+                        failures.append(error)
+            except Exception as error:
+                log.exception("the sweep could not do everything")
+                failures.append(error)
+        for failure in failures[:1]:
+            raise failure
+
+    def _wake_rollouts(self) -> Iterator[_Chore]:
+        """Send the messages of ticks again that must have been lost."""
+        for kept in islice(self.rollouts.overdue(), _RESENT_MAX):
+            log.warning("tick was lost", extra={"rollout": kept.rollout.id})
+            yield partial(self.rollouts.resend, kept)
+
+    def _wake_letters(self) -> Iterator[_Chore]:
+        """Send the messages of letters again that must have been lost."""
+        for letter in islice(self.dead_letters.overdue(), _RESENT_MAX):
+            log.warning("letter was lost", extra={"letter": letter.id})
+            yield partial(self.dead_letters.resend, letter)
+
+    def _take_poison(self, queue: str) -> Iterator[_Chore]:
+        """Make letters of events whose messages the host gave up on."""
+        while messages := self.queues.receive(queue + POISON):
+            yield from (partial(self._take_message, queue, message) for message in messages)
+
+    def _drop_own_poison(self) -> Iterator[_Chore]:
+        """Forget messages of ours that the host gave up on: the rows know all."""
+        for queue in (advance.QUEUE + POISON, letters.QUEUE + POISON):
+            while messages := self.queues.receive(queue):
+                yield from (partial(self.queues.delete, queue, message) for message in messages)
+
+    def _take_undelivered(self, container: str, turn: int) -> Iterator[_Chore]:
+        """Make letters of the events that Event Grid dead-lettered; delete a blob after that.
+
+        Each sweep begins with another one, so that those that fail keep no others waiting.
+        """
+        names = self.blobs.names(container, most=_MOST)
+        first = turn % len(names) if names else 0
+        for name in (*names[first:], *names[:first]):
+            yield partial(self._take_blob, container, name)
+
+    def _take_message(self, queue: str, message: Message) -> None:
+        self.react.put_off(message.text, takes=_QUEUES[queue])
+        self.queues.delete(queue + POISON, message)
+
+    def _take_blob(self, container: str, name: str) -> None:
+        body = self.blobs.get(container, name)
+        if body is not None:
+            self.react.put_off(body, takes=_CONTAINERS[container])
+        self.blobs.delete(container, name)
+
+    def _tend_loops(self) -> Iterator[_Chore]:
+        """Follow the runs of retrainings, tell what is untold, and wake what was approved."""
+        running = tuple(self.loops.store.running())
+        yield from chain(self.approvals.chores(running), self.loops.chores(running))
+
+    def _forget(self) -> Iterator[_Chore]:
+        """Delete what is older than the retention; a claim not while a letter may be replayed."""
+        now = self.clock.now()
+        if now.hour != _RETENTION_HOUR:
+            return
+        before = now - self.retention
+        day = records.day_of(before)
+        # What is told to be of a time to come would never be old, and what is told to be of a time
+        # long past, as of a window that was made up for, would be at once.
+        ahead = records.day_of(now + _AHEAD_MAX)
+        query = partial(self.tables.query, records.TABLE)
+        past = query(partition_to=day, before=("recorded_at", before))
+        to_come = query(partition_from=ahead, before=("recorded_at", before))
+        for batch in chain(_batches(past), _batches(to_come)):
+            yield partial(self.tables.delete_all, records.TABLE, batch)
+        for letter in self.dead_letters.closed(before):
+            yield partial(self.dead_letters.remove, letter)
+        for kept in self.rollouts.store.ended(before):
+            yield partial(self.rollouts.store.remove, kept)
+        yield from self.folds.old(before)
+        for idle in self.loops.store.idle(before):
+            yield partial(self.loops.store.remove, idle)
+        if self.orphans is not None:
+            yield partial(self.orphans.forget, before)
+        # The claims last: they are the most.
+        waiting = self._open_letters()
+        query = partial(self.tables.query, ledger.TABLE, before=("until", before))
+        rows = chain(query(partition_to=day), query(partition_from=ahead))
+        old = (row for row in rows if letter_id_of(*ledger.claimed_by(row)) not in waiting)
+        for batch in _batches(old):
+            yield partial(self.tables.delete_all, ledger.TABLE, batch)
+
+    def _open_letters(self) -> frozenset[str]:
+        """Return the ids of the letters that may still be replayed."""
+        found = (LetterStatus.WAITING, LetterStatus.PARKED)
+        return frozenset(letter.id for status in found for letter in self.dead_letters.all(status))
+
+
+def _batches(rows: Iterable[Row]) -> Iterator[tuple[Row, ...]]:
+    """Yield rows in batches that can be deleted together; rows come sorted by their partition."""
+    for _, of_one in groupby(rows, key=lambda row: row.partition):
+        yield from batched(of_one, BATCH_MAX, strict=False)

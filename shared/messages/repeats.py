@@ -1,0 +1,327 @@
+"""Folds: repeats of a message that are counted, and told together when their time is over.
+
+A row for each workspace, reaction, step, channel and key. The first message of a key opens its fold
+and is sent; those that come after it are counted until the fold's time is over and the sweep has
+told how many they were. The next one opens the fold anew.
+
+Whoever counts or opens writes its event's name into the row, in the same conditional write: after
+a crash it finds itself there, and is neither counted twice nor kept from being sent.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import islice
+
+from shared.base.clock import Clock
+from shared.base.errors import StorageUnavailable
+from shared.base.ids import digest
+from shared.base.ports import Row, RowChanged, RowExists, Tables, Value
+from shared.base.redact import redact
+from shared.events.model import Workspace
+from shared.messages.outbox import Tell
+from shared.messages.text import Text
+
+log = logging.getLogger(__name__)
+
+TABLE = "SignalboxFolds"
+
+#: Of those that were counted, as many are named in the summary.
+_TITLES_MAX = 5
+_TITLE_MAX = 250
+_KEY_MAX = 200
+#: Names of events that a row remembers. A replay comes within minutes of a crash; only one that
+#: comes after so many others is counted again.
+_COUNTED_MAX = 1000
+_OPENERS_MAX = 50
+_NAME_LENGTH = 16
+#: Workers that count at the same moment stand in each other's way; one of them always gets on.
+_TRIES = 30
+#: Summaries of one sweep; the next one goes on.
+_MOST = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeat:
+    """A message that may be one of many. `claim` is the digest of its step's claim.
+
+    Messages of one workspace, reaction, step, channel and key are repeats of one another: what a
+    workspace says can't hide what another one says. The key may be any text; the title is kept as
+    it is, so that it has to be free of secrets.
+    """
+
+    claim: str
+    workspace: Workspace
+    reaction: str
+    step: str
+    channel: str
+    key: str
+    title: str
+    within: timedelta
+
+    @property
+    def name(self) -> str:
+        """What the row calls the event, for this step."""
+        return self.claim[:_NAME_LENGTH]
+
+    @property
+    def fold(self) -> str:
+        """The id of the fold that it belongs to."""
+        parts = (self.reaction, self.step, self.channel, self.key)
+        return digest(self.workspace.key, *parts)[:32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a message stands: `number` 1 is sent, a later one was counted.
+
+    0 is one that was counted at an earlier delivery of its event.
+    """
+
+    number: int
+    since: datetime
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it is to be sent."""
+        return self.number == 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fold:
+    """A fold as its row has it. `count` is of those that are counted and not told yet.
+
+    `first` is the title of the message that opened it, `titles` are the last ones that were
+    counted. `openers` and `counted` are names of events, of earlier turns too. `turn` grows with
+    each summary that was told.
+    """
+
+    id: str
+    workspace: str
+    reaction: str
+    step: str
+    channel: str
+    key: str
+    first: str
+    since: datetime
+    until: datetime
+    count: int = 0
+    titles: tuple[str, ...] = ()
+    openers: tuple[str, ...] = ()
+    counted: tuple[str, ...] = ()
+    turn: int = 0
+    etag: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Summary:
+    """The message that tells what a fold has counted."""
+
+    fold: Fold
+    attempt: int = 0
+    kind: str = "summary"
+
+    @property
+    def channel(self) -> str:
+        return self.fold.channel
+
+
+class Folds:
+    """Folds, kept in a table."""
+
+    def __init__(self, *, tables: Tables, tell: Tell, clock: Clock) -> None:
+        self._tables = tables
+        self._tell = tell
+        self._clock = clock
+
+    def place(self, repeat: Repeat) -> Place:
+        """Say whether a message is to be sent, or count it: two requests, more in a crowd.
+
+        The same event's gets the same answer, however often it is asked.
+
+        Raises: StorageUnavailable, also where too many others count at the same moment.
+        """
+        for _ in range(_TRIES):
+            fold = self._get(repeat.fold)
+            if fold is not None and repeat.name in fold.openers:
+                return Place(number=1, since=fold.since)
+            if fold is not None and repeat.name in fold.counted:
+                return Place(number=0, since=fold.since)
+            changed = _after(fold, repeat, self._clock.now())
+            if self._save(changed):
+                return Place(number=changed.count + 1, since=changed.since)
+        raise StorageUnavailable(f"fold {repeat.fold} is counted in by too many at once")
+
+    def withdraw(self, repeat: Repeat) -> None:
+        """End the fold that this message opened, since it is not sent after all.
+
+        The next one then opens it anew, and those that were counted are told by the next sweep.
+        """
+        while (fold := self._get(repeat.fold)) is not None:
+            now = self._clock.now()
+            if fold.openers[-1:] != (repeat.name,) or fold.until <= now:
+                return
+            if self._save(replace(fold, until=now)):
+                return
+
+    def summaries(self) -> Iterator[Callable[[], None]]:
+        """Yield what tells what the folds have counted whose time is over; the rest stays.
+
+        A summary is told again after a crash between sending and saving.
+
+        Raises: StorageUnavailable.
+        """
+        down: set[str] = set()
+        due = self._tables.query(TABLE, equals={"open": True}, before=("until", self._clock.now()))
+        found = (fold for row in due if (fold := _fold_from(row)).channel not in down)
+        for fold in islice(found, _MOST):
+            yield partial(self._tell_one, fold, down)
+
+    def _tell_one(self, fold: Fold, down: set[str]) -> None:
+        """Tell what a fold has counted, or add its channel to those that are down."""
+        outcome = self._tell.all((_Summary(fold=fold),), _text_of)
+        if outcome.left or outcome.untold:
+            down.add(fold.channel)
+        else:
+            self._settle(fold)
+
+    def _settle(self, told: Fold) -> None:
+        """Take what was told off the count; those that came meanwhile are told by the next sweep.
+
+        A fold of another turn was told by somebody else as well.
+        """
+        while (fold := self._get(told.id)) is not None and fold.turn == told.turn:
+            left = fold.count - told.count
+            titles = fold.titles[-left:] if left else ()
+            if self._save(replace(fold, count=left, titles=titles, turn=fold.turn + 1)):
+                return
+
+    def old(self, before: datetime) -> Iterator[Callable[[], None]]:
+        """Yield what deletes the folds that ended before then, told or not.
+
+        Raises: StorageUnavailable.
+        """
+        for row in self._tables.query(TABLE, before=("until", before)):
+            yield partial(self._forget, row)
+
+    def _forget(self, row: Row) -> None:
+        if row.values["open"]:
+            log.warning("repeats were never told", extra={"channel": row.values["channel"]})
+        with suppress(RowChanged):
+            self._tables.delete(TABLE, row.partition, row.key, etag=row.etag)
+
+    def all(self) -> list[Fold]:
+        """Return every fold."""
+        return [_fold_from(row) for row in self._tables.query(TABLE)]
+
+    def _get(self, fold_id: str) -> Fold | None:
+        row = self._tables.get(TABLE, fold_id[:2], fold_id)
+        return None if row is None else _fold_from(row)
+
+    def _save(self, fold: Fold) -> bool:
+        """Write the fold, unless somebody else has since it was read; say whether it was."""
+        values = _values(fold)
+        try:
+            if fold.etag:
+                self._tables.replace(TABLE, fold.id[:2], fold.id, values, etag=fold.etag)
+            else:
+                self._tables.insert(TABLE, fold.id[:2], fold.id, values)
+        except (RowExists, RowChanged):
+            return False
+        return True
+
+
+def _after(fold: Fold | None, repeat: Repeat, now: datetime) -> Fold:
+    """Return the fold with one more message: opened by it, or counting it.
+
+    One whose time is over goes on counting while its summary is not told: no count is overwritten.
+    """
+    if fold is not None and (fold.count or fold.until > now):
+        return replace(
+            fold,
+            count=fold.count + 1,
+            titles=(*fold.titles, repeat.title)[-_TITLES_MAX:],
+            counted=(*fold.counted, repeat.name)[-_COUNTED_MAX:],
+        )
+    known = fold or Fold(
+        id=repeat.fold,
+        workspace=repeat.workspace.name,
+        reaction=repeat.reaction,
+        step=repeat.step,
+        channel=repeat.channel,
+        key=redact(repeat.key, most=_KEY_MAX),
+        first="",
+        since=now,
+        until=now,
+    )
+    return replace(
+        known,
+        first=repeat.title,
+        since=now,
+        until=now + repeat.within,
+        openers=(*known.openers, repeat.name)[-_OPENERS_MAX:],
+    )
+
+
+def _text_of(summary: _Summary) -> Text:
+    """Write the summary: how many there were, since when, and the last of them."""
+    fold = summary.fold
+    messages = "message" if fold.count == 1 else "messages"
+    since = fold.since.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    of = f"{fold.reaction} in workspace {fold.workspace}"
+    lines = [
+        f"Since {since} {fold.count} more {messages} of {of} came after the first.",
+        f"Repeats are told by their key: {fold.key or '(empty)'}",
+        "The last of them:" if fold.count > len(fold.titles) else "They are:",
+        *(f"- {_on_one_line(title)}" for title in fold.titles),
+    ]
+    title = f"{fold.count} more like: {_on_one_line(fold.first)}"
+    return Text(title=redact(title, most=_TITLE_MAX), body="\n".join(lines), good=None)
+
+
+def _on_one_line(title: str) -> str:
+    return " ".join(title.split())
+
+
+def _values(fold: Fold) -> dict[str, Value]:
+    return {
+        "open": fold.count > 0,
+        "workspace": fold.workspace,
+        "reaction": fold.reaction,
+        "step": fold.step,
+        "channel": fold.channel,
+        "key": fold.key,
+        "first": fold.first,
+        "since": fold.since,
+        "until": fold.until,
+        "count": fold.count,
+        "titles": json.dumps(fold.titles, ensure_ascii=False),
+        "openers": " ".join(fold.openers),
+        "counted": " ".join(fold.counted),
+        "turn": fold.turn,
+    }
+
+
+def _fold_from(row: Row) -> Fold:
+    values = row.values
+    since, until = values["since"], values["until"]
+    assert isinstance(since, datetime)
+    assert isinstance(until, datetime)
+    names = ("workspace", "reaction", "step", "channel", "key", "first")
+    texts = {name: str(values[name]) for name in names}
+    return Fold(
+        id=row.key,
+        since=since,
+        until=until,
+        count=int(str(values["count"])),
+        titles=tuple(json.loads(str(values["titles"]))),
+        openers=tuple(str(values["openers"]).split()),
+        counted=tuple(str(values["counted"]).split()),
+        turn=int(str(values["turn"])),
+        etag=row.etag,
+        **texts,
+    )

@@ -1,0 +1,272 @@
+"""The watch over orphans: a look at each workspace once a day, and a row to remember what it saw.
+
+What is to be deleted is written into the row first, and told when the workspace no longer has it:
+a crash in between loses neither the deletion nor the message.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cache, partial
+
+from pydantic import TypeAdapter
+
+from shared.base.clock import Clock
+from shared.base.errors import (
+    SignalboxError,
+    WorkspaceBusy,
+    WorkspaceThrottled,
+    WorkspaceUnreachable,
+    failure_of,
+)
+from shared.base.ids import digest
+from shared.base.long_documents import join, split
+from shared.base.ports import Row, RowChanged, RowExists, Tables
+from shared.base.redact import redact
+from shared.events.model import Workspace
+from shared.messages.outbox import Tell
+from shared.orphans.rules import (
+    AGAIN,
+    EVERY,
+    Orphan,
+    Sighting,
+    Watch,
+    cost_of,
+    idle_in,
+    is_report_due,
+    kept_by,
+    looked,
+    orphan_id,
+    text_of,
+    to_delete,
+    to_tell,
+    with_ages,
+    with_deletions,
+    with_gone,
+    with_report,
+)
+from shared.reactions.model import Orphans
+from shared.rollouts.deciding.observation import TAG_ROLLOUT
+from shared.rollouts.engine.apply import model_of
+from shared.rollouts.engine.store import RolloutStore
+from shared.rollouts.state.phases import EXCLUSIVE
+from shared.rollouts.state.rollout import endpoint_key
+from shared.workspaces.model import Capacity, Deployment, Endpoint, EndpointKind, Workspaces
+
+log = logging.getLogger(__name__)
+
+TABLE = "SignalboxOrphans"
+
+_NAME_MAX = 100
+_TROUBLE_MAX = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrphanWatch:
+    """Finds the orphans of the workspaces, tells of them and, if the rules say so, deletes them."""
+
+    tables: Tables
+    workspaces: Workspaces
+    rollouts: RolloutStore
+    tell: Tell
+    clock: Clock
+    watched: tuple[Workspace, ...]
+    rules: Orphans
+
+    def chores(self) -> Iterator[Callable[[], None]]:
+        """Yield what is to be done now and then, each to be done whatever becomes of the others."""
+        for workspace in self.watched:
+            yield partial(self._look_if_due, workspace)
+        yield self._tell_untold
+
+    def find(self, workspace: Workspace) -> tuple[Orphan, ...]:
+        """Return the deployments without traffic now, due or not, and what each costs.
+
+        That is a request, one for each endpoint, and two for each type of instance.
+
+        Raises: StorageUnavailable, and what Workspaces raises.
+        """
+        watch, _ = self._get(workspace)
+        idle, _ = self._read(workspace)
+        aged = with_ages(idle, watch, self.rules.after, self.clock.now())
+        return self._with_costs(workspace, aged)
+
+    def forget(self, before: datetime) -> None:
+        """Delete the rows of workspaces that were to be looked at before then, and were not.
+
+        Raises: StorageUnavailable.
+        """
+        for row in self.tables.query(TABLE, before=("due_at", before)):
+            with suppress(RowChanged):
+                self.tables.delete(TABLE, row.partition, row.key, etag=row.etag)
+
+    def _look_if_due(self, workspace: Workspace) -> None:
+        watch, etag = self._get(workspace)
+        now = self.clock.now()
+        if watch.due_at > now:
+            return
+        with suppress(RowExists, RowChanged):  # another sweep is at it
+            claimed = replace(watch, due_at=now + AGAIN)
+            self._look(workspace, claimed, self._save(workspace, claimed, etag), now)
+
+    def _look(self, workspace: Workspace, watch: Watch, etag: str, now: datetime) -> None:
+        idle, present = self._read(workspace)
+        watch, gone = looked(watch, idle, present, now)
+        watch = with_gone(watch, workspace, gone, self.rules.notify)
+        aged = with_ages(idle, watch, self.rules.after, now)
+        if self.rules.delete and (chosen := to_delete(aged, watch, now)):
+            watch = with_deletions(watch, chosen, now)
+            etag = self._save(workspace, watch, etag)
+            watch = self._with_deleted(workspace, watch, chosen)
+            aged = with_ages(idle, watch, self.rules.after, now)
+        orphans = to_tell(aged, self.rules)
+        if is_report_due(watch, orphans, now):
+            orphans = self._with_costs(workspace, orphans)
+            # That the last one is gone is told already.
+            channels = self.rules.notify if orphans or not gone else ()
+            watch = with_report(watch, workspace, orphans, channels, now)
+        is_open = any(item.is_leaving or item.deleting_at == now for item in watch.sightings)
+        watch = replace(watch, due_at=now + (AGAIN if is_open else EVERY))
+        self._save(workspace, watch, etag)
+
+    def _tell_untold(self) -> None:
+        """Send the messages; what channels did not take is tried again by the next sweep."""
+        for row in self.tables.query(TABLE, equals={"untold": True}):
+            watch = _watch_from(row)
+            left = self.tell.all(watch.notices, text_of).left
+            with suppress(RowChanged):
+                self._write(row.key, replace(watch, notices=left), row.etag)
+
+    def _read(self, workspace: Workspace) -> tuple[tuple[Orphan, ...], frozenset[str]]:
+        """Return the deployments without traffic, and the names of all: 1 request + endpoints."""
+        kept: dict[str, frozenset[str]] = {}
+        for item in self.rollouts.open():
+            place = item.rollout.partition
+            kept[place] = kept.get(place, frozenset()) | kept_by(item.rollout)
+        idle: list[Orphan] = []
+        present: set[str] = set()
+        for endpoint in self.workspaces.list_endpoints(workspace):
+            found = self.workspaces.list_deployments(workspace, endpoint.name, kind=endpoint.kind)
+            present |= {orphan_id(endpoint.name, item.name) for item in found}
+            names = kept.get(endpoint_key(workspace, endpoint.name), frozenset())
+            idle += [_orphan(workspace, endpoint, item) for item in idle_in(endpoint, found, names)]
+        return tuple(idle), frozenset(present)
+
+    def _with_deleted(self, workspace: Workspace, watch: Watch, chosen: Iterable[Orphan]) -> Watch:
+        """Start the deletions; return the watch with what came of that."""
+        sightings = {item.id: item for item in watch.sightings}
+        for orphan in chosen:
+            sightings[orphan.id] = self._delete(workspace, orphan, sightings[orphan.id])
+        return replace(watch, sightings=tuple(sightings.values()))
+
+    def _delete(self, workspace: Workspace, orphan: Orphan, sighting: Sighting) -> Sighting:
+        let_be = replace(sighting, deleting_at=None, tries=sighting.tries - 1)
+        try:
+            if not self._is_still_idle(workspace, orphan):
+                return let_be
+        except SignalboxError as error:
+            log.warning("orphan %s can't be read: %s", orphan.id, failure_of(error).reason)
+            return let_be
+        try:
+            self.workspaces.delete_deployment(
+                workspace, orphan.endpoint, orphan.deployment, kind=orphan.kind
+            )
+        except (WorkspaceBusy, WorkspaceThrottled):
+            return let_be
+        except WorkspaceUnreachable:
+            return sighting  # it may have begun: the next look shows it
+        except SignalboxError as error:
+            failure = failure_of(error)
+            trouble = redact(f"{failure.code}: {failure.reason}", most=_TROUBLE_MAX)
+            log.warning("orphan %s is not deleted: %s", orphan.id, trouble)
+            return replace(sighting, trouble=trouble)
+        log.info("orphan %s is being deleted", orphan.id)
+        return sighting
+
+    def _is_still_idle(self, workspace: Workspace, orphan: Orphan) -> bool:
+        """Read the endpoint once more, and last of all whether a rollout has it.
+
+        Deleting is not conditional: what still changes after this is for the service to refuse.
+        """
+        endpoint = self.workspaces.get_endpoint(workspace, orphan.endpoint, kind=orphan.kind)
+        if endpoint is None or not endpoint.state.is_settled:
+            return False
+        found = self.workspaces.list_deployments(workspace, orphan.endpoint, kind=orphan.kind)
+        kept: set[str] = set()
+        for item in self.rollouts.open(endpoint_key(workspace, orphan.endpoint)):
+            if item.rollout.phase in EXCLUSIVE:
+                return False
+            kept |= kept_by(item.rollout)
+        idle = (_orphan(workspace, endpoint, item) for item in idle_in(endpoint, found, kept))
+        return any(item.id == orphan.id and item.is_deletable for item in idle)
+
+    def _with_costs(self, workspace: Workspace, orphans: tuple[Orphan, ...]) -> tuple[Orphan, ...]:
+        types = {
+            orphan.instance_type.lower(): orphan.instance_type
+            for orphan in orphans
+            if orphan.kind is EndpointKind.MANAGED and orphan.instance_type
+        }
+        sizes = {key: self._find_capacity(workspace, name) for key, name in types.items()}
+        return tuple(
+            replace(
+                orphan,
+                cost=cost_of(sizes.get(orphan.instance_type.lower()), orphan.instance_count)
+                if orphan.kind is EndpointKind.MANAGED
+                else None,
+            )
+            for orphan in orphans
+        )
+
+    def _find_capacity(self, workspace: Workspace, instance_type: str) -> Capacity | None:
+        """Return the size of an instance type; that it can't be read must keep nothing back."""
+        try:
+            return self.workspaces.find_capacity(workspace, instance_type)
+        except SignalboxError as error:
+            log.warning("size %s can't be read: %s", instance_type, failure_of(error).reason)
+            return None
+
+    def _get(self, workspace: Workspace) -> tuple[Watch, str]:
+        """Return the watch over a workspace and its ETag: a new one, due now, with none."""
+        key = _key(workspace)
+        row = self.tables.get(TABLE, key, key)
+        return (Watch(due_at=self.clock.now()), "") if row is None else (_watch_from(row), row.etag)
+
+    def _save(self, workspace: Workspace, watch: Watch, etag: str) -> str:
+        return self._write(_key(workspace), watch, etag)
+
+    def _write(self, key: str, watch: Watch, etag: str) -> str:
+        document = _document().dump_json(watch, exclude_defaults=True).decode()
+        values = {"due_at": watch.due_at, "untold": bool(watch.notices), **split(document)}
+        if etag:
+            return self.tables.replace(TABLE, key, key, values, etag=etag)
+        return self.tables.insert(TABLE, key, key, values)
+
+
+def _orphan(workspace: Workspace, endpoint: Endpoint, found: Deployment) -> Orphan:
+    model = " ".join(" ".join(model_of(found)).split())
+    return Orphan(
+        workspace=workspace,
+        endpoint=endpoint.name,
+        kind=endpoint.kind,
+        deployment=found.name,
+        state=found.state,
+        model=redact(model, most=_NAME_MAX),
+        instance_type=found.instance_type,
+        instance_count=found.instance_count,
+        is_ours=bool(found.tags.get(TAG_ROLLOUT)),
+    )
+
+
+def _key(workspace: Workspace) -> str:
+    return digest(workspace.key)[:32]
+
+
+@cache
+def _document() -> TypeAdapter[Watch]:
+    return TypeAdapter(Watch)
+
+
+def _watch_from(row: Row) -> Watch:
+    return _document().validate_json(join(row.values))

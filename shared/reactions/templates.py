@@ -1,0 +1,233 @@
+"""Values of actions that are made from the event: text with `${{ expressions }}` in it."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.base.errors import ExpressionFailed
+from shared.reactions.expressions import (
+    LONGEST_EXPRESSION,
+    Expression,
+    ExpressionSyntax,
+    compile_expression,
+)
+from shared.reactions.model import Step
+from shared.schema.wording import cut
+
+OPEN = "${{"
+CLOSE = "}}"
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """One `${{ expression }}`. `offset` is where the expression begins in the text."""
+
+    expression: Expression
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A text that is completed from the event."""
+
+    text: str
+    parts: tuple[str | Hole, ...] = field(repr=False, compare=False)
+
+    @property
+    def holes(self) -> tuple[Hole, ...]:
+        """The expressions in the text."""
+        return tuple(part for part in self.parts if isinstance(part, Hole))
+
+    def render(self, data: Mapping[str, Any]) -> Any:
+        """Return the completed text, or the bare value if the text is one expression only.
+
+        Raises: ExpressionFailed, also where a value within longer text is missing.
+        """
+        if len(self.parts) == 1 and isinstance(self.parts[0], Hole):
+            return self.parts[0].expression.evaluate(data)
+        return "".join(
+            part if isinstance(part, str) else _as_text(part.expression, data)
+            for part in self.parts
+        )
+
+
+#: Text under names that anybody chooses who can register a model or run a job.
+_FREE = ("tags", "properties")
+
+
+def reads_tags(value: object) -> bool:
+    """Say whether a value is written with a tag or a property of the event."""
+    return isinstance(value, Template) and any(
+        hole.expression.names(*_FREE) for hole in value.holes
+    )
+
+
+def is_made_from_tags(value: object, data: Mapping[str, Any]) -> bool:
+    """Say whether a tag or a property of this event has a part in a value, however it is written.
+
+    `values(run)` and `run.*` have no field of that name. So it is also made without them.
+    """
+    if not isinstance(value, Template) or reads_tags(value):
+        return reads_tags(value)
+    bare = {
+        name: part | {free: {} for free in _FREE if free in part}
+        if isinstance(part, dict)
+        else part
+        for name, part in data.items()
+    }
+    try:
+        return bool(value.render(bare) != value.render(data))
+    except ExpressionFailed:
+        return True
+
+
+def value_at(params: Mapping[str, Any], field: str) -> object:
+    """Return what stands at a dotted field, or the template that makes what it is part of."""
+    value: object = params
+    for part in field.split("."):
+        if not isinstance(value, Mapping):
+            break
+        value = value.get(part)
+    return value
+
+
+def has_expressions(value: object) -> bool:
+    """Say whether a value, or one within it, is completed from the event."""
+    if isinstance(value, Mapping):
+        return any(map(has_expressions, value.values()))
+    return isinstance(value, Template) or (
+        isinstance(value, list) and any(map(has_expressions, value))
+    )
+
+
+def _as_text(expression: Expression, data: Mapping[str, Any]) -> str:
+    value = expression.evaluate(data)
+    if value is None:
+        text = cut(expression.text)
+        raise ExpressionFailed(
+            f"`{text}` gave nothing, and text can't be made of that",
+            hint=f"Give it a default: {text} || 'none'.",
+        )
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ExpressionFailed(f"`{cut(expression.text)}` gave no plain value") from error
+
+
+def compile_template(text: str) -> Template | None:
+    """Compile a text with expressions in it; None if it has none.
+
+    Raises: ExpressionSyntax, with the offset in the whole text.
+    """
+    parts: list[str | Hole] = []
+    done = 0
+    while (start := text.find(OPEN, done)) >= 0:
+        if start > done:
+            parts.append(text[done:start])
+        end = _end_of_hole(text, start + len(OPEN))
+        parts.append(_hole(text, start + len(OPEN), end))
+        done = end + len(CLOSE)
+    if not parts:
+        return None
+    if done < len(text):
+        parts.append(text[done:])
+    return Template(text, tuple(parts))
+
+
+#: How other tools mark what they fill in: Jinja and Actions, Logic Apps, shells, cmd and ERB.
+_FOREIGN = re.compile(
+    r"\{\{.{0,200}?\}\}|\$\[\[.{0,200}?\]\]|\$\{(?!\{)[^{}]{0,200}\}|\{%.{0,200}?%\}|<%.{0,200}?%>"
+    r"|@\{[^{}]{0,200}\}|%[A-Z][A-Z0-9_]{1,100}%|\$\([A-Za-z_][\w.]{0,100}\)",
+    re.DOTALL,
+)
+
+
+def find_foreign(text: str) -> str:
+    """Return a part of a text that only means something to another tool, "" where there is none."""
+    found = _FOREIGN.search(_outside(text))
+    return "" if found is None else found[0]
+
+
+def _outside(text: str) -> str:
+    """Return a text, which compile_template takes, without its expressions."""
+    parts, done = [], 0
+    while (start := text.find(OPEN, done)) >= 0:
+        parts.append(text[done:start])
+        done = _end_of_hole(text, start + len(OPEN)) + len(CLOSE)
+    return " ".join([*parts, text[done:]])
+
+
+_DOTTED = r"[a-z_]{1,40}(?:\.[A-Za-z_]\w{0,100}){1,5}"
+#: A name with dots that is all of a text, or stands behind what begins a template in some tool.
+_NAMED = re.compile(rf"(?:\A|(?:[{{<$]|\[\[|%\()\s{{0,4}})({_DOTTED})", re.ASCII)
+
+
+def find_names(text: str) -> tuple[str, ...]:
+    """Return the names with dots that stand in a text where another tool's templates have them."""
+    outside = _outside(text).strip()
+    found = [match for match in _NAMED.finditer(outside) if match.start(1) or match[1] == outside]
+    return tuple(match[1] for match in found)
+
+
+def _hole(text: str, start: int, end: int) -> Hole:
+    inner = text[start:end]
+    start += len(inner) - len(inner.lstrip())
+    try:
+        return Hole(compile_expression(inner.strip()), start)
+    except ExpressionSyntax as error:
+        raise ExpressionSyntax(error.message, start + error.offset, error.hint) from error
+
+
+def _end_of_hole(text: str, start: int) -> int:
+    """Find the `}}` that closes, which is not one within quotes or of a `{a: {b: c}}`."""
+    quote, depth, at = "", 0, start
+    # A longer expression is refused anyway, and every `${{` of a text may be such a one.
+    while at < min(len(text), start + LONGEST_EXPRESSION):
+        char = text[at]
+        if quote:
+            if char == "\\":
+                at += 1
+            elif char == quote:
+                quote = ""
+        elif char in "'\"`":
+            quote = char
+        elif char == "{":
+            depth += 1
+        elif char == "}" and depth:
+            depth -= 1
+        elif text.startswith(CLOSE, at):
+            return at
+        at += 1
+    # Something inside is not closed. Up to the first `}}` the compiler can say what.
+    end = text.find(CLOSE, start)
+    if end < 0:
+        raise ExpressionSyntax(
+            f"`{OPEN}` is not closed", start - len(OPEN), f"End it with `{CLOSE}`."
+        )
+    return end
+
+
+def render_value(value: Any, data: Mapping[str, Any]) -> Any:
+    """Return the value with each Template in it rendered.
+
+    Raises: ExpressionFailed.
+    """
+    if isinstance(value, Template):
+        return value.render(data)
+    if isinstance(value, Mapping):
+        return {key: render_value(item, data) for key, item in value.items()}
+    if isinstance(value, list):
+        return [render_value(item, data) for item in value]
+    return value
+
+
+def render(step: Step, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the step's values, completed from the event's data, not yet validated.
+
+    Raises: ExpressionFailed.
+    """
+    return {key: render_value(value, data) for key, value in step.params.items()}

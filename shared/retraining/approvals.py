@@ -1,0 +1,142 @@
+"""What a person says to a loop: yes or no to a retraining, and to go on after giving up."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+from shared.base.clock import Clock
+from shared.base.errors import ApprovalMissing, LoopOrderImpossible
+from shared.base.ports import RowChanged
+from shared.base.redact import redact
+from shared.base.wakeups import GRACE
+from shared.journal.letters import DeadLetters, Letter, LetterStatus, letter_id_of
+from shared.retraining.follow import Loops
+from shared.retraining.model import Loop, Retraining, Stage
+from shared.retraining.store import Kept
+
+_WORDS_MAX = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approvals:
+    """Takes a person's word on a loop; who said it, and why, is kept."""
+
+    loops: Loops
+    dead_letters: DeadLetters
+    clock: Clock
+
+    def approve(self, loop: Loop, *, by: str, why: str) -> Loop:
+        """Say yes to the retraining that waits: its letter is replayed at once, and starts it.
+
+        Raises: LoopOrderImpossible where none waits any more, or it has no letter to replay.
+        """
+
+        def say_yes(asked: Retraining) -> Retraining:
+            now = self.clock.now()
+            timeout_at = asked.timeout_at
+            if timeout_at is not None:
+                timeout_at = now + (timeout_at - asked.decided_at)
+            if self._letter_of(loop, asked) is None and now - asked.decided_at > GRACE:
+                raise LoopOrderImpossible(
+                    "no letter is there that could start it: reject it, or try again later"
+                )
+            return replace(asked, stage=Stage.STARTING, decided_at=now, timeout_at=timeout_at)
+
+        saved = self._answer(loop, say_yes, by=by, why=why)
+        approved = saved.last
+        assert approved is not None  # it was answered just now
+        while True:
+            letter = self._letter_of(saved, approved)
+            if letter is None or letter.status is LetterStatus.WAITING:
+                return saved
+            if self.dead_letters.reopen(letter):
+                return saved
+
+    def reject(self, loop: Loop, *, by: str, why: str) -> Loop:
+        """Say no to the retraining that waits: its letter is closed.
+
+        Raises: LoopOrderImpossible where none waits any more.
+        """
+
+        def say_no(asked: Retraining) -> Retraining:
+            return replace(asked, stage=Stage.REJECTED, ended_at=self.clock.now())
+
+        # The letter first: whoever dies in between finds the question still open. A yes that is
+        # given meanwhile opens it again.
+        asked = _asked(self._read(loop).loop)
+        letter = self._letter_of(loop, asked)
+        if letter is not None and letter.status is LetterStatus.PARKED:
+            self.dead_letters.close(letter, f"rejected by {_kept(by)}: {_kept(why)}")
+        return self._answer(loop, say_no, by=by, why=why)
+
+    def chores(self, running: Iterable[Kept]) -> Iterator[Callable[[], None]]:
+        """Yield what is to be done now and then: to wake letters that were not when a yes came.
+
+        Whoever said it may have died in between, or the letter was written just after it.
+        `running` are the loops with a retraining whose run may not have ended.
+        """
+        for kept in running:
+            for retraining in kept.loop.retrainings:
+                if retraining.stage is Stage.STARTING and retraining.by:
+                    yield partial(self._wake, kept.loop, retraining)
+
+    def _wake(self, loop: Loop, approved: Retraining) -> None:
+        letter = self._letter_of(loop, approved)
+        is_parked = letter is not None and letter.status is LetterStatus.PARKED
+        if letter is not None and is_parked and letter.code == ApprovalMissing.code:
+            self.dead_letters.reopen(letter)
+
+    def resume(self, loop: Loop, *, by: str, why: str) -> Loop:
+        """Go on with a loop that has given up; what did not help until now no longer counts.
+
+        Raises: LoopOrderImpossible where it has not given up.
+        """
+        while True:
+            kept = self._read(loop)
+            if not kept.loop.has_given_up:
+                raise LoopOrderImpossible(f"loop {loop.id} has not given up")
+            said = f"{_kept(by)}: {_kept(why)}"
+            # The clock of whoever says so may be behind that of the app.
+            times = (self.clock.now(), kept.loop.gave_up_at)
+            resumed_at = max(time for time in times if time is not None)
+            resumed = replace(kept.loop, resumed_at=resumed_at, resumed_by=said)
+            try:
+                return self.loops.store.save(resumed, kept.etag).loop
+            except RowChanged:
+                continue
+
+    def _answer(
+        self, loop: Loop, answer: Callable[[Retraining], Retraining], *, by: str, why: str
+    ) -> Loop:
+        while True:
+            kept = self._read(loop)
+            now = self.clock.now()
+            answered = replace(
+                answer(_asked(kept.loop)),
+                changed_at=now,
+                answered_at=now,
+                by=_kept(by),
+                why=_kept(why),
+            )
+            try:
+                saved = self.loops.save(kept, kept.loop.with_retraining(answered))
+            except RowChanged:
+                continue
+            self.loops.settle(saved.loop, saved.etag)
+            return saved.loop
+
+    def _read(self, loop: Loop) -> Kept:
+        return self.loops.store.get_for(loop.reaction, loop.workspace, loop.monitor)
+
+    def _letter_of(self, loop: Loop, retraining: Retraining) -> Letter | None:
+        return self.dead_letters.get(letter_id_of(retraining.ref.key, loop.reaction))
+
+
+def _asked(loop: Loop) -> Retraining:
+    if loop.last is None or loop.last.stage is not Stage.ASKED:
+        raise LoopOrderImpossible(f"no retraining of loop {loop.id} waits for approval")
+    return loop.last
+
+
+def _kept(words: str) -> str:
+    return redact(words, most=_WORDS_MAX)

@@ -1,0 +1,85 @@
+"""How many retrainings one reaction may have, over all its monitors. Pure."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from shared.retraining.model import Answer
+from shared.retraining.params import PolicyParams
+
+WEEK = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """One retraining's place: taken before it is started, kept until it no longer counts."""
+
+    id: str
+    started_at: datetime
+    ended: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """The places that the retrainings of one reaction have taken."""
+
+    slots: tuple[Slot, ...] = ()
+
+
+def count(budget: Budget, now: datetime, timeout: timedelta, *, but: str = "") -> tuple[int, int]:
+    """Return how many retrainings have not ended, and how many were started within seven days.
+
+    One whose end was not told within `timeout` has ended. `but` is an id that is left out.
+    """
+    others = [slot for slot in budget.slots if slot.id != but]
+    running = sum(_is_running(slot, now, timeout) for slot in others)
+    return running, sum(_is_recent(slot, now) for slot in others)
+
+
+def take(budget: Budget, id: str, now: datetime, policy: PolicyParams) -> Budget | Answer:
+    """Return the budget with a place for this id, or AT_ONCE or PER_WEEK where there is none.
+
+    An id that has a place keeps it, and counts as started now; one that has ended needs room as
+    any other does. Taking twice is taking once. Places that no longer count are dropped on the way.
+    """
+    has_place = any(
+        slot.id == id and _is_running(slot, now, policy.timeout) for slot in budget.slots
+    )
+    others = _prune(give_back(budget, id), now, policy.timeout)
+    running, started = count(others, now, policy.timeout)
+    if running >= policy.at_once and not has_place:
+        return Answer.AT_ONCE
+    if started >= policy.per_week and not has_place:
+        return Answer.PER_WEEK
+    return Budget(slots=(*others.slots, Slot(id=id, started_at=now)))
+
+
+def give_back(budget: Budget, id: str) -> Budget:
+    """Return the budget without this id's place: nothing was started."""
+    return Budget(slots=tuple(slot for slot in budget.slots if slot.id != id))
+
+
+def release(budget: Budget, id: str) -> Budget:
+    """Return the budget with this id's retraining ended; the same where it has no place."""
+    if all(slot.ended or slot.id != id for slot in budget.slots):
+        return budget
+    return Budget(
+        slots=tuple(replace(slot, ended=True) if slot.id == id else slot for slot in budget.slots)
+    )
+
+
+def _prune(budget: Budget, now: datetime, timeout: timedelta) -> Budget:
+    return Budget(
+        slots=tuple(
+            slot
+            for slot in budget.slots
+            if _is_running(slot, now, timeout) or _is_recent(slot, now)
+        )
+    )
+
+
+def _is_running(slot: Slot, now: datetime, timeout: timedelta) -> bool:
+    return not slot.ended and now - slot.started_at <= timeout
+
+
+def _is_recent(slot: Slot, now: datetime) -> bool:
+    return now - slot.started_at < WEEK

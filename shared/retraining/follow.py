@@ -1,0 +1,479 @@
+"""Follow what becomes of retrainings: their runs, models and rollouts, back to the drift."""
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from shared.base import telemetry
+from shared.base.clock import Clock
+from shared.base.errors import Failure, SignalboxError, failure_of
+from shared.base.ports import RowChanged
+from shared.base.redact import redact
+from shared.events.model import Event, ModelRegistered, RunCompleted, RunStatusChanged, Workspace
+from shared.events.runs import has_ended
+from shared.journal.records import Records
+from shared.messages.outbox import Tell, Told
+from shared.retraining.budget import Budget, give_back, release
+from shared.retraining.model import Loop, Notice, NoticeKind, Retraining, Stage, parse_reference
+from shared.retraining.notices import notices, text_of
+from shared.retraining.stages import ended, is_before, may_follow, moved, outcome_of
+from shared.retraining.store import Kept, LoopStore
+from shared.retraining.targets import (
+    REFERENCE,
+    Submission,
+    Submitted,
+    Target,
+    TargetParams,
+    TargetRun,
+    TargetStatus,
+)
+from shared.rollouts.state.phases import Phase
+from shared.rollouts.state.rollout import Cause, Rollout
+from shared.workspaces.run_reports import run_link
+
+log = logging.getLogger(__name__)
+
+#: How often a target is asked how its run stands, where no event told of its end.
+_LOOK_EVERY = timedelta(minutes=10)
+#: For how long a worker has the messages of a loop to itself: longer than they take to be sent.
+_TELLING = timedelta(minutes=1)
+_REASON_MAX = 1000
+
+_BEFORE_END = frozenset({Stage.STARTING, Stage.RUNNING})
+#: A person has not said yes: whatever claims to come of these is not theirs.
+_NOT_STARTED = frozenset({Stage.ASKED, Stage.REJECTED})
+#: A rollout with nothing to retire is done in the tick in which it is live.
+_SERVES = frozenset({Phase.LIVE, Phase.RETIRING, Phase.DONE})
+#: What a retraining comes to when its rollout ends without serving. One that gave way to a newer
+#: version says nothing against its model.
+_UNDONE = {
+    Phase.KEEPING: Stage.ROLLED_BACK,
+    Phase.REMOVING: Stage.ROLLED_BACK,
+    Phase.ROLLED_BACK: Stage.ROLLED_BACK,
+    Phase.REFUSED: Stage.ROLLED_BACK,
+    Phase.SUPERSEDED: Stage.REGISTERED,
+}
+#: Targets whose run is the AML run that tells of its end; the others only start one somewhere.
+_AML = frozenset({"job", "component", "batch_endpoint", "copy_of"})
+
+type _Change = Callable[[Loop, Retraining], Loop]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loops:
+    """Keeps loops true to what happens to their retrainings.
+
+    A reference that leads nowhere is ignored: tags are anybody's to write.
+    """
+
+    store: LoopStore
+    records: Records
+    tell: Tell
+    clock: Clock
+    studio: str
+    target: Callable[[str], Target[Any]]
+
+    def follow(self, event: Event) -> None:
+        """Note what an event tells of a retraining; nothing, and no request, where it is of none.
+
+        Raises: what the storage raises.
+        """
+        if isinstance(event, ModelRegistered):
+            reference = event.model.tags.get(REFERENCE, "")
+            self.registered(event.workspace, reference, f"{event.model.name}:{event.model.version}")
+        elif isinstance(event, RunCompleted | RunStatusChanged):
+            status = "Completed" if isinstance(event, RunCompleted) else event.run.status
+            if has_ended(status):
+                self._change(
+                    event.workspace,
+                    event.run.tags.get(REFERENCE, ""),
+                    partial(self._end_by_event, event=event, status=status),
+                )
+
+    def start_again(self, workspace: Workspace, reference: str) -> Retraining | None:
+        """Note that what could not be started is tried again; return it as it is then.
+
+        It is left as it is where it has a run, and where another was decided since.
+        """
+
+        def start(loop: Loop, retraining: Retraining) -> Loop:
+            is_failed = retraining.stage is Stage.FAILED and retraining.may_be_started
+            if loop.last != retraining or not is_failed:
+                return loop
+            now = self.clock.now()
+            again = replace(retraining, stage=Stage.STARTING, changed_at=now, ended_at=None)
+            return loop.with_retraining(again)
+
+        return self._change(workspace, reference, start)
+
+    def started(
+        self, submission: Submission, submitted: Submitted, *, target: str, timeout: timedelta
+    ) -> Retraining | None:
+        """Note that a target has taken a retraining; return it as it is then."""
+
+        def start(loop: Loop, retraining: Retraining) -> Loop:
+            run_id = submitted.run_id or retraining.run_id
+            link = submitted.link or retraining.link
+            known = replace(retraining, run_id=run_id, link=link, target=target)
+            if not retraining.may_be_started:
+                return loop.with_retraining(known)  # its run was quicker than we are
+            now = self.clock.now()
+            running = replace(
+                known,
+                stage=Stage.RUNNING,
+                changed_at=now,
+                ended_at=None,
+                timeout_at=now + timeout,
+                reason="",
+            )
+            text = f"Run: {run_id or 'not told by the target'}"
+            told = notices(loop, NoticeKind.STARTED, text, link=link)
+            return replace(loop.with_retraining(running), notices=loop.notices + told)
+
+        return self._change(submission.workspace, submission.reference, start)
+
+    def failed_to_start(self, submission: Submission, failure: Failure) -> None:
+        """Note that a target does not take a retraining, and that waiting can't help."""
+
+        def fail(loop: Loop, retraining: Retraining) -> Loop:
+            if retraining.stage is not Stage.STARTING:
+                return loop
+            reason = redact(f"{failure.code}: {failure.reason}", most=_REASON_MAX)
+            now = self.clock.now()
+            failed = ended(moved(retraining, Stage.FAILED, now, reason), now)
+            text = f"It could not be started. {reason} {failure.hint}".strip()
+            told = notices(loop, NoticeKind.FAILED, text)
+            return replace(loop.with_retraining(failed), notices=loop.notices + told)
+
+        self._change(submission.workspace, submission.reference, fail)
+
+    def registered(self, workspace: Workspace, reference: str, model: str) -> None:
+        """Note that a retraining's model is registered."""
+        self._move(workspace, reference, Stage.REGISTERED, model=model)
+
+    def compared(
+        self, workspace: Workspace, reference: str, model: str, verdict: str, is_enough: bool
+    ) -> None:
+        """Note how a retraining's model compares with the one that serves."""
+
+        verdict = redact(verdict, most=_REASON_MAX)
+
+        def compare(loop: Loop, retraining: Retraining) -> Loop:
+            if retraining.stage in (Stage.DEPLOYING, Stage.LIVE) and model != retraining.model:
+                return loop  # a further model of the same run
+            told = replace(retraining, verdict=verdict, model=model or retraining.model)
+            if is_enough or not is_before(retraining.stage, Stage.DEPLOYING):
+                return loop.with_retraining(told)
+            over = moved(told, Stage.NOT_BETTER, self.clock.now())
+            news = notices(loop, NoticeKind.NOT_BETTER, verdict)
+            return replace(loop.with_retraining(over), notices=loop.notices + news)
+
+        self._change(workspace, reference, compare)
+
+    def deploying(self, workspace: Workspace, reference: str, model: str, rollout_id: str) -> None:
+        """Note that a rollout of a retraining's model has begun."""
+
+        def deploy(loop: Loop, retraining: Retraining) -> Loop:
+            is_known = retraining.rollout == rollout_id  # it can be over before its begin is told
+            if is_known or not may_follow(retraining.stage, Stage.DEPLOYING):
+                return loop
+            ahead = moved(retraining, Stage.DEPLOYING, self.clock.now())
+            return loop.with_retraining(replace(ahead, model=model, rollout=rollout_id))
+
+        self._change(workspace, reference, deploy)
+
+    def rollout_changed(self, rollout: Rollout) -> None:
+        """Note how a rollout of a retraining's model stands."""
+        now = self.clock.now()
+        model = f"{rollout.model.name}:{rollout.model.version}"
+        if rollout.phase in _SERVES:
+            facts = {"model": model, "rollout": rollout.id}
+            self._move(rollout.workspace, rollout.retraining, Stage.LIVE, live_at=now, **facts)
+        made_place = rollout.cause is Cause.SUPERSEDED
+        stage = Stage.REGISTERED if made_place else _UNDONE.get(rollout.phase)
+        if stage is None:
+            return
+
+        def undo(loop: Loop, retraining: Retraining) -> Loop:
+            is_other = retraining.rollout not in ("", rollout.id)
+            if retraining.stage is Stage.ROLLED_BACK:
+                return loop
+            if retraining.stage in (Stage.DEPLOYING, Stage.LIVE) and is_other:
+                return loop
+            back = moved(retraining, stage, now, redact(rollout.reason, most=_REASON_MAX))
+            return loop.with_retraining(replace(back, model=model, rollout=rollout.id))
+
+        self._change(rollout.workspace, rollout.retraining, undo)
+
+    def save(self, kept: Kept, loop: Loop) -> Kept:
+        """Save a loop; what its retrainings came to is then still to be settled.
+
+        Raises: RowChanged.
+        """
+        news = _news(kept.loop, loop)
+        for _, retraining in news:
+            loop = loop.with_retraining(retraining)
+        told = (retraining.id for _, retraining in news)
+        left = (now.id for known, now in news if known.may_run and not now.may_run)
+        loop = replace(
+            loop,
+            unsettled=tuple(dict.fromkeys((*loop.unsettled, *told))),
+            leaving=tuple(dict.fromkeys((*loop.leaving, *left))),
+        )
+        saved = self.store.save(loop, kept.etag)
+        for known, retraining in news:
+            if known.stage is not retraining.stage:
+                telemetry.count(telemetry.METRIC_RETRAININGS, stage=retraining.stage)
+        return saved
+
+    def settle(self, loop: Loop, etag: str) -> None:
+        """Record what the retrainings of a saved loop came to, and free the places of those ended.
+
+        Its row remembers that until it is done: whoever dies meanwhile leaves it to the sweep.
+        """
+        if loop.unsettled or loop.leaving:
+            settled = self._settle(loop)
+            with suppress(RowChanged):
+                self.store.save(settled, etag)
+
+    def _settle(self, loop: Loop) -> Loop:
+        for retraining in filter(None, map(loop.find, loop.unsettled)):
+            outcome = outcome_of(retraining)
+            if outcome is not None:
+                self.records.add(retraining.ref, {retraining.step: outcome}, delivery=False)
+        for retraining_id in loop.leaving:
+            self.free(loop.reaction, retraining_id)
+        return replace(loop, unsettled=(), leaving=())
+
+    def free(self, reaction: str, retraining_id: str) -> None:
+        """Note that a retraining's run has ended, so that another may be started."""
+        self._change_budget(reaction, partial(release, id=retraining_id))
+
+    def give_back(self, reaction: str, retraining_id: str) -> None:
+        """Note that nothing is started in a place: it may have been taken before that was known."""
+        self._change_budget(reaction, partial(give_back, id=retraining_id))
+
+    def _change_budget(self, reaction: str, change: Callable[[Budget], Budget]) -> None:
+        while True:
+            budget, etag = self.store.budget(reaction)
+            changed = change(budget)
+            if changed == budget:
+                return
+            try:
+                self.store.save_budget(reaction, changed, etag)
+            except RowChanged:
+                continue
+            return
+
+    def tell_all(self, loop: Loop, etag: str) -> None:
+        """Settle the loop, and send its messages; what a channel does not take the sweep sends.
+
+        One worker at a time sends those of a loop. It also sends what others add meanwhile; where
+        it dies, the sweep does when its time is over.
+        """
+        kept = self._take_messages(Kept(loop=loop, etag=etag))
+        while kept is not None:
+            sent = kept.loop.notices
+            told = self.tell.all(sent, partial(text_of, kept.loop), untold=kept.loop.untold)
+            kept = self._put_back(kept, sent, told)
+
+    def _take_messages(self, kept: Kept) -> Kept | None:
+        """Have a loop's messages to oneself; None where there are none, or another has them."""
+        while True:
+            loop, now = kept.loop, self.clock.now()
+            if not loop.notices or (loop.telling_until is not None and now < loop.telling_until):
+                self.settle(loop, kept.etag)
+                return None
+            taken = replace(self._settle(loop), telling_until=now + _TELLING)
+            try:
+                return self.store.save(taken, kept.etag)
+            except RowChanged:
+                again = self.store.get(loop.id)
+                if again is None:
+                    return None
+                kept = again
+
+    def _put_back(self, kept: Kept, sent: tuple[Notice, ...], told: Told[Notice]) -> Kept | None:
+        """Save what is left of the messages; return the loop if others were added meanwhile."""
+        mine = kept.loop.telling_until
+        while kept.loop.telling_until == mine and kept.loop.notices[: len(sent)] == sent:
+            added = kept.loop.notices[len(sent) :]
+            goes_on = bool(added) and not told.left  # else in their order, by the sweep
+            left = replace(
+                kept.loop,
+                notices=told.left + added,
+                telling_until=self.clock.now() + _TELLING if goes_on else None,
+                untold=told.untold,
+            )
+            try:
+                saved = self.store.save(left, kept.etag)
+            except RowChanged:
+                again = self.store.get(kept.loop.id)
+                if again is None:
+                    return None
+                kept = again
+            else:
+                return saved if goes_on else None
+        return None
+
+    def chores(self, running: Iterable[Kept]) -> Iterator[Callable[[], None]]:
+        """Yield what is to be done now and then, each to be done whatever becomes of the others.
+
+        That is to send what channels did not take, and to ask how runs stand of whose end no event
+        has told: those of `running`, the loops with a retraining whose run may not have ended.
+        """
+        for kept in self.store.untold():
+            yield partial(self.tell_all, kept.loop, kept.etag)
+        for kept in running:
+            for retraining in kept.loop.retrainings:
+                if retraining.may_run:
+                    yield partial(self._look_after, kept.loop, retraining)
+
+    def _look_after(self, loop: Loop, retraining: Retraining) -> None:
+        now = self.clock.now()
+        try:
+            if retraining.stage is not Stage.STARTING and _is_due(retraining, now):
+                self._look(loop, retraining)
+        finally:  # also of what can't be looked at
+            if _is_over(retraining, now):
+                self._change(loop.workspace, loop.reference(retraining.id), self._time_out)
+
+    def _look(self, loop: Loop, retraining: Retraining) -> None:
+        """Ask the target how its run stands: its event may be lost, and some have none."""
+        params = params_of(retraining)
+        reference = loop.reference(retraining.id)
+        submission = Submission(
+            id=retraining.id,
+            reference=reference,
+            workspace=loop.workspace,
+            since=retraining.decided_at,
+            is_first=False,
+        )
+        try:
+            found = self.target(params.kind).look(params.value, submission, retraining.run_id)
+        except SignalboxError as error:
+            reason = failure_of(error).reason
+            log.warning("run can't be looked at: %s", reason, extra={"loop": loop.id})
+            found = TargetRun(status=TargetStatus.UNKNOWN)
+        ends = {TargetStatus.SUCCEEDED: Stage.TRAINED, TargetStatus.FAILED: Stage.FAILED}
+
+        def look(loop: Loop, retraining: Retraining) -> Loop:
+            seen = replace(retraining, looked_at=self.clock.now())
+            if found.status in ends:
+                return self._end(loop, seen, ends[found.status], found.reason)
+            return loop.with_retraining(seen)
+
+        self._change(loop.workspace, reference, look)
+
+    def _time_out(self, loop: Loop, retraining: Retraining) -> Loop:
+        if not _is_over(retraining, self.clock.now()):
+            return loop
+        return self._end(loop, retraining, Stage.FAILED, f"still {retraining.stage}, for too long")
+
+    def _end_by_event(
+        self,
+        loop: Loop,
+        retraining: Retraining,
+        *,
+        event: RunCompleted | RunStatusChanged,
+        status: str,
+    ) -> Loop:
+        run = event.run
+        is_aml = kind_of(retraining) in _AML
+        # Anybody may give a run this tag: of what we started ourselves, we know the run.
+        is_ours = run.id == (retraining.run_id or f"signalbox-{retraining.id}") or not is_aml
+        if not is_ours:
+            return loop
+        known = replace(retraining, run_id=retraining.run_id or run.id)
+        if status == "Completed":
+            return self._end(loop, known, Stage.TRAINED, "")
+        return self._end(loop, known, Stage.FAILED, f"run {run.id} is {status}")
+
+    def _end(self, loop: Loop, retraining: Retraining, stage: Stage, reason: str) -> Loop:
+        """Return the loop with a retraining whose run has ended, and what is told of it."""
+        now = self.clock.now()
+        is_good = stage is Stage.TRAINED
+        is_back = is_good and retraining.stage is Stage.FAILED  # it was taken for lost
+        if retraining.stage not in _BEFORE_END and not is_back:
+            # Its model can be registered, or live, before its run has ended.
+            return loop if retraining.ended_at else loop.with_retraining(ended(retraining, now))
+        reason = redact(reason, most=_REASON_MAX)
+        text = f"Run {retraining.run_id} completed." if is_good else f"It failed: {reason}"
+        kind = NoticeKind.TRAINED if is_good else NoticeKind.FAILED
+        link = retraining.link
+        if not link and kind_of(retraining) in _AML:
+            link = run_link(retraining.run_id, loop.workspace, self.studio)
+        told = notices(loop, kind, text, link=link)
+        over = ended(moved(retraining, stage, now, reason), now)
+        return replace(loop.with_retraining(over), notices=loop.notices + told)
+
+    def _move(self, workspace: Workspace, reference: str, stage: Stage, **facts: Any) -> None:
+        """Take a retraining forward to a stage, never back."""
+
+        def move(loop: Loop, retraining: Retraining) -> Loop:
+            if not may_follow(retraining.stage, stage):
+                return loop
+            ahead = moved(retraining, stage, self.clock.now())
+            return loop.with_retraining(replace(ahead, **facts))
+
+        self._change(workspace, reference, move)
+
+    def _change(self, workspace: Workspace, reference: str, change: _Change) -> Retraining | None:
+        """Change a loop's retraining, tie its new stage to its event, and tell what is due.
+
+        Nothing is changed by what comes from another workspace than the loop's.
+        """
+        ids = parse_reference(reference)
+        if ids is None:
+            return None
+        while True:
+            kept = self.store.get(ids[0])
+            before = kept.loop.find(ids[1]) if kept is not None else None
+            if kept is None or before is None or before.stage in _NOT_STARTED:
+                return None
+            if kept.loop.workspace.key != workspace.key:
+                return None
+            loop = change(kept.loop, before)
+            if loop == kept.loop:
+                self.settle(loop, kept.etag)  # whoever made it so has perhaps died since
+                return before
+            try:
+                kept = self.save(kept, loop)
+            except RowChanged:
+                continue
+            self.tell_all(kept.loop, kept.etag)
+            return kept.loop.find(ids[1])
+
+
+def _news(before: Loop, after: Loop) -> list[tuple[Retraining, Retraining]]:
+    """Return the retrainings of which others are to know, as they were, and a revision further."""
+    pairs = ((before.find(retraining.id), retraining) for retraining in after.retrainings)
+    return [
+        (known, replace(now, revision=known.revision + 1))
+        for known, now in pairs
+        if known is not None and (known.stage, known.may_run) != (now.stage, now.may_run)
+    ]
+
+
+def params_of(retraining: Retraining) -> TargetParams:
+    """Return what a retraining was started with."""
+    return TargetParams.model_validate_json(retraining.target)
+
+
+def kind_of(retraining: Retraining) -> str:
+    """Return the key of what a retraining was started with."""
+    return str(next(iter(json.loads(retraining.target)), ""))
+
+
+def _is_over(retraining: Retraining, now: datetime) -> bool:
+    at = retraining.timeout_at
+    return retraining.may_run and at is not None and now > at
+
+
+def _is_due(retraining: Retraining, now: datetime) -> bool:
+    return now - (retraining.looked_at or retraining.changed_at) >= _LOOK_EVERY

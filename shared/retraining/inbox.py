@@ -1,0 +1,155 @@
+"""The drift inbox: what is known of a monitor's window when it is to be decided about.
+
+The event tells of one signal. A model monitor's run has them all, and says whether more are to
+come: it is read. Of other sources there is nothing to read, and the event is all that is known.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from shared.base.clock import Clock
+from shared.base.errors import WindowOpen, WorkspaceDenied, WorkspaceRefused
+from shared.events.fields import one_line, read_time
+from shared.events.model import (
+    Drift,
+    DriftDetected,
+    DriftSource,
+    DriftState,
+    Run,
+    RunStatusChanged,
+    Workspace,
+)
+from shared.events.monitors import find_drift
+from shared.events.runs import find_literals, has_ended
+from shared.retraining.model import SignalSeen, Window
+from shared.workspaces.model import RunRecord, Workspaces
+
+#: A monitor whose run takes longer than this is decided about with what it has told by then.
+_PATIENCE = timedelta(hours=12)
+_WAIT_MAX = timedelta(minutes=10)
+#: Of the time that a window has been open so far, how much is waited before the next look.
+_WAIT_SHARE = 2
+#: More signals than a monitor has: a request each.
+_SIGNALS_MAX = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inbox:
+    """Reads the windows that events tell of."""
+
+    workspaces: Workspaces
+    clock: Clock
+    wait_min: timedelta  #: The first wait for a monitor's run to end; later ones are longer.
+
+    def read(self, event: DriftDetected) -> Window:
+        """Return the window with every signal of it: for a model monitor, two requests and more.
+
+        Raises: WindowOpen while the monitor's run has not ended, and what Workspaces raises.
+        """
+        # Nothing is told of before it arrives: a clock that is ahead must not rule what is late.
+        told = _window_of(event, min(event.time, self.clock.now()))
+        if event.drift.source is not DriftSource.MODEL_MONITOR:
+            return told
+        try:
+            root = self.workspaces.get_run(event.workspace, event.drift.window)
+        except (WorkspaceDenied, WorkspaceRefused):
+            return told  # a hint is better than nothing, where reading runs is not allowed
+        if root is None:
+            return told
+        if root.root_id not in ("", root.id):  # the event knew only the pipeline just above
+            above = self.workspaces.get_run(event.workspace, root.root_id)
+            root = above or root
+        if not has_ended(root.status):
+            self._wait(event, root)
+        return self._complete(event, replace(told, id=root.id), root)
+
+    def _wait(self, event: DriftDetected, root: RunRecord) -> None:
+        open_for = self.clock.now() - event.time
+        if open_for >= _PATIENCE:
+            return
+        wait = min(max(open_for / _WAIT_SHARE, self.wait_min), _WAIT_MAX)
+        raise WindowOpen(
+            f"the monitor's run {root.id} is {root.status}: its other signals are to come",
+            retry_after=wait,
+        )
+
+    def _complete(self, event: DriftDetected, told: Window, root: RunRecord) -> Window:
+        """Return the window with what the monitor's run tells beside the event."""
+        signals: dict[str, SignalSeen] = {}
+        start, end = told.start, told.end
+        for record, literals in self._below(event.workspace, root):
+            start = start or read_time(literals.get("data_window_start", "")[:64])
+            end = end or read_time(literals.get("data_window_end", "")[:64])
+            drift = _drift_of(record, event)
+            if drift is None:
+                continue
+            name = drift.signal or one_line(literals.get("signal_name", ""))
+            known = signals.get(name)
+            if known is None or known.state is not DriftState.BREACH:
+                signals[name] = _seen(drift)
+        named = {name: seen for name, seen in signals.items() if name}
+        heard = {name: seen for name, seen in told.signals.items() if name or not named}
+        return replace(told, signals=heard | (named or signals), start=start, end=end)
+
+    def _below(
+        self, workspace: Workspace, root: RunRecord
+    ) -> Iterator[tuple[RunRecord, Mapping[str, str]]]:
+        """Yield the runs of a monitor's run, each with the literal inputs that hold for it."""
+        yield root, _literals(root)
+        left = _SIGNALS_MAX
+        for child in self.workspaces.list_children(workspace, root.id):
+            literals = _literals(child)
+            yield child, literals
+            if left and _is_of_a_signal(child):
+                left -= 1
+                for step in self.workspaces.list_children(workspace, child.id):
+                    yield step, {**literals, **_literals(step)}
+
+
+def _window_of(event: DriftDetected, at: datetime) -> Window:
+    drift = event.drift
+    return Window(
+        id=drift.window,
+        at=at,
+        start=drift.window_start,
+        end=drift.window_end,
+        signals={drift.signal: _seen(drift)},
+    )
+
+
+def _seen(drift: Drift) -> SignalSeen:
+    return SignalSeen(state=drift.state, metrics=drift.metrics, detail=drift.detail)
+
+
+def _drift_of(record: RunRecord, event: DriftDetected) -> Drift | None:
+    """Return what a run of a monitor tells: as its own event would."""
+    run = Run(
+        id=record.id,
+        root_id=record.root_id or record.id,
+        is_root=record.root_id in ("", record.id),
+        step=record.step,
+        status=record.status,
+        experiment_name=record.experiment,
+        tags=record.tags,
+        properties=record.properties,
+    )
+    time: datetime = record.ended_at or event.time
+    found = find_drift(
+        RunStatusChanged(id=record.id, time=time, workspace=event.workspace, run=run),
+        is_of_monitor=not run.is_root,
+    )
+    return None if found is None else found.drift
+
+
+def _literals(record: RunRecord) -> dict[str, str]:
+    run = Run(id=record.id, root_id=record.root_id, properties=record.properties)
+    told = {key.lower(): value for key, value in record.parameters.items()}
+    return find_literals(run) | told
+
+
+def _is_of_a_signal(record: RunRecord) -> bool:
+    """Say whether a part of a monitor's run is a pipeline of its own: that of one signal."""
+    source = {key.lower(): value for key, value in record.properties.items()}
+    is_pipeline = source.get("azureml.runsource", "").lower() == "azureml.pipelinerun"
+    return is_pipeline or "signal_monitor" in record.step.lower()

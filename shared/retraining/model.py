@@ -1,0 +1,327 @@
+"""A loop: one reaction's watch over one monitor, from drift to retraining and back to none."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from shared.base.ids import digest
+from shared.events.model import DriftState, Metric, Workspace
+from shared.journal.outcomes import EventRef
+
+#: What a loop remembers: far more than any policy looks back at.
+WINDOWS_MAX = 60
+DECISIONS_MAX = 60
+RETRAININGS_MAX = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalSeen:
+    """What was found for one signal in one window."""
+
+    state: DriftState
+    metrics: tuple[Metric, ...] = ()
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """One window of a monitor, with what was found for each signal.
+
+    `at` is when it was told of; `start` and `end` bound its data, None where nothing says so.
+    """
+
+    id: str
+    at: datetime
+    start: datetime | None = None
+    end: datetime | None = None
+    signals: Mapping[str, SignalSeen]
+
+    @property
+    def place(self) -> tuple[datetime, str]:
+        """Where it stands among its monitor's windows."""
+        return (self.at, self.id)
+
+
+class Answer(StrEnum):
+    """What a policy answers to a window."""
+
+    RETRAIN = "retrain"
+    ASK = "ask"  #: A person is to approve it.
+    TELL = "tell"  #: It would be time; the reaction only tells people.
+    NO_DRIFT = "no_drift"
+    MONITOR_BROKEN = "monitor_broken"
+    DATA_QUALITY = "data_quality"  #: The data itself is broken: training on it would do harm.
+    OTHER_SIGNAL = "other_signal"  #: No signal or feature that the policy looks at.
+    SMALL_EFFECT = "small_effect"
+    TOO_FEW_WINDOWS = "too_few_windows"
+    GAVE_UP = "gave_up"  #: Retraining did not help so often that a person has to look.
+    UNDER_WAY = "under_way"  #: A retraining for this monitor has not ended, or awaits its word.
+    TOO_EARLY = "too_early"  #: The window began before the retrained model was live.
+    COOLDOWN = "cooldown"
+    ROLLOUT = "rollout"  #: A rollout of the model is under way.
+    AT_ONCE = "at_once"  #: The reaction has as many runs as it may have.
+    PER_WEEK = "per_week"  #: The reaction has started as many runs as it may in a week.
+
+    @property
+    def is_act(self) -> bool:
+        """Whether something is done, instead of held."""
+        return self in _ACTS
+
+
+_ACTS = frozenset({Answer.RETRAIN, Answer.ASK, Answer.TELL})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What was decided for a window, and why, in words with the numbers."""
+
+    window: str
+    at: datetime
+    answer: Answer
+    reason: str
+
+
+class Stage(StrEnum):
+    """How far a retraining has come."""
+
+    ASKED = "asked"  #: A person is to say yes.
+    REJECTED = "rejected"
+    STARTING = "starting"  #: It is decided; its target has not taken it yet.
+    RUNNING = "running"
+    FAILED = "failed"  #: The run failed, was canceled, or never ended.
+    TRAINED = "trained"  #: The run completed.
+    REGISTERED = "registered"  #: Its model is registered.
+    NOT_BETTER = "not_better"  #: The model is not better than the one that serves.
+    DEPLOYING = "deploying"
+    ROLLED_BACK = "rolled_back"
+    LIVE = "live"
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether nothing else may be started meanwhile."""
+        return self in _UNDER_WAY
+
+
+_UNDER_WAY = frozenset({Stage.ASKED, Stage.STARTING, Stage.RUNNING, Stage.DEPLOYING})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retraining:
+    """One retraining: which drift caused it, what became of it, and whether it helped.
+
+    `id` is made from the claim, and names the run. `ref` and `step` are where its outcome is
+    recorded. `target` is what is started, as JSON of its values. `ended_at` is when its run ended,
+    or is taken to have ended: its model can be live before. `helped` is None until a window tells.
+    """
+
+    id: str
+    window: str
+    ref: EventRef
+    step: str
+    target: str
+    stage: Stage
+    decided_at: datetime
+    changed_at: datetime
+    run_id: str = ""
+    link: str = ""
+    ended_at: datetime | None = None
+    model: str = ""  #: name:version
+    verdict: str = ""  #: How its model compares with the one that serves.
+    rollout: str = ""
+    live_at: datetime | None = None
+    helped: bool | None = None
+    reason: str = ""
+    by: str = ""  #: Who approved or rejected it.
+    why: str = ""  #: The reason that they gave.
+    answered_at: datetime | None = None
+    looked_at: datetime | None = None  #: When its target was last asked how it stands.
+    timeout_at: datetime | None = None  #: When a run that has not ended counts as failed.
+    judged_in: str = ""  #: The window that told whether it helped.
+    revision: int = 0  #: Grows with each stage that it comes to.
+
+    @property
+    def may_run(self) -> bool:
+        """Whether its run has not ended, as far as is known, or is still to be started."""
+        return self.ended_at is None and self.stage not in (Stage.ASKED, Stage.REJECTED)
+
+    @property
+    def may_be_started(self) -> bool:
+        """Whether its target has not taken it yet: also where it refused, or was down too long."""
+        return self.stage is Stage.STARTING or (self.stage is Stage.FAILED and not self.run_id)
+
+
+class NoticeKind(StrEnum):
+    """What people are told of a loop."""
+
+    STARTED = "started"
+    ASKED = "asked"
+    DRIFT = "drift"
+    DATA_QUALITY = "data quality"
+    BROKEN = "monitor broken"
+    FAILED = "failed"
+    TRAINED = "trained"
+    NOT_BETTER = "not better"
+    RECOVERED = "recovered"
+    GAVE_UP = "gave up"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """A message to one channel that is still to be sent."""
+
+    kind: NoticeKind
+    channel: str
+    text: str
+    link: str = ""
+    attempt: int = 0
+
+
+class LoopStatus(StrEnum):
+    """Where a loop stands."""
+
+    GAVE_UP = "gave up"
+    WAITING = "waits for a person"
+    RETRAINING = "retraining"
+    DEPLOYING = "deploying"
+    PROVING = "proving"  #: Retrained and live: the next window says whether it helped.
+    DRIFTING = "drifting"
+    CALM = "calm"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loop:
+    """One reaction's watch over one monitor: the newest windows, decisions and retrainings last."""
+
+    reaction: str
+    workspace: Workspace
+    monitor: str
+    model: str = ""  #: The model that the monitor watches, "" where the reaction does not say.
+    channels: tuple[str, ...] = ()
+    windows: tuple[Window, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+    retrainings: tuple[Retraining, ...] = ()
+    gave_up_at: datetime | None = None
+    resumed_at: datetime | None = None  #: When a person last said to go on after giving up.
+    resumed_by: str = ""  #: Who said so, and why.
+    notices: tuple[Notice, ...] = ()
+    telling_until: datetime | None = None  #: Until when a worker has the messages to itself.
+    untold: str = ""
+    unsettled: tuple[str, ...] = ()  #: Retrainings of which the record is still to be told.
+    leaving: tuple[str, ...] = ()  #: Retrainings whose places are still to be freed.
+
+    @property
+    def id(self) -> str:
+        """32 hex digits; the first 16 are the reaction's."""
+        return loop_id(self.reaction, self.workspace, self.monitor)
+
+    @property
+    def status(self) -> LoopStatus:
+        """Where it stands, by what matters first."""
+        last = self.retrainings[-1] if self.retrainings else None
+        if self.has_given_up:
+            return LoopStatus.GAVE_UP
+        if last is not None and last.stage in _STATUSES:
+            return _STATUSES[last.stage]
+        if last is not None and last.stage is Stage.LIVE and last.helped is None:
+            return LoopStatus.PROVING
+        # Of the newest window: an older one's last signal may be decided after it.
+        newest_first = (self.decided(window.id) for window in reversed(self.windows))
+        newest = next(filter(None, newest_first), None)
+        is_calm = newest is None or newest.answer is Answer.NO_DRIFT
+        return LoopStatus.CALM if is_calm else LoopStatus.DRIFTING
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing of it is under way, and nobody waits for it or is waited for."""
+        is_open = any(item.may_run or item.stage.is_under_way for item in self.retrainings)
+        return not (is_open or self.notices or self.unsettled or self.leaving or self.has_given_up)
+
+    @property
+    def has_given_up(self) -> bool:
+        """Whether it has given up, and no person has said since to go on."""
+        if self.gave_up_at is None:
+            return False
+        return self.resumed_at is None or self.resumed_at < self.gave_up_at
+
+    @property
+    def last(self) -> Retraining | None:
+        """The newest retraining."""
+        return self.retrainings[-1] if self.retrainings else None
+
+    def find(self, retraining_id: str) -> Retraining | None:
+        """Return the retraining of this id, or None."""
+        return next((item for item in self.retrainings if item.id == retraining_id), None)
+
+    def seen(self, window_id: str) -> Window | None:
+        """Return the window of this id with all that was told of it, or None."""
+        return next((item for item in self.windows if item.id == window_id), None)
+
+    def decided(self, window_id: str) -> Decision | None:
+        """Return what was decided for a window, or None."""
+        return next((item for item in self.decisions if item.window == window_id), None)
+
+    def reference(self, retraining_id: str) -> str:
+        """Return what ties a run or a model to this loop's retraining: a tag's value."""
+        return f"{self.id}-{retraining_id}"
+
+    def with_retraining(self, retraining: Retraining) -> "Loop":
+        """Return the loop with this retraining in place of the one of its id, or as the newest."""
+        if self.find(retraining.id) is None:
+            kept = (*self.retrainings, retraining)[-RETRAININGS_MAX:]
+        else:
+            kept = tuple(
+                retraining if item.id == retraining.id else item for item in self.retrainings
+            )
+        return replace(self, retrainings=kept)
+
+    def with_window(self, window: Window) -> "Loop":
+        """Return the loop with this window in place of the one of its id, or as a further one."""
+        others = tuple(item for item in self.windows if item.id != window.id)
+        kept = sorted((*others, window), key=lambda item: item.place)
+        return replace(self, windows=tuple(kept[-WINDOWS_MAX:]))
+
+    def with_decision(self, decision: Decision) -> "Loop":
+        """Return the loop with this decision as the newest, and the only one for its window.
+
+        One that led to something is not replaced by one that did not: that a window's second
+        signal met a cooldown must not hide what its first one began. The newest such decision
+        outlives all others, as cooldowns count from it.
+        """
+        known = self.decided(decision.window)
+        if known is not None and known.answer.is_act and not decision.answer.is_act:
+            return self
+        others = tuple(item for item in self.decisions if item.window != decision.window)
+        kept = (*others, decision)[-DECISIONS_MAX:]
+        acts = [item for item in (*others, decision) if item.answer.is_act]
+        if acts and acts[-1] not in kept:
+            kept = (acts[-1], *kept[1:])
+        return replace(self, decisions=kept)
+
+
+_STATUSES = {
+    Stage.ASKED: LoopStatus.WAITING,
+    Stage.STARTING: LoopStatus.RETRAINING,
+    Stage.RUNNING: LoopStatus.RETRAINING,
+    Stage.DEPLOYING: LoopStatus.DEPLOYING,
+}
+
+
+def loop_id(reaction: str, workspace: Workspace, monitor: str) -> str:
+    """Return the id of a loop: 16 hex digits of the reaction, 16 of the monitor."""
+    return partition_of(reaction) + digest(workspace.key, monitor)[:16]
+
+
+def partition_of(reaction: str) -> str:
+    """Return the 16 hex digits that all loops of a reaction share."""
+    return digest(reaction)[:16]
+
+
+_REFERENCE = re.compile(r"([0-9a-f]{32})-([0-9a-f]{32})")
+
+
+def parse_reference(text: str) -> tuple[str, str] | None:
+    """Return the ids of a loop and of its retraining from a reference; None if it is none."""
+    found = _REFERENCE.fullmatch(text)
+    return (found[1], found[2]) if found else None

@@ -1,0 +1,138 @@
+"""What people are told of a loop, and in which words."""
+
+from dataclasses import replace
+
+from shared.events.model import DriftState, Metric
+from shared.messages.text import Text
+from shared.retraining.model import Answer, Decision, Loop, Notice, NoticeKind, Stage, Window
+
+_METRICS_TOLD = 5
+_TEXT_MAX = 4000
+
+_TITLES = {
+    NoticeKind.STARTED: "{watched}: retraining started after drift",
+    NoticeKind.ASKED: "{watched} has drifted: may it be retrained?",
+    NoticeKind.DRIFT: "{watched} has drifted",
+    NoticeKind.DATA_QUALITY: "{watched}: its data is broken, so it is not retrained",
+    NoticeKind.BROKEN: "{watched}: its monitor does not work",
+    NoticeKind.FAILED: "{watched}: retraining failed",
+    NoticeKind.TRAINED: "{watched} was retrained",
+    NoticeKind.NOT_BETTER: "{watched} was retrained, and is not better",
+    NoticeKind.RECOVERED: "{watched} has recovered",
+    NoticeKind.GAVE_UP: "{watched}: retraining does not help",
+}
+_GOOD = {
+    NoticeKind.TRAINED: True,
+    NoticeKind.RECOVERED: True,
+    NoticeKind.DATA_QUALITY: False,
+    NoticeKind.BROKEN: False,
+    NoticeKind.FAILED: False,
+    NoticeKind.GAVE_UP: False,
+}
+
+
+def notices(loop: Loop, kind: NoticeKind, text: str, *, link: str = "") -> tuple[Notice, ...]:
+    """Return a message for each channel of the loop, cut to what channels and a row take."""
+    text = text if len(text) <= _TEXT_MAX else text[: _TEXT_MAX - 1] + "…"
+    return tuple(
+        Notice(kind=kind, channel=channel, text=text, link=link) for channel in loop.channels
+    )
+
+
+def with_news(loop: Loop, before: Loop, window: Window) -> Loop:
+    """Return the loop with what is to be told of what it has just learned of retrainings."""
+    told: tuple[Notice, ...] = ()
+    for item in loop.retrainings:
+        known = before.find(item.id)
+        if known is None:
+            continue
+        if item.stage is Stage.FAILED and known.stage is not Stage.FAILED:
+            told += notices(loop, NoticeKind.FAILED, f"It failed: {item.reason}", link=item.link)
+        if item.helped and not known.helped:
+            found = describe_window(loop.seen(item.judged_in) or window)
+            told += notices(loop, NoticeKind.RECOVERED, found)
+    return replace(loop, notices=loop.notices + told)
+
+
+def with_notices(loop: Loop, before: Loop, window: Window, decision: Decision) -> Loop:
+    """Return the loop with what is to be told of a decision; what goes on is told once."""
+    seen = loop.seen(window.id) or window
+    found = describe_window(seen)
+    last = _answered_last(before, seen)
+    told: tuple[Notice, ...] = ()
+    match decision.answer:
+        case Answer.ASK:
+            text = f"{found}\n{describe_request(loop, decision)}"
+            told = notices(loop, NoticeKind.ASKED, text)
+        case Answer.TELL:
+            told = notices(loop, NoticeKind.DRIFT, f"{found}\n{decision.reason}")
+        case Answer.DATA_QUALITY if last is not Answer.DATA_QUALITY:
+            told = notices(loop, NoticeKind.DATA_QUALITY, f"{found}\n{decision.reason}")
+        case Answer.MONITOR_BROKEN if last is not Answer.MONITOR_BROKEN:
+            told = notices(loop, NoticeKind.BROKEN, f"{found}\n{decision.reason}")
+        case Answer.GAVE_UP if not loop.has_given_up:
+            text = f"{found}\n{decision.reason}\nTo go on: python manage.py loops resume {loop.id}"
+            told = notices(loop, NoticeKind.GAVE_UP, text)
+            loop = replace(loop, gave_up_at=decision.at)
+    return replace(loop, notices=loop.notices + told)
+
+
+def _answered_last(loop: Loop, window: Window) -> Answer | None:
+    """Return what was answered to a window, or else to the one before it; None if nothing was.
+
+    Its signals come one by one, and other windows may be decided between them.
+    """
+    upto = (item.id for item in reversed(loop.windows) if item.place < window.place)
+    answers = (loop.decided(each) for each in (window.id, *upto))
+    return next((decision.answer for decision in answers if decision is not None), None)
+
+
+def text_of(loop: Loop, notice: Notice) -> Text:
+    """Write a message: what is watched, what happened, and a link where there is one."""
+    lines = [
+        f"Monitor: {loop.monitor}",
+        *([f"Model: {loop.model}"] if loop.model else []),
+        f"Workspace: {loop.workspace.name}",
+        f"Reaction: {loop.reaction}",
+        notice.text,
+        *([notice.link] if notice.link else []),
+    ]
+    title = _TITLES[notice.kind].format(watched=loop.model or loop.monitor)
+    return Text(title=title, body="\n".join(lines), good=_GOOD.get(notice.kind))
+
+
+def describe_window(window: Window) -> str:
+    """Tell what a window found: its signals, and the metrics that breach by most."""
+    lines = [f"Window: {_span(window)}"]
+    for name, seen in window.signals.items():
+        shown = name or "all signals"
+        lines.append(f"{shown}: {seen.state}" + (f" ({seen.detail})" if seen.detail else ""))
+        if seen.state is not DriftState.BREACH:
+            continue
+        worst = sorted(seen.metrics, key=lambda metric: -(metric.effect or 0))
+        worst = [metric for metric in worst if metric.breached]
+        lines += [f"  {_told(metric)}" for metric in worst[:_METRICS_TOLD]]
+        if len(worst) > _METRICS_TOLD:
+            lines.append(f"  and {len(worst) - _METRICS_TOLD} more")
+    return "\n".join(lines)
+
+
+def describe_request(loop: Loop, decision: Decision) -> str:
+    """Tell a person what is asked of them, and how to answer."""
+    return (
+        f"{decision.reason}\nTo say yes: python manage.py loops approve {loop.id} --by <you>"
+        f" --why <reason>\nTo say no: python manage.py loops reject {loop.id} --by <you>"
+        " --why <reason>"
+    )
+
+
+def _span(window: Window) -> str:
+    if window.start is None or window.end is None:
+        return window.id
+    return f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"
+
+
+def _told(metric: Metric) -> str:
+    against = "" if metric.threshold is None else f" against {metric.threshold:g}"
+    of = f" of {metric.feature}" if metric.feature else ""
+    return f"{metric.name}{of}: {metric.value:g}{against}"

@@ -1,0 +1,252 @@
+"""What a retraining can be started with, and what every such target has to do."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Protocol, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from shared.base.errors import JobInvalid
+from shared.base.ids import REFERENCE as REFERENCE
+from shared.events.model import Workspace
+from shared.reactions.model import AnyName, PlainName, Values, check_file, check_job
+from shared.retraining.addresses import find_fault
+
+#: What an input of a run may be.
+Input = str | int | float | bool
+
+_JOB_FILE = re.compile(r"jobs/[A-Za-z0-9_][A-Za-z0-9._-]*(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*\.ya?ml")
+#: Managed users have an underscore before the short name of their enterprise: mona-cat_octo.
+_REPOSITORY = re.compile(r"[A-Za-z0-9_-]{1,39}/[A-Za-z0-9._-]{1,100}")
+_REPOSITORY_AT = re.compile(
+    r"(?:https://|git@)github\.com[/:](?P<name>[A-Za-z0-9_-]{1,39}/[A-Za-z0-9._-]{1,100}?)(?:\.git)?/?"
+)
+_FACTORY = re.compile(
+    r"/subscriptions/[\w-]+/resourceGroups/[\w.()-]+/providers/Microsoft\.DataFactory"
+    r"/factories/[A-Za-z0-9-]{3,63}",
+    re.IGNORECASE,
+)
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+
+
+def _check_job_file(path: str) -> str:
+    if _JOB_FILE.fullmatch(path) is None or ".." in path:
+        raise ValueError("name a .yaml file below the app's jobs/ folder: jobs/churn.yaml")
+    return path
+
+
+def _check_repository(name: str) -> str:
+    if _REPOSITORY.fullmatch(name) is None:
+        address = _REPOSITORY_AT.fullmatch(name)
+        told = address["name"] if address is not None else "owner/name"
+        raise ValueError(f"name a repository as GitHub does: {told}")
+    return name
+
+
+def _check_workflow(name: str) -> str:
+    if "/" in name:
+        raise ValueError("name the workflow's file without its folder: retrain.yml")
+    return name
+
+
+def _check_factory(arm_id: str) -> str:
+    if _FACTORY.fullmatch(arm_id) is None:
+        raise ValueError("give the ARM id of a data factory")
+    return arm_id
+
+
+def _check_name(name: str) -> str:
+    if _NAME.fullmatch(name) is None:
+        raise ValueError("lower-case letters, digits and -, a letter first")
+    return name
+
+
+class JobTarget(Values):
+    """A job from YAML, as the CLI and the SDK take it."""
+
+    file: Annotated[
+        str,
+        AfterValidator(_check_job_file),
+        AfterValidator(check_file),
+        AfterValidator(check_job),
+    ]
+
+
+class ComponentTarget(Values):
+    """A pipeline component that is registered in the workspace."""
+
+    name: PlainName = Field(min_length=1, max_length=255)
+    version: PlainName = Field(default="latest", min_length=1, max_length=255)
+    experiment: PlainName = Field(default="", max_length=255)
+    compute: PlainName = Field(default="", max_length=255)  #: Serverless where it is "".
+
+
+class BatchEndpointTarget(Values):
+    """A batch endpoint whose deployment is a pipeline component."""
+
+    endpoint: PlainName = Field(min_length=1, max_length=255)
+    #: The endpoint's default where it is "".
+    deployment: PlainName = Field(default="", max_length=255)
+    experiment: PlainName = Field(default="", max_length=255)
+
+
+class CopyTarget(Values):
+    """A copy of the last job of an experiment that completed."""
+
+    experiment: PlainName = Field(min_length=1, max_length=255)
+
+
+class DataFactoryTarget(Values):
+    """A pipeline of an Azure Data Factory."""
+
+    factory: Annotated[str, AfterValidator(_check_factory)]
+    pipeline: AnyName = Field(min_length=1, max_length=260)
+
+
+class AzureDevOpsTarget(Values):
+    """A YAML pipeline of Azure DevOps."""
+
+    organization: PlainName = Field(min_length=1, max_length=255)
+    project: AnyName = Field(min_length=1, max_length=255)
+    pipeline: int = Field(ge=1)
+    branch: AnyName = Field(default="main", min_length=1, max_length=255)
+
+
+class GitHubTarget(Values):
+    """A workflow of GitHub Actions: by `event` (repository_dispatch) or by `workflow`."""
+
+    repository: Annotated[str, AfterValidator(_check_repository)]
+    event: AnyName = Field(default="", max_length=100)
+    #: Its file name or id.
+    workflow: Annotated[AnyName, AfterValidator(_check_workflow)] = Field(
+        default="", max_length=255
+    )
+    ref: AnyName = Field(default="main", min_length=1, max_length=255)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if bool(self.event) == bool(self.workflow):
+            raise ValueError("give either `event` or `workflow`")
+        return self
+
+
+class WebhookTarget(Values):
+    """An address of one's own. Its URL and its secret are app settings, found by the name."""
+
+    name: Annotated[str, AfterValidator(_check_name)]
+
+
+class TargetParams(Values):
+    """What is started: exactly one of these."""
+
+    job: JobTarget | None = None
+    component: ComponentTarget | None = None
+    batch_endpoint: BatchEndpointTarget | None = None
+    copy_of: CopyTarget | None = None
+    data_factory: DataFactoryTarget | None = None
+    azure_devops: AzureDevOpsTarget | None = None
+    github: GitHubTarget | None = None
+    webhook: WebhookTarget | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        given = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        if len(given) != 1:
+            known = ", ".join(type(self).model_fields)
+            found = " and ".join(f"`{name}`" for name in given) or "none"
+            raise ValueError(f"give exactly one of {known}; found {found}")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """Which one it is, by its key."""
+        return next(name for name in type(self).model_fields if getattr(self, name) is not None)
+
+    @property
+    def value(self) -> Values:
+        """The values of the one that it is."""
+        value: Values = getattr(self, self.kind)
+        return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A retraining that is to be started.
+
+    `id` is 32 hex digits made from the claim: whatever is started is named from it, or can be
+    found by it. `reference` is what ties a run back to its loop: it goes into tags, parameters
+    and payloads, under REFERENCE. `since` is when it was first tried: what is found, is found
+    from then on.
+    """
+
+    id: str
+    reference: str
+    workspace: Workspace
+    since: datetime
+    is_first: bool  #: Whether nothing can have been started before; else it is looked for.
+    inputs: Mapping[str, Input] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    #: Patterns of the hosts that an address among the inputs may name.
+    hosts: tuple[str, ...] = ()
+    #: Facts of the drift, for targets that take a payload: strings, numbers and lists of them.
+    drift: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The name of an AML job."""
+        return f"signalbox-{self.id}"
+
+    def address(self, name: str) -> str:
+        """Return the input of this name as the address of data. Raises: JobInvalid."""
+        text = str(self.inputs[name])
+        if fault := find_fault(text, self.workspace, self.hosts):
+            raise JobInvalid(
+                f"input `{name}` can't be used: {fault}",
+                hint="Mend `inputs:` or `allow:` in the reaction, then replay the letter.",
+            )
+        return text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted:
+    """What was started, or found. `run_id` is the target's, "" where it tells none."""
+
+    run_id: str = ""
+    link: str = ""
+    found: bool = False  #: Whether it had been started before.
+
+
+class TargetStatus(StrEnum):
+    """Where what was started stands."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    UNKNOWN = "unknown"  #: The target does not tell, or knows nothing of it.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetRun:
+    """Where what was started stands, and why it failed."""
+
+    status: TargetStatus
+    reason: str = ""
+
+
+class Target[P: Values](Protocol):
+    """One kind of thing that a retraining can be started with.
+
+    Raises: TargetUnreachable, TargetThrottled, TargetDenied, TargetRefused, TargetAbsent,
+    QuotaExceeded, and for AML what Workspaces raises.
+    """
+
+    def submit(self, params: P, submission: Submission) -> Submitted:
+        """Start it, or find what was started for this submission before."""
+        ...
+
+    def look(self, params: P, submission: Submission, run_id: str) -> TargetRun:
+        """Return where it stands."""
+        ...

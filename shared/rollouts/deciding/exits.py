@@ -1,0 +1,161 @@
+"""The ways out of a phase that several phases share. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from shared.rollouts.deciding.observation import Go, Observation
+from shared.rollouts.state.orders import POSSIBLE, Order, OrderKind
+from shared.rollouts.state.phases import STEPS, Phase
+from shared.rollouts.state.rollout import Cause, Rollout
+from shared.rollouts.state.splits import Split, on_the_way, share
+from shared.rollouts.strategy.model import OnFailure, Step, StepKind
+
+#: How often a write that succeeded without taking effect, or failed, is tried.
+WRITE_TRIES = 3
+
+
+def find_order(rollout: Rollout, *kinds: OrderKind) -> Order | None:
+    """Return the first order of these kinds that waits to be done, and can be, or None."""
+    possible = [kind for kind in kinds if rollout.phase in POSSIBLE[kind]]
+    return next((order for order in rollout.orders if order.kind in possible), None)
+
+
+def obey(rollout: Rollout, order: Order) -> Rollout:
+    """Return the rollout without the order."""
+    return replace(rollout, orders=tuple(other for other in rollout.orders if other is not order))
+
+
+def next_step(rollout: Rollout, start: int, reason: str = "") -> Go:
+    """Go to the first step from `start` on that there is anything to do in, or to `live`."""
+    for index, step in enumerate(rollout.plan.strategy.steps[start:], start):
+        if _applies(rollout, step):
+            return Go(phase=step.phase, reason=reason, rollout=replace(rollout, step=index))
+    return Go(
+        phase=Phase.LIVE,
+        reason=reason,
+        rollout=replace(rollout, step=len(rollout.plan.strategy.steps)),
+    )
+
+
+def _applies(rollout: Rollout, step: Step) -> bool:
+    """Say whether a step means anything.
+
+    Where nothing served, there is nothing to protect; and traffic that the new deployment has got
+    from somebody is not taken away again, nor can it be mirrored to as well.
+    """
+    if rollout.stable and step.kind is StepKind.TRAFFIC:
+        wanted = on_the_way(rollout.origin, rollout.goal, step.percent)
+        ours = rollout.deployment
+        return step.percent == 100 or share(wanted, ours) >= share(rollout.split, ours)
+    if rollout.stable and step.kind is StepKind.MIRROR:
+        return not (step.percent and share(rollout.split, rollout.deployment))
+    if rollout.stable:
+        return True
+    if step.kind is StepKind.TRAFFIC:
+        return step.percent == 100
+    return step.kind in (StepKind.PROBE, StepKind.APPROVE) or (
+        step.kind is StepKind.SCALE and step.instances > 0
+    )
+
+
+def first_step_again(rollout: Rollout) -> int:
+    """Return the step to begin with when the one that it is at is done again.
+
+    What the split is at a step, the last step before it that set one says.
+    """
+    steps = rollout.plan.strategy.steps[: rollout.step + 1]
+    sets = (i for i, step in enumerate(steps) if step.kind in (StepKind.TRAFFIC, StepKind.MIRROR))
+    return max(sets, default=max(rollout.step, 0))
+
+
+def mirror_beside(
+    mirror: Split, split: Split, rollout: Rollout, seen: Observation
+) -> Mapping[str, int]:
+    """Return what of a mirror stays beside a split: somebody's, to what is healthy and idle."""
+    ours = {rollout.deployment.lower(), *map(str.lower, split)}
+    return {
+        name: part
+        for name, part in mirror.items()
+        if name.lower() not in ours and seen.is_healthy(name)
+    }
+
+
+def last_split(rollout: Rollout) -> int:
+    """Return the last step that moves traffic."""
+    steps = rollout.plan.strategy.steps
+    return max(index for index, step in enumerate(steps) if step.kind is StepKind.TRAFFIC)
+
+
+def promote(rollout: Rollout, order: Order) -> Go:
+    """Go on without what is left of this step, or without all steps before the last split."""
+    start = rollout.step + 1
+    if order.to_end:
+        start = max(start, last_split(rollout))
+    # Whoever says it twice means this gate, and not the next one too.
+    left = tuple(other for other in rollout.orders if other.kind is not OrderKind.PROMOTE)
+    return next_step(replace(rollout, orders=left), start, order.words)
+
+
+def hold(rollout: Rollout, reason: str) -> Go:
+    """Stay on this split until a person decides."""
+    return Go(phase=Phase.HELD, reason=reason, rollout=rollout)
+
+
+def go_back(rollout: Rollout, reason: str, cause: Cause = Cause.FAILED) -> Go:
+    """Roll back, whatever `on_failure` says."""
+    return Go(phase=Phase.ROLLING_BACK, reason=reason, rollout=replace(rollout, cause=cause))
+
+
+def turn_away(rollout: Rollout, reason: str, cause: Cause = Cause.FAILED) -> Go:
+    """End before anything was touched; of one that is tried again, its deployment is still kept."""
+    phase = Phase.KEEPING if rollout.has_kept else Phase.REFUSED
+    return Go(phase=phase, reason=reason, rollout=replace(rollout, cause=cause))
+
+
+def abort(rollout: Rollout, order: Order) -> Go:
+    """Go back because somebody, or a newer rollout, said so."""
+    cause = Cause.SUPERSEDED if order.supersedes else Cause.ABORTED
+    told = obey(rollout, order)
+    if not _is_unmade(rollout):
+        return go_back(told, order.words, cause)
+    if order.supersedes and not rollout.has_kept:
+        return Go(phase=Phase.SUPERSEDED, reason=order.words, rollout=replace(told, cause=cause))
+    return turn_away(told, order.words, cause)
+
+
+def _is_unmade(rollout: Rollout) -> bool:
+    """Say whether the rollout has touched nothing yet: it can be held before its first step."""
+    is_held = rollout.phase is Phase.HELD and rollout.step < 0
+    return is_held or rollout.phase in (Phase.QUEUED, Phase.CHECKING)
+
+
+def fail(rollout: Rollout, seen: Observation, reason: str) -> Go:
+    """Do what the strategy says of a failure; what was not made is not held on to."""
+    policy = rollout.plan.strategy.on_failure
+    if policy is OnFailure.HOLD and rollout.phase in STEPS:
+        return hold(rollout, reason)
+    return give_in(rollout, seen, reason)
+
+
+def give_in(rollout: Rollout, seen: Observation, reason: str) -> Go:
+    """Go back, at once or by steps: nobody is to be waited for any more."""
+    if _is_unmade(rollout):
+        return turn_away(rollout, reason)
+    by_steps = rollout.plan.strategy.on_failure is OnFailure.STEP_DOWN
+    if by_steps and seen.live(rollout.deployment) and seen.is_healthy(rollout.deployment):
+        return Go(
+            phase=Phase.STEPPING_DOWN,
+            reason=reason,
+            rollout=replace(rollout, cause=Cause.FAILED),
+        )
+    return go_back(rollout, reason)
+
+
+def too_long(rollout: Rollout, now: datetime) -> Go | None:
+    """Roll back if the phase has taken longer than the plan lets it."""
+    if now - rollout.since <= rollout.plan.timeout:
+        return None
+    minutes = rollout.plan.timeout.total_seconds() / 60
+    told = f"phase {rollout.phase} took longer than {minutes:g} minutes"
+    return go_back(rollout, f"{told}; last: {rollout.trouble}" if rollout.trouble else told)

@@ -1,0 +1,255 @@
+"""Decide how a rollout begins: its turn, the endpoint, the new deployment. Pure and total."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from shared.rollouts.deciding.exits import (
+    WRITE_TRIES,
+    go_back,
+    hold,
+    next_step,
+    too_long,
+    turn_away,
+)
+from shared.rollouts.deciding.observation import (
+    TAG_DEPLOYMENT,
+    TAG_MODEL,
+    TAG_VERSION,
+    CreateDeployment,
+    CreateEndpoint,
+    Decision,
+    DeleteDeployment,
+    Go,
+    Inspect,
+    Measure,
+    Observation,
+    Overrule,
+    Wait,
+    failure_in,
+    unread_reason,
+)
+from shared.rollouts.state.measurement import GateOutcome
+from shared.rollouts.state.phases import UNDECIDED, Phase
+from shared.rollouts.state.rollout import Cause, Rollout
+from shared.rollouts.state.splits import is_same, leader, only, share
+from shared.rollouts.strategy.model import Answer, Gate, Newer, StepKind
+from shared.workspaces.model import Endpoint, State
+
+#: A rollout that gets its turn is woken; this is for the case that nobody lived to do so.
+TURN_WAIT = timedelta(minutes=10)
+
+
+def queued(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
+    """Wait for the endpoint, or have the older rollout that has it make place."""
+    if seen.has_lock:
+        return Go(phase=Phase.CHECKING)
+    policy, holder = rollout.plan.strategy.newer, seen.holder
+    if holder is not None and holder.phase not in UNDECIDED:
+        holder = None  # it only clears up
+    if holder is not None and policy is Newer.REFUSE:
+        return turn_away(rollout, f"{holder.model.words} is being rolled out on this endpoint")
+    if holder is not None and policy is Newer.SUPERSEDE and is_newer(rollout, holder):
+        is_told = any(order.supersedes for order in holder.orders)
+        if not is_told and holder.cause is None:
+            return Overrule(holder=holder)
+    return Wait(reason="another rollout has the endpoint", delay=TURN_WAIT)
+
+
+def is_newer(rollout: Rollout, other: Rollout) -> bool:
+    """Say whether a rollout is of a later version of the other's model."""
+    if rollout.model.name != other.model.name or rollout.model.name == "":
+        return False
+    ours, theirs = rollout.model.version, other.model.version
+    if ours.isdecimal() and theirs.isdecimal():
+        return int(ours) > int(theirs)
+    return rollout.created_at > other.created_at
+
+
+def checking(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
+    """Look at what is there before anything is touched."""
+    creates = rollout.plan.creates
+    if creates and seen.find(rollout.deployment) is not None:
+        return _checking_ours(rollout, seen)
+    if seen.endpoint is None and not creates:
+        return turn_away(rollout, f"there is no endpoint {rollout.endpoint}")
+    if seen.endpoint is not None and (off := _keep_off(rollout, seen, seen.endpoint, now)):
+        return off
+    return (_checking_new if creates else _checking_shift)(rollout, seen, now)
+
+
+def _checking_new(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
+    if seen.faults is None:
+        return Inspect()
+    if seen.faults:
+        return turn_away(rollout, "; ".join(seen.faults))
+    if seen.worse:
+        return turn_away(rollout, seen.worse, Cause.NOT_BETTER)
+    # What is made anew, of one that is tried again, has to prove itself from the first step.
+    ready = replace(as_found(rollout, seen), step=-1)
+    if seen.endpoint is None or seen.endpoint.state is not State.SUCCEEDED:
+        return Go(phase=Phase.ENDPOINT, rollout=ready)
+    return prove(ready, seen, now) or Go(phase=Phase.DEPLOYMENT, rollout=ready)
+
+
+def _checking_ours(rollout: Rollout, seen: Observation) -> Decision:
+    """Go on with our own deployment, from before a crash or of an earlier attempt."""
+    ours = seen.find(rollout.deployment)
+    assert ours is not None  # the caller looked
+    assert seen.endpoint is not None  # or it would have no deployments
+    is_kept = rollout.has_kept and not seen.serves(ours.name)
+    if is_kept and (newer := _newer(rollout, seen.endpoint)):
+        return turn_away(rollout, newer, Cause.SUPERSEDED)
+    if is_kept and ours.state in (State.FAILED, State.CANCELED):
+        if rollout.tries >= WRITE_TRIES:
+            return turn_away(rollout, f"{ours.name} of the last attempt could not be deleted")
+        return DeleteDeployment(name=ours.name)
+    # What served then still does, as nothing was shifted yet, or it was shifted back.
+    return Go(phase=Phase.DEPLOYMENT, rollout=as_found(rollout, seen))
+
+
+def as_found(rollout: Rollout, seen: Observation) -> Rollout:
+    """Return the rollout with what the endpoint is like before it changes anything."""
+    origin = only(seen.traffic, lambda name: name.lower() != rollout.deployment.lower())
+    if not rollout.plan.creates:
+        origin = dict(seen.traffic)
+    others = {name: part for name, part in origin.items() if name != rollout.deployment}
+    stable = leader(others)
+    served = seen.find(stable)
+    return replace(
+        rollout,
+        origin=origin,
+        split=dict(seen.traffic),
+        mirror=dict(seen.mirror),
+        stable=stable,
+        stable_instances=served.instance_count if served else 0,
+    )
+
+
+def _keep_off(
+    rollout: Rollout, seen: Observation, endpoint: Endpoint, now: datetime
+) -> Decision | None:
+    """Return why the endpoint is not to be touched, or not yet; None where it may be."""
+    if rollout.plan.creates:
+        if not rollout.plan.adopt and (refusal := _refusal(rollout, endpoint)):
+            return turn_away(rollout, refusal)
+        if newer := _newer(rollout, endpoint):
+            return Go(phase=Phase.SUPERSEDED, reason=newer)
+    is_settled = endpoint.state.is_settled
+    if not is_settled and now - rollout.since <= rollout.plan.timeout:
+        return Wait(reason=f"the endpoint is {endpoint.state}")
+    if endpoint.state is State.SUCCEEDED:
+        return None
+    if seen.deployments or not is_settled or not rollout.plan.creates:
+        reason = f"endpoint {endpoint.name} is {endpoint.state}: mend it, then try again"
+        return turn_away(rollout, reason)
+    return None  # One that failed before it had a deployment serves nobody, and is made again.
+
+
+def _refusal(rollout: Rollout, endpoint: Endpoint) -> str:
+    """Return why the endpoint is not this rollout's to change, or ""."""
+    owner = endpoint.tags.get(TAG_MODEL)
+    if owner is None:
+        return f"endpoint {endpoint.name} was not made by Signalbox; set `adopt: true` to take it"
+    if owner != rollout.model.name:
+        return f"endpoint {endpoint.name} serves model {owner}; set `adopt: true` to replace it"
+    return ""
+
+
+def _newer(rollout: Rollout, endpoint: Endpoint) -> str:
+    """Return why what serves must stay, or "". Versions that are no numbers are not compared."""
+    if endpoint.tags.get(TAG_MODEL) != rollout.model.name:
+        return ""
+    if not share(endpoint.traffic, endpoint.tags.get(TAG_DEPLOYMENT, "")):
+        return ""
+    serving, ours = endpoint.tags.get(TAG_VERSION, ""), rollout.model.version
+    if serving == ours:
+        return f"version {serving} serves already"
+    if serving.isdecimal() and ours.isdecimal() and int(serving) > int(ours):
+        return f"version {serving} serves, which is newer"
+    return ""
+
+
+def _checking_shift(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
+    for name, part in rollout.goal.items():
+        if part and not seen.is_healthy(name):
+            found = seen.find(name)
+            told = f"deployment {name} is {found.state if found else 'not there'}"
+            is_in_time = now - rollout.since <= rollout.plan.timeout
+            if found is not None and not found.state.is_settled and is_in_time:
+                return Wait(reason=told)
+            return turn_away(rollout, f"{told}, and can't be given traffic")
+    ready = as_found(rollout, seen)
+    if is_same(seen.traffic, rollout.goal):
+        return next_step(ready, len(ready.plan.strategy.steps), "the endpoint has this split")
+    return prove(ready, seen, now) or next_step(ready, max(ready.step, 0))
+
+
+def prove(rollout: Rollout, seen: Observation, now: datetime) -> Decision | None:
+    """Have each gate measure the stable deployment; None once all can."""
+    strategy = rollout.plan.strategy
+    has_holds = any(step.kind is StepKind.HOLD for step in strategy.steps)
+    if not rollout.stable or not strategy.gates or not has_holds or rollout.is_waived:
+        return None
+    if seen.measurements is None:
+        return Measure(stable=rollout.stable)
+    gates = {gate.measure: gate for gate in strategy.gates}
+    blind = [
+        (answer_to(gates[item.measure], item.outcome), item)
+        for item in seen.measurements
+        if item.outcome is not GateOutcome.PASS and not item.observe
+    ]
+    for answer, item in blind:
+        if item.lasting or answer is Answer.FAIL:
+            return turn_away(rollout, f"gate {item.measure} can't measure: {item.detail}")
+    if not blind:
+        return None
+    answer, item = blind[0]
+    is_late = now - rollout.since > strategy.patience
+    if is_late or any(answer is Answer.HOLD for answer, _ in blind):
+        return hold(rollout, f"gate {item.measure} can't measure: {item.detail}")
+    reason = f"gate {item.measure} can't measure {rollout.stable} yet: {item.detail}"
+    return Wait(reason=reason, delay=seen.grain)
+
+
+def answer_to(gate: Gate, outcome: GateOutcome) -> Answer:
+    """Return what the gate says of an outcome that is no verdict."""
+    if outcome is GateOutcome.NO_DATA:
+        return gate.no_data
+    return gate.too_few if outcome is GateOutcome.TOO_FEW else gate.unavailable
+
+
+def endpoint(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
+    """Create the endpoint."""
+    if failure := failure_in(seen):
+        return go_back(rollout, f"the endpoint could not be made: {failure}")
+    if late := too_long(rollout, now):
+        return late
+    found = seen.endpoint
+    if found is not None and found.state is State.SUCCEEDED:
+        return Go(phase=Phase.DEPLOYMENT)
+    if found is not None and not found.state.is_settled:
+        return Wait(reason=f"the endpoint is {found.state}")
+    if not rollout.submitted:
+        return CreateEndpoint()
+    if found is None:
+        return Wait(reason="the endpoint is not there yet")
+    return go_back(rollout, f"the endpoint is {found.state}{unread_reason(seen)}")
+
+
+def deployment(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
+    """Create the new deployment; nothing of its own has moved traffic until then."""
+    if failure := failure_in(seen):
+        return go_back(rollout, failure)
+    if late := too_long(rollout, now):
+        return late
+    found = seen.find(rollout.deployment)
+    if found is None:
+        if rollout.submitted and seen.operation is not None:
+            return go_back(rollout, "the deployment was deleted by someone")
+        return CreateDeployment()
+    if found.state is State.SUCCEEDED:
+        start = first if (first := rollout.step) > 0 else 0
+        return next_step(as_found(rollout, seen), start)
+    if found.state.is_settled or found.state is State.DELETING:
+        return go_back(rollout, f"the deployment is {found.state}{unread_reason(seen)}")
+    return Wait(reason=f"the deployment is {found.state}")

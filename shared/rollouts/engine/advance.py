@@ -1,0 +1,375 @@
+"""Advance a rollout by one tick: load, work, save, tell, send the next tick.
+
+A waiting rollout is a row and a delayed message; nothing runs for it. The row is written before
+anything is done, so that of two ticks one works, and once more after it. A lost message is sent
+again by the sweep; a doubled or late one names another tick than the row waits for.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from shared.base import telemetry
+from shared.base.clock import Clock
+from shared.base.errors import NotBetter, OrderImpossible
+from shared.base.ports import Queues, RowChanged
+from shared.base.wakeups import GRACE, handed_out_to, read_wakeup, write_wakeup
+from shared.events.model import Workspace
+from shared.journal.outcomes import Outcome, OutcomeStatus
+from shared.journal.records import Records
+from shared.rollouts.engine.row_lease import Hand
+from shared.rollouts.engine.store import Kept, RolloutStore
+from shared.rollouts.people.outbox import TellRollout
+from shared.rollouts.state.orders import POSSIBLE, Order, OrderKind
+from shared.rollouts.state.phases import EXCLUSIVE, UNDECIDED, Phase
+from shared.rollouts.state.rollout import TOO_LATE, Cause, Notice, NoticeKind, Rollout
+from shared.rollouts.state.splits import share
+from shared.workspaces.lineage import NO_LOOPS, Loops
+
+if TYPE_CHECKING:
+    from shared.rollouts.engine.tick import Tick
+
+log = logging.getLogger(__name__)
+
+QUEUE = "rollouts"
+#: The names in a message.
+_IN_MESSAGE = (("endpoint", "rollout"), "tick")
+#: An order that finds the row changed under its hands so often has met no tick, but a fault.
+_ORDER_TRIES = 20
+
+#: Ticks in a row that were cut off, after which the next one waits for _PUT_OFF. The Functions host
+#: gives up when its worker dies three times with no half hour in between.
+_CUT_OFF_MAX = 2
+_PUT_OFF = timedelta(minutes=31)
+
+_NO_TIME = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollouts:
+    """Starts rollouts, advances them, and takes the orders of people.
+
+    `tick` is called for what only ticks need: an event that starts a rollout does not pay for it.
+    """
+
+    store: RolloutStore
+    queues: Queues
+    tick: "Callable[[], Tick]"
+    tell: TellRollout
+    records: Records
+    clock: Clock
+    lease: timedelta
+    loops: Loops = NO_LOOPS
+
+    def start(self, rollout: Rollout) -> Rollout:
+        """Add the rollout and send its first tick; find the one that is there after a crash."""
+        kept = self.store.add(rollout)
+        if kept.rollout.tick == 0:
+            self.wake(kept.rollout)
+        return kept.rollout
+
+    def has_begun(self, rollout: Rollout) -> bool:
+        """Say whether this rollout was started before."""
+        return self.store.get(rollout.partition, rollout.id) is not None
+
+    def find_undecided(self, rollout: Rollout) -> Rollout | None:
+        """Return another rollout on its endpoint that may yet change what serves, or None."""
+        others = (kept.rollout for kept in self.store.open(rollout.partition))
+        return next(
+            (other for other in others if other.id != rollout.id and other.phase in UNDECIDED),
+            None,
+        )
+
+    def find_of_model(self, workspace: Workspace, model: str) -> str:
+        """Name a rollout of a model that may yet change what serves; "" where there is none."""
+        for kept in self.store.open():
+            rollout = kept.rollout
+            is_there = rollout.workspace.key == workspace.key
+            if is_there and rollout.model.name == model and rollout.phase in UNDECIDED:
+                return f"{rollout.id[:8]} of {model} {rollout.model.version}"
+        return ""
+
+    def wake(self, rollout: Rollout, *, delay: timedelta | None = None) -> None:
+        """Send the message for the tick that the rollout waits for."""
+        wait = max(rollout.due_at - self.clock.now() if delay is None else delay, _NO_TIME)
+        ids = {"endpoint": rollout.partition, "rollout": rollout.id}
+        message = write_wakeup(ids, ("tick", rollout.tick), self.clock.now() + wait)
+        self.queues.send(QUEUE, message, delay=wait)
+
+    def overdue(self) -> Iterator[Kept]:
+        """Yield the rollouts whose message must have been lost: what is only queued is not."""
+        handed_out = handed_out_to(self.queues, QUEUE, *_IN_MESSAGE, self.clock.now())
+        return self.store.overdue(handed_out - GRACE)
+
+    def resend(self, kept: Kept) -> None:
+        """Send the message of a tick again, and remember when; not where the row has changed."""
+        due = replace(kept.rollout, due_at=self.clock.now())
+        with suppress(RowChanged):
+            self.store.save(due, etag=kept.etag)
+            self.wake(due)
+
+    def order(self, rollout: Rollout, order: Order) -> Rollout:
+        """Give a rollout an order, and have it looked at now; return the rollout with it.
+
+        It is done by a tick; one that is under way begins no write any more without having heard
+        of it. Raises: OrderImpossible, and whatever the storage raises.
+        """
+        for _ in range(_ORDER_TRIES):
+            kept = self.store.get(rollout.partition, rollout.id)
+            if kept is None:
+                raise OrderImpossible(f"there is no rollout {rollout.id[:8]} any more")
+            _require_possible(kept.rollout, order)
+            self._require_free(kept.rollout, order)
+            ordered = replace(
+                kept.rollout, orders=(*kept.rollout.orders, order), due_at=self.clock.now()
+            )
+            try:
+                self.store.save(ordered, etag=kept.etag)
+            except RowChanged:
+                continue
+            self.wake(ordered, delay=_NO_TIME)
+            return ordered
+        raise OrderImpossible(f"rollout {rollout.id[:8]} changes too fast", retry_after=self.lease)
+
+    def _require_free(self, rollout: Rollout, order: Order) -> None:
+        """Raises: OrderImpossible where going back from live would have to wait for another."""
+        if order.kind is not OrderKind.ABORT or rollout.phase is not Phase.LIVE:
+            return
+        holder = self.store.find_holder(rollout)
+        if holder is not None and holder.id != rollout.id and holder.phase in UNDECIDED:
+            raise OrderImpossible(
+                f"rollout {holder.id[:8]} of {holder.model.words} has the endpoint now",
+                hint="Abort that one: it goes back to this one, or to what is healthy.",
+            )
+
+    def overrule(self, holder: Rollout, newer: Rollout) -> None:
+        """Have an older rollout make place for a newer one, if that is still possible."""
+        order = Order(
+            kind=OrderKind.ABORT,
+            by=f"rollout {newer.id[:8]}",
+            why=f"{newer.model.words} takes its place",
+            at=self.clock.now(),
+            supersedes=True,
+        )
+        try:
+            self.order(holder, order)
+        except OrderImpossible as error:
+            log.info("not overruled: %s", error.message, extra={"rollout": holder.id})
+
+    def advance(self, message: str, *, redelivered: bool = False) -> None:
+        """Do the tick that a message of the queue names, unless it is stale or being done.
+
+        `redelivered` says that the queue handed it out before: whoever had it may have died
+        between saving the row and sending the next message, so that one is sent again.
+
+        A message that is none of ours is dropped.
+
+        Raises: whatever the storage raises; the tick is then done again.
+        """
+        wakeup = read_wakeup(message, *_IN_MESSAGE)
+        kept = self.store.get(*wakeup.ids.values()) if wakeup is not None else None
+        if wakeup is None or kept is None:
+            return
+        if kept.rollout.tick != wakeup.number:
+            if redelivered and kept.rollout.tick == wakeup.number + 1:
+                self._wake_next(
+                    kept.rollout, at_once=bool(kept.rollout.orders or kept.rollout.notices)
+                )
+            return
+        now = self.clock.now()
+        busy_until = kept.rollout.busy_until
+        if busy_until is not None and busy_until > now:
+            self.wake(kept.rollout, delay=busy_until - now)
+            return
+        cut_off = kept.rollout.cut_off + (busy_until is not None)
+        mine = replace(kept.rollout, busy_until=now + self.lease, cut_off=cut_off)
+        try:
+            begun = self.store.save(mine, etag=kept.etag)
+        except RowChanged:
+            # Another worker has the tick, or an order came in, whose own message does it.
+            return
+        before, hand = begun.rollout, Hand(self.store, begun, self.clock, self.lease)
+        with telemetry.span(
+            telemetry.SPAN_TICK, parent=before.traceparent, rollout=before.id, phase=before.phase
+        ):
+            try:
+                if before.is_unsettled:  # whoever had the last tick has died just after saving it
+                    self._settle(before)
+                if cut_off >= _CUT_OFF_MAX:
+                    self._finish(before, _put_off(before, now), hand)
+                else:
+                    after = self.tick().work(before, hand)
+                    self._finish(before, replace(after, cut_off=0), hand)
+            except RowChanged:
+                log.warning("tick lost to another worker", extra={"rollout": before.id})
+            except Exception:  # else it would count as cut off
+                with suppress(Exception):
+                    hand.release()
+                raise
+
+    def _finish(self, before: Rollout, after: Rollout, hand: Hand) -> None:
+        """Save, settle, tell, and send the next tick: each safe to be done again.
+
+        Nobody is told what was not saved, and the row says that it is unsettled until all are told.
+        """
+        after = replace(
+            after,
+            tick=before.tick + 1,
+            busy_until=None,
+            is_unsettled=_is_to_be_settled(before, after),
+        )
+        saved = hand.save_all(after)
+        _count(before, after)
+        if saved.is_unsettled:
+            self._settle(saved)
+        if saved.is_unsettled or saved.notices:
+            told = replace(self.tell.all(saved), is_unsettled=False)
+            if told != saved:
+                saved = hand.save_all(told)
+        # What the tick did see may have to wait: a pause, until the deployment is made.
+        is_news = len(saved.orders) > len(after.orders)
+        self._wake_next(saved, at_once=is_news or self._waits_in_vain(saved))
+
+    def _waits_in_vain(self, rollout: Rollout) -> bool:
+        """Say whether the endpoint that a rollout is going to wait for is free.
+
+        Whoever let go of it may have done so while this tick was under way, and waked it in vain.
+        """
+        waits = _waits_for_endpoint(rollout) and rollout.due_at > self.clock.now()
+        return waits and self.store.is_free(rollout)
+
+    def _settle(self, rollout: Rollout) -> None:
+        """Record what a saved tick came to, tell loops, and give the endpoint free."""
+        outcome = _outcome(rollout)
+        if outcome is not None:
+            self.records.add(rollout.ref, {rollout.reaction_step: outcome}, delivery=False)
+        if rollout.retraining:
+            self.loops.rollout_changed(rollout)
+        if rollout.phase not in EXCLUSIVE:
+            self._let_go(rollout)
+
+    def _let_go(self, rollout: Rollout) -> None:
+        """Give the endpoint free, and wake what waits for it: of those that begin, the oldest.
+
+        They may take it as soon as the row of who had it says that it is over; the lock goes last,
+        so that a crash before that has them waked again.
+        """
+        etag = self.store.find_lock(rollout)
+        if not etag:
+            return
+        waiting = [
+            kept.rollout
+            for kept in self.store.open(rollout.partition)
+            if kept.rollout.id != rollout.id and _waits_for_endpoint(kept.rollout)
+        ]
+        queued = [other for other in waiting if other.phase is Phase.QUEUED]
+        first = min(queued, key=lambda other: other.created_at, default=None)
+        for other in waiting:
+            if other is first or other.phase is not Phase.QUEUED:
+                self.wake(other, delay=_NO_TIME)
+        self.store.unlock(rollout, etag)
+
+    def _wake_next(self, rollout: Rollout, *, at_once: bool) -> None:
+        """Send the next tick; at once where an order came in that the last one did not see."""
+        if rollout.is_open:
+            self.wake(rollout, delay=_NO_TIME if at_once else None)
+
+
+def _waits_for_endpoint(rollout: Rollout) -> bool:
+    return rollout.phase in EXCLUSIVE and not rollout.has_endpoint
+
+
+def _put_off(rollout: Rollout, now: datetime) -> Rollout:
+    """Return a rollout whose ticks were cut off too often, to be tried again in a while, once."""
+    text = "its last ticks did not come to an end: see in the log what ended the worker"
+    told = tuple(
+        Notice(kind=NoticeKind.ATTENTION, channel=channel, reason=text)
+        for channel in rollout.plan.channels
+        if rollout.alarm != text
+    )
+    return replace(
+        rollout,
+        due_at=now + _PUT_OFF,
+        cut_off=_CUT_OFF_MAX - 1,
+        trouble=text,
+        alarm=text,
+        notices=rollout.notices + told,
+    )
+
+
+def _is_to_be_settled(before: Rollout, after: Rollout) -> bool:
+    """Say whether a tick came to something that others are to know of."""
+    outcome = _outcome(after)
+    is_news = outcome is not None and outcome != _outcome(before)
+    is_of_loop = bool(after.retraining) and after.phase is not before.phase
+    lets_go = before.phase in EXCLUSIVE and after.phase not in EXCLUSIVE
+    return is_news or is_of_loop or lets_go
+
+
+def _count(before: Rollout, after: Rollout) -> None:
+    """Count what a tick did, now that it is saved: one that is lost to another counts nothing."""
+    for moment in after.history[len(before.history) :]:
+        if not moment.text.startswith(TOO_LATE):
+            telemetry.count(telemetry.METRIC_ROLLOUTS, phase=moment.phase)
+    if after.looked_at != before.looked_at:
+        for item in after.measured:
+            telemetry.count(telemetry.METRIC_GATES, gate=item.measure, outcome=item.outcome)
+
+
+def _require_possible(rollout: Rollout, order: Order) -> None:
+    """Raises: OrderImpossible, with what can be ordered instead."""
+    phases = POSSIBLE[order.kind]
+    is_stuck = order.kind is OrderKind.ABORT and rollout.phase is Phase.LIVE and not rollout.stable
+    if rollout.phase in phases and not is_stuck:
+        return
+    possible = [str(kind) for kind, where in POSSIBLE.items() if rollout.phase in where]
+    raise OrderImpossible(
+        f"{order.kind}: the rollout is {rollout.phase}"
+        + (", and nothing served before it" if is_stuck else ""),
+        hint=f"Now it takes {', '.join(possible)}." if possible else "It takes no orders now.",
+    )
+
+
+_OUTCOMES: Mapping[Phase, tuple[OutcomeStatus, str]] = {
+    Phase.LIVE: (OutcomeStatus.DONE, ""),
+    Phase.DONE: (OutcomeStatus.DONE, ""),
+    Phase.REFUSED: (OutcomeStatus.FAILED, "rollout.refused"),
+    Phase.SUPERSEDED: (OutcomeStatus.SKIPPED, "superseded"),
+}
+
+_REFUSED: Mapping[Cause | None, tuple[OutcomeStatus, str]] = {
+    Cause.ABORTED: (OutcomeStatus.FAILED, "rollout.aborted"),
+    Cause.NOT_BETTER: (OutcomeStatus.SKIPPED, NotBetter.code),
+}
+
+_BACK: Mapping[Cause | None, tuple[OutcomeStatus, str]] = {
+    None: (OutcomeStatus.FAILED, "rollout.rolled_back"),
+    Cause.FAILED: (OutcomeStatus.FAILED, "rollout.rolled_back"),
+    Cause.ABORTED: (OutcomeStatus.FAILED, "rollout.aborted"),
+    Cause.SUPERSEDED: (OutcomeStatus.SKIPPED, "superseded"),
+    Cause.NOT_BETTER: (OutcomeStatus.SKIPPED, "rollout.not_better"),
+}
+#: There was nothing healthy to go back to, and nobody mended that in time.
+_STAYED = (OutcomeStatus.FAILED, "rollout.not_rolled_back")
+
+
+def _outcome(rollout: Rollout) -> Outcome | None:
+    if rollout.phase in (Phase.KEEPING, Phase.REMOVING, Phase.ROLLED_BACK):
+        has_stayed = rollout.plan.creates and share(rollout.split, rollout.deployment)
+        status, code = _STAYED if has_stayed else _BACK[rollout.cause]
+    elif rollout.phase is Phase.QUEUED:
+        status, code = OutcomeStatus.WAITING, ""
+    elif rollout.phase in _OUTCOMES:
+        status, code = _OUTCOMES[rollout.phase]
+        if rollout.phase is Phase.REFUSED:
+            status, code = _REFUSED.get(rollout.cause, (status, code))
+    else:
+        return None
+    is_live = status is OutcomeStatus.DONE
+    detail = f"live on {rollout.endpoint} as {rollout.deployment}" if is_live else rollout.reason
+    return Outcome(
+        status=status, detail=detail, code=code, rollout=rollout.id, revision=rollout.tick
+    )

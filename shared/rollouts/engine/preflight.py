@@ -1,0 +1,87 @@
+"""What would keep a new deployment from being created: found before anything is made."""
+
+import re
+
+from shared.base.errors import Disposition, SignalboxError
+from shared.rollouts.deciding.observation import Observation
+from shared.rollouts.state.rollout import Rollout
+from shared.rollouts.strategy.model import StepKind
+from shared.workspaces.model import Capacity, EndpointKind, Workspaces
+
+#: Per endpoint, of every kind.
+DEPLOYMENTS_MAX = 20
+_NAME = re.compile(r"(?=.{3,32}$)[a-zA-Z](?:-?[a-zA-Z0-9])*")
+
+
+def find_faults(rollout: Rollout, seen: Observation, workspaces: Workspaces) -> tuple[str, ...]:
+    """Return each reason why the deployment can't be created; () where there is none.
+
+    Raises: what Workspaces raises, where waiting can help. What the app may not read does not
+    count: the service looks itself.
+    """
+    faults = [
+        f"{what} {name!r} is no name that AML takes: 3 to 32 letters, digits and single dashes"
+        for what, name in (("endpoint", rollout.endpoint), ("deployment", rollout.deployment))
+        if _NAME.fullmatch(name) is None
+    ]
+    if len(seen.deployments) >= DEPLOYMENTS_MAX:
+        faults.append(
+            f"endpoint {rollout.endpoint} has {len(seen.deployments)} deployments, and AML lets it"
+            f" have {DEPLOYMENTS_MAX}"
+        )
+    if _cannot_be_probed(rollout, seen):
+        faults.append(
+            f"endpoint {rollout.endpoint} answers on http:// only, where its key could be read on"
+            " the way: its deployments can't be probed"
+        )
+    if rollout.plan.kind is EndpointKind.MANAGED:
+        faults += _find_capacity_faults(rollout, seen, workspaces)
+    return tuple(faults)
+
+
+def _cannot_be_probed(rollout: Rollout, seen: Observation) -> bool:
+    """Say whether the strategy probes what has no https:// address, as on a bare cluster."""
+    address = seen.endpoint.scoring_uri if seen.endpoint else ""
+    probes = any(step.kind is StepKind.PROBE for step in rollout.plan.strategy.steps)
+    return probes and address.lower().startswith("http://")
+
+
+def _find_capacity_faults(
+    rollout: Rollout, seen: Observation, workspaces: Workspaces
+) -> tuple[str, ...]:
+    instance_type = rollout.plan.instance_type
+    try:
+        capacity = workspaces.find_capacity(rollout.workspace, instance_type)
+    except SignalboxError as error:
+        if error.disposition is Disposition.RETRY:
+            raise
+        return ()
+    if capacity is None:
+        return (f"the workspace's region lists no VM size {instance_type}",)
+    return _find_shortage(capacity, _most_instances(rollout, seen), instance_type)
+
+
+def _find_shortage(capacity: Capacity, instances: int, instance_type: str) -> tuple[str, ...]:
+    if capacity.used is None or capacity.limit is None:
+        return ()
+    # The service keeps a fifth more of most sizes, and knows itself of which.
+    needed = capacity.cores * instances
+    left = max(capacity.limit - capacity.used, 0)
+    if needed <= left:
+        return ()
+    return (
+        f"{instances} x {instance_type} need {needed} cores, besides what Azure keeps in reserve;"
+        f" of {capacity.limit} of {capacity.family} {left} are left",
+    )
+
+
+def _most_instances(rollout: Rollout, seen: Observation) -> int:
+    """Return the most instances that the new deployment is to have at any step."""
+    serving = [found for found in seen.deployments.values() if seen.live(found.name)]
+    stable = max((found.instance_count for found in serving), default=0)
+    scales = [
+        step.instances or stable
+        for step in rollout.plan.strategy.steps
+        if step.kind is StepKind.SCALE
+    ]
+    return max([rollout.plan.instance_count, *scales])

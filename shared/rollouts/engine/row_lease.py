@@ -1,0 +1,72 @@
+"""A rollout's row in the hand of one tick: nobody else changes it, but for orders that come in."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from shared.base.clock import Clock
+from shared.base.ports import RowChanged
+from shared.rollouts.engine.store import Kept, RolloutStore
+from shared.rollouts.state.rollout import Rollout
+
+
+class Hand:
+    """Writes a rollout's row for one tick, each time on the condition that nothing was added."""
+
+    def __init__(self, store: RolloutStore, kept: Kept, clock: Clock, lease: timedelta) -> None:
+        """Go on from the row as this tick wrote it when it began."""
+        self._store = store
+        self._kept = kept
+        self._clock = clock
+        self._lease = lease
+
+    def begin(self, rollout: Rollout) -> None:
+        """Write the rollout before something is begun that takes time, and keep the tick for it.
+
+        What was read may have taken most of the lease, and a write that outlives it would come
+        after those of whoever has the tick then. Raises: RowChanged, as `save` does.
+        """
+        self.save(replace(rollout, busy_until=self._clock.now() + self._lease))
+
+    def save(self, rollout: Rollout) -> None:
+        """Write the rollout.
+
+        Raises: RowChanged where an order has come in, or another worker has the tick.
+        """
+        self._kept = self._store.save(rollout, etag=self._kept.etag)
+
+    def release(self) -> None:
+        """Give the tick up: it did not come to an end, but its worker lives.
+
+        Raises: RowChanged, as `save` does.
+        """
+        self.save(replace(self._kept.rollout, busy_until=None))
+
+    def hear(self, rollout: Rollout) -> Rollout:
+        """Return the rollout with the orders that came in since it was written.
+
+        Raises: RowChanged where another worker has the tick.
+        """
+        before = self._kept.rollout
+        found = self._store.get(before.partition, before.id)
+        is_mine = found is not None and (found.rollout.tick, found.rollout.busy_until) == (
+            before.tick,
+            before.busy_until,
+        )
+        if found is None or not is_mine:
+            raise RowChanged
+        self._kept = found
+        news = found.rollout.orders[len(before.orders) :]
+        return replace(rollout, orders=rollout.orders + news)
+
+    def save_all(self, rollout: Rollout) -> Rollout:
+        """Write the rollout with whatever orders came in, and return it.
+
+        Raises: RowChanged where another worker has the tick.
+        """
+        while True:
+            try:
+                self.save(rollout)
+            except RowChanged:
+                rollout = self.hear(rollout)
+            else:
+                return rollout

@@ -1,0 +1,393 @@
+"""One tick's work: observe, decide and apply until there is something to wait for."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from shared.base.clock import Clock
+from shared.base.errors import (
+    Disposition,
+    MetricMissing,
+    SignalboxError,
+    Superseded,
+    WorkspaceUnreachable,
+    failure_of,
+)
+from shared.base.ports import RowChanged
+from shared.base.redact import redact
+from shared.base.retry import CAP, backoff
+from shared.rollouts.deciding.decide import decide
+from shared.rollouts.deciding.ending import leave
+from shared.rollouts.deciding.exits import fail, go_back
+from shared.rollouts.deciding.observation import (
+    Go,
+    Inspect,
+    Measure,
+    Observation,
+    Overrule,
+    Question,
+    ReadLogs,
+    Scale,
+    SendProbe,
+    SetTraffic,
+    Wait,
+    Write,
+)
+from shared.rollouts.engine.apply import apply, read_logs
+from shared.rollouts.engine.observe import Observer
+from shared.rollouts.engine.preflight import find_faults
+from shared.rollouts.engine.probe import probe
+from shared.rollouts.engine.row_lease import Hand
+from shared.rollouts.engine.store import RolloutStore
+from shared.rollouts.gates.look import Gates
+from shared.rollouts.people.notices import notices_of
+from shared.rollouts.state.orders import POSSIBLE, Order
+from shared.rollouts.state.phases import EXCLUSIVE, STEPS, Phase
+from shared.rollouts.state.rollout import (
+    TOO_LATE,
+    Cause,
+    Moment,
+    Notice,
+    NoticeKind,
+    ProbeResult,
+    Rollout,
+)
+from shared.workspaces.model import Workspaces
+
+log = logging.getLogger(__name__)
+
+#: Between looks at an operation: a fifth of the time that it has taken so far, so that the number
+#: of looks grows with its logarithm, and not less than the service asks.
+_PACE = 5
+_PACE_MIN = timedelta(seconds=5)
+_PACE_MAX = timedelta(seconds=60)
+#: More decisions than a tick can need; one that takes more has gone in a circle.
+_DECISIONS_MAX = 12
+#: After so many writes that did not set traffic back, people are told, once.
+_WRITES_TOLD = 3
+#: After so many ticks in a row that could do nothing, people are told, once.
+_TROUBLES_TOLD = 10
+_REASON_MAX = 1000
+
+#: A write that is refused here means that the rollout has failed; elsewhere it is tried again.
+_FORWARD = frozenset({Phase.ENDPOINT, Phase.DEPLOYMENT, *STEPS})
+#: What is only to be deleted here harms nobody: it never keeps the next rollout out for good.
+_CLEANING = frozenset({Phase.RETIRING, Phase.REMOVING})
+#: In these, what takes long is no failure: their steps say how long.
+_PATIENT = frozenset({Phase.HOLDING, Phase.APPROVING, Phase.CHOOSING})
+#: In these, the operation sets a split.
+_SETTING = frozenset({Phase.MIRRORING, Phase.SHIFTING, Phase.STEPPING_DOWN})
+#: In these, what changes the split is the rollout itself.
+_SETS_SPLIT = _SETTING | {Phase.ROLLING_BACK}
+_UNTOUCHED = frozenset({Phase.QUEUED, Phase.CHECKING})
+#: The longest wait after trouble, where a bad version may have traffic.
+_CAPS = {
+    Phase.ROLLING_BACK: _PACE_MAX,
+    Phase.STEPPING_DOWN: _PACE_MAX,
+    Phase.HOLDING: 5 * _PACE_MAX,
+}
+#: What is told of why it went back stays told; what was held or retried is over.
+_KEEPS_REASON = frozenset(
+    {Phase.STEPPING_DOWN, Phase.ROLLING_BACK, Phase.KEEPING, Phase.REMOVING, Phase.ROLLED_BACK}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """Does the work of ticks."""
+
+    store: RolloutStore
+    workspaces: Workspaces
+    gates: Gates
+    overrule: Callable[[Rollout, Rollout], None]
+    clock: Clock
+    budget: timedelta
+    retry_base: timedelta
+    read_file: Callable[[str], bytes]
+
+    def work(self, rollout: Rollout, hand: Hand) -> Rollout:
+        """Go on until there is something to wait for, or the budget is spent.
+
+        After an answer it goes on all the same, until that has led somewhere: no row keeps what was
+        answered, and the next tick would spend its budget on the same question.
+
+        Raises: RowChanged where another worker has the tick, and what the storage raises.
+        """
+        deadline = self.clock.now() + self.budget
+        rollout = drop_stale(rollout, self.clock.now())
+        seen: Observation | None = None
+        is_answered = False
+        observer = Observer(
+            store=self.store, workspaces=self.workspaces, grain=self.gates.metrics.grain
+        )
+        for _ in range(_DECISIONS_MAX):
+            now = self.clock.now()
+            is_over = rollout.phase.is_terminal and not rollout.orders
+            if is_over or (now >= deadline and not is_answered):
+                break
+            write: Write | None = None
+            try:
+                rollout, seen = observer.observe(rollout, seen)
+                decision = decide(rollout, seen, now)
+                is_answered = isinstance(decision, Question)
+                match decision:
+                    case Wait():
+                        return _waiting(rollout, decision, now)
+                    case Overrule():
+                        self.overrule(decision.holder, rollout)
+                        return _waiting(rollout, Wait(reason="", delay=_PACE_MAX), now)
+                    case Go():
+                        rollout = enter(rollout, decision, now)
+                        seen = _still_seen(seen)
+                        if _is_to_be_saved(rollout):
+                            break
+                    case Inspect() | Measure() | SendProbe() | ReadLogs():
+                        rollout, seen = self._ask(decision, rollout, seen)
+                    case _:
+                        write = decision
+                        return self._apply(write, rollout, seen, hand, now)
+            except _OrdersCame as came:
+                rollout = came.rollout
+            except RowChanged:
+                raise
+            except Exception as error:  # noqa: BLE001 - here, and only here, a tick's fate is decided
+                return self._in_trouble(rollout, seen, error, now, write)
+        return replace(rollout, due_at=self.clock.now())
+
+    def _apply(
+        self, write: Write, rollout: Rollout, seen: Observation, hand: Hand, now: datetime
+    ) -> Rollout:
+        """Say in the row what is begun, then begin it: an order that came before that comes first.
+
+        Raises: _OrdersCame, RowChanged, and what Workspaces raises.
+        """
+        if isinstance(write, SetTraffic):
+            rollout = replace(rollout, is_moved=True)
+        try:
+            hand.begin(rollout)
+        except RowChanged:
+            raise _OrdersCame(hand.hear(rollout)) from None
+        return _submitted(apply(write, rollout, seen, self.workspaces), now)
+
+    def _ask(
+        self, question: Question, rollout: Rollout, seen: Observation
+    ) -> tuple[Rollout, Observation]:
+        """Find out what deciding asked for."""
+        match question:
+            case Inspect():
+                faults = find_faults(rollout, seen, self.workspaces)
+                worse = "" if faults else self._find_worse(rollout)
+                return rollout, replace(seen, faults=faults, worse=worse)
+            case ReadLogs():
+                return replace(rollout, logs=read_logs(rollout, self.workspaces)), seen
+            case SendProbe():
+                found = self._probe(question.deployment, rollout, seen)
+                rollout = replace(rollout, probes=rollout.probes + 1)
+                if found.passed and rollout.phase is Phase.PROBING:
+                    rollout = replace(rollout, proof=found.detail)
+                return rollout, replace(seen, probe=found)
+            case Measure():
+                return self._measure(question.stable, rollout, seen)
+
+    def _find_worse(self, rollout: Rollout) -> str:
+        """Return why the model is not better than the one that serves now; "" where it may go on.
+
+        It was compared before the rollout began. What served then may have been replaced while
+        the rollout waited for the endpoint.
+        """
+        from shared.workspaces.champions import challenge, side_of
+
+        wanted, model = rollout.plan.better, rollout.model
+        if wanted is None:
+            return ""
+        found = self.workspaces.get_model(rollout.workspace, model.name, model.version)
+        if found is None:
+            return f"model {model.words} is no longer in the workspace"
+        where = (rollout.workspace, side_of(found), rollout.endpoint, rollout.plan.kind)
+        try:
+            verdict = challenge(self.workspaces, *where, wanted)
+        except (MetricMissing, Superseded) as error:
+            return error.message
+        return "" if verdict.is_enough else verdict.reason
+
+    def _probe(self, deployment: str, rollout: Rollout, seen: Observation) -> ProbeResult:
+        found = seen.find(deployment)
+        assert seen.endpoint is not None  # decided from it
+        assert found is not None  # and from this
+        step, wanted = rollout.current, rollout.plan.probe
+        is_return = rollout.phase is Phase.ROLLING_BACK
+        if is_return:  # what served before need not answer as the new one was to
+            wanted = replace(wanted, output="", latency=None)
+        elif step is not None and step.probe is not None:
+            wanted = step.probe
+        try:
+            return probe(rollout, wanted, seen.endpoint, found, self.workspaces, self.read_file)
+        except SignalboxError as error:
+            if not is_return and not isinstance(error, WorkspaceUnreachable):
+                raise
+            # No answer is one that does not pass. After a rollback traffic is where it should be:
+            # that it can't be proved is told, and keeps nobody.
+            return ProbeResult(passed=False, detail=redact(error.message, most=200))
+
+    def _measure(
+        self, stable: str, rollout: Rollout, seen: Observation
+    ) -> tuple[Rollout, Observation]:
+        rollout = self.gates.look(rollout, stable, self.clock.now())
+        self.store.add_measurements(rollout, rollout.measured)
+        return rollout, replace(seen, measurements=rollout.measured)
+
+    def _in_trouble(
+        self,
+        rollout: Rollout,
+        seen: Observation | None,
+        error: Exception,
+        now: datetime,
+        write: Write | None,
+    ) -> Rollout:
+        """Wait longer each time; give up what goes forward when waiting can't help, or no more."""
+        failure = failure_of(error)
+        reason = redact(f"{failure.code}: {failure.reason}", most=_REASON_MAX)
+        # What was foreseen says all in its reason; what caused it may hold a signed address.
+        unforeseen = error if failure.code == SignalboxError.code else None
+        log.warning(
+            "tick in trouble: %s", reason, extra={"rollout": rollout.id}, exc_info=unforeseen
+        )
+        is_hopeless = write is not None and failure.disposition is not Disposition.RETRY
+        is_too_late = now - rollout.since > rollout.plan.timeout
+        if rollout.phase in _FORWARD and is_hopeless and seen is not None:
+            return replace(enter(rollout, fail(rollout, seen, reason), now), due_at=now)
+        if rollout.phase in _FORWARD - _PATIENT and is_too_late:
+            return replace(enter(rollout, go_back(rollout, reason), now), due_at=now)
+        if rollout.phase is Phase.ROLLING_BACK and is_hopeless and isinstance(write, Scale):
+            # Without its instances it may be slow, which is better than what is being rolled back.
+            text = f"{write.name} can't have its instances back, and gets the traffic: {reason}"
+            return _call_for_help(replace(rollout, stable_instances=0, due_at=now), text)
+        if rollout.phase is Phase.STEPPING_DOWN and is_hopeless:
+            back = go_back(rollout, rollout.reason, rollout.cause or Cause.FAILED)
+            return replace(enter(rollout, back, now), due_at=now)
+        troubles = rollout.troubles + 1
+        if write is not None and rollout.phase in _CLEANING and troubles >= _TROUBLES_TOLD:
+            return replace(enter(rollout, leave(rollout, reason), now), due_at=now)
+        cap = _CAPS.get(rollout.phase, CAP)
+        wait = backoff(troubles, retry_after=failure.retry_after, base=self.retry_base, cap=cap)
+        troubled = replace(rollout, trouble=reason, troubles=troubles, due_at=now + wait)
+        if troubles != _TROUBLES_TOLD:
+            return troubled
+        text = f"stuck in phase {rollout.phase}, and trying on: {reason}"
+        return _call_for_help(troubled, text)
+
+
+def _is_to_be_saved(rollout: Rollout) -> bool:
+    """Say whether the row has to say what phase it is, before anything is done in it.
+
+    A holder whose row says that the endpoint is free has no right to the lock; and what comes of a
+    rollout that is removed is recorded when that begins.
+    """
+    takes_lock = rollout.phase in EXCLUSIVE and not rollout.has_endpoint
+    return takes_lock or rollout.phase is Phase.REMOVING
+
+
+class _OrdersCame(Exception):
+    """An order came in before a write was begun; `rollout` has it."""
+
+    def __init__(self, rollout: Rollout) -> None:
+        super().__init__()
+        self.rollout = rollout
+
+
+def enter(rollout: Rollout, go: Go, now: datetime) -> Rollout:
+    """Return the rollout in its next phase, with what is to be told of it."""
+    reason = redact(go.reason, most=_REASON_MAX)
+    after = go.rollout or rollout
+    is_back = go.phase is Phase.ROLLING_BACK
+    text = reason or redact(go.note, most=_REASON_MAX)
+    moment = _with_split(Moment(at=now, phase=go.phase, text=text, step=after.step), rollout, go)
+    entered = replace(
+        after,
+        phase=go.phase,
+        since=now,
+        has_endpoint=after.has_endpoint and go.phase in EXCLUSIVE,
+        reason=reason or (rollout.reason if go.phase in _KEEPS_REASON else ""),
+        submitted=False,
+        # A split that is still being set would come after one that is read back too early.
+        operation=after.operation if rollout.phase in _SETTING and is_back else None,
+        tries=0,
+        probes=0,
+        trouble="",
+        troubles=0,
+        alarm="",
+        history=(*after.history, moment),
+    )
+    told = notices_of(replace(entered, phase=rollout.phase), go.phase, reason)
+    return drop_stale(replace(entered, notices=rollout.notices + told), now)
+
+
+def _with_split(moment: Moment, before: Rollout, go: Go) -> Moment:
+    """Return the moment with the split that has come into force since the phase began, if one has.
+
+    What is found before anything is touched has not.
+    """
+    after = go.rollout or before
+    is_same = (after.split, after.mirror) == (before.split, before.mirror)
+    if is_same or before.phase in _UNTOUCHED:
+        return moment
+    by_others = go.by_others or before.phase not in _SETS_SPLIT
+    return replace(moment, split=after.split, mirror=after.mirror, by_others=by_others)
+
+
+def drop_stale(rollout: Rollout, now: datetime) -> Rollout:
+    """Return the rollout without the orders that mean nothing in its phase."""
+    stale = tuple(order for order in rollout.orders if rollout.phase not in POSSIBLE[order.kind])
+    if not stale:
+        return rollout
+    return replace(
+        rollout,
+        orders=tuple(order for order in rollout.orders if order not in stale),
+        history=rollout.history + tuple(_too_late(rollout, order, now) for order in stale),
+    )
+
+
+def _too_late(rollout: Rollout, order: Order, now: datetime) -> Moment:
+    text = redact(f"{TOO_LATE}{order.words}", most=_REASON_MAX)
+    return Moment(at=now, phase=rollout.phase, text=text, step=rollout.step)
+
+
+def _waiting(rollout: Rollout, wait: Wait, now: datetime) -> Rollout:
+    delay = wait.delay if wait.delay is not None else _pace(rollout, now, wait.asked)
+    trouble = redact(wait.reason, most=_REASON_MAX) if wait.is_alarm else ""
+    waiting = replace(rollout, due_at=now + delay, trouble=trouble, troubles=0)
+    if not wait.is_alarm or trouble == rollout.alarm:
+        return waiting
+    return _call_for_help(replace(waiting, alarm=trouble), trouble)
+
+
+def _submitted(rollout: Rollout, now: datetime) -> Rollout:
+    asked = rollout.operation.retry_after if rollout.operation else None
+    waiting = replace(rollout, due_at=now + _pace(rollout, now, asked), trouble="", troubles=0)
+    if rollout.phase is Phase.ROLLING_BACK and rollout.tries == _WRITES_TOLD:
+        return _call_for_help(
+            waiting, f"the endpoint did not take {_WRITES_TOLD} writes that set its traffic back"
+        )
+    return waiting
+
+
+def _call_for_help(rollout: Rollout, reason: str) -> Rollout:
+    notices = tuple(
+        Notice(kind=NoticeKind.ATTENTION, channel=channel, reason=reason)
+        for channel in rollout.plan.channels
+    )
+    return replace(rollout, notices=rollout.notices + notices)
+
+
+def _pace(rollout: Rollout, now: datetime, asked: timedelta | None) -> timedelta:
+    least = _PACE_MIN if asked is None else asked
+    return max(least, min((now - rollout.since) / _PACE, _PACE_MAX))
+
+
+def _still_seen(seen: Observation) -> Observation | None:
+    """Return what may be decided from in the next phase: what was read just now, or nothing."""
+    took_time = seen.probe is not None or seen.measurements is not None
+    if not seen.has_looked or took_time:
+        return None
+    return replace(seen, operation=None, faults=None)

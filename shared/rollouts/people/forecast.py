@@ -1,0 +1,262 @@
+"""What comes next in a rollout, and when at the earliest. Pure.
+
+Nothing here knows how rollouts go: `decide` is asked what one would do in a world where all is
+well, over and over, and what it answers is put in words.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from shared.base.durations import format_duration
+from shared.rollouts.deciding.decide import decide
+from shared.rollouts.deciding.ending import keeps
+from shared.rollouts.deciding.observation import (
+    TAG_DEPLOYMENT,
+    TAG_MODEL,
+    TAG_ROLLOUT,
+    CreateDeployment,
+    DeleteDeployment,
+    Go,
+    Inspect,
+    Measure,
+    Observation,
+    Overrule,
+    Question,
+    ReadLogs,
+    Scale,
+    SendProbe,
+    SetTraffic,
+    Wait,
+    Write,
+)
+from shared.rollouts.state.measurement import GateOutcome, Measurement
+from shared.rollouts.state.orders import POSSIBLE, Order, OrderKind
+from shared.rollouts.state.phases import STEPS, TERMINAL, Phase
+from shared.rollouts.state.rollout import ProbeResult, Rollout
+from shared.rollouts.state.splits import share
+from shared.rollouts.strategy.model import Step, StepKind
+from shared.workspaces.model import Deployment, Endpoint, State
+
+#: More decisions than a rollout of the most steps can need, however often it is told something.
+_DECISIONS_MAX = 1000
+_LEAST = timedelta(seconds=1)
+#: In these the endpoint was not looked at yet: it is taken to serve, by a deployment of no name.
+_UNSEEN = frozenset({Phase.QUEUED, Phase.CHECKING, *TERMINAL})
+_UNNAMED = "what serves"
+#: In these the new deployment was not made yet, unless the rollout is tried again.
+_UNMADE = frozenset({Phase.QUEUED, Phase.CHECKING, Phase.ENDPOINT, Phase.DEPLOYMENT})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coming:
+    """What comes at one time, in words, and the phase that the rollout is in after it."""
+
+    at: datetime
+    what: str
+    phase: Phase
+
+
+def forecast(
+    rollout: Rollout, now: datetime, *, grain: timedelta = timedelta(minutes=1)
+) -> tuple[Coming, ...]:
+    """Return what comes, each at its earliest time and later than the one before; () at the end.
+
+    It goes as it does where writes and answers take no time, gates and probes pass, nobody gives
+    further orders, and a person who is asked from now on says yes at once. `grain` is the span of
+    one reading of the metrics.
+    """
+    found: list[Coming] = []
+    for at, before, after in _course(rollout, now, grain):
+        what = ", then ".join(filter(None, (_left(before, after), _entered(before, after))))
+        if found and found[-1].at == at:
+            what = f"{found.pop().what}, then {what}"
+        found.append(Coming(at=at, what=what, phase=after.phase))
+    return tuple(found)
+
+
+def _course(
+    rollout: Rollout, now: datetime, grain: timedelta
+) -> Iterator[tuple[datetime, Rollout, Rollout]]:
+    """Yield when the rollout changes its phase, as it is before and as it is after that."""
+    # Whoever waits for its turn is woken when it has come.
+    at = now if rollout.phase is Phase.QUEUED else max(now, rollout.due_at)
+    seen = _all_well(rollout, grain)
+    rollout = replace(rollout, tries=0, probes=0, orders=_possible(rollout.orders, rollout.phase))
+    for _ in range(_DECISIONS_MAX):
+        if rollout.phase.is_terminal and not rollout.orders:
+            return
+        match decide(rollout, seen, at):
+            case Go() as go:
+                after = _after(rollout, go, at)
+                yield at, rollout, after
+                rollout = after
+                seen = replace(seen, probe=None, faults=None, measurements=None)
+            case Wait(delay=delay):
+                at = max(at + max(delay or _LEAST, _LEAST), _end_of_hold(rollout) or at)
+                seen = replace(seen, probe=None, measurements=None)
+            case Inspect() | Measure() | SendProbe() | ReadLogs() as question:
+                rollout, seen = _answered(question, rollout, seen, at)
+            case Overrule():
+                return  # whoever has the endpoint overrules nobody
+            case write:
+                seen = _written(write, rollout, seen)
+                is_move = isinstance(write, SetTraffic)
+                rollout = replace(rollout, is_moved=rollout.is_moved or is_move)
+
+
+def _all_well(rollout: Rollout, grain: timedelta) -> Observation:
+    """Return the endpoint as the rollout believes it to be, and all on it in health."""
+    is_unseen = rollout.phase in _UNSEEN and not rollout.origin
+    traffic = {_UNNAMED: 100} if is_unseen else rollout.split
+    names = {*traffic, *rollout.origin, *rollout.goal, rollout.stable, rollout.deployment} - {""}
+    if rollout.plan.creates and rollout.phase in _UNMADE and not rollout.attempt:
+        names.discard(rollout.deployment)
+    return Observation(
+        has_lock=True,
+        has_looked=True,
+        endpoint=Endpoint(
+            name=rollout.endpoint,
+            state=State.SUCCEEDED,
+            traffic=traffic,
+            mirror=rollout.mirror,
+            tags={TAG_MODEL: rollout.model.name},
+        ),
+        deployments={name: _healthy(rollout, name) for name in names},
+        grain=grain,
+    )
+
+
+def _healthy(rollout: Rollout, name: str) -> Deployment:
+    is_ours = name == rollout.deployment
+    count = rollout.plan.instance_count if is_ours else rollout.stable_instances
+    return Deployment(
+        name=name, state=State.SUCCEEDED, instance_count=count, tags={TAG_ROLLOUT: rollout.id}
+    )
+
+
+def _after(rollout: Rollout, go: Go, at: datetime) -> Rollout:
+    """Return the rollout in its next phase, without the orders that mean nothing there."""
+    after = go.rollout or rollout
+    orders = _possible(after.orders, go.phase)
+    if go.phase is Phase.APPROVING:
+        orders += (Order(kind=OrderKind.APPROVE, by="", why="", at=at),)
+    return replace(
+        after, phase=go.phase, since=at, reason=go.reason, tries=0, probes=0, orders=orders
+    )
+
+
+def _possible(orders: tuple[Order, ...], phase: Phase) -> tuple[Order, ...]:
+    return tuple(order for order in orders if phase in POSSIBLE[order.kind])
+
+
+def _end_of_hold(rollout: Rollout) -> datetime | None:
+    """Return until when gates that pass make no difference."""
+    if rollout.phase is not Phase.HOLDING or rollout.current is None:
+        return None
+    return rollout.since + rollout.current.span
+
+
+def _answered(
+    question: Question, rollout: Rollout, seen: Observation, at: datetime
+) -> tuple[Rollout, Observation]:
+    """Answer that all is well."""
+    match question:
+        case Inspect():
+            return rollout, replace(seen, faults=())
+        case ReadLogs():
+            return replace(rollout, logs="-"), seen
+        case SendProbe():
+            return rollout, replace(seen, probe=ProbeResult(passed=True))
+        case Measure():
+            passed = replace(rollout, looked_at=at)
+            return passed, replace(seen, measurements=_passes(rollout, at))
+
+
+def _passes(rollout: Rollout, at: datetime) -> tuple[Measurement, ...]:
+    step = rollout.current
+    measures = [gate.measure for gate in rollout.plan.strategy.gates]
+    if step is not None and step.measure is not None:
+        measures = [step.measure]
+    return tuple(
+        Measurement(at=at, step=rollout.step, measure=measure, outcome=GateOutcome.PASS, detail="")
+        for measure in measures
+    )
+
+
+def _written(write: Write, rollout: Rollout, seen: Observation) -> Observation:
+    """Return the endpoint with what was written: it took effect at once."""
+    assert seen.endpoint is not None  # all is well
+    match write:
+        case SetTraffic(traffic=traffic, mirror=mirror, serving=serving):
+            tags = {**seen.endpoint.tags, TAG_DEPLOYMENT: serving}
+            changed = replace(seen.endpoint, traffic=traffic, mirror=mirror, tags=tags)
+            return replace(seen, endpoint=changed)
+        case Scale(name=name, instances=instances):
+            scaled = replace(seen.deployments[name], instance_count=instances)
+            return replace(seen, deployments={**seen.deployments, name: scaled})
+        case DeleteDeployment(name=name):
+            left = {key: found for key, found in seen.deployments.items() if key != name}
+            return replace(seen, deployments=left)
+        case CreateDeployment():
+            ours = rollout.deployment
+            made = {**seen.deployments, ours: _healthy(rollout, ours)}
+            return replace(seen, deployments=made)
+    return seen
+
+
+# In words
+
+
+def step_words(step: Step) -> str:
+    """Say a step as it is written in reactions.yaml."""
+    match step.kind:
+        case StepKind.PROBE:
+            return f"probe {step.probe.request}".rstrip() if step.probe else "probe"
+        case StepKind.MIRROR | StepKind.TRAFFIC:
+            return f"{step.kind} {step.percent}%"
+        case StepKind.HOLD | StepKind.APPROVE:
+            return f"{step.kind} {format_duration(step.span)}"
+        case StepKind.SCALE:
+            return f"scale {step.instances or 'stable'}"
+        case StepKind.BETTER:
+            return f"better {step.measure}"
+
+
+def _left(before: Rollout, after: Rollout) -> str:
+    """Say what ended the phase, where that is more than being done."""
+    if obeyed := [order for order in before.orders if order.by and order.words == after.reason]:
+        return f"{obeyed[0].kind} by {obeyed[0].by}"
+    is_back = after.phase in (Phase.ROLLING_BACK, Phase.STEPPING_DOWN)
+    if is_back and before.phase in (Phase.HELD, Phase.APPROVING):
+        return "nobody has decided"
+    is_judged = before.phase is Phase.HOLDING and before.plan.strategy.gates
+    return "the gates decide" if is_judged and not is_back else ""
+
+
+def _entered(before: Rollout, after: Rollout) -> str:
+    """Say what the rollout is at in its new phase."""
+    step = after.current
+    if after.phase is Phase.APPROVING and step is not None:
+        return f"a person has to approve within {format_duration(step.span)}"
+    if after.phase in STEPS and step is not None:
+        return step_words(step)
+    if before.phase is Phase.STEPPING_DOWN and after.phase is Phase.STEPPING_DOWN:
+        return f"down to {share(after.split, after.deployment)}%"
+    return {
+        Phase.CHECKING: "the endpoint is looked at",
+        Phase.DEPLOYMENT: f"{after.deployment} is made",
+        Phase.HELD: "waits for a person",
+        Phase.RETIRING: f"{after.stable} is deleted if Signalbox made it",
+        Phase.STEPPING_DOWN: "steps down",
+        Phase.ROLLING_BACK: "rolls back",
+        Phase.KEEPING: _kept(after),
+        Phase.REMOVING: f"{after.deployment} is deleted",
+        Phase.ROLLED_BACK: "rolled back",
+    }.get(after.phase, str(after.phase))
+
+
+def _kept(rollout: Rollout) -> str:
+    if not rollout.plan.creates:
+        return "traffic is back"
+    return f"{rollout.deployment} is kept for {format_duration(keeps(rollout))}"

@@ -1,0 +1,203 @@
+"""How far a rollout has come: its steps, its splits, and what it waits for. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from itertools import pairwise
+
+from shared.rollouts.deciding.ending import keeps
+from shared.rollouts.deciding.exits import next_step
+from shared.rollouts.state.measurement import GateOutcome, Measurement
+from shared.rollouts.state.phases import STEPS, Phase
+from shared.rollouts.state.rollout import Moment, Rollout
+from shared.rollouts.state.splits import on_the_way, share, words_of
+from shared.rollouts.strategy.model import Step, StepKind
+
+_BACK = frozenset(
+    {
+        Phase.STEPPING_DOWN,
+        Phase.ROLLING_BACK,
+        Phase.KEEPING,
+        Phase.REMOVING,
+        Phase.ROLLED_BACK,
+    }
+)
+#: In these it is not known yet what serves, and so which steps mean anything.
+_UNSEEN = frozenset({Phase.QUEUED, Phase.CHECKING})
+
+
+class Mark(StrEnum):
+    """Where a step stands."""
+
+    DONE = "done"
+    NOW = "now"
+    TO_COME = "to come"
+    SKIPPED = "skipped"  #: It was, or will be, left out.
+    FAILED = "failed"  #: The rollout went back from it.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepSeen:
+    """One step, and how it went; shares are those of the new deployment, in percent.
+
+    `began` and `ended` are of the last time that the rollout was at it, None where it was not, or
+    is still.
+    """
+
+    step: Step
+    mark: Mark
+    share: int
+    mirrored: int
+    began: datetime | None = None
+    ended: datetime | None = None
+    measured: tuple[Measurement, ...] = ()  #: The last look at each gate.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitSeen:
+    """A split that came into force, with the new deployment's shares in percent."""
+
+    at: datetime
+    share: int
+    mirrored: int
+    words: str
+
+
+def steps_of(rollout: Rollout, measurements: Iterable[Measurement]) -> tuple[StepSeen, ...]:
+    """Return every step of the strategy, in order; `measurements` are all looks, in order."""
+    visits = _visits(rollout)
+    looks: dict[int, dict[str, Measurement]] = {}
+    for item in measurements:
+        looks.setdefault(item.step, {})[item.measure] = item
+    found = []
+    shares = (share(rollout.origin, rollout.deployment), 0)
+    for index, step in enumerate(rollout.plan.strategy.steps):
+        mark = _mark(rollout, index, visits)
+        if mark is not Mark.SKIPPED:
+            shares = _shares(rollout, step, shares, is_now=mark is Mark.NOW)
+        began, ended = visits.get(index, (None, None)) if mark is not Mark.TO_COME else (None, None)
+        found.append(
+            StepSeen(
+                step=step,
+                mark=mark,
+                share=shares[0],
+                mirrored=shares[1],
+                began=began,
+                ended=ended,
+                measured=tuple(looks.get(index, {}).values()),
+            )
+        )
+    return tuple(found)
+
+
+def _shares(
+    rollout: Rollout, step: Step, before: tuple[int, int], *, is_now: bool
+) -> tuple[int, int]:
+    """Return what of the traffic, and of its copy, the new deployment has after a step."""
+    ours = rollout.deployment
+    if step.kind is StepKind.MIRROR:
+        return before[0], step.percent
+    if step.kind is StepKind.TRAFFIC:
+        if not rollout.origin:  # nothing served, or it was not looked yet
+            return step.percent, 0
+        return share(on_the_way(rollout.origin, rollout.goal, step.percent), ours), 0
+    # What is there counts, whoever made it so.
+    return (share(rollout.split, ours), share(rollout.mirror, ours)) if is_now else before
+
+
+def _entries(history: Sequence[Moment]) -> list[Moment]:
+    """Return the moments at which a phase was entered; others tell what happened in it."""
+    found: list[Moment] = []
+    for moment in history:
+        is_same = bool(found) and (moment.phase, moment.step) == (found[-1].phase, found[-1].step)
+        if not is_same:
+            found.append(moment)
+    return found
+
+
+def _visits(rollout: Rollout) -> Mapping[int, tuple[datetime, datetime | None]]:
+    """Return when the rollout was last at each step, by the step's number."""
+    steps = rollout.plan.strategy.steps
+    return {
+        moment.step: (moment.at, None if following is None else following.at)
+        for moment, following in pairwise([*_entries(rollout.history), None])
+        if moment is not None
+        and 0 <= moment.step < len(steps)
+        and moment.phase is steps[moment.step].phase
+    }
+
+
+def _mark(
+    rollout: Rollout, index: int, visits: Mapping[int, tuple[datetime, datetime | None]]
+) -> Mark:
+    phase = rollout.phase
+    if index < rollout.step:
+        return Mark.DONE if index in visits else Mark.SKIPPED
+    if index == rollout.step and phase in _BACK:
+        return Mark.FAILED
+    if index == rollout.step and (phase in STEPS or phase is Phase.HELD):
+        return Mark.NOW
+    if phase in _BACK or phase.is_terminal:
+        return Mark.SKIPPED
+    is_known = phase not in _UNSEEN and next_step(rollout, index).rollout
+    return Mark.SKIPPED if is_known and is_known.step != index else Mark.TO_COME
+
+
+def splits_of(rollout: Rollout) -> tuple[SplitSeen, ...]:
+    """Return the splits that came into force, in order, as the history has them."""
+    return tuple(
+        SplitSeen(
+            at=moment.at,
+            share=share(moment.split, rollout.deployment),
+            mirrored=share(moment.mirror, rollout.deployment),
+            words=_split_words(before, moment),
+        )
+        for before, moment in pairwise(rollout.history)
+        if moment.split is not None
+    )
+
+
+def _split_words(before: Moment, moment: Moment) -> str:
+    if before.phase is Phase.ROLLING_BACK:
+        return "rolled back"
+    said = words_of(moment.split or {}, moment.mirror)
+    return f"{said}, by someone" if moment.by_others else said
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Awaited:
+    """What a rollout waits for, and until when at the most, or at all; None for no known time."""
+
+    what: str
+    until: datetime | None = None
+
+
+def _awaited_before(rollout: Rollout) -> tuple[str, timedelta | None]:
+    """Return what a rollout waits for before it makes anything."""
+    if all(item.outcome is GateOutcome.PASS for item in rollout.measured):
+        return "the service", None
+    return "the gates, to measure what serves", rollout.plan.strategy.patience
+
+
+def awaited(rollout: Rollout, now: datetime) -> Awaited | None:
+    """Return what the rollout waits for; None where it has ended."""
+    if rollout.phase.is_terminal:
+        return None
+    strategy, step = rollout.plan.strategy, rollout.current
+    span = step.span if step is not None else timedelta(0)
+    waits: Mapping[Phase, tuple[str, timedelta | None]] = {
+        Phase.QUEUED: ("its turn on the endpoint", None),
+        Phase.CHECKING: _awaited_before(rollout),
+        Phase.HOLDING: ("the gates" if strategy.gates else "the time to pass", span),
+        Phase.APPROVING: ("a person's yes", span),
+        Phase.CHOOSING: ("enough metrics to choose", strategy.patience),
+        Phase.HELD: ("a person's decision", strategy.answer_within),
+        Phase.LIVE: ("the time to pass", rollout.plan.keep_old),
+        Phase.STEPPING_DOWN: ("the time to pass", strategy.step_down_every),
+        Phase.KEEPING: ("the time to pass", keeps(rollout)),
+    }
+    what, within = waits.get(rollout.phase, ("the service", None))
+    if rollout.phase is Phase.HOLDING and strategy.gates and now > rollout.since + span:
+        what, within = "a verdict of the gates", span + strategy.patience
+    return Awaited(what=what, until=None if within is None else rollout.since + within)

@@ -1,0 +1,45 @@
+"""What a gate measured at one look, and what came of it, as it is kept."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from shared.workspaces.metrics import Measure
+
+
+class GateOutcome(StrEnum):
+    """What came of measuring a gate."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    NO_DATA = "no_data"  #: The service has no values for a deployment in the window.
+    TOO_FEW = "too_few"  #: There are values, and not enough of them for a verdict.
+    UNAVAILABLE = "unavailable"  #: The metrics could not be read.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """One look at one gate: the values, what they were held against, and the queries.
+
+    `new` and `stable` are the values over the window, in the measure's unit, None where there are
+    none. `p_value` is the probability of values as bad as these, or worse, of a new deployment that
+    just keeps the limit; below `alpha` the gate fails. Both are None where nothing was tested.
+    """
+
+    at: datetime
+    step: int  #: Of the strategy's steps, from 0; -1 is the proof on the stable deployment.
+    measure: Measure
+    outcome: GateOutcome
+    detail: str  #: The verdict in one sentence, with the numbers.
+    limit: str = ""  #: What it was held against, in words: "at most 1.2 times the stable one's".
+    start: datetime | None = None
+    end: datetime | None = None
+    new: float | None = None
+    stable: float | None = None
+    requests: int = 0  #: Of the new deployment in the window; of the stable one in the proof.
+    stable_requests: int = 0
+    p_value: float | None = None
+    alpha: float | None = None
+    observe: bool = False
+    lasting: bool = False  #: Of UNAVAILABLE: waiting won't help, a right is missing say.
+    queries: tuple[str, ...] = ()

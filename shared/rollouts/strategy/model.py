@@ -1,0 +1,163 @@
+"""How a rollout goes: its steps, its gates, and what becomes of it when something is amiss."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Final
+
+from shared.rollouts.state.phases import Phase
+from shared.workspaces.metrics import Measure
+
+
+class StepKind(StrEnum):
+    """The kinds of step, under the names that they have in reactions.yaml."""
+
+    PROBE = "probe"
+    MIRROR = "mirror"
+    TRAFFIC = "traffic"
+    HOLD = "hold"
+    APPROVE = "approve"
+    SCALE = "scale"
+    BETTER = "better"
+
+
+#: In which phase a rollout does a step of each kind.
+PHASES: Mapping[StepKind, Phase] = {
+    StepKind.PROBE: Phase.PROBING,
+    StepKind.MIRROR: Phase.MIRRORING,
+    StepKind.TRAFFIC: Phase.SHIFTING,
+    StepKind.HOLD: Phase.HOLDING,
+    StepKind.APPROVE: Phase.APPROVING,
+    StepKind.SCALE: Phase.SCALING,
+    StepKind.BETTER: Phase.CHOOSING,
+}
+
+
+#: What the answer to a probe is waited for where nothing is said.
+USUAL_WAIT: Final = timedelta(seconds=10)
+#: No longer than a tick has its rollout to itself.
+LONGEST_WAIT: Final = timedelta(minutes=1)
+
+
+def wait_for(request_timeout: timedelta | None) -> timedelta:
+    """Return what the answer to a probe is waited for: as long as the endpoint waits, or 10 s."""
+    return min(max(USUAL_WAIT, request_timeout or USUAL_WAIT), LONGEST_WAIT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """A golden request, and what its answer has to be.
+
+    `request` is a file of the app, "" for an empty request; `status` is the status that counts;
+    `latency` is the longest time that an answer may take, None for any; `output` is a file of the
+    app with the JSON that is expected, "" for any, whose numbers may differ by `tolerance`, as a
+    share of the expected number or, near zero, as such. `timeout` is what an answer is waited for,
+    None until it is known how long the endpoint lets it take.
+    """
+
+    request: str = ""
+    status: int = 200
+    latency: timedelta | None = None
+    output: str = ""
+    tolerance: float = 1e-6
+    timeout: timedelta | None = USUAL_WAIT
+    tries: int = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step. Which of the values it has depends on its kind."""
+
+    kind: StepKind
+    percent: int = 0  #: MIRROR, and TRAFFIC: how far from the first split to the last.
+    span: timedelta = timedelta(0)  #: HOLD: how long; APPROVE: how long it waits for a yes.
+    probe: Probe | None = None  #: PROBE.
+    instances: int = 0  #: SCALE; 0 is as many as the stable deployment has.
+    measure: Measure | None = None  #: BETTER: by what; less is better.
+
+    @property
+    def phase(self) -> Phase:
+        """The phase in which it is done."""
+        return PHASES[self.kind]
+
+
+class Answer(StrEnum):
+    """What to do where a gate has no verdict."""
+
+    WAIT = "wait"  #: Go on measuring, no longer than the strategy's `patience`.
+    HOLD = "hold"  #: Stay on this split until a person decides.
+    FAIL = "fail"  #: Treat it as failed.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """A limit on one measure of the new deployment. At least one limit is given.
+
+    `max` is absolute; `max_increase` and `max_ratio` are held against the stable deployment over
+    the same window. Rates are shares (0.01 is 1%), latencies milliseconds, CPU and memory percent.
+    `min_requests` is how many requests the new deployment must have had for a verdict; of measure
+    `requests` it is the limit. An observed gate is measured, kept and told, and decides nothing.
+    """
+
+    measure: Measure
+    max: float | None = None
+    max_increase: float | None = None
+    max_ratio: float | None = None
+    min_requests: int = 100
+    no_data: Answer = Answer.WAIT
+    too_few: Answer = Answer.WAIT
+    unavailable: Answer = Answer.WAIT
+    observe: bool = False
+
+    @property
+    def is_relative(self) -> bool:
+        """Whether it needs the stable deployment."""
+        return self.max_increase is not None or self.max_ratio is not None
+
+
+class OnFailure(StrEnum):
+    """What to do when a step or a gate fails."""
+
+    ROLLBACK = "rollback"
+    HOLD = "hold"
+    STEP_DOWN = "step_down"
+
+
+class OnConflict(StrEnum):
+    """What to do when somebody else has changed the split."""
+
+    ADOPT = "adopt"
+    HOLD = "hold"
+    ABORT = "abort"
+
+
+class Newer(StrEnum):
+    """What a rollout does to an older one of its model that has the endpoint."""
+
+    WAIT = "wait"
+    SUPERSEDE = "supersede"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strategy:
+    """A rollout as it is written under `rollouts:` in reactions.yaml, or ready-made.
+
+    `confidence` is how rarely chance alone may fail a rollout that is as good as what serves: 0.99
+    is once in a hundred rollouts, over all its gates and looks. `patience` is how much longer than
+    its time a hold may take for want of data; `answer_within` how long a held rollout waits for a
+    person, before it goes the way of `on_failure`.
+    """
+
+    name: str
+    steps: tuple[Step, ...]
+    gates: tuple[Gate, ...] = ()
+    confidence: float = 0.99
+    patience: timedelta = timedelta(hours=1)
+    answer_within: timedelta = timedelta(days=7)
+    on_failure: OnFailure = OnFailure.ROLLBACK
+    on_conflict: OnConflict = OnConflict.HOLD
+    newer: Newer = Newer.WAIT
+    keep_failed: timedelta = timedelta(hours=1)
+    step_down_every: timedelta = timedelta(minutes=5)

@@ -1,0 +1,177 @@
+"""Strategies as they are written under `rollouts:`, and what is wrong with one."""
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from functools import cache
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from shared.base.durations import Duration, between
+from shared.reactions.model import LoadContext, Values, unfit
+from shared.reactions.step_values import ParamFault, read_values
+from shared.rollouts.strategy.gates_schema import GatesParams
+from shared.rollouts.strategy.model import (
+    Newer,
+    OnConflict,
+    OnFailure,
+    Probe,
+    Step,
+    StepKind,
+    Strategy,
+)
+from shared.rollouts.strategy.probe_schema import ProbeParams
+from shared.rollouts.strategy.ready_made import READY_MADE
+from shared.rollouts.strategy.step_order import find_sequence_faults
+from shared.schema.quantities import share, whole_percent
+from shared.schema.wording import cut, found, suggest
+from shared.workspaces.metrics import Measure
+
+_MOST_STEPS = 50
+_MOST_INSTANCES = 50
+_AT_ONCE = timedelta(0)
+_SOON = timedelta(seconds=1)
+_DAY = timedelta(days=1)
+_MONTH = timedelta(days=30)
+
+Span = Annotated[Duration, between(_SOON, _MONTH)]
+
+
+def _instances(value: object) -> int:
+    if value == "stable":
+        return 0
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MOST_INSTANCES:
+        return value
+    told = f"should be a number of instances, 1 to {_MOST_INSTANCES}, or `stable`"
+    raise unfit(f"{told}, found {found(value)}", "`stable` is as many as what serves has.")
+
+
+def _less_is_better(value: object) -> Measure:
+    names = [str(measure) for measure in Measure if measure is not Measure.REQUESTS]
+    if value in names:
+        return Measure(value)
+    raise unfit(f"can't be {found(value)}", suggest(str(value), names))
+
+
+def _one_step(value: object) -> object:
+    """Let pass what has one key, or can't have any."""
+    if isinstance(value, str):
+        raise unfit(f"should be a mapping, found {found(value)}", "End its name with `:`.")
+    if isinstance(value, dict) and len(value) != 1:
+        names = ", ".join(f"`{cut(key)}`" for key in list(value)[:4]) or "none"
+        raise unfit(f"should be one step, found {names}", "Begin each step with `- `.")
+    return value
+
+
+class StepParams(Values):
+    """One step: exactly one of these."""
+
+    probe: ProbeParams | None = None
+    mirror: Annotated[int, BeforeValidator(whole_percent(0, 50))] = 0
+    traffic: Annotated[int, BeforeValidator(whole_percent(1, 100))] = 0
+    hold: Span = _AT_ONCE
+    approve: Span = _AT_ONCE
+    scale: Annotated[int, BeforeValidator(_instances)] = 0
+    better: Annotated[Measure, BeforeValidator(_less_is_better)] | None = None
+
+    @property
+    def step(self) -> Step:
+        """The step; a probe of which nothing is said is left to the action."""
+        (name,) = self.model_fields_set
+        golden = self.probe if self.probe and self.probe.model_fields_set else None
+        return Step(
+            kind=StepKind(name),
+            percent=self.mirror or self.traffic,
+            span=self.hold or self.approve,
+            probe=Probe(**golden.model_dump()) if golden else None,
+            instances=self.scale,
+            measure=self.better,
+        )
+
+
+def _check_base(name: object) -> object:
+    if not isinstance(name, str) or name not in READY_MADE:
+        hint = suggest(name if isinstance(name, str) else "", READY_MADE)
+        raise unfit(f"should be a ready-made strategy, found {found(name)}", hint)
+    return name
+
+
+def _some(steps: tuple[StepParams, ...]) -> tuple[StepParams, ...]:
+    if not 1 <= len(steps) <= _MOST_STEPS:
+        raise unfit(f"should have 1 to {_MOST_STEPS} steps, found {len(steps)}")
+    return steps
+
+
+OneStep = Annotated[StepParams, BeforeValidator(_one_step)]
+
+
+class StrategyParams(Values):
+    """A strategy. Its steps are here, also where it is based on a ready-made one."""
+
+    based_on: Annotated[str, BeforeValidator(_check_base)] = ""
+    steps: Annotated[tuple[OneStep, ...], AfterValidator(_some)]
+    gates: GatesParams = Field(default_factory=GatesParams)
+    confidence: Annotated[float, BeforeValidator(share(50, 99.99))] = 0.99
+    patience: Annotated[Duration, between(_AT_ONCE, _MONTH)] = timedelta(hours=1)
+    answer_within: Span = timedelta(days=7)
+    on_failure: OnFailure = OnFailure.ROLLBACK
+    on_conflict: OnConflict = OnConflict.HOLD
+    newer: Newer = Newer.WAIT
+    keep_failed: Annotated[Duration, between(_AT_ONCE, _MONTH)] = timedelta(hours=1)
+    step_down_every: Annotated[Duration, between(_AT_ONCE, _DAY)] = timedelta(minutes=5)
+
+    def strategy(self, name: str) -> Strategy:
+        """Return the strategy under a name."""
+        others = self.model_dump(exclude={"based_on", "steps", "gates"})
+        steps = tuple(item.step for item in self.steps)
+        return Strategy(name=name, steps=steps, gates=self.gates.gates, **others)
+
+
+def read_strategy(
+    name: str, raw: Mapping[str, Any], context: LoadContext
+) -> tuple[Strategy | None, tuple[ParamFault, ...]]:
+    """Return the strategy that is written under a name, or None and all that is wrong with it."""
+    values = _with_base(raw)
+    params, faults = read_values(name, values, StrategyParams, context)
+    all_faults = (*_find_origin_faults(name, raw), *faults)
+    items = values["steps"]
+    if isinstance(items, list) and items:
+        steps = [_read_step(item, context) for item in items]
+        all_faults += tuple(find_sequence_faults(steps, has_gates=bool(values.get("gates"))))
+    return (None if all_faults or params is None else params.strategy(name)), all_faults
+
+
+def _with_base(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the values with those that they are based on.
+
+    What has no steps, and should, gets some, so that all else is checked.
+    """
+    if "steps" in raw:
+        return raw
+    base = raw.get("based_on")
+    name = base if isinstance(base, str) and base in READY_MADE else "canary"
+    return {**READY_MADE[name], **raw}
+
+
+def _find_origin_faults(name: str, raw: Mapping[str, Any]) -> Iterator[ParamFault]:
+    if "steps" in raw and "based_on" in raw:
+        hint = "Keep one of them: `based_on` brings the steps of a ready-made strategy."
+        told = f"`{name}` has `steps` and `based_on`"
+        yield ParamFault(("based_on",), told, hint, is_of_key=True)
+    if "steps" not in raw and "based_on" not in raw:
+        yield ParamFault(("steps",), f"`{name}` needs `steps` or `based_on`", is_of_key=True)
+
+
+def _read_step(item: object, context: LoadContext) -> Step | None:
+    params, _ = read_values("", {"steps": [item]}, StrategyParams, context)
+    return params.steps[0].step if params else None
+
+
+def find_strategy(name: str, own: Mapping[str, Strategy | None]) -> Strategy | None:
+    """Return the ready-made strategy of this name, or that of `own`, or None."""
+    return _ready_made(name) if name in READY_MADE else own.get(name)
+
+
+@cache
+def _ready_made(name: str) -> Strategy:
+    return StrategyParams.model_validate(READY_MADE[name]).strategy(name)

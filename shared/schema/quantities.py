@@ -1,0 +1,67 @@
+"""Percentages and times to answer, as people write them in a strategy."""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+
+from shared.base.durations import parse_duration
+from shared.reactions.model import unfit
+from shared.schema.wording import found
+
+_PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,4})?) ?%")
+_LONGEST = timedelta(hours=1)
+
+
+def percent(least: float, most: float) -> Callable[[object], float]:
+    """Return what reads "0.5%" as 0.5, and takes it from `least` to `most` only."""
+    return lambda value: float(_read(value, least, most))
+
+
+def share(least: float, most: float) -> Callable[[object], float]:
+    """Return what reads "0.5%" as 0.005; `least` and `most` are in percent."""
+    return lambda value: float(_read(value, least, most) / 100)
+
+
+def whole_percent(least: int, most: int) -> Callable[[object], int]:
+    """Return what reads "10%" as 10, and takes no fractions."""
+
+    def read(value: object) -> int:
+        number = _read(value, least, most)
+        if number % 1:
+            raise unfit(f"should be a whole percentage, found {found(value)}")
+        return int(number)
+
+    return read
+
+
+def _read(value: object, least: float, most: float) -> Decimal:
+    match = _PERCENT.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        meant = f"{_as_percent(value)}%"
+        is_one = _PERCENT.fullmatch(meant) and least <= float(meant[:-1]) <= most
+        example = meant if is_one else f"{max(least, 10):g}%"
+        raise unfit(f"should be a percentage, found {found(value)}", f"Write `{example}`.")
+    if not least <= float(match[1]) <= most:
+        raise unfit(f"should be from {least:g}% to {most:g}%, found {found(value)}")
+    return Decimal(match[1])
+
+
+def _as_percent(value: object) -> object:
+    """Return what a bare number means: below 1 it is a share."""
+    if isinstance(value, float) and 0 < value < 1:
+        return f"{value * 100:.4g}"
+    return value
+
+
+def milliseconds(value: object) -> float:
+    """Read "800ms" or "2s" as milliseconds."""
+    try:
+        span = parse_duration(value)
+    except ValueError:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        hint = f"Write `{value}ms`." if is_number else "Write `800ms` or `2s`."
+        raise unfit(f"should be a time, found {found(value)}", hint) from None
+    if not isinstance(span, timedelta) or not timedelta(0) < span <= _LONGEST:
+        raise unfit(f"should be from 1ms to 1h, found {found(value)}")
+    return span / timedelta(milliseconds=1)

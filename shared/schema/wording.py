@@ -1,0 +1,119 @@
+"""How findings speak: the nearest valid word, and what was found where something else belongs."""
+
+import re
+from collections.abc import Iterable
+from difflib import SequenceMatcher
+from typing import Any
+
+from shared.base.redact import redact
+
+#: Longer values are cut in messages, and longer words are near to nothing.
+LONGEST = 60
+#: How much alike two words are of which one is misspelt, part by part, and on the whole.
+_NEAR, _VERY_NEAR = 0.6, 0.8
+#: So many words are compared, and so many are told.
+_CHOICES_MAX, _TOLD_MAX = 200, 40
+
+
+ADDRESS_IN_FILE = "the address of a channel does not belong in this file"
+ADDRESS_HINT = (
+    "Put it into the app setting SIGNALBOX_CHANNEL_<NAME> and write the name here. Most addresses"
+    " hold a secret: change it, since it was in a file."
+)
+
+
+def nearest(word: str, choices: Iterable[str]) -> str | None:
+    """Return the choice that was probably meant, or None.
+
+    A choice that only shares a word means another thing: `timeout` is no misspelt
+    `request_timeout`.
+    """
+    best = max(choices, key=lambda choice: (_likeness(word, choice), choice), default=None)
+    return best if best is not None and _likeness(word, best) else None
+
+
+def _likeness(word: str, choice: str) -> float:
+    """Return how much alike two words are, up to 1; 0 where one is no misspelling of the other."""
+    one, two = (re.split(r"[_-]", text[:LONGEST].lower()) for text in (word, choice))
+    whole = _ratio("".join(one), "".join(two))
+    is_near = len(one) == len(two) and all(
+        _ratio(*pair) >= _NEAR for pair in zip(one, two, strict=True)
+    )
+    return whole if is_near or whole >= _VERY_NEAR else 0
+
+
+def _ratio(one: str, two: str) -> float:
+    return SequenceMatcher(None, one, two).ratio()
+
+
+def suggest(word: str, choices: Iterable[str]) -> str:
+    """Return a hint that names what was probably meant, else every choice."""
+    known = sorted(set(choices))[:_CHOICES_MAX]
+    meant = [
+        choice for choice in known if len(word) > 2 and choice.lower().startswith(word.lower())
+    ]
+    meant = meant or [choice for choice in (nearest(word, known),) if choice is not None]
+    if meant:
+        return f"Did you mean {' or '.join(f'`{choice}`' for choice in meant)}?"
+    if not known:
+        return ""
+    return "Valid here: " + ", ".join(f"`{choice}`" for choice in known[:_TOLD_MAX]) + "."
+
+
+def printable(text: str) -> str:
+    """Return the text without characters that could steer a terminal or spoil a log."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def cut(text: str) -> str:
+    """Return the text, shortened to what a message can hold, on one line and without secrets."""
+    flat = printable(" ".join(redact(text, most=10 * LONGEST).split()))
+    return flat if len(flat) <= LONGEST else flat[: LONGEST - 1] + "…"
+
+
+def kind_of(value: Any) -> str:
+    """Return the kind of a value in the words of the reference page."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, int | float):
+        return "a number"
+    if isinstance(value, str):
+        return "text"
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list | tuple):
+        return "a list"
+    return "something else"
+
+
+def found(value: Any) -> str:
+    """Return what a message shows of a value: scalars themselves, else their kind."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return cut(str(value)) if abs(value) < 1e300 else "a huge number"
+    if isinstance(value, str):
+        # The address of a channel holds a secret, and may stand where something else belongs.
+        scheme, is_address, _ = value.partition("://")
+        return f"'{cut(scheme)}://…'" if is_address else f"'{cut(value)}'"
+    return kind_of(value)
+
+
+def told(value: Any) -> str:
+    """Return a value and its kind, as a message tells what an expression gave."""
+    if isinstance(value, bool | int | float | str):
+        return f"{found(value)} ({kind_of(value)})"
+    return kind_of(value)
+
+
+def dotted(path: Iterable[str | int]) -> str:
+    """Return a path as people write it: `gates.latency[0].max`."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{part}" if text else part
+    return cut(text)

@@ -1,0 +1,128 @@
+"""The models and runs of the in-memory twin of the workspaces."""
+
+from collections.abc import Callable, Mapping
+
+from shared.base.clock import Clock
+from shared.base.errors import WorkspaceRefused
+from shared.events.model import Workspace
+from shared.workspaces.model import ModelVersion, NewModel, RunRecord
+
+
+class MemoryRegistry:
+    """Models and runs of any number of workspaces.
+
+    Runs do nothing by themselves: tests put them into `runs` and `metrics`, which are kept by the
+    workspace's key and the run's id.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        #: Called before each request with its name; may raise what the service would.
+        self.before: Callable[[str], None] = lambda _: None
+        self.models: dict[tuple[str, str, str], ModelVersion] = {}
+        self.runs: dict[tuple[str, str], RunRecord] = {}
+        self.metrics: dict[tuple[str, str], dict[str, float]] = {}
+        #: The files of models, by the model's ARM id and the path.
+        self.files: dict[tuple[str, str], bytes] = {}
+
+    def register(
+        self,
+        workspace: Workspace,
+        name: str,
+        version: str,
+        *,
+        tags: Mapping[str, str],
+        kind: str = "mlflow_model",
+        properties: Mapping[str, str] | None = None,
+        job_name: str = "",
+        flavors: tuple[str, ...] = (),
+    ) -> ModelVersion:
+        """Add a model version, as a data scientist would."""
+        model = ModelVersion(
+            id=f"{workspace.id}/models/{name}/versions/{version}",
+            name=name,
+            version=version,
+            kind=kind,
+            tags=dict(tags),
+            properties=dict(properties or {}),
+            created_at=self._clock.now(),
+            job_name=job_name,
+            flavors=flavors,
+        )
+        self.models[workspace.key, name, version] = model
+        return model
+
+    def add_run(
+        self, workspace: Workspace, run: RunRecord, metrics: Mapping[str, float] | None = None
+    ) -> RunRecord:
+        """Add a run with what it logged, or put it in place of the one of its id."""
+        self.runs[workspace.key, run.id] = run
+        self.metrics[workspace.key, run.id] = dict(metrics or {})
+        return run
+
+    def get_model(self, workspace: Workspace, name: str, version: str) -> ModelVersion | None:
+        """Return the model version, or None."""
+        self._enter("get_model")
+        return self.models.get((workspace.key, name, version))
+
+    def find_models(
+        self, workspace: Workspace, name: str, tags: Mapping[str, str]
+    ) -> tuple[ModelVersion, ...]:
+        """Return the versions of a model that have all these tags; () without such a model."""
+        self._enter("find_models")
+        versions = self._versions(workspace, name)
+        return tuple(model for model in versions if tags.items() <= model.tags.items())
+
+    def register_model(self, workspace: Workspace, model: NewModel) -> ModelVersion:
+        """Register the next version of a model, and return it."""
+        self._enter("register_model")
+        versions = (model.version for model in self._versions(workspace, model.name))
+        taken = [int(version) for version in versions if version.isdecimal()]
+        return self.register(
+            workspace,
+            model.name,
+            str(max(taken, default=0) + 1),
+            tags=model.tags,
+            kind=model.kind,
+            properties=model.properties,
+            job_name=model.job_name,
+        )
+
+    def read_model_file(
+        self, workspace: Workspace, model: ModelVersion, path: str, *, most: int
+    ) -> bytes | None:
+        """Return a file of a model, None where it has none of that path."""
+        self._enter("read_model_file")
+        content = self.files.get((model.id, path))
+        if content is not None and len(content) > most:
+            raise WorkspaceRefused(f"{path} of model {model.name} is too long")
+        return content
+
+    def get_run(self, workspace: Workspace, run_id: str) -> RunRecord | None:
+        """Return the run, or None."""
+        self._enter("get_run")
+        return self.runs.get((workspace.key, run_id))
+
+    def list_children(self, workspace: Workspace, run_id: str) -> tuple[RunRecord, ...]:
+        """Return the runs that are directly below a run; () without such a run."""
+        self._enter("list_children")
+        found = (run for (key, _), run in self.runs.items() if key == workspace.key)
+        return tuple(run for run in found if run.parent_id == run_id)
+
+    def get_metrics(self, workspace: Workspace, run_id: str) -> Mapping[str, float] | None:
+        """Return the last value of each metric that a run logged, or None without such a run."""
+        self._enter("get_metrics")
+        key = (workspace.key, run_id)
+        if key not in self.runs and key not in self.metrics:
+            return None
+        return dict(self.metrics.get(key, {}))
+
+    def _versions(self, workspace: Workspace, name: str) -> tuple[ModelVersion, ...]:
+        return tuple(
+            model
+            for (key, model_name, _), model in self.models.items()
+            if (key, model_name) == (workspace.key, name)
+        )
+
+    def _enter(self, request: str) -> None:
+        self.before(request)

@@ -1,0 +1,405 @@
+"""The in-memory twin of the workspaces: the rules of the service, on a clock that is given.
+
+What it does is proved by the suite that runs against the AML emulator as well. Work takes time:
+an operation runs until the clock has passed its end, and anything else that wants the same
+endpoint meanwhile is refused, as in the service.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from fnmatch import fnmatchcase
+from types import MappingProxyType
+
+from shared.base.clock import Clock
+from shared.base.errors import WorkspaceBusy, WorkspaceRefused
+from shared.events.model import Workspace
+from shared.twins import service_rules as rules
+from shared.twins.registry import MemoryRegistry
+from shared.workspaces.model import (
+    Capacity,
+    Deployment,
+    DeploymentSpec,
+    Endpoint,
+    EndpointKind,
+    Operation,
+    OperationResult,
+    OperationStatus,
+    Score,
+    State,
+)
+
+type Key = tuple[str, str]
+
+
+@dataclass(slots=True)
+class _Work:
+    """An operation: when it ends, what it does then, and how it fails, if it does."""
+
+    until: float
+    finish: Callable[[], None]
+    failure: tuple[str, str] | None
+    is_settled: bool = False
+
+
+@dataclass(slots=True)
+class Behaviour:
+    """How the service is to behave; tests set it."""
+
+    takes: timedelta = timedelta(0)
+    #: Deployments that end Failed, by name, with the service's code and message.
+    broken: dict[str, tuple[str, str]] = field(default_factory=dict)
+    #: Code and message with which setting traffic fails, when it is not None.
+    stuck_traffic: tuple[str, str] | None = None
+    score: Score = field(default_factory=lambda: Score(status=200, body=b"[0]"))
+    #: Answers of single deployments, by a glob on their names; the first one that matches.
+    scores: dict[str, Score] = field(default_factory=dict)
+    #: What the region has, for every instance type; `used` is what others use of it.
+    capacity: Capacity | None = None
+    #: Instance types that the region does not list.
+    not_offered: frozenset[str] = frozenset()
+    logs: str = ""
+
+
+class MemoryWorkspaces(MemoryRegistry):
+    """Models, runs, endpoints and deployments of any number of workspaces.
+
+    Endpoints and deployments are kept by the workspace's key and the endpoint's name, which for a
+    batch one begins with `batch/`.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self.behaviour = Behaviour()
+        self.endpoints: dict[Key, Endpoint] = {}
+        self.deployments: dict[Key, dict[str, Deployment]] = {}
+        self._work: list[_Work] = []
+
+    def get_endpoint(
+        self,
+        workspace: Workspace,
+        endpoint: str,
+        *,
+        kind: EndpointKind = EndpointKind.MANAGED,
+    ) -> Endpoint | None:
+        """Return the endpoint, or None. Managed and Kubernetes ones share their names."""
+        self._enter("get_endpoint")
+        return self.endpoints.get(_key(workspace, endpoint, kind))
+
+    def list_endpoints(self, workspace: Workspace) -> tuple[Endpoint, ...]:
+        """Return the online endpoints, managed and Kubernetes."""
+        self._enter("list_endpoints")
+        here = (made for (key, _), made in self.endpoints.items() if key == workspace.key)
+        return tuple(made for made in here if made.kind is not EndpointKind.BATCH)
+
+    def list_deployments(
+        self,
+        workspace: Workspace,
+        endpoint: str,
+        *,
+        kind: EndpointKind = EndpointKind.MANAGED,
+    ) -> tuple[Deployment, ...]:
+        """Return the endpoint's deployments; () where there is no endpoint."""
+        self._enter("list_deployments")
+        return tuple(self.deployments.get(_key(workspace, endpoint, kind), {}).values())
+
+    def create_endpoint(
+        self,
+        workspace: Workspace,
+        endpoint: str,
+        *,
+        auth_mode: str,
+        tags: Mapping[str, str],
+        kind: EndpointKind = EndpointKind.MANAGED,
+        compute: str = "",
+        is_public: bool = True,
+    ) -> Operation:
+        """Start creating an endpoint; `compute` is the attached cluster of a Kubernetes one."""
+        self._enter("create_endpoint")
+        rules.check_new_endpoint(kind, auth_mode, compute)
+        key = _key(workspace, endpoint, kind)
+        self._require_settled(key)
+        self.endpoints[key] = Endpoint(
+            name=endpoint, state=State.CREATING, tags=dict(tags), auth_mode=auth_mode, kind=kind
+        )
+        self.deployments.setdefault(key, {})
+        return self._start(lambda: self._settle_endpoint(key, State.SUCCEEDED))
+
+    def create_deployment(
+        self, workspace: Workspace, endpoint: str, deployment: str, spec: DeploymentSpec
+    ) -> Operation:
+        """Start creating a deployment; it gets no traffic."""
+        self._enter("create_deployment")
+        key = _key(workspace, endpoint, spec.kind)
+        self._require_ready(key)
+        if self.endpoints[key].kind is not spec.kind:
+            raise WorkspaceRefused(f"endpoint {endpoint} is {self.endpoints[key].kind}")
+        there = self.deployments[key]
+        if deployment not in there and len(there) >= rules.MOST_DEPLOYMENTS:
+            raise WorkspaceRefused(f"at most {rules.MOST_DEPLOYMENTS} deployments")
+        known = (model for model in self.models.values() if model.id == spec.model_id)
+        rules.check_without_code(spec.kind, next(known, None))
+        self._check_size(key, deployment, spec.instance_type, spec.instance_count)
+        there[deployment] = Deployment(
+            name=deployment,
+            state=State.CREATING,
+            model=spec.model_id,
+            instance_type="" if spec.kind is EndpointKind.BATCH else spec.instance_type,
+            instance_count=spec.instance_count,
+            tags=dict(spec.tags),
+        )
+        return self._start_deployment(key, deployment)
+
+    def set_traffic(
+        self,
+        workspace: Workspace,
+        endpoint: Endpoint,
+        traffic: Mapping[str, int],
+        tags: Mapping[str, str],
+        *,
+        mirror: Mapping[str, int] = MappingProxyType({}),
+    ) -> Operation:
+        """Start setting the whole split and mirror, merging `tags`; keep all else of the endpoint.
+
+        Of a batch endpoint, the deployment with all traffic becomes the default one.
+        """
+        self._enter("set_traffic")
+        key = _key(workspace, endpoint.name, endpoint.kind)
+        self._require_settled(key)
+        before = self.endpoints[key]
+        after = self._with_traffic(key, traffic, mirror, tags)
+        failure = self.behaviour.stuck_traffic
+        self.endpoints[key] = replace(before, state=State.UPDATING)
+
+        def finish() -> None:
+            self.endpoints[key] = replace(before, state=State.FAILED) if failure else after
+
+        return self._start(finish, failure)
+
+    def scale_deployment(
+        self, workspace: Workspace, endpoint: str, deployment: str, instances: int
+    ) -> Operation:
+        """Start giving an online deployment so many instances; keep all else of it."""
+        self._enter("scale_deployment")
+        key = _key(workspace, endpoint)
+        found = self._require(key, deployment)
+        self._require_ready(key)
+        self._check_size(key, deployment, found.instance_type, instances)
+        scaled = replace(found, state=State.UPDATING, instance_count=instances)
+        self.deployments[key][deployment] = scaled
+        return self._start_deployment(key, deployment)
+
+    def delete_deployment(
+        self,
+        workspace: Workspace,
+        endpoint: str,
+        deployment: str,
+        *,
+        kind: EndpointKind = EndpointKind.MANAGED,
+    ) -> Operation:
+        """Start deleting the deployment, absent or not."""
+        self._enter("delete_deployment")
+        key = _key(workspace, endpoint, kind)
+        found = self.deployments.get(key, {}).get(deployment)
+        if found is None:
+            return Operation()
+        self._require_settled(key)
+        self._require_idle(key, deployment)
+        self.deployments[key][deployment] = replace(found, state=State.DELETING)
+
+        def finish() -> None:
+            self.deployments[key].pop(deployment, None)
+
+        return self._start(finish)
+
+    def find_capacity(self, workspace: Workspace, instance_type: str) -> Capacity | None:
+        """Return what is left of an instance type in the workspace's region.
+
+        None where that region does not list it.
+        """
+        self._enter("find_capacity")
+        if instance_type in self.behaviour.not_offered:
+            return None
+        known = self.behaviour.capacity
+        if known is None:
+            return Capacity(family="standardDSv2Family", cores=4)
+        return replace(known, used=rules.cores_of(known, self._held()))
+
+    def get_operation(self, operation: Operation) -> OperationResult:
+        """Return where the operation stands."""
+        self._enter("get_operation")
+        work = self._work[int(operation.url)]
+        if not work.is_settled:
+            return OperationResult(status=OperationStatus.RUNNING)
+        if work.failure is not None:
+            code, message = work.failure
+            return OperationResult(status=OperationStatus.FAILED, code=code, message=message)
+        return OperationResult(status=OperationStatus.SUCCEEDED)
+
+    def get_logs(self, workspace: Workspace, endpoint: str, deployment: str, *, lines: int) -> str:
+        """Return the last lines of the container's log; "" where there is none."""
+        self._enter("get_logs")
+        return "\n".join(self.behaviour.logs.splitlines()[-lines:])
+
+    def score(
+        self,
+        workspace: Workspace,
+        endpoint: Endpoint,
+        deployment: str,
+        body: bytes,
+        *,
+        timeout: timedelta,
+    ) -> Score:
+        """Send one scoring request straight to the deployment and return the answer."""
+        self._enter("score")
+        if endpoint.kind is EndpointKind.BATCH:
+            raise WorkspaceRefused(f"batch endpoint {endpoint.name} answers no scoring requests")
+        own = self.behaviour.scores.items()
+        answers = (score for glob, score in own if fnmatchcase(deployment, glob))
+        return next(answers, self.behaviour.score)
+
+    # What somebody else does, at once
+
+    def change_traffic(
+        self,
+        workspace: Workspace,
+        endpoint: str,
+        traffic: Mapping[str, int],
+        *,
+        mirror: Mapping[str, int] = MappingProxyType({}),
+        tags: Mapping[str, str] = MappingProxyType({}),
+        kind: EndpointKind = EndpointKind.MANAGED,
+    ) -> None:
+        """Set the whole split and mirror as somebody else would, merging `tags`."""
+        self._settle()
+        key = _key(workspace, endpoint, kind)
+        self.endpoints[key] = self._with_traffic(key, traffic, mirror, tags)
+
+    def remove_deployment(
+        self,
+        workspace: Workspace,
+        endpoint: str,
+        deployment: str,
+        *,
+        kind: EndpointKind = EndpointKind.MANAGED,
+    ) -> None:
+        """Delete a deployment as somebody else would; as ever, only without traffic."""
+        self._settle()
+        key = _key(workspace, endpoint, kind)
+        self._require_idle(key, deployment)
+        del self.deployments[key][deployment]
+
+    def scale(self, workspace: Workspace, endpoint: str, deployment: str, instances: int) -> None:
+        """Give a deployment so many instances as somebody else would."""
+        self._settle()
+        key = _key(workspace, endpoint)
+        found = self._require(key, deployment)
+        self.deployments[key][deployment] = replace(found, instance_count=instances)
+
+    def fail_deployment(
+        self,
+        workspace: Workspace,
+        endpoint: str,
+        deployment: str,
+        *,
+        kind: EndpointKind = EndpointKind.MANAGED,
+    ) -> None:
+        """Let a deployment turn Failed by itself."""
+        self._settle()
+        self._settle_deployment(_key(workspace, endpoint, kind), deployment, State.FAILED)
+
+    # The inside
+
+    def _enter(self, request: str) -> None:
+        super()._enter(request)
+        self._settle()
+
+    def _settle(self) -> None:
+        now = self._clock.now().timestamp()
+        for work in self._work:
+            if not work.is_settled and work.until <= now:
+                work.is_settled = True
+                work.finish()
+
+    def _start(
+        self, finish: Callable[[], None], failure: tuple[str, str] | None = None
+    ) -> Operation:
+        until = (self._clock.now() + self.behaviour.takes).timestamp()
+        self._work.append(_Work(until, finish, failure))
+        return Operation(url=str(len(self._work) - 1))
+
+    def _start_deployment(self, key: Key, deployment: str) -> Operation:
+        failure = self.behaviour.broken.get(deployment)
+        state = State.FAILED if failure else State.SUCCEEDED
+        return self._start(lambda: self._settle_deployment(key, deployment, state), failure)
+
+    def _settle_endpoint(self, key: Key, state: State) -> None:
+        self.endpoints[key] = replace(self.endpoints[key], state=state)
+
+    def _settle_deployment(self, key: Key, deployment: str, state: State) -> None:
+        if found := self.deployments[key].get(deployment):
+            self.deployments[key][deployment] = replace(found, state=state)
+
+    def _with_traffic(
+        self,
+        key: Key,
+        traffic: Mapping[str, int],
+        mirror: Mapping[str, int],
+        tags: Mapping[str, str],
+    ) -> Endpoint:
+        before = self.endpoints[key]
+        rules.check_split(before, self.deployments[key], traffic, mirror)
+        return replace(
+            before,
+            state=State.SUCCEEDED,
+            traffic=dict(traffic),
+            mirror=dict(mirror),
+            tags={**before.tags, **tags},
+        )
+
+    def _check_size(self, key: Key, deployment: str, instance_type: str, instances: int) -> None:
+        rules.check_instances(instances)
+        if self.endpoints[key].kind is not EndpointKind.MANAGED:
+            return
+        own = self.deployments[key].get(deployment)
+        has = rules.with_reserve(own.instance_type, own.instance_count) if own else 0
+        wanted = rules.with_reserve(instance_type, instances)
+        rules.check_cores(self.behaviour.capacity, self._held(), has, wanted)
+
+    def _held(self) -> Iterator[int]:
+        for key, deployments in self.deployments.items():
+            if self.endpoints[key].kind is EndpointKind.MANAGED:
+                for made in deployments.values():
+                    yield rules.with_reserve(made.instance_type, made.instance_count)
+
+    def _require(self, key: Key, deployment: str) -> Deployment:
+        found = self.deployments.get(key, {}).get(deployment)
+        if found is None:
+            raise WorkspaceRefused(f"no deployment {deployment}")
+        return found
+
+    def _require_idle(self, key: Key, deployment: str) -> None:
+        endpoint = self.endpoints[key]
+        if endpoint.traffic.get(deployment) or endpoint.mirror.get(deployment):
+            raise WorkspaceRefused(f"deployment {deployment} has traffic")
+
+    def _require_ready(self, key: Key) -> None:
+        self._require_settled(key)
+        endpoint = self.endpoints.get(key)
+        if endpoint is None:
+            raise WorkspaceRefused(f"no endpoint {key[1]}")
+        if endpoint.state is not State.SUCCEEDED:
+            raise WorkspaceRefused(f"endpoint {endpoint.name} is {endpoint.state}")
+
+    def _require_settled(self, key: Key) -> None:
+        endpoint = self.endpoints.get(key)
+        states = [deployment.state for deployment in self.deployments.get(key, {}).values()]
+        if endpoint is not None:
+            states.append(endpoint.state)
+        if not all(state.is_settled for state in states):
+            raise WorkspaceBusy("another operation on same entity is already running")
+
+
+def _key(workspace: Workspace, endpoint: str, kind: EndpointKind = EndpointKind.MANAGED) -> Key:
+    prefix = "batch/" if kind is EndpointKind.BATCH else ""
+    return workspace.key, prefix + endpoint

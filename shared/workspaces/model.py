@@ -1,0 +1,406 @@
+"""What the app needs of AML workspaces: the resources as it sees them, and a protocol for them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Final, Protocol
+
+from shared.events.model import Workspace
+
+
+class State(StrEnum):
+    """The provisioning state of an endpoint or a deployment."""
+
+    CREATING = "Creating"
+    UPDATING = "Updating"
+    SCALING = "Scaling"
+    DELETING = "Deleting"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    CANCELED = "Canceled"
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no operation is under way."""
+        return self in (State.SUCCEEDED, State.FAILED, State.CANCELED)
+
+
+class EndpointKind(StrEnum):
+    """What an endpoint runs on, under the names that it has in reactions.yaml."""
+
+    MANAGED = "managed"
+    KUBERNETES = "kubernetes"
+    BATCH = "batch"  #: Its default deployment stands here for the one with all the traffic.
+
+
+#: How callers of a new endpoint may sign in; the first is the one where nobody says. Batch
+#: endpoints have no keys, and those of a cluster do not know Entra
+#: (how-to-authenticate-online-endpoint, reference-yaml-endpoint-batch).
+AUTH_MODES: Final[Mapping[EndpointKind, tuple[str, ...]]] = MappingProxyType(
+    {
+        EndpointKind.MANAGED: ("aad_token", "key", "aml_token"),
+        EndpointKind.KUBERNETES: ("key", "aml_token"),
+        EndpointKind.BATCH: ("aad_token",),
+    }
+)
+
+
+class ModelKind(StrEnum):
+    """What a registered model is, as far as deploying it goes."""
+
+    MLFLOW = "mlflow_model"
+    TRITON = "triton_model"
+    CUSTOM = "custom_model"
+
+
+#: The models that can be deployed without code (how-to-deploy-mlflow-models, how-to-deploy-with-
+#: triton, reference-yaml-deployment-batch); of MLflow ones those with a python_function flavor.
+WITHOUT_CODE: Final[Mapping[EndpointKind, tuple[ModelKind, ...]]] = MappingProxyType(
+    {
+        EndpointKind.MANAGED: (ModelKind.MLFLOW, ModelKind.TRITON),
+        EndpointKind.KUBERNETES: (ModelKind.MLFLOW, ModelKind.TRITON),
+        EndpointKind.BATCH: (ModelKind.MLFLOW,),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelVersion:
+    """A model version as the workspace has it now. `id` is its ARM id.
+
+    `flavors` are those of an MLflow model, () where the workspace does not say.
+    """
+
+    id: str
+    name: str
+    version: str
+    kind: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    properties: Mapping[str, str] = field(default_factory=dict)
+    archived: bool = False
+    created_at: datetime | None = None
+    job_name: str = ""  #: The run that made it, "" if none did.
+    flavors: tuple[str, ...] = ()
+    path: str = ""  #: The azureml:// address of its files.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """An endpoint as the workspace has it now. Traffic is in percent by deployment name.
+
+    `document` is the whole ARM resource, so that a write changes what it means to and keeps the
+    rest.
+    """
+
+    name: str
+    state: State
+    traffic: Mapping[str, int] = field(default_factory=dict)
+    mirror: Mapping[str, int] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    scoring_uri: str = ""
+    auth_mode: str = ""
+    kind: EndpointKind = EndpointKind.MANAGED
+    document: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """A deployment as the workspace has it now.
+
+    `model` is the ARM id of its model, `operation` the address of what was done to it last.
+    """
+
+    name: str
+    state: State
+    model: str = ""
+    operation: str = ""
+    instance_type: str = ""
+    instance_count: int = 0
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthProbe:
+    """How the service finds out whether a container is well; None leaves a value to the service."""
+
+    initial_delay: timedelta | None = None
+    period: timedelta | None = None
+    timeout: timedelta | None = None
+    failure_threshold: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """How an online deployment serves; None leaves a value to the service.
+
+    After `request_timeout` a request is cut off. A container that fails `liveness` is started
+    again; one that fails `readiness` gets no requests.
+    """
+
+    request_timeout: timedelta | None = None
+    liveness: HealthProbe | None = None
+    readiness: HealthProbe | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentSpec:
+    """What a new deployment is to be: no code, no environment, so MLflow or Triton.
+
+    `compute` is the name of the cluster that a batch deployment runs on.
+    """
+
+    model_id: str
+    instance_type: str
+    instance_count: int
+    kind: EndpointKind = EndpointKind.MANAGED
+    compute: str = ""
+    serving: Serving = field(default_factory=Serving)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capacity:
+    """How many cores a region has left for one instance type.
+
+    `cores` are those of one instance; `used` and `limit` those of its family, None where the
+    service does not say.
+    """
+
+    family: str
+    cores: int
+    used: int | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """A long-running operation that the workspace accepted.
+
+    `url` tells of its status; "" where the service named none. `retry_after` is the service's
+    word on when to ask.
+    """
+
+    url: str = ""
+    retry_after: timedelta | None = None
+
+
+class OperationStatus(StrEnum):
+    """Where a long-running operation stands."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    UNKNOWN = "unknown"  #: The service has forgotten it, or never named it: read the resource.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationResult:
+    """What the operation's status document says. Only it has the reason of a failure."""
+
+    status: OperationStatus
+    code: str = ""
+    message: str = ""
+    retry_after: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """The answer to one scoring request.
+
+    `model_status` is the container's own status where the platform wrapped it in a 424, else 0.
+    `seconds` is the time from request to answer.
+    """
+
+    status: int
+    model_status: int = 0
+    body: bytes = b""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """A run as run history has it now.
+
+    `step` is the component that a step runs. `parameters` are the literal inputs of a pipeline.
+    `error_code` and `error` are of a run that failed, as the service words them.
+    """
+
+    id: str
+    status: str
+    root_id: str
+    parent_id: str = ""
+    experiment: str = ""
+    display_name: str = ""
+    step: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    properties: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    error_code: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewModel:
+    """A model version that is to be registered. `path` is the azureml:// address of its files."""
+
+    name: str
+    kind: str
+    path: str
+    job_name: str = ""
+    description: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+
+class Workspaces(Protocol):
+    """The AML workspaces. Reads see the present; writes only start work.
+
+    Raises: WorkspaceUnreachable, WorkspaceThrottled, WorkspaceBusy, WorkspaceDenied,
+    WorkspaceRefused, QuotaExceeded.
+    """
+
+    def get_model(self, workspace: Workspace, name: str, version: str) -> ModelVersion | None:
+        """Return the model version, or None."""
+        ...
+
+    def find_models(
+        self, workspace: Workspace, name: str, tags: Mapping[str, str]
+    ) -> tuple[ModelVersion, ...]:
+        """Return the versions of a model that have all these tags; () without such a model."""
+        ...
+
+    def register_model(self, workspace: Workspace, model: NewModel) -> ModelVersion:
+        """Register the next version of a model, and return it."""
+        ...
+
+    def read_model_file(
+        self, workspace: Workspace, model: ModelVersion, path: str, *, most: int
+    ) -> bytes | None:
+        """Return a file of a model, None where it has none of that path.
+
+        Raises: WorkspaceRefused where it has more than `most` bytes, or is in a place that is not
+        read.
+        """
+        ...
+
+    def get_run(self, workspace: Workspace, run_id: str) -> RunRecord | None:
+        """Return the run, or None."""
+        ...
+
+    def list_children(self, workspace: Workspace, run_id: str) -> tuple[RunRecord, ...]:
+        """Return the runs that are directly below a run; () without such a run."""
+        ...
+
+    def get_metrics(self, workspace: Workspace, run_id: str) -> Mapping[str, float] | None:
+        """Return the last value of each metric that a run logged, or None without such a run."""
+        ...
+
+    def get_endpoint(
+        self,
+        workspace: Workspace,
+        endpoint: str,
+        *,
+        kind: EndpointKind = EndpointKind.MANAGED,
+    ) -> Endpoint | None:
+        """Return the endpoint, or None. Managed and Kubernetes ones share their names."""
+        ...
+
+    def list_endpoints(self, workspace: Workspace) -> tuple[Endpoint, ...]:
+        """Return the online endpoints, managed and Kubernetes."""
+        ...
+
+    def list_deployments(
+        self,
+        workspace: Workspace,
+        endpoint: str,
+        *,
+        kind: EndpointKind = EndpointKind.MANAGED,
+    ) -> tuple[Deployment, ...]:
+        """Return the endpoint's deployments; () where there is no endpoint."""
+        ...
+
+    def create_endpoint(
+        self,
+        workspace: Workspace,
+        endpoint: str,
+        *,
+        auth_mode: str,
+        tags: Mapping[str, str],
+        kind: EndpointKind = EndpointKind.MANAGED,
+        compute: str = "",
+        is_public: bool = True,
+    ) -> Operation:
+        """Start creating an endpoint; `compute` is the attached cluster of a Kubernetes one.
+
+        `is_public` says whether a managed one can be called from the internet.
+        """
+        ...
+
+    def create_deployment(
+        self, workspace: Workspace, endpoint: str, deployment: str, spec: DeploymentSpec
+    ) -> Operation:
+        """Start creating a deployment; it gets no traffic."""
+        ...
+
+    def set_traffic(
+        self,
+        workspace: Workspace,
+        endpoint: Endpoint,
+        traffic: Mapping[str, int],
+        tags: Mapping[str, str],
+        *,
+        mirror: Mapping[str, int] = MappingProxyType({}),
+    ) -> Operation:
+        """Start setting the whole split and mirror, merging `tags`; keep all else of the endpoint.
+
+        Of a batch endpoint, the deployment with all traffic becomes the default one.
+        """
+        ...
+
+    def scale_deployment(
+        self, workspace: Workspace, endpoint: str, deployment: str, instances: int
+    ) -> Operation:
+        """Start giving an online deployment so many instances; keep all else of it."""
+        ...
+
+    def delete_deployment(
+        self,
+        workspace: Workspace,
+        endpoint: str,
+        deployment: str,
+        *,
+        kind: EndpointKind = EndpointKind.MANAGED,
+    ) -> Operation:
+        """Start deleting the deployment, absent or not."""
+        ...
+
+    def find_capacity(self, workspace: Workspace, instance_type: str) -> Capacity | None:
+        """Return what is left of an instance type in the workspace's region.
+
+        None where that region does not list it.
+        """
+        ...
+
+    def get_operation(self, operation: Operation) -> OperationResult:
+        """Return where the operation stands."""
+        ...
+
+    def get_logs(self, workspace: Workspace, endpoint: str, deployment: str, *, lines: int) -> str:
+        """Return the last lines of the container's log; "" where there is none."""
+        ...
+
+    def score(
+        self,
+        workspace: Workspace,
+        endpoint: Endpoint,
+        deployment: str,
+        body: bytes,
+        *,
+        timeout: timedelta,
+    ) -> Score:
+        """Send one scoring request straight to the deployment and return the answer."""
+        ...
