@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.events.envelopes import parse_workspace
-from shared.services import Services
+from shared.services import Ports, Services
 from shared.twins.storage import MemoryBlobs, MemoryChannels, MemoryQueues, MemoryTables
 from shared.twins.workspaces import MemoryWorkspaces
 
@@ -57,16 +57,15 @@ class Twin:
         self.workspaces.before = self.aml.append
         self.queues = MemoryQueues(self.clock)
         self.services = Services(
-            {"SIGNALBOX_WORKSPACE": _WORKSPACE, "SIGNALBOX_REACTIONS": str(reactions)}
-        )
-        # A part that is there already is not built.
-        vars(self.services).update(
-            clock=self.clock,
-            tables=Counted(MemoryTables(), self.storage.append),
-            queues=Counted(self.queues, self.storage.append),
-            blobs=Counted(MemoryBlobs(), self.storage.append),
-            channels=MemoryChannels(),
-            workspaces=self.workspaces,
+            {"SIGNALBOX_WORKSPACE": _WORKSPACE, "SIGNALBOX_REACTIONS": str(reactions)},
+            Ports(
+                clock=self.clock,
+                tables=Counted(MemoryTables(), self.storage.append),
+                queues=Counted(self.queues, self.storage.append),
+                blobs=Counted(MemoryBlobs(), self.storage.append),
+                channels=MemoryChannels(),
+                workspaces=self.workspaces,
+            ),
         )
 
     def work(self, queue: str, do: Callable[[str], None]) -> None:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from shared.reactions.model import Finding, Params
+    from shared.reactions.model import Params
+    from shared.schema.findings import Finding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +62,7 @@ def check_text(
 ) -> Checked:
     """Check the text of a reactions file. A setting that is not set here is but a warning."""
     from shared.reactions.load import load_reactions
-    from shared.reactions.model import ReactionsInvalid
+    from shared.schema.findings import ReactionsInvalid
 
     try:
         loaded = load_reactions(

@@ -8,7 +8,7 @@ from typing import Final
 from rich.text import Text
 
 from commands.common import visible, when
-from shared.rollouts.people.control import possible_orders
+from shared.rollouts.engine.give_order import possible_orders
 from shared.rollouts.people.forecast import Coming, step_words
 from shared.rollouts.people.progress import Mark, SplitSeen, StepSeen, awaited, splits_of, steps_of
 from shared.rollouts.state.measurement import GateOutcome, Measurement

@@ -149,7 +149,7 @@ _WILL = {
 def _order(
     name: str, rollout_id: str, *, why: str, by: str, as_json: bool, to_end: bool = False
 ) -> None:
-    from shared.rollouts.people.control import give_order
+    from shared.rollouts.engine.give_order import give_order
     from shared.rollouts.state.orders import OrderKind
 
     with app_services() as services:

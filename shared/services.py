@@ -3,7 +3,8 @@
 import logging
 import os
 from collections.abc import Callable, Mapping
-from functools import cache
+from dataclasses import dataclass, fields
+from functools import cache, partial
 from threading import RLock
 from typing import TYPE_CHECKING, Any, overload
 
@@ -75,16 +76,48 @@ class once[T]:
         return built
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """What the app asks of others. None stands for the real one, made from the settings.
+
+    Tests, benchmarks and dry runs give their own.
+    """
+
+    clock: Clock | None = None
+    tables: Tables | None = None
+    queues: Queues | None = None
+    blobs: Blobs | None = None
+    channels: Channels | None = None
+    workspaces: "Workspaces | None" = None
+    metrics: "Metrics | None" = None
+    target: "Callable[[str], Target[Any]] | None" = None
+
+
 class Services:
     """The app's parts.
 
     Adapters, and what only some triggers need, are imported where they are built: an event that
     needs only a table does not pay for rollouts, or for the clients of queues and workspaces.
+
+    >>> services = Services(os.environ)
+    >>> services.react.react({"id": "1", ...})
     """
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        ports: Ports | None = None,
+        *,
+        reactions: Reactions | None = None,
+    ) -> None:
+        """Take the app settings; `ports` and `reactions` replace those that these lead to."""
         self._environ = environ
         self.lock = RLock()
+        given = {"reactions": reactions}
+        if ports is not None:
+            given |= {port.name: getattr(ports, port.name) for port in fields(ports)}
+        # `once` builds no part that is there.
+        vars(self).update({name: part for name, part in given.items() if part is not None})
 
     @once
     def settings(self) -> Settings:
@@ -109,10 +142,10 @@ class Services:
         return load_reactions(text, source=path.name, actions=ACTIONS, settings=self._environ)
 
     @once
-    def _retrained(self) -> "lineage.Loops":
-        """Whom to tell of models that retrainings made: nobody, where no reaction retrains any."""
+    def _retrainings(self) -> "lineage.Retrainings | None":
+        """What is told of models that retrainings made; None where no reaction retrains."""
         steps = (step for reaction in self.reactions.reactions for step in reaction.do)
-        return self.loops if any(step.action == "retrain" for step in steps) else lineage.NO_LOOPS
+        return self.loops if any(step.action == "retrain" for step in steps) else None
 
     @once
     def _account(self) -> "StorageAccount":
@@ -237,7 +270,7 @@ class Services:
             records=self.records,
             clock=self.clock,
             lease=settings.lease,
-            loops=self.loops,
+            follow=self.loops.rollout_changed,
         )
 
     @once
@@ -280,8 +313,8 @@ class Services:
     @once
     def orphans(self) -> "OrphanWatch":
         """The watch over deployments that serve nobody."""
+        from shared.orphans.schema import Orphans
         from shared.orphans.watch import OrphanWatch
-        from shared.reactions.model import Orphans
 
         return OrphanWatch(
             tables=self.tables,
@@ -324,15 +357,16 @@ class Services:
     @once
     def _deploy(self) -> Action:
         from shared.actions.deploy import Deploy
+        from shared.rollouts.strategy.schema import find_strategy
 
         return Deploy(
             workspaces=self.workspaces,
             rollouts=self.rollouts,
             clock=self.clock,
             tell=self.tell,
-            find_strategy=self.reactions.find_strategy,
+            find_strategy=partial(find_strategy, own=self.reactions.rollouts),
             read_file=read_golden,
-            loops=self._retrained,
+            retrainings=self._retrainings,
         )
 
     @once
@@ -358,18 +392,19 @@ class Services:
         return Register(
             workspaces=self.workspaces,
             clock=self.clock,
-            loops=self._retrained,
+            retrainings=self._retrainings,
         )
 
     @once
     def _shift_traffic(self) -> Action:
         from shared.actions.shift_traffic import ShiftTraffic
+        from shared.rollouts.strategy.schema import find_strategy
 
         return ShiftTraffic(
             workspaces=self.workspaces,
             rollouts=self.rollouts,
             clock=self.clock,
-            find_strategy=self.reactions.find_strategy,
+            find_strategy=partial(find_strategy, own=self.reactions.rollouts),
             read_file=read_golden,
         )
 

@@ -24,21 +24,14 @@ from shared.base.ids import deployment_name, slug
 from shared.base.redact import redact
 from shared.events.model import EventType, ModelRegistered, as_data
 from shared.journal.outcomes import Outcome, OutcomeStatus
-from shared.reactions.model import (
-    ChannelName,
-    LoadContext,
-    Params,
-    PlainName,
-    RolloutGlob,
-    RolloutName,
-    Values,
-    unfit,
-)
+from shared.reactions.model import Params
 from shared.reactions.step_values import revise
+from shared.rollouts.strategy.names import RolloutGlob, RolloutName
 from shared.rollouts.strategy.probe_schema import ProbeParams
 from shared.rollouts.strategy.serving import LONGEST_CUT, USUAL_CUT, HealthParams, RequestTimeout
+from shared.schema.values import ChannelName, LoadContext, PlainName, Values, unfit
 from shared.workspaces.comparison import BetterParams
-from shared.workspaces.lineage import NO_LOOPS, Loops, reference_of_model
+from shared.workspaces.lineage import Retrainings, reference_of_model
 
 if TYPE_CHECKING:
     from shared.messages.outbox import Tell
@@ -266,11 +259,11 @@ class Deploy:
         tell: "Tell",
         find_strategy: "Callable[[str], Strategy | None]",
         read_file: Callable[[str], bytes],
-        loops: Loops = NO_LOOPS,
+        retrainings: Retrainings | None,
     ) -> None:
-        """Find strategies and files of the app by name; tell `loops` of models of retrainings.
+        """Find strategies and files of the app by name; tell `retrainings` of their models.
 
-        With NO_LOOPS there are none, and no request is spent on finding out.
+        None says that no reaction retrains: no request is spent on finding out.
         """
         self._workspaces = workspaces
         self._rollouts = rollouts
@@ -278,7 +271,7 @@ class Deploy:
         self._tell = tell
         self._find_strategy = find_strategy
         self._read_file = read_file
-        self._loops = loops
+        self._retrainings = retrainings
 
     def act(self, work: Work) -> Outcome:
         """Start a rollout, or find the one that was started before a crash.
@@ -301,8 +294,8 @@ class Deploy:
             # Once it has, the model may serve already, and would be compared with itself.
             self._require_better(plan, found, params.when_better)
         rollout = self._rollouts.start(plan)
-        if plan.retraining:
-            self._loops.deploying(plan.workspace, plan.retraining, _key(found), rollout.id)
+        if self._retrainings is not None and plan.retraining:
+            self._retrainings.deploying(plan.workspace, plan.retraining, _key(found), rollout.id)
         detail = f"rollout of {found.name} {found.version} to {rollout.endpoint}"
         return Outcome(status=OutcomeStatus.WAITING, detail=detail, rollout=rollout.id)
 
@@ -328,8 +321,8 @@ class Deploy:
             plan.plan.kind,
             params,
         )
-        if plan.retraining:
-            self._loops.compared(
+        if self._retrainings is not None and plan.retraining:
+            self._retrainings.compared(
                 plan.workspace,
                 plan.retraining,
                 _key(model),
@@ -365,7 +358,7 @@ class Deploy:
         probe = params.probe.settle(params.request_timeout)
         found = self._find_strategy(params.rollout)
         reference = ""
-        if self._loops is not NO_LOOPS:
+        if self._retrainings is not None:
             reference = reference_of_model(self._workspaces, work.event.workspace, model)
         deployment = deployment_name(model.name, model.version, key)
         return begin(

@@ -16,7 +16,8 @@ from shared.base.ports import Channels
 from shared.base.redact import redact
 from shared.events.model import EventType, RunCompleted, RunStatusChanged
 from shared.journal.outcomes import Outcome, OutcomeStatus
-from shared.reactions.model import ChannelName, LoadContext, Params, Values
+from shared.reactions.model import Params
+from shared.schema.values import ChannelName, LoadContext, Values
 
 if TYPE_CHECKING:
     from shared.messages.repeats import Folds, Place, Repeat

@@ -18,9 +18,10 @@ from shared.base.outgoing import for_row
 from shared.base.redact import redact
 from shared.events.model import EventType, RunCompleted, Workspace
 from shared.journal.outcomes import Outcome, OutcomeStatus
-from shared.reactions.model import Params, PlainName
+from shared.reactions.model import Params
+from shared.schema.values import PlainName
 from shared.workspaces.comparison import BetterParams
-from shared.workspaces.lineage import NO_LOOPS, Loops, reference_of_record
+from shared.workspaces.lineage import Retrainings, reference_of_record
 
 if TYPE_CHECKING:
     from shared.workspaces.model import ModelVersion, RunRecord, Workspaces
@@ -111,15 +112,15 @@ class Register:
         *,
         workspaces: "Workspaces",
         clock: Clock,
-        loops: Loops = NO_LOOPS,
+        retrainings: Retrainings | None,
     ) -> None:
-        """Tell `loops` of models that retrainings made.
+        """Tell `retrainings` of the models that they made.
 
-        With NO_LOOPS there are none, and no request is spent on finding out.
+        None says that no reaction retrains: no request is spent on finding out.
         """
         self._workspaces = workspaces
         self._clock = clock
-        self._loops = loops
+        self._retrainings = retrainings
 
     def act(self, work: Work) -> Outcome:
         """Register the model, or find the one that was registered before a crash.
@@ -137,14 +138,16 @@ class Register:
         path = params.path or f"azureml://jobs/{run.id}/outputs/artifacts/paths/model/"
         _require_own(path, run, event.workspace)
         reference = ""
-        if self._loops is not NO_LOOPS:
+        if self._retrainings is not None:
             reference = reference_of_record(self._workspaces, event.workspace, run)
         found = self._workspaces.find_models(
             event.workspace, params.name, {STEP: work.key.digest[:32]}
         )
         model = found[0] if found else self._register(work, run, params, path, reference)
-        if reference:
-            self._loops.registered(event.workspace, reference, f"{model.name}:{model.version}")
+        if self._retrainings is not None and reference:
+            self._retrainings.registered(
+                event.workspace, reference, f"{model.name}:{model.version}"
+            )
         return Outcome(status=OutcomeStatus.DONE, detail=f"registered {model.name} {model.version}")
 
     def _require_completed(self, event: RunCompleted, run: "RunRecord") -> None:
@@ -213,8 +216,8 @@ class Register:
             EndpointKind(wanted.kind) if wanted.kind else None,
             wanted,
         )
-        if reference:
-            self._loops.compared(
+        if self._retrainings is not None and reference:
+            self._retrainings.compared(
                 workspace, reference, "", verdict.reason, is_enough=verdict.is_enough
             )
         if not verdict.is_enough:

@@ -28,10 +28,11 @@ from shared.base.redact import redact
 from shared.events.breaches import features_of
 from shared.events.model import DriftDetected, DriftState, EventType, Workspace
 from shared.journal.outcomes import Outcome, OutcomeStatus
-from shared.reactions.model import ChannelName, Params, PlainName, Values
+from shared.reactions.model import Params
 from shared.retraining.model import Answer, Decision, Loop, Retraining, Stage, Window
 from shared.retraining.params import Mode, PolicyParams
 from shared.retraining.targets import Input, TargetParams
+from shared.schema.values import ChannelName, PlainName, Values
 
 if TYPE_CHECKING:
     from shared.retraining.budget import Budget

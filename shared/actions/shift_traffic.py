@@ -23,9 +23,10 @@ from shared.base.ids import is_legal_name, slug
 from shared.base.redact import redact
 from shared.events.model import as_data
 from shared.journal.outcomes import Outcome, OutcomeStatus
-from shared.reactions.model import ChannelName, Params, PlainName, Values, unfit
+from shared.reactions.model import Params
 from shared.rollouts.strategy.probe_schema import ProbeParams
 from shared.schema.quantities import whole_percent
+from shared.schema.values import ChannelName, PlainName, Values, unfit
 
 if TYPE_CHECKING:
     from shared.rollouts.engine.advance import Rollouts

@@ -1,0 +1,1 @@
+"""What everything stands on: errors, settings, time, names, words, ports to storage."""

@@ -63,3 +63,12 @@ def deployment_name(model: str, version: str, key: str) -> str:
     tail = f"v{version_part}-{key[:6]}"
     head = slug(model, room=NAME_MAX - len(tail) - 1)
     return f"{head}-{tail}"
+
+
+_REFERENCE = re.compile(r"([0-9a-f]{32})-([0-9a-f]{32})")
+
+
+def parse_reference(text: str) -> tuple[str, str] | None:
+    """Return the ids of a loop and of its retraining from a reference; None if it is none."""
+    found = _REFERENCE.fullmatch(text)
+    return (found[1], found[2]) if found else None

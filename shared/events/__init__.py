@@ -1,0 +1,1 @@
+"""What arrives: one frozen type per kind of event, and what reads it."""

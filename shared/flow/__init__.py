@@ -1,0 +1,1 @@
+"""One event from its trigger to its outcome, and the sweep."""

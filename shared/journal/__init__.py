@@ -1,0 +1,1 @@
+"""What is written down of an event: claims, outcomes, records, dead letters."""

@@ -1,0 +1,1 @@
+"""Deployments that nothing is sent to: found, told, deleted."""

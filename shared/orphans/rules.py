@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from shared.events.model import Workspace
 from shared.messages.text import Text
-from shared.reactions.model import Orphans
+from shared.orphans.schema import Orphans
 from shared.rollouts.state.rollout import Rollout
 from shared.rollouts.state.splits import share
 from shared.workspaces.model import Capacity, Deployment, Endpoint, EndpointKind, State

@@ -47,7 +47,7 @@ from shared.orphans.rules import (
     with_gone,
     with_report,
 )
-from shared.reactions.model import Orphans
+from shared.orphans.schema import Orphans
 from shared.rollouts.deciding.observation import TAG_ROLLOUT
 from shared.rollouts.engine.apply import model_of
 from shared.rollouts.engine.store import RolloutStore

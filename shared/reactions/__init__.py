@@ -1,0 +1,1 @@
+"""reactions.yaml: read, checked, matched, its values made from an event."""

@@ -3,28 +3,18 @@
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
-from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from shared.base.durations import Duration, between
 from shared.events.model import Workspace, read_workspace
-from shared.reactions.model import (
-    ChannelName,
-    Finding,
-    LoadContext,
-    Orphans,
-    Params,
-    Reaction,
-    Reactions,
-    ReactionsInvalid,
-    Severity,
-    Values,
-)
+from shared.orphans.schema import Orphans
+from shared.reactions.model import Params, Reaction, Reactions
 from shared.reactions.reaction import ReactionReader
-from shared.reactions.step_values import read_values
 from shared.reactions.templates import OPEN
 from shared.schema.document import Path, read_document
+from shared.schema.faults import read_values
+from shared.schema.findings import Finding, ReactionsInvalid, Severity
 from shared.schema.report import FINDINGS_MAX, Report, TooManyFindings, finding_at
+from shared.schema.values import LoadContext
 from shared.schema.wording import ADDRESS_HINT, ADDRESS_IN_FILE, cut, found, kind_of, nearest
 
 if TYPE_CHECKING:
@@ -42,17 +32,7 @@ _ID_FORM = (
 #: What stands for something that was to be filled in.
 _PLACEHOLDER = re.compile(r"<[^<>]+>|%[^%]+%|\$\{[^{}]*\}|\$\(|\{\{|\.\.\.|…")
 _PLACEHOLDER_HINT = "Fill in the whole id; %NAME% stands for all of it, not for a part."
-_ORPHANED_LEAST = timedelta(hours=1)
-_ORPHANED_MOST = timedelta(days=90)
 _FORM_HINT = f"Write {_ID_FORM}, or %NAME% for an app setting that holds it."
-
-
-class OrphansParams(Values):
-    """What to do about deployments that nothing is sent to: the values of `Orphans`."""
-
-    after: Annotated[Duration, between(_ORPHANED_LEAST, _ORPHANED_MOST)] = timedelta(days=1)
-    notify: tuple[ChannelName, ...] = ()
-    delete: bool = False
 
 
 def load_reactions(
@@ -262,11 +242,11 @@ class _Loader:
         if "orphans" not in data:
             return None
         items = self._mapping(data, "orphans", "Write its values below it: `after: 1d`.")
-        params, faults = read_values("orphans", items, OrphansParams, context)
+        orphans, faults = read_values("orphans", items, Orphans, context)
         for fault in faults:
             path = ("orphans", *fault.path)
             self._report.error(path, fault.message, fault.hint, key=fault.is_of_key)
-        return None if params is None else Orphans(**params.model_dump())
+        return orphans
 
     def _reactions(self, items: list[Any], context: LoadContext) -> tuple[Reaction, ...]:
         reader = ReactionReader(self._report, self._actions, context)

@@ -7,8 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 from shared.events.model import EventType
+from shared.reactions.expression_faults import (
+    ExpressionFault,
+    find_condition_faults,
+    find_faults,
+    is_path,
+)
 from shared.reactions.expressions import Expression, ExpressionSyntax, compile_expression
-from shared.reactions.model import LoadContext, Params, Reaction, Step
+from shared.reactions.model import Params, Reaction, Step
 from shared.reactions.step_values import find_param_faults
 from shared.reactions.templates import (
     OPEN,
@@ -20,8 +26,8 @@ from shared.reactions.templates import (
     value_at,
 )
 from shared.schema.document import Path
-from shared.schema.faults import ExpressionFault, find_condition_faults, find_faults, is_path
 from shared.schema.report import Place, Report
+from shared.schema.values import LoadContext
 from shared.schema.wording import cut, found, kind_of, suggest
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")

@@ -1,28 +1,17 @@
 """The values of actions: checked while the file is loaded, and made for one event later."""
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, get_args
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 
 from shared.base.errors import ParamsInvalid
-from shared.reactions.model import LoadContext, Params, Step, Values
+from shared.reactions.model import Params, Step
 from shared.reactions.templates import OPEN, Template, render
 from shared.schema.document import Path
-from shared.schema.wording import ADDRESS_HINT, ADDRESS_IN_FILE, dotted, found, suggest
-
-
-@dataclass(frozen=True, slots=True)
-class ParamFault:
-    """A value that the action does not take, or a key. `path` leads there from the action."""
-
-    path: Path
-    message: str
-    hint: str = ""
-    is_of_key: bool = False
+from shared.schema.faults import ParamFault, _explain, read_values
+from shared.schema.values import LoadContext
 
 
 def find_param_faults(
@@ -38,16 +27,6 @@ def find_param_faults(
         for fault in faults
         if fault.is_of_key or not any(_overlap(fault.path, path) for path in open_paths)
     )
-
-
-def read_values[V: Values](
-    owner: str, raw: Mapping[str, Any], values: type[V], context: LoadContext
-) -> tuple[V | None, tuple[ParamFault, ...]]:
-    """Return what is written below `owner`, or None and all that is wrong with it."""
-    try:
-        return values.model_validate(raw, context=context), ()
-    except ValidationError as error:
-        return None, _explain(error, owner, raw, values, context.channels or ())
 
 
 def prepare[P: Params](step: Step, data: Mapping[str, Any], params: type[P]) -> P:
@@ -103,168 +82,3 @@ def _templated(value: Any, path: Path) -> Iterator[Path]:
 def _overlap(one: Path, two: Path) -> bool:
     shorter = min(len(one), len(two))
     return one[:shorter] == two[:shorter]
-
-
-#: Whoever has more than these mends the first, and asks again.
-_FAULTS_MAX = 50
-_KINDS = {
-    "string": "text",
-    "int": "a whole number",
-    "float": "a number",
-    "decimal": "a number",
-    "bool": "true or false",
-    "list": "a list",
-    "tuple": "a list",
-    "set": "a list",
-    "frozen_set": "a list",
-    "dict": "a mapping",
-    "mapping": "a mapping",
-    "model": "a mapping",
-    "none": "nothing",
-}
-_LISTS = {kind for kind, words in _KINDS.items() if words == "a list"}
-#: Text that means the same between brackets.
-_PLAIN = re.compile(r"\w(?:[\w.,@/ -]{0,48}\w)?")
-_KIND_ERROR = re.compile(
-    rf"({'|'.join(_KINDS)})_(?:type|parsing|from_float|required|attributes_type)"
-)
-
-
-def _explain(
-    error: ValidationError,
-    action: str,
-    raw: Mapping[str, Any],
-    params: type[Values],
-    channels: Iterable[str],
-) -> tuple[ParamFault, ...]:
-    """Say in people's words what pydantic found, one fault for each place."""
-    by_path: dict[Path, list[ErrorDetails]] = {}
-    for details in error.errors(include_url=False)[:_FAULTS_MAX]:
-        by_path.setdefault(_real_path(details, raw), []).append(details)
-    return tuple(
-        fault
-        for path, details in by_path.items()
-        for fault in _explain_at(path, details, action, params, tuple(channels))
-    )
-
-
-def _real_path(details: ErrorDetails, raw: Any) -> Path:
-    """Leave out what pydantic adds to a path, such as which member of a union it tried."""
-    path: Path = ()
-    *upper, last = details["loc"] or ("",)
-    for part in upper:
-        child = _child(raw, part)
-        if child is not _NOWHERE:
-            raw, path = child, (*path, part)
-    if details["loc"] and (details["type"] == "missing" or _child(raw, last) is not _NOWHERE):
-        path = (*path, last)
-    return path
-
-
-_NOWHERE = object()
-
-
-def _child(value: Any, part: str | int) -> Any:
-    if isinstance(value, Mapping) and part in value:
-        return value[part]
-    if isinstance(value, list) and isinstance(part, int) and part < len(value):
-        return value[part]
-    return _NOWHERE
-
-
-def _explain_at(
-    path: Path,
-    errors: list[ErrorDetails],
-    action: str,
-    params: type[Values],
-    channels: tuple[str, ...],
-) -> Iterator[ParamFault]:
-    """Yield one fault for a place; but every fault of a job's file, for these are of the file."""
-    if errors[0]["type"] != "job_invalid":
-        yield _explain_one(path, errors, action, params, channels)
-        return
-    for told in errors[0].get("ctx", {}).get("faults", ()):
-        yield ParamFault(path, f"{errors[0]['input']} can't be run: {told}")
-
-
-def _explain_one(
-    path: Path,
-    errors: list[ErrorDetails],
-    action: str,
-    params: type[Values],
-    channels: tuple[str, ...],
-) -> ParamFault:
-    name = f"`{dotted(path)}`" if path else f"`{action}`"
-    first = errors[0]
-    value = first["input"]
-    kinds = [match[1] for item in errors if (match := _KIND_ERROR.fullmatch(item["type"]))]
-    if kinds and len(kinds) == len(errors):
-        words = " or ".join(dict.fromkeys(_KINDS[kind] for kind in kinds))
-        quote = kinds == ["string"] and isinstance(value, bool | int | float)
-        hint = f'Put quotes around it: "{found(value)}".' if quote else ""
-        if _LISTS.issuperset(kinds) and isinstance(value, str) and _PLAIN.fullmatch(value):
-            hint = f"Write [{value}]."
-        return ParamFault(path, f"{name} should be {words}, found {found(value)}", hint)
-    match first["type"]:
-        case "missing":
-            hint = first.get("ctx", {}).get("hint", "")
-            return ParamFault(path, f"`{action}` needs {name}", hint, is_of_key=True)
-        case "extra_forbidden":
-            hint = suggest(str(path[-1]), _fields_at(params, path[:-1])) if path else ""
-            return ParamFault(path, f"`{action}` has no {name}", hint, is_of_key=True)
-    return ParamFault(path, *_tell(name, first, channels))
-
-
-def _tell(name: str, error: ErrorDetails, channels: tuple[str, ...]) -> tuple[str, str]:
-    """Return message and hint for a value that is of the right kind and not right."""
-    value, context = error["input"], error.get("ctx", {})
-    match error["type"]:
-        case "unfit":
-            return f"{name} {context['told']}", context["hint"]
-        case "file_missing":
-            told = f"the app has no file {found(value)}"
-            return told, "Add it, or name one that is there."
-        case "channel_undeclared":
-            return _tell_channel(str(value), channels)
-        case "strategy_undeclared":
-            return f"there is no strategy {found(value)}", suggest(str(value), context["known"])
-        case "literal_error" | "enum":
-            hint = suggest(str(value), re.findall(r"'([^']*)'", context.get("expected", "")))
-            return f"{name} can't be {found(value)}", hint
-        case "value_error" | "assertion_error":
-            return f"{name}: {context.get('error', error['msg'])}", ""
-    return f"{name} {_plainly(error['msg'])}, found {found(value)}", ""
-
-
-def _tell_channel(name: str, channels: tuple[str, ...]) -> tuple[str, str]:
-    if "://" in name:
-        return ADDRESS_IN_FILE, ADDRESS_HINT
-    hint = suggest(name, channels) or "Declare it under `channels:`."
-    return f"there is no channel {found(name)}", hint
-
-
-def _plainly(message: str) -> str:
-    """Turn pydantic's "Input should be …" into the end of a sentence about the value."""
-    message = re.sub(r"^(?:Input|String|Value|List|Dictionary|Tuple) ", "", message)
-    return message[:1].lower() + message[1:]
-
-
-def _fields_at(params: type[BaseModel], path: Path) -> set[str]:
-    """Return the fields that a model, or one nested in it, takes at the path."""
-    models = {params}
-    for part in path:
-        if isinstance(part, str):
-            models = {
-                nested
-                for model in models
-                if part in model.model_fields
-                for nested in _models_in(model.model_fields[part].annotation)
-            } or models
-    return {name for model in models for name in model.model_fields}
-
-
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from _models_in(argument)

@@ -4,12 +4,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from shared.reactions.model import LoadContext
 from shared.rollouts.strategy.model import Strategy
 from shared.rollouts.strategy.ready_made import READY_MADE
 from shared.rollouts.strategy.schema import read_strategy
 from shared.schema.document import Path
 from shared.schema.report import Report
+from shared.schema.values import LoadContext
 from shared.schema.wording import found
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")

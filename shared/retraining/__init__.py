@@ -1,0 +1,1 @@
+"""From drift to a model that helps."""

@@ -12,6 +12,7 @@ from typing import Any
 from shared.base import telemetry
 from shared.base.clock import Clock
 from shared.base.errors import Failure, SignalboxError, failure_of
+from shared.base.ids import parse_reference
 from shared.base.ports import RowChanged
 from shared.base.redact import redact
 from shared.events.model import Event, ModelRegistered, RunCompleted, RunStatusChanged, Workspace
@@ -19,7 +20,7 @@ from shared.events.runs import has_ended
 from shared.journal.records import Records
 from shared.messages.outbox import Tell, Told
 from shared.retraining.budget import Budget, give_back, release
-from shared.retraining.model import Loop, Notice, NoticeKind, Retraining, Stage, parse_reference
+from shared.retraining.model import Loop, Notice, NoticeKind, Retraining, Stage
 from shared.retraining.notices import notices, text_of
 from shared.retraining.stages import ended, is_before, may_follow, moved, outcome_of
 from shared.retraining.store import Kept, LoopStore

@@ -1,6 +1,5 @@
 """A loop: one reaction's watch over one monitor, from drift to retraining and back to none."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -316,12 +315,3 @@ def loop_id(reaction: str, workspace: Workspace, monitor: str) -> str:
 def partition_of(reaction: str) -> str:
     """Return the 16 hex digits that all loops of a reaction share."""
     return digest(reaction)[:16]
-
-
-_REFERENCE = re.compile(r"([0-9a-f]{32})-([0-9a-f]{32})")
-
-
-def parse_reference(text: str) -> tuple[str, str] | None:
-    """Return the ids of a loop and of its retraining from a reference; None if it is none."""
-    found = _REFERENCE.fullmatch(text)
-    return (found[1], found[2]) if found else None

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from shared.base.durations import Duration, between
-from shared.reactions.model import Values
+from shared.schema.values import Values
 
 
 class Mode(StrEnum):

@@ -12,8 +12,8 @@ from pydantic import AfterValidator, Field, model_validator
 from shared.base.errors import JobInvalid
 from shared.base.ids import REFERENCE as REFERENCE
 from shared.events.model import Workspace
-from shared.reactions.model import AnyName, PlainName, Values, check_file, check_job
 from shared.retraining.addresses import find_fault
+from shared.schema.values import AnyName, PlainName, Values, check_file, check_job
 
 #: What an input of a run may be.
 Input = str | int | float | bool

@@ -1,0 +1,1 @@
+"""Rollouts: from a strategy, by gates, to all traffic or back."""

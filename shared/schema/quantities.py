@@ -6,7 +6,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from shared.base.durations import parse_duration
-from shared.reactions.model import unfit
+from shared.schema.values import unfit
 from shared.schema.wording import found
 
 _PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,4})?) ?%")

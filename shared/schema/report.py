@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shared.events.model import EventType
-from shared.reactions.model import Finding, Severity
 from shared.schema.document import Document, Mark, Path
+from shared.schema.findings import Finding, Severity
 from shared.schema.wording import cut, printable, suggest
 
 

@@ -1,0 +1,1 @@
+"""Azure Machine Learning as the app sees it: endpoints, models, runs, metrics."""

@@ -7,7 +7,7 @@ from typing import Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from shared.reactions.model import Values
+from shared.schema.values import Values
 
 #: Two values that differ by less than this share of the larger one are a tie: arithmetic in
 #: another order gives such differences.

@@ -5,18 +5,17 @@ they make, belong to it as well, tagged or not.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from shared.base.errors import WorkspaceDenied, WorkspaceRefused
 from shared.base.ids import REFERENCE
 from shared.events.model import Event, ModelRegistered, RunCompleted, RunStatusChanged, Workspace
 
 if TYPE_CHECKING:
-    from shared.rollouts.state.rollout import Rollout
     from shared.workspaces.model import ModelVersion, RunRecord, Workspaces
 
 
-class Loops(Protocol):
+class Retrainings(Protocol):
     """What wants to know of the models of retrainings. Each may be told again after a crash.
 
     `workspace` is where the model is. `reference` is what `reference_of_model` returns, never "".
@@ -36,31 +35,6 @@ class Loops(Protocol):
     def deploying(self, workspace: Workspace, reference: str, model: str, rollout_id: str) -> None:
         """Note that a rollout of the model has begun."""
         ...
-
-    def rollout_changed(self, rollout: "Rollout") -> None:
-        """Note that a rollout of such a model has come to another phase."""
-        ...
-
-
-class NoLoops:
-    """Stands where nothing is retrained: nobody wants to know."""
-
-    def compared(
-        self, workspace: Workspace, reference: str, model: str, verdict: str, is_enough: bool
-    ) -> None:
-        """Do nothing."""
-
-    def registered(self, workspace: Workspace, reference: str, model: str) -> None:
-        """Do nothing."""
-
-    def deploying(self, workspace: Workspace, reference: str, model: str, rollout_id: str) -> None:
-        """Do nothing."""
-
-    def rollout_changed(self, rollout: "Rollout") -> None:
-        """Do nothing."""
-
-
-NO_LOOPS: Final = NoLoops()
 
 
 def is_of_retraining(event: Event) -> bool:
@@ -114,6 +88,6 @@ def _tagged(tags: Mapping[str, str]) -> str:
     text = tags.get(REFERENCE, "")
     if not text:
         return ""
-    from shared.retraining.model import parse_reference
+    from shared.base.ids import parse_reference
 
     return text if parse_reference(text) is not None else ""

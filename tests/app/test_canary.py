@@ -9,7 +9,7 @@ import pytest
 
 from sandbox.load import Load
 from shared.rollouts.state.measurement import GateOutcome, Measurement
-from shared.rollouts.state.phases import Phase
+from shared.rollouts.state.phases import PHASES, Phase
 from shared.rollouts.state.rollout import Rollout
 from tests.app.stage import Stage
 from tests.app.test_the_worker_is_killed import When, Write, killed_at_write
@@ -40,7 +40,7 @@ class Scene:
         """Return what the gates measured in a phase."""
         steps = rollout.plan.strategy.steps
         found = self.stage.store.measurements(rollout.id)
-        return [each for each in found if each.step >= 0 and steps[each.step].phase is phase]
+        return [each for each in found if each.step >= 0 and PHASES[steps[each.step].kind] is phase]
 
     def splits_until(self, version: str, phase: Phase) -> tuple[Rollout, list[Mapping[str, int]]]:
         """Look at the endpoint until a rollout has ended, in this phase; return all its splits."""

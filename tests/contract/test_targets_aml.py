@@ -31,7 +31,6 @@ from shared.base.errors import (
     WorkspaceUnreachable,
 )
 from shared.events.model import Workspace
-from shared.reactions.model import Values
 from shared.retraining.targets import (
     BatchEndpointTarget,
     ComponentTarget,
@@ -40,6 +39,7 @@ from shared.retraining.targets import (
     Submission,
     TargetStatus,
 )
+from shared.schema.values import Values
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::marshmallow.warnings.Marshmallow4Warning"),

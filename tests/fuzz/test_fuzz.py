@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from shared.actions import ACTIONS
 from shared.journal.letters import LetterStatus
 from shared.reactions.load import load_reactions
-from shared.reactions.model import ReactionsInvalid
+from shared.schema.findings import ReactionsInvalid
 from tests.fuzz.conftest import fuzzed
 from tests.fuzz.hostile import BAD_TEXTS, bodies, spoilt, spoilt_events
 from tests.stories.world import WORKSPACE, World

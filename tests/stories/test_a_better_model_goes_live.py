@@ -147,7 +147,7 @@ class Told:
 def follow(world: World) -> Told:
     """Let a world's loops be told, as where a reaction retrains."""
     told = Told()
-    world.listener, world.has_loops = told, True
+    world.listener = told
     world.start_app()
     return told
 

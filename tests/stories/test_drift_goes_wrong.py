@@ -16,7 +16,7 @@ from shared.journal.outcomes import OutcomeStatus
 from shared.retraining.model import Answer, Loop, LoopStatus, NoticeKind, Retraining, Stage
 from shared.retraining.targets import REFERENCE, Submission, TargetRun, TargetStatus
 from shared.rollouts.state.rollout import Phase
-from shared.workspaces.lineage import Loops
+from shared.workspaces.lineage import Retrainings
 from tests.stories.kill import Killed, Ports
 from tests.stories.test_drift_is_retrained import DAY, STEP, Story, reactions
 from tests.stories.world import (
@@ -666,7 +666,7 @@ class TestModels:
         reference = story.tags()[REFERENCE]
         ended = replace(rollout, phase=phase, reason="so it is")
 
-        def told_first(loops: Loops) -> None:
+        def told_first(loops: Retrainings) -> None:
             loops.deploying(WORKSPACE, reference, "churn:2", rollout.id)
 
         if is_quick:

@@ -16,10 +16,11 @@ from shared.base.errors import (
     TargetDenied,
     TargetUnreachable,
 )
+from shared.base.ids import parse_reference
 from shared.journal import letters, records
 from shared.journal.letters import LetterStatus
 from shared.retraining.budget import WEEK
-from shared.retraining.model import Loop, LoopStatus, Retraining, Stage, parse_reference
+from shared.retraining.model import Loop, LoopStatus, Retraining, Stage
 from shared.retraining.targets import REFERENCE, Submission, Submitted, TargetRun, TargetStatus
 from shared.rollouts.engine import advance
 from tests.stories.kill import Killed, Ports, Replay

@@ -7,9 +7,7 @@ from datetime import timedelta
 import pytest
 
 from shared.base.errors import WorkspaceRefused
-from shared.messages.outbox import Tell
-from shared.orphans.watch import TABLE, OrphanWatch
-from shared.reactions.model import Orphans
+from shared.orphans.watch import TABLE
 from shared.rollouts.state.phases import Phase
 from shared.workspaces.model import DeploymentSpec
 from tests.stories.kill import Killed, Ports
@@ -25,22 +23,8 @@ class WatchedWorld(World):
     """The app, with `orphans:` in its reactions file."""
 
     def __init__(self, *, delete: bool = False, keep_old: str = "30m") -> None:
-        self.rules = Orphans(notify=("team",), delete=delete)
-        super().__init__(REACTIONS.replace("keep_old: 30m", f"keep_old: {keep_old}"))
-
-    def start_app(self) -> None:
-        """Build the app anew on the same storage, as a restarted worker does."""
-        super().start_app()
-        watch = OrphanWatch(
-            tables=self.tables,
-            workspaces=self.workspaces,
-            rollouts=self.rollouts.store,
-            tell=Tell(channels=self.channels),
-            clock=self.clock,
-            watched=(WORKSPACE,),
-            rules=self.rules,
-        )
-        self.sweep = replace(self.sweep, orphans=watch)
+        rules = f"orphans: {{notify: [team], delete: {str(delete).lower()}}}\n"
+        super().__init__(rules + REACTIONS.replace("keep_old: 30m", f"keep_old: {keep_old}"))
 
     def sweep_for(self, span: timedelta) -> None:
         """Let time pass, with a sweep every hour."""

@@ -2,48 +2,25 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared.actions import ACTIONS
-from shared.actions.deploy import Deploy
-from shared.actions.notify import Notify
-from shared.actions.register import Register
-from shared.actions.retrain import Retrain
-from shared.actions.shift_traffic import ShiftTraffic
 from shared.base.ports import Row
 from shared.events.model import Workspace
-from shared.flow.late_tags import TAGGED_WITHIN, LateTags
-from shared.flow.react import React
-from shared.flow.steps import Steps
-from shared.flow.sweep import Sweep
 from shared.journal import letters, records
-from shared.journal.ledger import Ledger
-from shared.journal.letter_notices import LetterNotices
-from shared.journal.letters import DeadLetters, Letter
+from shared.journal.letters import Letter
 from shared.journal.outcomes import Outcome, outcome_from
-from shared.journal.records import Records
-from shared.messages.outbox import Tell
-from shared.messages.repeats import Folds
 from shared.reactions.load import load_reactions
-from shared.retraining.approvals import Approvals
-from shared.retraining.follow import Loops as FollowLoops
-from shared.retraining.inbox import Inbox
 from shared.retraining.model import Loop
-from shared.retraining.store import LoopStore
 from shared.rollouts.engine import advance
-from shared.rollouts.engine.advance import Rollouts
-from shared.rollouts.engine.store import RolloutStore
-from shared.rollouts.engine.tick import Tick
-from shared.rollouts.gates.look import Gates
-from shared.rollouts.people.outbox import TellRollout
 from shared.rollouts.state.rollout import Rollout
-from shared.services import read_golden
+from shared.services import Ports, Services
 from shared.twins.metrics import MemoryMetrics
 from shared.twins.storage import MemoryBlobs, MemoryChannels, MemoryQueues, MemoryTables
 from shared.twins.targets import MemoryTargets
 from shared.twins.workspaces import MemoryWorkspaces
-from shared.workspaces.lineage import NO_LOOPS, Loops
 from shared.workspaces.model import RunRecord
 
 WORKSPACE = Workspace(subscription="5a2c-sub", resource_group="rg", name="ws")
@@ -105,129 +82,44 @@ class World:
         self.metrics = MemoryMetrics(self.clock, self.workspaces)
         self.reactions = reactions
         self.targets = MemoryTargets()
-        #: Listens in place of the loops, for tests that want to know what they are told.
-        self.listener: Loops | None = None
-        self.has_loops = "retrain:" in reactions
+        #: Is told of retrainings' models and rollouts in place of the loops.
+        self.listener: Any = None
         self._events = 0
         self.start_app()
 
-    def start_app(self, *, budget: timedelta = timedelta(seconds=20)) -> None:
-        """Build the app anew on the same storage, as a restarted worker does."""
-        retry_base = timedelta(seconds=10)
-        self.records = Records(tables=self.tables, clock=self.clock)
-        self.letters = DeadLetters(
-            tables=self.tables,
-            queues=self.queues,
-            blobs=self.blobs,
-            clock=self.clock,
-            retry_base=retry_base,
-            channels_of=lambda name: loaded.channels_of(name),
-        )
-        tell = TellRollout(
-            tell=Tell(channels=self.channels),
-            clock=self.clock,
-            retry_base=retry_base,
-            studio="https://ml.azure.com",
-        )
-        self.folds = Folds(tables=self.tables, tell=Tell(channels=self.channels), clock=self.clock)
-        self.loops = FollowLoops(
-            store=LoopStore(tables=self.tables),
-            records=self.records,
-            tell=Tell(channels=self.channels),
-            clock=self.clock,
-            studio="https://ml.azure.com",
-            target=self.targets.get,
-        )
-        self.approvals = Approvals(loops=self.loops, dead_letters=self.letters, clock=self.clock)
-        listener = self.listener or self.loops
-        store = RolloutStore(tables=self.tables)
-        self.rollouts = Rollouts(
-            store=store,
-            queues=self.queues,
-            tick=lambda: Tick(
-                store=store,
-                workspaces=self.workspaces,
-                gates=Gates(metrics=self.metrics),
-                overrule=lambda holder, newer: self.rollouts.overrule(holder, newer),
+    def start_app(self, *, budget: timedelta | None = None) -> None:
+        """Build the app anew on the same storage, as a restarted worker does.
+
+        `budget` replaces the time that a trigger may take.
+        """
+        self.services = Services(
+            {},
+            Ports(
                 clock=self.clock,
-                budget=timedelta(seconds=20),
-                retry_base=retry_base,
-                read_file=read_golden,
-            ),
-            tell=tell,
-            records=self.records,
-            clock=self.clock,
-            lease=LEASE,
-            loops=listener,
-        )
-        loaded = load_reactions(self.reactions, actions=ACTIONS, settings={})
-        actions = {
-            "deploy": Deploy(
-                workspaces=self.workspaces,
-                rollouts=self.rollouts,
-                clock=self.clock,
-                tell=Tell(channels=self.channels),
-                find_strategy=loaded.find_strategy,
-                read_file=read_golden,
-                loops=listener if self.has_loops else NO_LOOPS,
-            ),
-            "register": Register(
-                workspaces=self.workspaces,
-                clock=self.clock,
-                loops=listener if self.has_loops else NO_LOOPS,
-            ),
-            "retrain": Retrain(
-                loops=self.loops,
-                inbox=Inbox(workspaces=self.workspaces, clock=self.clock, wait_min=3 * retry_base),
-                find_rollout=self.rollouts.find_of_model,
-                clock=self.clock,
-            ),
-            "shift_traffic": ShiftTraffic(
-                workspaces=self.workspaces,
-                rollouts=self.rollouts,
-                clock=self.clock,
-                find_strategy=loaded.find_strategy,
-                read_file=read_golden,
-            ),
-            "notify": Notify(
+                tables=self.tables,
+                queues=self.queues,
+                blobs=self.blobs,
                 channels=self.channels,
-                folds=lambda: self.folds,
-                workspaces=lambda: self.workspaces,
-                clock=self.clock,
-                studio="https://ml.azure.com",
+                workspaces=self.workspaces,
+                metrics=self.metrics,
+                target=self.targets.get,
             ),
-        }
-        ledger = Ledger(tables=self.tables, clock=self.clock, lease=LEASE)
-        self.react = React(
-            reactions=loaded,
-            steps=Steps(action=actions.__getitem__, ledger=ledger, clock=self.clock),
-            records=self.records,
-            dead_letters=self.letters,
-            clock=self.clock,
-            budget=budget,
-            late_tags=LateTags(
-                workspaces=lambda: self.workspaces,
-                clock=self.clock,
-                within=TAGGED_WITHIN * retry_base,
-            ),
-            follow=self.loops.follow,
+            reactions=load_reactions(self.reactions, actions=ACTIONS, settings={}),
         )
-        self.sweep = Sweep(
-            tables=self.tables,
-            queues=self.queues,
-            blobs=self.blobs,
-            dead_letters=self.letters,
-            rollouts=self.rollouts,
-            folds=self.folds,
-            letter_notices=LetterNotices(
-                dead_letters=self.letters, tell=Tell(channels=self.channels)
-            ),
-            loops=self.loops,
-            approvals=self.approvals,
-            react=self.react,
-            clock=self.clock,
-            retention=timedelta(days=30),
-        )
+        if budget is not None:
+            self.services.settings = replace(self.services.settings, budget=budget)
+        if self.listener is not None:
+            follow = self.listener.rollout_changed
+            self.services.rollouts = replace(self.services.rollouts, follow=follow)
+            self.services._retrainings = self.listener
+        self.records = self.services.records
+        self.letters = self.services.dead_letters
+        self.folds = self.services.folds
+        self.loops = self.services.loops
+        self.approvals = self.services.approvals
+        self.rollouts = self.services.rollouts
+        self.react = self.services.react
+        self.sweep = self.services.sweep
 
     def complete(self, event_id: str, run_id: str, tags: Mapping[str, str]) -> dict[str, Any]:
         """Have a run with these tags complete, and return the event that tells of it."""

@@ -19,7 +19,7 @@ from shared.rollouts.deciding.observation import (
 )
 from shared.rollouts.state.measurement import GateOutcome, Measurement
 from shared.rollouts.state.orders import Order, OrderKind
-from shared.rollouts.state.phases import Phase
+from shared.rollouts.state.phases import PHASES, Phase
 from shared.rollouts.state.rollout import ModelRef, Plan, Rollout
 from shared.rollouts.strategy.model import Gate, Probe, Step, StepKind, Strategy
 from shared.workspaces.metrics import Measure
@@ -101,7 +101,7 @@ def make_rollout(phase: Phase = Phase.CHECKING, *steps: Step, **changes: Any) ->
 
 def at_step(step: int, *steps: Step, **changes: Any) -> Rollout:
     """Return a rollout that has just come to one of its steps."""
-    return make_rollout(steps[step].phase, *steps, **{"step": step, **changes})
+    return make_rollout(PHASES[steps[step].kind], *steps, **{"step": step, **changes})
 
 
 def with_strategy(rollout: Rollout, **changes: Any) -> Rollout:

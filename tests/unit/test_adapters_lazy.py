@@ -62,20 +62,29 @@ def test_a_value_that_could_not_be_made_is_tried_again() -> None:
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
-        ("memory", ("azure", "httpx", "apprise", "requests")),
-        ("channels", ("azure", "httpx", "apprise", "requests")),
-        ("storage", ("azure.data", "azure.storage", "azure.identity", "httpx")),
-        ("tables", ("azure.storage", "azure.identity", "httpx", "apprise")),
-        ("queues", ("azure.data", "azure.storage.blob", "azure.identity", "httpx", "apprise")),
-        ("blobs", ("azure.data", "azure.storage.queue", "azure.identity", "httpx", "apprise")),
-        ("workspaces", ("azure.data", "azure.storage", "azure.identity", "azure.ai", "httpx")),
+        ("twins.storage", ("azure", "httpx", "apprise", "requests")),
+        ("adapters.channels", ("azure", "httpx", "apprise", "requests")),
+        ("adapters.storage.account", ("azure.data", "azure.storage", "azure.identity", "httpx")),
+        ("adapters.storage.tables", ("azure.storage", "azure.identity", "httpx", "apprise")),
+        (
+            "adapters.storage.queues",
+            ("azure.data", "azure.storage.blob", "azure.identity", "httpx", "apprise"),
+        ),
+        (
+            "adapters.storage.blobs",
+            ("azure.data", "azure.storage.queue", "azure.identity", "httpx", "apprise"),
+        ),
+        (
+            "adapters.aml.workspaces",
+            ("azure.data", "azure.storage", "azure.identity", "azure.ai", "httpx"),
+        ),
     ],
 )
 def test_importing_an_adapter_brings_only_what_it_needs(
     module: str, absent: tuple[str, ...]
 ) -> None:
     program = (
-        f"import sys; import shared.adapters.{module}; "
+        f"import sys; import shared.{module}; "
         f"print([name for name in {absent!r} if name in sys.modules])"
     )
     ran = subprocess.run(

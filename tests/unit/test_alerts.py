@@ -26,7 +26,7 @@ from shared.events.model import (
 )
 from shared.journal.outcomes import ref_of
 from shared.reactions.load import load_reactions
-from shared.reactions.model import ReactionsInvalid
+from shared.schema.findings import ReactionsInvalid
 from tests.unit.test_envelopes import EVENTS, body_of, is_sound, raw_of, unless_malformed
 
 PAYLOADS = sorted(path.stem for path in EVENTS.glob("alert_fired.*.json"))

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from commands.check import Checked, _excerpt, check_text
 from shared.actions import ACTIONS
-from shared.reactions.model import LoadContext, Values
+from shared.schema.values import LoadContext, Values
 
 ID = (
     "/subscriptions/0f-1/resourceGroups/rg-1/providers/Microsoft.MachineLearningServices/workspaces"

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from shared.base.errors import ExpressionFailed
 from shared.events.model import EventType
+from shared.reactions.expression_faults import find_condition_faults
 from shared.reactions.expressions import compile_expression
 from shared.reactions.shapes import (
     FreeMap,
@@ -20,7 +21,6 @@ from shared.reactions.shapes import (
     Shape,
     shape_of,
 )
-from shared.schema.faults import find_condition_faults
 
 _TYPES = st.sampled_from(EventType)
 _TAG_NAMES = ("deploy", "env", "my-tag")

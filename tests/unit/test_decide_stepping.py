@@ -24,9 +24,9 @@ from shared.rollouts.deciding.observation import (
 from shared.rollouts.deciding.stepping import next_look
 from shared.rollouts.state.measurement import GateOutcome
 from shared.rollouts.state.orders import OrderKind
-from shared.rollouts.state.phases import STEPS, Phase
+from shared.rollouts.state.phases import PHASES, STEPS, Phase
 from shared.rollouts.state.rollout import Cause, ProbeResult, Rollout
-from shared.rollouts.strategy.model import PHASES, Answer, OnConflict, OnFailure, Step, StepKind
+from shared.rollouts.strategy.model import Answer, OnConflict, OnFailure, Step, StepKind
 from shared.workspaces.model import State
 from tests.unit.rollouts import (
     APPROVE,
@@ -873,8 +873,8 @@ def test_a_step_is_done_where_it_means_anything(
 ) -> None:
     rollout = make_rollout(Phase.HELD, step, split={OLD: 100 - has, NEW: has})
     alone = replace(rollout, stable="", origin={}, split={})
-    assert (next_step(rollout, 0).phase is step.phase) is applies
-    assert (next_step(alone, 0).phase is step.phase) is applies_alone
+    assert (next_step(rollout, 0).phase is PHASES[step.kind]) is applies
+    assert (next_step(alone, 0).phase is PHASES[step.kind]) is applies_alone
 
 
 def test_the_goal_is_gone_to_whatever_share_somebody_gave() -> None:

@@ -36,11 +36,10 @@ from shared.rollouts.deciding.observation import (
 )
 from shared.rollouts.state.measurement import GateOutcome, Measurement
 from shared.rollouts.state.orders import POSSIBLE, OrderKind
-from shared.rollouts.state.phases import STEPS, TERMINAL, TRANSITIONS, Phase
+from shared.rollouts.state.phases import PHASES, STEPS, TERMINAL, TRANSITIONS, Phase
 from shared.rollouts.state.rollout import Cause, ProbeResult, Rollout
 from shared.rollouts.state.splits import on_the_way, share
 from shared.rollouts.strategy.model import (
-    PHASES,
     Answer,
     Newer,
     OnConflict,
@@ -393,7 +392,7 @@ def require_forward(rollout: Rollout, phase: Phase) -> None:
     """Hold a step that is gone to against what the new deployment has already."""
     step, has = rollout.current, share(rollout.split, NEW)
     assert step is not None
-    assert step.phase is phase
+    assert PHASES[step.kind] is phase
     if step.kind is StepKind.TRAFFIC and step.percent < 100:
         assert share(on_the_way(rollout.origin, rollout.goal, step.percent), NEW) >= has
     if step.kind is StepKind.MIRROR and step.percent:

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from shared.actions import ACTIONS
 from shared.actions.deploy import PhaseTime
 from shared.base.durations import format_duration, parse_duration
-from shared.reactions.model import Values
+from shared.schema.values import Values
 
 
 @pytest.mark.parametrize(

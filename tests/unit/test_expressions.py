@@ -27,10 +27,10 @@ from shared.events.model import (
     Workspace,
     as_data,
 )
+from shared.reactions.expression_faults import find_condition_faults, find_faults
 from shared.reactions.expressions import ExpressionSyntax, compile_expression
 from shared.reactions.functions import FUNCTIONS
 from shared.reactions.shapes import FreeMap, Many, Record, shape_of
-from shared.schema.faults import find_condition_faults, find_faults
 
 _COMMON: dict[str, Any] = {
     "id": "e1",

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from shared.rollouts.people.forecast import forecast, step_words
 from shared.rollouts.state.orders import Order, OrderKind
-from shared.rollouts.state.phases import STEPS, Phase
+from shared.rollouts.state.phases import PHASES, STEPS, Phase
 from shared.rollouts.state.rollout import Rollout
 from shared.rollouts.strategy.model import Newer, OnFailure, Probe, Step, StepKind, Strategy
 from shared.rollouts.strategy.schema import find_strategy
@@ -275,10 +275,10 @@ def rollouts(draw: st.DrawFn) -> Rollout:
         **({} if has_gates else {"gates": ()}),
     )
     phase = draw(st.sampled_from(Phase))
-    fitting = [index for index, step in enumerate(steps) if step.phase is phase]
+    fitting = [index for index, step in enumerate(steps) if PHASES[step.kind] is phase]
     if phase in STEPS and not fitting:
         phase = Phase.SHIFTING
-        fitting = [index for index, step in enumerate(steps) if step.phase is phase]
+        fitting = [index for index, step in enumerate(steps) if PHASES[step.kind] is phase]
     step = draw(st.sampled_from(fitting or [-1, 0, len(steps) - 1]))
     serves = draw(st.booleans())
     share = draw(st.sampled_from([0, 10, 50, 100]))

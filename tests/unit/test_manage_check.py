@@ -15,7 +15,8 @@ from commands.common import local_settings
 from manage import app
 from shared.actions import ACTIONS
 from shared.base.settings import read_settings
-from shared.reactions.model import ChannelName, Params
+from shared.reactions.model import Params
+from shared.schema.values import ChannelName
 
 pytestmark = pytest.mark.filterwarnings("ignore::marshmallow.warnings.Marshmallow4Warning")
 

@@ -9,7 +9,8 @@ from typer.testing import CliRunner, Result
 from manage import app
 from shared.base.errors import WorkspaceDenied
 from shared.events.model import Workspace
-from shared.reactions.model import Orphans, Reactions
+from shared.orphans.schema import Orphans
+from shared.reactions.model import Reactions
 from shared.services import Services
 from tests.unit.test_orphans import DAY, NOW, OTHER, RULES, WS, Bench
 

@@ -8,7 +8,7 @@ import pytest
 from shared.actions import ACTIONS
 from shared.actions.notify import NotifyParams, ordinal
 from shared.reactions.load import load_reactions
-from shared.reactions.model import ReactionsInvalid
+from shared.schema.findings import ReactionsInvalid
 
 ID = "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w"
 

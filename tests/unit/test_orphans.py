@@ -19,8 +19,8 @@ from shared.journal.outcomes import EventRef
 from shared.messages.outbox import Tell
 from shared.orphans import watch
 from shared.orphans.rules import CostClass, Watch, cost_of, kept_by
+from shared.orphans.schema import Orphans
 from shared.orphans.watch import OrphanWatch
-from shared.reactions.model import Orphans
 from shared.rollouts.engine.store import RolloutStore
 from shared.rollouts.state.phases import TERMINAL, Phase
 from shared.rollouts.state.rollout import ModelRef, Plan, Rollout

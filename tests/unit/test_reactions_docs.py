@@ -11,7 +11,7 @@ from shared.actions import ACTIONS
 from shared.events.model import EVENT_CLASSES, Event, EventType
 from shared.reactions.functions import FUNCTIONS
 from shared.reactions.load import load_reactions
-from shared.reactions.model import ReactionsInvalid
+from shared.schema.findings import ReactionsInvalid
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reactions.md").read_text(encoding="utf-8")
 _READY_MADE = "all-at-once:"

@@ -13,8 +13,10 @@ from pydantic import AfterValidator, Field, model_validator
 from shared.base import errors
 from shared.events.model import EventType
 from shared.reactions.load import load_reactions
-from shared.reactions.model import ChannelName, Finding, Params, Reactions, ReactionsInvalid
+from shared.reactions.model import Params, Reactions
 from shared.reactions.templates import Template
+from shared.schema.findings import Finding, ReactionsInvalid
+from shared.schema.values import ChannelName
 
 ID = (
     "/subscriptions/s/resourceGroups/rg/providers/Microsoft.MachineLearningServices/workspaces/Main"

@@ -15,7 +15,8 @@ from shared.events.model import (
 )
 from shared.reactions.load import load_reactions
 from shared.reactions.match import Matched, Unmatched, as_listed, match
-from shared.reactions.model import ChannelName, Params, Reactions
+from shared.reactions.model import Params, Reactions
+from shared.schema.values import ChannelName
 
 ID = (
     "/subscriptions/s/resourceGroups/rg/providers/Microsoft.MachineLearningServices/workspaces/Main"

@@ -10,9 +10,10 @@ from pydantic import Field
 from shared.base.errors import ExpressionFailed, ParamsInvalid
 from shared.reactions.expressions import ExpressionSyntax
 from shared.reactions.load import load_reactions
-from shared.reactions.model import ChannelName, Params, Step
+from shared.reactions.model import Params, Step
 from shared.reactions.step_values import prepare
 from shared.reactions.templates import compile_template, render
+from shared.schema.values import ChannelName
 
 DATA = {
     "model": {"name": "churn", "version": "7", "tags": {"count": "3", "on": "true"}},

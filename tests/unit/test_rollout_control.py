@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from shared.base.errors import OrderImpossible
-from shared.rollouts.people.control import give_order, possible_orders
+from shared.rollouts.engine.give_order import give_order, possible_orders
 from shared.rollouts.state.orders import OrderKind
 from shared.rollouts.state.phases import Phase
 from shared.rollouts.state.rollout import Rollout

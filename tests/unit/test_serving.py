@@ -8,10 +8,11 @@ import pytest
 from shared.actions import ACTIONS
 from shared.actions.deploy import DeployParams
 from shared.reactions.load import load_reactions
-from shared.reactions.model import Reactions, ReactionsInvalid
+from shared.reactions.model import Reactions
 from shared.rollouts.strategy.endpoint_kinds import settle
 from shared.rollouts.strategy.model import Probe
 from shared.rollouts.strategy.schema import StrategyParams
+from shared.schema.findings import ReactionsInvalid
 from shared.workspaces.model import EndpointKind, HealthProbe
 
 ID = "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w"

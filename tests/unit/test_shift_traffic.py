@@ -9,7 +9,7 @@ from shared.actions import ACTIONS
 from shared.actions.shift_traffic import ShiftTrafficParams, find_goal, find_growing
 from shared.base.errors import ParamsInvalid
 from shared.reactions.load import load_reactions
-from shared.reactions.model import ReactionsInvalid, Severity
+from shared.schema.findings import ReactionsInvalid, Severity
 from shared.workspaces.model import Deployment, State
 
 ID = "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w"

@@ -16,8 +16,9 @@ from pydantic import BaseModel
 from shared.actions import ACTIONS
 from shared.actions.deploy import DeployParams, choose
 from shared.base.durations import format_duration
-from shared.reactions.load import OrphansParams, load_reactions
-from shared.reactions.model import Finding, Orphans, Reactions, ReactionsInvalid
+from shared.orphans.schema import Orphans
+from shared.reactions.load import load_reactions
+from shared.reactions.model import Reactions
 from shared.rollouts.strategy.endpoint_kinds import find_misfit, settle
 from shared.rollouts.strategy.gates_schema import GatesParams, LimitParams, RequestsGateParams
 from shared.rollouts.strategy.model import (
@@ -35,6 +36,7 @@ from shared.rollouts.strategy.probe_schema import ProbeParams
 from shared.rollouts.strategy.ready_made import READY_MADE
 from shared.rollouts.strategy.schema import StepParams, StrategyParams, find_strategy
 from shared.schema.document import read_document
+from shared.schema.findings import Finding, ReactionsInvalid
 from shared.workspaces.metrics import Measure
 from shared.workspaces.model import EndpointKind
 
@@ -158,7 +160,7 @@ def test_what_a_strategy_does_not_say_is_as_the_type_has_it() -> None:
 
 def test_a_strategy_takes_what_it_is_based_on_but_for_what_it_says() -> None:
     text = "rollouts: {a: {based_on: canary, gates: {cpu: {max: 80%}}, on_failure: hold}}\n"
-    strategy = load(HEAD + text + "reactions: []\n").find_strategy("a")
+    strategy = find_strategy("a", load(HEAD + text + "reactions: []\n").rollouts)
     canary = find_strategy("canary", {})
     assert strategy is not None
     assert canary is not None
@@ -171,15 +173,15 @@ def test_a_ready_made_strategy_stands_the_checks_of_a_written_one(name: str) -> 
     body = indent(yaml.safe_dump(dict(READY_MADE[name]), sort_keys=False), "    ")
     text = HEAD + "rollouts:\n  mine:\n" + body + "reactions: []\n"
     reactions = load(text)
-    ready = reactions.find_strategy(name)
+    ready = find_strategy(name, reactions.rollouts)
     assert ready is not None
-    assert replace(ready, name="mine") == reactions.find_strategy("mine")
+    assert replace(ready, name="mine") == find_strategy("mine", reactions.rollouts)
     assert ready.steps[0] == Step(kind=StepKind.PROBE)
     assert bool(ready.gates) is any(step.kind is StepKind.HOLD for step in ready.steps)
 
 
 def test_what_is_neither_written_nor_ready_made_is_not_found() -> None:
-    assert load(HEAD + CAREFUL + DEPLOY).find_strategy("reckless") is None
+    assert find_strategy("reckless", load(HEAD + CAREFUL + DEPLOY).rollouts) is None
 
 
 def steps(*items: str) -> str:
@@ -570,7 +572,7 @@ def told(value: object) -> str:
     [
         ("## Strategies", StrategyParams),
         ("### Gates of a strategy", LimitParams),
-        ("## Orphans", OrphansParams),
+        ("## Orphans", Orphans),
     ],
 )
 def test_the_page_names_every_key_with_its_default(title: str, model: type[BaseModel]) -> None:

@@ -1,0 +1,1 @@
+"""From a rollout's state and an observation to a decision. Pure."""

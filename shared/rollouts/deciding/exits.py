@@ -6,7 +6,7 @@ from datetime import datetime
 
 from shared.rollouts.deciding.observation import Go, Observation
 from shared.rollouts.state.orders import POSSIBLE, Order, OrderKind
-from shared.rollouts.state.phases import STEPS, Phase
+from shared.rollouts.state.phases import PHASES, STEPS, Phase
 from shared.rollouts.state.rollout import Cause, Rollout
 from shared.rollouts.state.splits import Split, on_the_way, share
 from shared.rollouts.strategy.model import OnFailure, Step, StepKind
@@ -30,7 +30,7 @@ def next_step(rollout: Rollout, start: int, reason: str = "") -> Go:
     """Go to the first step from `start` on that there is anything to do in, or to `live`."""
     for index, step in enumerate(rollout.plan.strategy.steps[start:], start):
         if _applies(rollout, step):
-            return Go(phase=step.phase, reason=reason, rollout=replace(rollout, step=index))
+            return Go(phase=PHASES[step.kind], reason=reason, rollout=replace(rollout, step=index))
     return Go(
         phase=Phase.LIVE,
         reason=reason,

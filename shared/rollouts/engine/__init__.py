@@ -1,0 +1,1 @@
+"""One tick of a rollout: observe, decide, apply, save, tell."""

@@ -27,7 +27,6 @@ from shared.rollouts.state.orders import POSSIBLE, Order, OrderKind
 from shared.rollouts.state.phases import EXCLUSIVE, UNDECIDED, Phase
 from shared.rollouts.state.rollout import TOO_LATE, Cause, Notice, NoticeKind, Rollout
 from shared.rollouts.state.splits import share
-from shared.workspaces.lineage import NO_LOOPS, Loops
 
 if TYPE_CHECKING:
     from shared.rollouts.engine.tick import Tick
@@ -53,6 +52,8 @@ class Rollouts:
     """Starts rollouts, advances them, and takes the orders of people.
 
     `tick` is called for what only ticks need: an event that starts a rollout does not pay for it.
+    `follow` is called when the rollout of a model that a retraining made has come to another phase;
+    it may be called again after a crash.
     """
 
     store: RolloutStore
@@ -62,7 +63,7 @@ class Rollouts:
     records: Records
     clock: Clock
     lease: timedelta
-    loops: Loops = NO_LOOPS
+    follow: Callable[[Rollout], None]
 
     def start(self, rollout: Rollout) -> Rollout:
         """Add the rollout and send its first tick; find the one that is there after a crash."""
@@ -242,12 +243,12 @@ class Rollouts:
         return waits and self.store.is_free(rollout)
 
     def _settle(self, rollout: Rollout) -> None:
-        """Record what a saved tick came to, tell loops, and give the endpoint free."""
+        """Record what a saved tick came to, have it followed, and give the endpoint free."""
         outcome = _outcome(rollout)
         if outcome is not None:
             self.records.add(rollout.ref, {rollout.reaction_step: outcome}, delivery=False)
         if rollout.retraining:
-            self.loops.rollout_changed(rollout)
+            self.follow(rollout)
         if rollout.phase not in EXCLUSIVE:
             self._let_go(rollout)
 

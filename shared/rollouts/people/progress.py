@@ -9,7 +9,7 @@ from itertools import pairwise
 from shared.rollouts.deciding.ending import keeps
 from shared.rollouts.deciding.exits import next_step
 from shared.rollouts.state.measurement import GateOutcome, Measurement
-from shared.rollouts.state.phases import STEPS, Phase
+from shared.rollouts.state.phases import PHASES, STEPS, Phase
 from shared.rollouts.state.rollout import Moment, Rollout
 from shared.rollouts.state.splits import on_the_way, share, words_of
 from shared.rollouts.strategy.model import Step, StepKind
@@ -124,7 +124,7 @@ def _visits(rollout: Rollout) -> Mapping[int, tuple[datetime, datetime | None]]:
         for moment, following in pairwise([*_entries(rollout.history), None])
         if moment is not None
         and 0 <= moment.step < len(steps)
-        and moment.phase is steps[moment.step].phase
+        and moment.phase is PHASES[steps[moment.step].kind]
     }
 
 

@@ -1,0 +1,1 @@
+"""What a rollout is, and where it stands."""

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from enum import StrEnum
 
+from shared.rollouts.strategy.model import StepKind
+
 
 class Phase(StrEnum):
     """Where a rollout stands."""
@@ -127,3 +129,15 @@ EXCLUSIVE = frozenset(Phase) - TERMINAL - {Phase.LIVE, Phase.KEEPING}
 
 #: In these it is still open what will serve on the endpoint.
 UNDECIDED = EXCLUSIVE - {Phase.RETIRING, Phase.REMOVING}
+
+
+#: In which phase a rollout does a step of each kind.
+PHASES: Mapping[StepKind, Phase] = {
+    StepKind.PROBE: Phase.PROBING,
+    StepKind.MIRROR: Phase.MIRRORING,
+    StepKind.TRAFFIC: Phase.SHIFTING,
+    StepKind.HOLD: Phase.HOLDING,
+    StepKind.APPROVE: Phase.APPROVING,
+    StepKind.SCALE: Phase.SCALING,
+    StepKind.BETTER: Phase.CHOOSING,
+}

@@ -1,0 +1,1 @@
+"""How a rollout is to go, as it is written."""

@@ -4,9 +4,9 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from shared.reactions.model import Values, unfit
 from shared.rollouts.strategy.model import Answer, Gate
 from shared.schema.quantities import milliseconds, percent, share
+from shared.schema.values import Values, unfit
 from shared.workspaces.metrics import Measure
 
 Share = Annotated[float, BeforeValidator(share(0, 100))]

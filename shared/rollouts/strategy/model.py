@@ -1,12 +1,10 @@
 """How a rollout goes: its steps, its gates, and what becomes of it when something is amiss."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
-from shared.rollouts.state.phases import Phase
 from shared.workspaces.metrics import Measure
 
 
@@ -20,18 +18,6 @@ class StepKind(StrEnum):
     APPROVE = "approve"
     SCALE = "scale"
     BETTER = "better"
-
-
-#: In which phase a rollout does a step of each kind.
-PHASES: Mapping[StepKind, Phase] = {
-    StepKind.PROBE: Phase.PROBING,
-    StepKind.MIRROR: Phase.MIRRORING,
-    StepKind.TRAFFIC: Phase.SHIFTING,
-    StepKind.HOLD: Phase.HOLDING,
-    StepKind.APPROVE: Phase.APPROVING,
-    StepKind.SCALE: Phase.SCALING,
-    StepKind.BETTER: Phase.CHOOSING,
-}
 
 
 #: What the answer to a probe is waited for where nothing is said.
@@ -75,11 +61,6 @@ class Step:
     probe: Probe | None = None  #: PROBE.
     instances: int = 0  #: SCALE; 0 is as many as the stable deployment has.
     measure: Measure | None = None  #: BETTER: by what; less is better.
-
-    @property
-    def phase(self) -> Phase:
-        """The phase in which it is done."""
-        return PHASES[self.kind]
 
 
 class Answer(StrEnum):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import AfterValidator, Field, ValidationInfo
 
 from shared.base.durations import Duration, between
-from shared.reactions.model import Values, check_file, unfit
+from shared.schema.values import Values, check_file, unfit
 
 if TYPE_CHECKING:
     from shared.rollouts.strategy.model import Probe

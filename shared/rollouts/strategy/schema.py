@@ -8,8 +8,6 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from shared.base.durations import Duration, between
-from shared.reactions.model import LoadContext, Values, unfit
-from shared.reactions.step_values import ParamFault, read_values
 from shared.rollouts.strategy.gates_schema import GatesParams
 from shared.rollouts.strategy.model import (
     Newer,
@@ -23,7 +21,9 @@ from shared.rollouts.strategy.model import (
 from shared.rollouts.strategy.probe_schema import ProbeParams
 from shared.rollouts.strategy.ready_made import READY_MADE
 from shared.rollouts.strategy.step_order import find_sequence_faults
+from shared.schema.faults import ParamFault, read_values
 from shared.schema.quantities import share, whole_percent
+from shared.schema.values import LoadContext, Values, unfit
 from shared.schema.wording import cut, found, suggest
 from shared.workspaces.metrics import Measure
 

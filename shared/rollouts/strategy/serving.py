@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from shared.base.durations import Duration, between
-from shared.reactions.model import Values
+from shared.schema.values import Values
 from shared.workspaces.model import HealthProbe
 
 #: After so long an endpoint cuts a request off (408), unless its deployment says otherwise.

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from shared.reactions.step_values import ParamFault
 from shared.rollouts.strategy.model import Step, StepKind
+from shared.schema.faults import ParamFault
 
 _NO_TRAFFIC = "the new deployment has no traffic here, so that there is nothing for gates to judge"
 

@@ -1,0 +1,47 @@
+"""What is found wrong with a file that people write, and where."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from shared.base import errors
+
+
+class Severity(StrEnum):
+    """Whether a finding keeps the file from being used."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that is wrong with a reactions file, where it is, and what would be right.
+
+    Lines and columns count from 1. `reaction` is None where the finding is of no single reaction.
+    """
+
+    line: int
+    column: int | None
+    reaction: str | None
+    message: str
+    hint: str = ""
+    severity: Severity = Severity.ERROR
+
+    def describe(self, source: str) -> str:
+        """Return the finding on one line, after the name of the file."""
+        place = f"{source}:{self.line}" + (f":{self.column}" if self.column else "")
+        who = f" reaction '{self.reaction}':" if self.reaction else ""
+        hint = f" {self.hint}" if self.hint else ""
+        return f"{place}:{who} {self.message}.{hint}"
+
+
+class ReactionsInvalid(errors.ReactionsInvalid):
+    """The reactions file has errors; `findings` holds all of them, and the warnings."""
+
+    def __init__(self, source: str, findings: tuple[Finding, ...]) -> None:
+        faults = [item for item in findings if item.severity is Severity.ERROR]
+        count = "1 error" if len(faults) == 1 else f"{len(faults)} errors"
+        lines = [f"{source} has {count}", *(item.describe(source) for item in faults)]
+        super().__init__("\n".join(lines))
+        self.source = source
+        self.findings = findings
