@@ -37,7 +37,7 @@ from shared.base.ids import REFERENCE
 from shared.events.envelopes import parse_envelope, parse_events
 from shared.events.model import DriftDetected
 from shared.journal.letters import QUEUE
-from shared.retraining.model import Answer, Loop, Retraining, Stage
+from shared.retraining.model import Loop, PolicyAnswer, Retraining, Stage
 from shared.retraining.store import LoopStore
 from shared.workspaces.model import RunRecord
 
@@ -106,7 +106,7 @@ def _have_component(bench: Bench) -> None:
 
 def _count_held(bench: Bench, monitor: str, found: _Counts) -> None:
     held = _drift(bench, monitor)
-    _require(bench, monitor, lambda loop: loop.decisions[-1].answer is Answer.TOO_FEW_WINDOWS)
+    _require(bench, monitor, lambda loop: loop.decisions[-1].answer is PolicyAnswer.TOO_FEW_WINDOWS)
     found["storage_requests_per_event_drift_held"].append(len(held.storage))
 
 

@@ -62,7 +62,7 @@ def check_text(
 ) -> Checked:
     """Check the text of a reactions file. A setting that is not set here is but a warning."""
     from shared.reactions.load import load_reactions
-    from shared.schema.findings import ReactionsInvalid
+    from shared.schema.findings import ReactionsFaulty
 
     try:
         loaded = load_reactions(
@@ -75,7 +75,7 @@ def check_text(
             find_job_faults=find_job_faults,
             find_channel_fault=find_channel_fault,
         )
-    except ReactionsInvalid as error:
+    except ReactionsFaulty as error:
         return Checked(source=source, reactions=None, findings=error.findings)
     return Checked(source=source, reactions=len(loaded.reactions), findings=loaded.warnings)
 

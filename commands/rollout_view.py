@@ -10,7 +10,14 @@ from rich.text import Text
 from commands.common import visible, when
 from shared.rollouts.engine.give_order import possible_orders
 from shared.rollouts.people.forecast import Coming, step_words
-from shared.rollouts.people.progress import Mark, SplitSeen, StepSeen, awaited, splits_of, steps_of
+from shared.rollouts.people.progress import (
+    SplitSeen,
+    StepMark,
+    StepSeen,
+    awaited,
+    splits_of,
+    steps_of,
+)
 from shared.rollouts.state.measurement import GateOutcome, Measurement
 from shared.rollouts.state.phases import STEPS, Phase
 from shared.rollouts.state.rollout import Rollout
@@ -19,11 +26,11 @@ from shared.workspaces.metrics import Measure
 
 _BAR: Final = 10
 _MARKS: Final = {
-    Mark.DONE: ("✓", "green"),
-    Mark.NOW: ("▶", "bold cyan"),
-    Mark.TO_COME: ("○", "dim"),
-    Mark.SKIPPED: ("-", "dim"),
-    Mark.FAILED: ("✗", "bold red"),
+    StepMark.DONE: ("✓", "green"),
+    StepMark.NOW: ("▶", "bold cyan"),
+    StepMark.TO_COME: ("○", "dim"),
+    StepMark.SKIPPED: ("-", "dim"),
+    StepMark.FAILED: ("✗", "bold red"),
 }
 _OUTCOMES: Final = {
     GateOutcome.PASS: "green",
@@ -113,7 +120,7 @@ def _steps(view: View) -> Iterator[Text]:
     for number, (item, told, part) in enumerate(zip(seen, words, shares, strict=True), start=1):
         sign, style = _MARKS[item.mark]
         line = Text(f"  {sign} {number:>2} {told:{wide}}", style=style)
-        if item.mark is not Mark.SKIPPED:
+        if item.mark is not StepMark.SKIPPED:
             line.append(f"  {_bar(item.share, item.mirrored)} {part:{max(map(len, shares))}}")
             line.append(f"  {_times(item, view)}")
         line.rstrip()
@@ -141,7 +148,7 @@ def _times(item: StepSeen, view: View) -> str:
     if item.began is None:
         return ""
     took = _span((item.ended or view.now) - item.began)
-    if item.mark is Mark.NOW and item.ended is None:
+    if item.mark is StepMark.NOW and item.ended is None:
         return f"{when(item.began)}  for {took} now"
     return f"{when(item.began)}  {took}"
 

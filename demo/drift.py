@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from demo.play import NotAsTold, Play
 from demo.runs import short
 from shared.journal.outcomes import OutcomeStatus
-from shared.retraining.model import Answer, Decision, LoopStatus, Retraining, Stage
+from shared.retraining.model import Decision, LoopStatus, PolicyAnswer, Retraining, Stage
 from shared.retraining.targets import REFERENCE
 from shared.rollouts.state.phases import Phase
 
@@ -55,9 +55,9 @@ def _hold(play: Play) -> None:
     what = "4 in 10 incomes are missing, amounts are off"
     decision = _measure(play, what, _days_ago(3), nulls=0.4, distance=0.31)
     play.until_told(_BROKEN)
-    _check_held(play, decision, Answer.DATA_QUALITY)
+    _check_held(play, decision, PolicyAnswer.DATA_QUALITY)
     decision = _measure(play, "amounts have drifted", _days_ago(2), distance=0.31)
-    _check_held(play, decision, Answer.TOO_FEW_WINDOWS)
+    _check_held(play, decision, PolicyAnswer.TOO_FEW_WINDOWS)
     jobs = play.workspace.jobs(REFERENCE)
     play.check("in the workspace: no job of a retraining", not jobs, jobs)
 
@@ -153,7 +153,7 @@ def _days_ago(days: int) -> datetime:
     return today - days * _DAY
 
 
-def _check_held(play: Play, decision: Decision, answer: Answer) -> None:
+def _check_held(play: Play, decision: Decision, answer: PolicyAnswer) -> None:
     retrainings = play.loop(_MONITOR).retrainings
     is_held = decision.answer is answer and not retrainings
     play.check(f"in the table: {answer}, and no retraining", is_held, (decision, retrainings))

@@ -17,8 +17,8 @@ from shared.base.durations import format_duration
 from shared.events.envelopes import parse_envelope, parse_events
 from shared.journal.letters import Letter, LetterStatus
 from shared.journal.outcomes import Outcome, ref_of
-from shared.journal.records import Record
-from shared.retraining.model import Answer, Decision, Loop, Retraining, Stage
+from shared.journal.records import EventRecord
+from shared.retraining.model import Decision, Loop, PolicyAnswer, Retraining, Stage
 from shared.retraining.store import LoopStore
 from shared.rollouts.engine.store import RolloutStore
 from shared.rollouts.state.measurement import GateOutcome, Measurement
@@ -62,7 +62,7 @@ class Records:
         """Return every letter, the oldest first."""
         return sorted(self._services.dead_letters.all(), key=lambda letter: letter.created_at)
 
-    def of_event(self, raw: Mapping[str, object]) -> Record | None:
+    def of_event(self, raw: Mapping[str, object]) -> EventRecord | None:
         """Return what came of an event, or None."""
         return self._services.records.get(ref_of(parse_events(parse_envelope(raw))[0]))
 
@@ -201,7 +201,7 @@ def _delivery_news(delivery: Delivery, event: Mapping[str, object]) -> News:
 
 def _decision_news(decision: Decision) -> News:
     answer = decision.answer
-    held = "" if answer.is_act or answer is Answer.NO_DRIFT else "holds it back, "
+    held = "" if answer.is_act or answer is PolicyAnswer.NO_DRIFT else "holds it back, "
     text = f"{held}{answer}: {decision.reason}"
     return News(at=decision.at, label="policy", text=text)
 

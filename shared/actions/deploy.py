@@ -287,7 +287,7 @@ class Deploy:
         _require_current(work, now, found)
         written = work.params(DeployParams, now)
         require_allowed(work.step, written, as_data(now))
-        params = choose(written, found.tags)
+        params = choose_by_tags(written, found.tags)
         _require_no_code(found, params.kind)
         plan = self._plan(work, found, params)
         if params.when_better is not None and not self._rollouts.has_begun(plan):
@@ -427,7 +427,7 @@ def _require_no_code(model: "ModelVersion", kind: str) -> None:
         raise ModelUnfit(f"MLflow model {name} has no {_FLAVOR} flavor, and needs a scoring script")
 
 
-def choose(params: DeployParams, tags: Mapping[str, str]) -> DeployParams:
+def choose_by_tags(params: DeployParams, tags: Mapping[str, str]) -> DeployParams:
     """Return the values with what the model's tags choose, as far as `allow` lets them.
 
     Raises: TagForbidden for a choice that is not allowed, ParamsInvalid for one that is no value.

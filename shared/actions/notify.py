@@ -20,7 +20,7 @@ from shared.reactions.model import Params
 from shared.schema.values import ChannelName, LoadContext, Values
 
 if TYPE_CHECKING:
-    from shared.messages.repeats import Folds, Place, Repeat
+    from shared.messages.repeats import Folds, PlaceInFold, Repeat
     from shared.workspaces.model import RunRecord, Workspaces
 
 _TITLE_MAX = 250
@@ -156,7 +156,7 @@ def _repeat(work: Work, params: NotifyParams, fold: FoldParams, title: str) -> "
     )
 
 
-def _folded(place: "Place", repeat: "Repeat") -> str:
+def _folded(place: "PlaceInFold", repeat: "Repeat") -> str:
     which = f"the {ordinal(place.number)}" if place.number else "counted before, as one"
     return f"folded: {which} of {redact(repeat.key, most=100)!r} since {place.since:%H:%M} UTC"
 

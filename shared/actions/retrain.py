@@ -29,7 +29,7 @@ from shared.events.breaches import features_of
 from shared.events.model import DriftDetected, DriftState, EventType, Workspace
 from shared.journal.outcomes import Outcome, OutcomeStatus
 from shared.reactions.model import Params
-from shared.retraining.model import Answer, Decision, Loop, Retraining, Stage, Window
+from shared.retraining.model import Decision, Loop, PolicyAnswer, Retraining, Stage, Window
 from shared.retraining.params import Mode, PolicyParams
 from shared.retraining.targets import Input, TargetParams
 from shared.schema.values import ChannelName, PlainName, Values
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from shared.retraining.budget import Budget
     from shared.retraining.follow import Loops
     from shared.retraining.inbox import Inbox
-    from shared.retraining.policy import Facts
-    from shared.retraining.store import Kept
+    from shared.retraining.policy import PolicyFacts
+    from shared.retraining.store import KeptLoop
     from shared.retraining.targets import Submission
 
 _REASON_MAX = 1000
@@ -169,13 +169,13 @@ class Retrain:
             except RowChanged:
                 continue  # another signal of the window, another monitor, or what became of a run
 
-    def _decide(self, case: _Case, kept: "Kept", window: Window) -> Outcome:
+    def _decide(self, case: _Case, kept: "KeptLoop", window: Window) -> Outcome:
         """Ask the policy, write its answer, and then act on it.
 
         Raises: RowChanged where the loop, or the reaction's budget, is another by now.
         """
         from shared.retraining.notices import with_news, with_notices
-        from shared.retraining.policy import decide, learn
+        from shared.retraining.policy import decide_window, learn
 
         store, params, reaction = self._loops.store, case.params, case.work.reaction.name
         budget, budget_etag = store.budget(reaction)
@@ -188,32 +188,32 @@ class Retrain:
             self._loops.give_back(reaction, case.id)
             self._loops.tell_all(saved.loop, saved.etag)
             raise Superseded(f"window {newer.id} was told of since, and says how it stands now")
-        decision = decide(params.policy, loop, window, self._facts(case, budget, now))
+        decision = decide_window(params.policy, loop, window, self._facts(case, budget, now))
         decided = with_notices(loop.with_decision(decision), known, window, decision)
-        if decision.answer in (Answer.RETRAIN, Answer.ASK):
+        if decision.answer in (PolicyAnswer.RETRAIN, PolicyAnswer.ASK):
             decided = decided.with_retraining(_begun(case, window, decision))
-        if decision.answer is Answer.RETRAIN:
+        if decision.answer is PolicyAnswer.RETRAIN:
             self._take_place(case, budget, budget_etag, decision)
         elif any(slot.id == case.id for slot in budget.slots):
             # Taken by a worker that was killed, or by us before the loop was found changed.
             self._loops.give_back(reaction, case.id)
         saved = self._loops.save(kept, decided)
         telemetry.count(telemetry.METRIC_DECISIONS, reaction=reaction, answer=decision.answer)
-        if decision.answer in (Answer.RETRAIN, Answer.ASK):
+        if decision.answer in (PolicyAnswer.RETRAIN, PolicyAnswer.ASK):
             return self._go_on(case, saved, is_first=True)
         self._loops.tell_all(saved.loop, saved.etag)
-        if decision.answer is Answer.TELL:
+        if decision.answer is PolicyAnswer.TELL:
             return Outcome(status=OutcomeStatus.DONE, detail=f"told: {decision.reason}")
         return _skipped(decision.reason, decision.answer)
 
-    def _facts(self, case: _Case, budget: "Budget", now: datetime) -> "Facts":
-        from shared.retraining.budget import count
-        from shared.retraining.policy import Facts
+    def _facts(self, case: _Case, budget: "Budget", now: datetime) -> "PolicyFacts":
+        from shared.retraining.budget import count_retrainings
+        from shared.retraining.policy import PolicyFacts
 
         params = case.params
-        running, started = count(budget, now, params.policy.timeout, but=case.id)
+        running, started = count_retrainings(budget, now, params.policy.timeout, but=case.id)
         asks = params.policy.quiet and params.model
-        return Facts(
+        return PolicyFacts(
             now=now,
             mode=params.mode,
             running=running,
@@ -229,11 +229,11 @@ class Retrain:
         from shared.retraining.budget import take
 
         taken = take(budget, case.id, decision.at, case.params.policy)
-        assert not isinstance(taken, Answer)  # it was decided from the same budget
+        assert not isinstance(taken, PolicyAnswer)  # it was decided from the same budget
         if taken != budget:
             self._loops.store.save_budget(case.work.reaction.name, taken, etag)
 
-    def _go_on(self, case: _Case, kept: "Kept", *, is_first: bool) -> Outcome:
+    def _go_on(self, case: _Case, kept: "KeptLoop", *, is_first: bool) -> Outcome:
         """Do what is left to do of a retraining that was decided."""
         loop = kept.loop
         retraining = loop.find(case.id)
@@ -280,7 +280,7 @@ class Retrain:
         while True:
             budget, etag = store.budget(reaction)
             taken = take(budget, case.id, self._clock.now(), case.params.policy)
-            if isinstance(taken, Answer):
+            if isinstance(taken, PolicyAnswer):
                 raise BudgetFull(
                     "the reaction has as many runs as its policy allows", retry_after=_PLACE_WAIT
                 )
@@ -309,7 +309,7 @@ class Retrain:
         return self._started(started or retraining)
 
     def _started(self, retraining: Retraining) -> Outcome:
-        from shared.retraining.stages import outcome_of
+        from shared.retraining.stages import outcome_of_retraining
 
         run = retraining.run_id or "one that its target does not name"
         begun = Outcome(
@@ -318,7 +318,7 @@ class Retrain:
             retraining=retraining.id,
             revision=retraining.revision,
         )
-        return outcome_of(retraining) or begun
+        return outcome_of_retraining(retraining) or begun
 
     def _submission(
         self, case: _Case, loop: Loop, retraining: Retraining, *, is_first: bool
@@ -365,7 +365,7 @@ def _case(work: Work, window: Window | None) -> _Case:
 
 
 def _begun(case: _Case, window: Window, decision: Decision) -> Retraining:
-    is_asked = decision.answer is Answer.ASK
+    is_asked = decision.answer is PolicyAnswer.ASK
     return Retraining(
         id=case.id,
         window=window.id,

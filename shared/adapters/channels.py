@@ -43,7 +43,7 @@ class AppriseChannels:
         It takes no longer than 10 s, and what has not ended then is left behind. Where the setting
         holds several URLs, all are told, and one that fails is a failure.
         """
-        setting = setting_name(channel)
+        setting = channel_setting(channel)
         url = self._environ.get(setting, "").strip()
         if not url:
             raise ChannelUnknown(f"no channel {channel!r}: {setting} is not set")
@@ -73,7 +73,7 @@ class AppriseChannels:
             raise ChannelDown(f"channel {channel!r} did not take the message")
 
 
-def setting_name(channel: str) -> str:
+def channel_setting(channel: str) -> str:
     """Return the name of the app setting that holds the channel's URL."""
     return _PREFIX + channel.upper().replace("-", "_")
 
@@ -83,7 +83,7 @@ def find_channel_fault(environ: Mapping[str, str], channel: str) -> tuple[str, s
 
     Nothing is sent, and nothing of the setting's value is told.
     """
-    setting = setting_name(channel)
+    setting = channel_setting(channel)
     url = environ.get(setting, "").strip()
     right = f"Set it to the Apprise URL of channel '{channel}'."
     if not url:
@@ -135,7 +135,7 @@ def _fit(channel: str, service: Any) -> None:
         if service.action not in ("map", "new"):
             raise ChannelUnknown(
                 f"channel {channel!r} would tell nobody: `action={service.action}` makes no alert",
-                hint=f"Take `action` out of {setting_name(channel)}.",
+                hint=f"Take `action` out of {channel_setting(channel)}.",
             )
         service.action = "new"
 

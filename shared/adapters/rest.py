@@ -10,7 +10,7 @@ from collections.abc import Callable, Container, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlencode
 
 from shared.adapters.aml.refusals import parse_complaint, parse_retry_after
@@ -26,7 +26,7 @@ from shared.base.errors import (
     TargetThrottled,
     TargetUnreachable,
 )
-from shared.base.outside import read_json
+from shared.base.outside import Json, read_json
 from shared.base.redact import redact
 
 if TYPE_CHECKING:
@@ -38,11 +38,9 @@ _LINK = re.compile(
     r"https://[A-Za-z0-9.-]+(?::\d{1,5})?(?:/[A-Za-z0-9._~:/?#@!$&()*+,;=%-]{0,1900})?"
 )
 
-type Json = Mapping[str, Any]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class RestAnswer:
     """What a service answered.
 
     Header names are in lower case; the body is {} where it is no JSON object, or too long.
@@ -81,7 +79,7 @@ class Rest:
         expected: Container[int] = (),
         secrets: tuple[str, ...] = (),
         is_untraced: bool = False,
-    ) -> Answer:
+    ) -> RestAnswer:
         """Send a request.
 
         An error status raises, except where it is `expected`. `doing` opens the error's message.
@@ -94,7 +92,7 @@ class Rest:
             raise self.refusal(doing, answer)
         return answer
 
-    def refusal(self, doing: str, answer: Answer) -> SignalboxError:
+    def refusal(self, doing: str, answer: RestAnswer) -> SignalboxError:
         """Return the error that an answer with an error status stands for."""
         status = answer.status
         complaint = str(parse_complaint(answer.body))
@@ -129,7 +127,7 @@ class Rest:
         secrets: tuple[str, ...],
         *,
         is_untraced: bool,
-    ) -> Answer:
+    ) -> RestAnswer:
         sent = dict(headers)
         if content is not None:
             sent["Content-Type"] = "application/json"
@@ -138,7 +136,7 @@ class Rest:
                 reply = self._http.send(method, url, headers=sent, content=content)
         except NoAnswer as error:
             raise TargetUnreachable(f"{doing}: no answer ({error})") from None
-        return Answer(
+        return RestAnswer(
             status=reply.status,
             headers=reply.headers,
             body=_parse(reply.body, secrets) if reply.is_whole else {},
@@ -171,7 +169,7 @@ def read_secret(environ: Mapping[str, str], name: str, doing: str) -> str:
     return value
 
 
-def address(root: str, *segments: str | int, **query: str | int) -> str:
+def url_of(root: str, *segments: str | int, **query: str | int) -> str:
     """Return the address of what the segments name below a root.
 
     Raises: TargetRefused for what names nothing: names may come from events, and `..` would be

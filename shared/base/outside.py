@@ -6,6 +6,7 @@ What is no use is a ValueError, or None, whatever it holds: it is an answer, not
 import json
 import math
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +24,10 @@ TIME_MAX = datetime(9000, 1, 1, tzinfo=UTC)
 HALF = re.compile("[\ud800-\udfff]")
 #: Where there may be half a character, written out or as an escape.
 _MAYBE_HALF = re.compile("[\ud800-\udfff]|\\\\u[dD][89a-fA-F]")
+
+
+#: An object of somebody else's JSON.
+type Json = Mapping[str, Any]
 
 
 class TooDeep(ValueError):

@@ -14,7 +14,7 @@ from typing import Any, TypeGuard
 from shared.base.errors import EventMalformed
 from shared.base.ids import folded, is_legal_name
 from shared.events.fields import Fields, finite_number, one_line
-from shared.events.model import Alert, AlertCondition, Severity
+from shared.events.model import Alert, AlertCondition, AlertSeverity
 
 ID_MAX = 1_000
 TARGETS_MAX = 50
@@ -41,7 +41,7 @@ def parse_alert(data: Mapping[str, Any]) -> tuple[str, Alert]:
     return workspace, Alert(
         id=essentials.name("alertId", limit=ID_MAX),
         rule=_text(essentials, "alertRule"),
-        severity=_choice(essentials, "severity", Severity),
+        severity=_choice(essentials, "severity", AlertSeverity),
         condition=_choice(essentials, "monitorCondition", AlertCondition),
         fired_at=fired_at,
         # What was never set is the year 1, where .NET wrote it.

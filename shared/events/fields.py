@@ -46,7 +46,9 @@ class Fields:
     def name(self, key: str, *, limit: int = NAME_MAX, forbidden: str = "") -> str:
         """Return a printable text that is not empty."""
         self.require(key)
-        return check_name(self.get(key), f"{self._prefix}{key}", limit=limit, forbidden=forbidden)
+        return check_event_name(
+            self.get(key), f"{self._prefix}{key}", limit=limit, forbidden=forbidden
+        )
 
     def name_or_empty(self, key: str, *, limit: int = NAME_MAX, forbidden: str = "") -> str:
         """Return a printable text, "" where there is none."""
@@ -62,7 +64,7 @@ class Fields:
             value = int(value)
         if isinstance(value, int) and not isinstance(value, bool):
             value = json_text(value)
-        return check_name(value, f"{self._prefix}{key}", limit=limit, forbidden=forbidden)
+        return check_event_name(value, f"{self._prefix}{key}", limit=limit, forbidden=forbidden)
 
     def texts(self, key: str) -> dict[str, str]:
         """Return a mapping of texts, {} where there is none; other values as the JSON of them."""
@@ -90,7 +92,7 @@ class Fields:
 
     def time(self, key: str) -> datetime:
         """Return a time in ISO 8601, in UTC."""
-        time = read_time(self.name(key, limit=64))
+        time = read_event_time(self.name(key, limit=64))
         if time is None:
             self.refuse(key, "is not a time in ISO 8601")
         return time
@@ -105,7 +107,7 @@ def refuse(key: str, why: str) -> NoReturn:
     raise EventMalformed(f"{key} {why}") from None
 
 
-def check_name(value: object, key: str, *, limit: int = NAME_MAX, forbidden: str = "") -> str:
+def check_event_name(value: object, key: str, *, limit: int = NAME_MAX, forbidden: str = "") -> str:
     """Return the value if it is a name; raise EventMalformed with the reason if it is none."""
     if not isinstance(value, str):
         refuse(key, "is not a string")
@@ -134,7 +136,7 @@ def finite_number(value: object) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def read_time(text: str) -> datetime | None:
+def read_event_time(text: str) -> datetime | None:
     """Return a time in ISO 8601 in UTC, which is also what one without an offset is taken for."""
     try:
         time = datetime.fromisoformat(text.upper())

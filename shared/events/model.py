@@ -178,7 +178,7 @@ class Drift:
     detail: str = ""
 
 
-class Severity(StrEnum):
+class AlertSeverity(StrEnum):
     """How bad an alert is, by its rule; Sev0 is the worst."""
 
     SEV0 = "Sev0"
@@ -206,7 +206,7 @@ class Alert:
 
     id: str
     rule: str
-    severity: Severity
+    severity: AlertSeverity
     condition: AlertCondition
     fired_at: datetime
     resolved_at: datetime | None = None

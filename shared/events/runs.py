@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 
 from shared.base.outside import read_object
-from shared.events.fields import NAME_MAX, Fields, check_name, one_line
+from shared.events.fields import NAME_MAX, Fields, check_event_name, one_line
 from shared.events.model import RUN_STATUSES, Run
 
 #: The statuses after which nothing more happens to a run. One that is NotResponding may come back.
@@ -39,7 +39,7 @@ def parse_run(data: Fields, *, status: object) -> Run:
 
     Raises EventMalformed if there is no run, or something of it can't be used.
     """
-    arrived = "" if status is None else check_name(status, "runStatus", forbidden="/:")
+    arrived = "" if status is None else check_event_name(status, "runStatus", forbidden="/:")
     run_id = data.name("runId", forbidden="/")
     tags, properties = data.texts("runTags"), data.texts("runProperties")
     told = lowered(tags) | lowered(properties)  # anybody may write a tag, so that properties win

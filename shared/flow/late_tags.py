@@ -54,17 +54,17 @@ class LateTags:
         """Return what looks at the model of this event, once it is asked to."""
         return Look(event, self._read)
 
-    def _read(self, event: ModelRegistered) -> "_Reading":
+    def _read(self, event: ModelRegistered) -> "_ModelRead":
         now = self._clock.now()
         _, read = current_model(self._workspaces(), event, now)
         age = now - event.time
         # An event that is dated ahead by more than that is not to be waited for.
         waits = self._within - age if abs(age) < self._within else None
-        return _Reading(event=read, at=now, waits=waits)
+        return _ModelRead(event=read, at=now, waits=waits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Reading:
+class _ModelRead:
     """A model as it was read. `waits` is how long it may still be tagged, None = no longer."""
 
     event: ModelRegistered
@@ -78,10 +78,10 @@ class _Reading:
 class Look:
     """One event, whose model is read from the workspace once at the most."""
 
-    def __init__(self, event: Event, read: Callable[[ModelRegistered], _Reading]) -> None:
+    def __init__(self, event: Event, read: Callable[[ModelRegistered], _ModelRead]) -> None:
         self.event = event
         self._read = read
-        self._reading: _Reading | SignalboxError | None = None
+        self._reading: _ModelRead | SignalboxError | None = None
 
     def settle(self, result: Match) -> Looked:
         """Return the match as it is, or by the tags that the model has now if that may differ.
@@ -102,7 +102,7 @@ class Look:
             raise reading
         return Looked(match=result, event=event, note=reading.message, code=reading.code)
 
-    def _read_once(self, event: ModelRegistered) -> _Reading | SignalboxError:
+    def _read_once(self, event: ModelRegistered) -> _ModelRead | SignalboxError:
         if self._reading is None:
             try:
                 self._reading = self._read(event)
@@ -110,7 +110,7 @@ class Look:
                 self._reading = error
         return self._reading
 
-    def _by(self, reading: _Reading, before: Unmatched, event: ModelRegistered) -> Looked:
+    def _by(self, reading: _ModelRead, before: Unmatched, event: ModelRegistered) -> Looked:
         result = match_one(before.reaction, as_data(reading.event))
         if isinstance(result, Unmatched) and result.wants_tags and reading.waits is not None:
             raise TagsAwaited(

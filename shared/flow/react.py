@@ -27,7 +27,7 @@ from shared.base.errors import (
 from shared.events.envelopes import MAX_BODY, Envelope, parse_envelope, parse_events, read_body
 from shared.events.model import Event, UnknownEvent, as_data
 from shared.flow.late_tags import LateTags, Look
-from shared.flow.steps import Run, Steps, outcome_of
+from shared.flow.steps import ReactionResult, Steps, outcome_of_failure
 from shared.journal.letters import DeadLetters, Letter, LetterStatus
 from shared.journal.outcomes import WHOLE, EventRef, Outcome, OutcomeStatus, ref_of
 from shared.journal.records import Records
@@ -163,22 +163,22 @@ class React:
         with telemetry.span(telemetry.SPAN_REACT):
             ref = ref_of(unread)
             log.warning("event refused", extra={"event": ref.key, "code": refused.code})
-            self._record(ref, Run(news={WHOLE: _skipped(refused.message, refused.code)}))
+            self._record(ref, ReactionResult(news={WHOLE: _skipped(refused.message, refused.code)}))
 
     def _react_to(
         self, event: Event | UnknownEvent, ref: EventRef, envelope: Envelope, deadline: datetime
-    ) -> Run:
+    ) -> ReactionResult:
         """Run the event's reactions and bury what fails; return what came of all of them."""
         if isinstance(event, UnknownEvent):
             skipped = _skipped("no reaction can be written for this type", "event.unknown")
-            return Run(news={WHOLE: skipped})
+            return ReactionResult(news={WHOLE: skipped})
         workspace = as_listed(self._reactions, event.workspace)
         if workspace is None:
             skipped = _skipped("reactions.yaml does not list it", WorkspaceForeign.code)
-            return Run(news={WHOLE: skipped})
+            return ReactionResult(news={WHOLE: skipped})
         event = replace(event, workspace=workspace)
         self._follow(event)
-        total, look = Run(), self._late_tags.look_at(event)
+        total, look = ReactionResult(), self._late_tags.look_at(event)
         for result in match(self._reactions, event):
             run = self._run(result, look, ref, deadline)
             if run.failure is not None:
@@ -194,13 +194,13 @@ class React:
             total.news[WHOLE] = _skipped("no reaction is for this type of event")
         return total
 
-    def _run(self, result: Match, look: Look, ref: EventRef, deadline: datetime) -> Run:
+    def _run(self, result: Match, look: Look, ref: EventRef, deadline: datetime) -> ReactionResult:
         """Run a reaction that the event sets off, perhaps by tags that the model has since got."""
         whole = f"{result.reaction.name}/{WHOLE}"
         try:
             looked = look.settle(result)
         except Exception as error:  # noqa: BLE001 - its fate is decided as that of a step is
-            return Run(failure=failure_of(error))
+            return ReactionResult(failure=failure_of(error))
         if isinstance(looked.match, Matched):
             run = self._steps.run(looked.match.reaction, looked.event, ref, deadline)
             if looked.note:
@@ -209,7 +209,7 @@ class React:
                 )
             return run
         why = f"{looked.match.why}: {looked.note}" if looked.note else looked.match.why
-        return Run(news={whole: _skipped(why, looked.code)})
+        return ReactionResult(news={whole: _skipped(why, looked.code)})
 
     def replay(self, letter: Letter) -> None:
         """Run a letter's reaction again, that one only; then close the letter or bury it again.
@@ -269,7 +269,7 @@ class React:
             or workspace is None
         ):
             gone = ReactionGone(f"{letter.reaction!r} is not, or no longer, for such an event here")
-            run = Run(failure=failure_of(gone))
+            run = ReactionResult(failure=failure_of(gone))
         else:
             deadline = self._clock.now() + self._budget
             event = replace(event, workspace=workspace)
@@ -285,7 +285,9 @@ class React:
         self._record(ref, run, delivery=False)
         self._dead_letters.close(letter)
 
-    def _bury_again(self, letter: Letter, run: Run, failure: Failure, ref: EventRef) -> None:
+    def _bury_again(
+        self, letter: Letter, run: ReactionResult, failure: Failure, ref: EventRef
+    ) -> None:
         """Keep the letter of a failed replay, and record that first."""
 
         def record(again: Letter) -> None:
@@ -307,16 +309,16 @@ class React:
         self.react_to_body(letter.body, limit=MAX_KEPT, takes=takes)
         self._dead_letters.close(letter)
 
-    def _record(self, ref: EventRef, run: Run, *, delivery: bool = True) -> None:
+    def _record(self, ref: EventRef, run: ReactionResult, *, delivery: bool = True) -> None:
         self._records.add(ref, run.hearsay | run.news, delivery=delivery)
         _count(run.news)
 
 
-def _kept_as(letter: Letter, run: Run, failure: Failure) -> dict[str, Outcome]:
+def _kept_as(letter: Letter, run: ReactionResult, failure: Failure) -> dict[str, Outcome]:
     """Return the news of a run whose failure is kept as this letter."""
     news = dict(run.news)
     if not news and not run.hearsay:
-        news[_whole(letter)] = replace(outcome_of(failure), attempt=letter.turn)
+        news[_whole(letter)] = replace(outcome_of_failure(failure), attempt=letter.turn)
     if letter.status is LetterStatus.WAITING or failure.disposition is Disposition.ASK:
         return news
     return {

@@ -29,7 +29,7 @@ _NO_TIME = timedelta(0)
 
 
 @dataclass(slots=True, kw_only=True)
-class Run:
+class ReactionResult:
     """What came of one reaction: outcomes by step, and what needs a letter.
 
     `hearsay` is of steps that another worker does or has done.
@@ -60,12 +60,14 @@ class Steps:
         self._ledger = ledger
         self._clock = clock
 
-    def run(self, reaction: Reaction, event: Event, ref: EventRef, deadline: datetime) -> Run:
+    def run(
+        self, reaction: Reaction, event: Event, ref: EventRef, deadline: datetime
+    ) -> ReactionResult:
         """Do the steps in order, up to the first failure that stops the rest.
 
         Raises: what the ledger's storage raises. A step's own failure is in the result.
         """
-        run = Run()
+        run = ReactionResult()
         for step in reaction.do:
             name = f"{reaction.name}/{step.id}"
             key = ClaimKey(
@@ -89,7 +91,7 @@ class Steps:
                     break
         return run
 
-    def _do(self, run: Run, name: str, hold: "_Hold", work: Work) -> bool:
+    def _do(self, run: ReactionResult, name: str, hold: "_Hold", work: Work) -> bool:
         """Act under a claim and settle it; say whether the steps after this one are to be done."""
         action = self._action(work.step.action)
         try:
@@ -118,7 +120,7 @@ class Steps:
         run.news[name] = outcome
         return True
 
-    def _settle(self, run: Run, name: str, claim: Claimed, failure: Failure) -> None:
+    def _settle(self, run: ReactionResult, name: str, claim: Claimed, failure: Failure) -> None:
         try:
             self._ledger.release(claim, redact(f"{failure.code}: {failure.reason}"))
         except ClaimLost:
@@ -126,17 +128,17 @@ class Steps:
         else:
             self._fail(run, name, failure, attempt=claim.attempt)
 
-    def _hear(self, run: Run, name: str, held: HeldElsewhere) -> None:
+    def _hear(self, run: ReactionResult, name: str, held: HeldElsewhere) -> None:
         wait = max(held.until - self._clock.now(), _NO_TIME)
         failure = failure_of(
             ClaimHeld("another worker is at it; it is looked at again then", retry_after=wait)
         )
         run.failure = _more_urgent(run.failure, failure)
-        run.hearsay[name] = outcome_of(failure)
+        run.hearsay[name] = outcome_of_failure(failure)
 
-    def _fail(self, run: Run, name: str, failure: Failure, *, attempt: int = 0) -> None:
+    def _fail(self, run: ReactionResult, name: str, failure: Failure, *, attempt: int = 0) -> None:
         run.failure = _more_urgent(run.failure, failure)
-        run.news[name] = replace(outcome_of(failure), attempt=attempt)
+        run.news[name] = replace(outcome_of_failure(failure), attempt=attempt)
 
 
 def _more_urgent(first: Failure | None, second: Failure) -> Failure:
@@ -158,7 +160,7 @@ def _log(failure: Failure, error: Exception, name: str, ref: EventRef) -> None:
         log.warning("step failed: %s", failure.reason, extra=facts)
 
 
-def outcome_of(failure: Failure) -> Outcome:
+def outcome_of_failure(failure: Failure) -> Outcome:
     """Return the outcome of a step that failed and has a letter."""
     waits = failure.disposition in (Disposition.RETRY, Disposition.ASK)
     return Outcome(

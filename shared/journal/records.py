@@ -26,7 +26,7 @@ _OUTCOMES_MAX = 30_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class EventRecord:
     """Everything that came of one event. Outcomes are by "reaction/step"."""
 
     key: str
@@ -116,7 +116,7 @@ class Records:
         if news:
             self.add(ref, news, delivery=False)
 
-    def get(self, ref: EventRef) -> Record | None:
+    def get(self, ref: EventRef) -> EventRecord | None:
         """Return the record of an event, or None."""
         row = self._tables.get(TABLE, *_address(ref))
         return None if row is None else _record_from(row)
@@ -156,12 +156,12 @@ def _outcomes_to(outcomes: Mapping[str, Outcome]) -> str:
     return json.dumps(kept)
 
 
-def _record_from(row: Row) -> Record:
+def _record_from(row: Row) -> EventRecord:
     values = row.values
     time = values["time"]
     assert isinstance(time, datetime)
     outcomes = json.loads(str(values["outcomes"]))
-    return Record(
+    return EventRecord(
         key=str(values["event"]),
         id=str(values["id"]),
         type=str(values["type"]),

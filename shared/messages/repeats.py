@@ -76,7 +76,7 @@ class Repeat:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class PlaceInFold:
     """Where a message stands: `number` 1 is sent, a later one was counted.
 
     0 is one that was counted at an earlier delivery of its event.
@@ -138,7 +138,7 @@ class Folds:
         self._tell = tell
         self._clock = clock
 
-    def place(self, repeat: Repeat) -> Place:
+    def place(self, repeat: Repeat) -> PlaceInFold:
         """Say whether a message is to be sent, or count it: two requests, more in a crowd.
 
         The same event's gets the same answer, however often it is asked.
@@ -148,12 +148,12 @@ class Folds:
         for _ in range(_TRIES):
             fold = self._get(repeat.fold)
             if fold is not None and repeat.name in fold.openers:
-                return Place(number=1, since=fold.since)
+                return PlaceInFold(number=1, since=fold.since)
             if fold is not None and repeat.name in fold.counted:
-                return Place(number=0, since=fold.since)
+                return PlaceInFold(number=0, since=fold.since)
             changed = _after(fold, repeat, self._clock.now())
             if self._save(changed):
-                return Place(number=changed.count + 1, since=changed.since)
+                return PlaceInFold(number=changed.count + 1, since=changed.since)
         raise StorageUnavailable(f"fold {repeat.fold} is counted in by too many at once")
 
     def withdraw(self, repeat: Repeat) -> None:

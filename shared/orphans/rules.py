@@ -113,7 +113,7 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
+class OrphanNotice:
     """A message to one channel that is still to be sent."""
 
     kind: str
@@ -133,7 +133,7 @@ class Watch:
     sightings: tuple[Sighting, ...] = ()
     told: tuple[str, ...] = ()
     told_at: datetime | None = None
-    notices: tuple[Notice, ...] = ()
+    notices: tuple[OrphanNotice, ...] = ()
 
     def known(self, now: datetime) -> Mapping[str, Sighting]:
         """Return the sightings that still count, by the deployment's name."""
@@ -285,7 +285,7 @@ def with_gone(
     return replace(watch, notices=watch.notices + notices)
 
 
-def text_of(notice: Notice) -> Text:
+def text_of_orphans(notice: OrphanNotice) -> Text:
     """Return a message as a channel takes it."""
     return Text(title=notice.title, body=notice.text, good=notice.good)
 
@@ -351,10 +351,10 @@ def _listed(lines: list[str]) -> list[str]:
 
 def _notices(
     kind: str, channels: Iterable[str], title: str, lines: list[str], *, good: bool | None
-) -> tuple[Notice, ...]:
+) -> tuple[OrphanNotice, ...]:
     text = "\n".join(lines)
     text = text if len(text) <= _TEXT_MAX else text[: _TEXT_MAX - 1] + "…"
     return tuple(
-        Notice(kind=kind, channel=channel, title=title, text=text, good=good)
+        OrphanNotice(kind=kind, channel=channel, title=title, text=text, good=good)
         for channel in channels
     )

@@ -39,7 +39,7 @@ from shared.orphans.rules import (
     kept_by,
     looked,
     orphan_id,
-    text_of,
+    text_of_orphans,
     to_delete,
     to_tell,
     with_ages,
@@ -135,7 +135,7 @@ class OrphanWatch:
         """Send the messages; what channels did not take is tried again by the next sweep."""
         for row in self.tables.query(TABLE, equals={"untold": True}):
             watch = _watch_from(row)
-            left = self.tell.all(watch.notices, text_of).left
+            left = self.tell.all(watch.notices, text_of_orphans).left
             with suppress(RowChanged):
                 self._write(row.key, replace(watch, notices=left), row.etag)
 

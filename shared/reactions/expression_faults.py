@@ -14,7 +14,7 @@ from shared.reactions.shapes import (
     Kind,
     Many,
     Plain,
-    Record,
+    RecordShape,
     Shape,
     shape_of,
 )
@@ -32,9 +32,11 @@ class ExpressionFault:
     offset: int | None
 
 
-def find_faults(expression: Expression, event_type: EventType) -> tuple[ExpressionFault, ...]:
+def find_expression_faults(
+    expression: Expression, event_type: EventType
+) -> tuple[ExpressionFault, ...]:
     """Return what can't be right about the expression for any event of this type."""
-    walk = _Walk(event_type)
+    walk = _ExpressionWalk(event_type)
     walk.shape(expression.tree, shape_of(event_type))
     return tuple(walk.faults)
 
@@ -43,14 +45,14 @@ def is_path(text: str, event_type: EventType) -> bool:
     """Say whether a text is the way to a field of such events, and nothing else: model.name."""
     if _PATH.fullmatch(text) is None or text.partition(".")[0] not in shape_of(event_type).fields:
         return False
-    return not find_faults(compile_expression(text), event_type)
+    return not find_expression_faults(compile_expression(text), event_type)
 
 
 def find_condition_faults(
     expression: Expression, event_type: EventType
 ) -> tuple[ExpressionFault, ...]:
     """Return as `find_faults` does, and also which results of it can't be a condition."""
-    faults = find_faults(expression, event_type)
+    faults = find_expression_faults(expression, event_type)
     return faults or tuple(_find_unfit(expression.text, 0, event_type))
 
 
@@ -64,7 +66,7 @@ def _find_unfit(text: str, offset: int, event_type: EventType) -> Iterator[Expre
         yield from _find_unfit(side, offset + start + at, event_type)
         return
     tree = compile_expression(bare).tree
-    result = _Walk(event_type).shape(tree, shape_of(event_type))
+    result = _ExpressionWalk(event_type).shape(tree, shape_of(event_type))
     if tree["type"] == "multi_select_dict":
         result = FreeMap("")
     if isinstance(result, Anything):
@@ -77,13 +79,13 @@ def _find_unfit(text: str, offset: int, event_type: EventType) -> Iterator[Expre
         yield ExpressionFault(message, hint, offset + start or None)
 
 
-_KINDS = {Record: "a mapping", FreeMap: "a mapping", Many: "a list"}
+_KINDS = {RecordShape: "a mapping", FreeMap: "a mapping", Many: "a list"}
 
 
 def _compare_hint(shape: Shape, text: str, *, is_compound: bool) -> str:
     operand = f"({text})" if is_compound else text
     match shape:
-        case Record():
+        case RecordShape():
             return f"Compare a field of it: {operand}.{next(iter(shape.fields))} == '…'."
         case FreeMap() | Many():
             return f"Ask whether it holds anything: length({text}) > `0`."
@@ -100,7 +102,7 @@ _TEXT_FUNCTIONS = frozenset({"join", "lower", "to_string", "type"})
 _NUMBER_FUNCTIONS = frozenset({"abs", "avg", "ceil", "floor", "length", "sum", "to_number"})
 
 
-class _Walk:
+class _ExpressionWalk:
     """Follows an expression through the shapes; where a shape is not known, all is accepted."""
 
     def __init__(self, event_type: EventType) -> None:
@@ -121,7 +123,7 @@ class _Walk:
 
     def _field(self, node: Node, current: Shape) -> Shape:
         word = node["value"]
-        if isinstance(current, Record):
+        if isinstance(current, RecordShape):
             if word in current.fields:
                 return current.fields[word]
             return self._fault(node, *self._unknown_field(node, current))
@@ -142,7 +144,7 @@ class _Walk:
             )
         return ANYTHING
 
-    def _unknown_field(self, node: Node, record: Record) -> tuple[str, str]:
+    def _unknown_field(self, node: Node, record: RecordShape) -> tuple[str, str]:
         word = node["value"]
         owner = (
             f"`{record.named}`"
@@ -334,7 +336,7 @@ class _Walk:
         """Blame an argument that the function can take for no event."""
         kind = shape.kind if isinstance(shape, Plain) else _KINDS[type(shape)]
         named = getattr(shape, "named", "")
-        is_map = isinstance(shape, FreeMap | Record)
+        is_map = isinstance(shape, FreeMap | RecordShape)
         hint = f"Take its names or its values: keys({named}), values({named})." if is_map else ""
         told = f"`{named}`, which is {kind}" if named else str(kind)
         self._fault(_first_field(node) or node, f"{name}() can't take {told}", hint)

@@ -12,10 +12,10 @@ from shared.reactions.reaction import ReactionReader
 from shared.reactions.templates import OPEN
 from shared.schema.document import Path, read_document
 from shared.schema.faults import read_values
-from shared.schema.findings import Finding, ReactionsInvalid, Severity
+from shared.schema.findings import Finding, ReactionsFaulty, Severity
 from shared.schema.report import FINDINGS_MAX, Report, TooManyFindings, finding_at
 from shared.schema.values import LoadContext
-from shared.schema.wording import ADDRESS_HINT, ADDRESS_IN_FILE, cut, found, kind_of, nearest
+from shared.schema.wording import ADDRESS_HINT, ADDRESS_IN_FILE, cut, found, kind_of_value, nearest
 
 if TYPE_CHECKING:
     from shared.rollouts.strategy.model import Strategy
@@ -59,7 +59,7 @@ def load_reactions(
     document, faults = read_document(text)
     if document is None:
         syntax = (finding_at(fault.mark, fault.message, fault.hint) for fault in faults)
-        raise ReactionsInvalid(source, _in_order(syntax))
+        raise ReactionsFaulty(source, _in_order(syntax))
     report = Report(document)
     context = LoadContext(
         frozenset(),
@@ -67,7 +67,7 @@ def load_reactions(
         find_job_faults=find_job_faults,
         find_channel_fault=find_channel_fault,
     )
-    loader = _Loader(report, actions, settings, strict_settings, context)
+    loader = _ReactionsLoader(report, actions, settings, strict_settings, context)
     try:
         loaded = loader.load(document.value)
     except TooManyFindings:
@@ -77,7 +77,7 @@ def load_reactions(
         report.findings.append(replace(last, message=told, hint=hint, severity=severity))
     findings = _in_order(report.findings)
     if loaded is None or any(item.severity is Severity.ERROR for item in findings):
-        raise ReactionsInvalid(source, findings)
+        raise ReactionsFaulty(source, findings)
     return replace(loaded, warnings=findings)
 
 
@@ -85,7 +85,7 @@ def _in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda item: (item.line, item.column or 0)))
 
 
-class _Loader:
+class _ReactionsLoader:
     """Reads the data of one document, layer by layer; what is wrong goes to the report."""
 
     def __init__(
@@ -106,7 +106,7 @@ class _Loader:
     def load(self, data: Any) -> Reactions | None:
         """Return what the file holds, as far as it can be read."""
         if not isinstance(data, dict):
-            message = f"the file should be a mapping, found {kind_of(data)}"
+            message = f"the file should be a mapping, found {kind_of_value(data)}"
             self._report.error((), message, "Begin with `version: 1`.")
             return None
         self._report.check_keys(data, (), _KEYS, "the file")
@@ -150,7 +150,7 @@ class _Loader:
             self._report.error((key,), ADDRESS_IN_FILE, ADDRESS_HINT, key=True)
             return []
         hint = "Begin each item on a line of its own with `- `."
-        message = f"`{key}:` should be a list, found {kind_of(value)}"
+        message = f"`{key}:` should be a list, found {kind_of_value(value)}"
         self._report.error((key,), message, hint, key=True)
         return []
 
@@ -215,7 +215,7 @@ class _Loader:
         value = data.get(key, {})
         if isinstance(value, dict):
             return value
-        message = f"`{key}:` should be a mapping, found {kind_of(value)}"
+        message = f"`{key}:` should be a mapping, found {kind_of_value(value)}"
         self._report.error((key,), message, hint, key=True)
         return {}
 

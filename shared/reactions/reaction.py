@@ -10,7 +10,7 @@ from shared.events.model import EventType
 from shared.reactions.expression_faults import (
     ExpressionFault,
     find_condition_faults,
-    find_faults,
+    find_expression_faults,
     is_path,
 )
 from shared.reactions.expressions import Expression, ExpressionSyntax, compile_expression
@@ -28,7 +28,7 @@ from shared.reactions.templates import (
 from shared.schema.document import Path
 from shared.schema.report import Place, Report
 from shared.schema.values import LoadContext
-from shared.schema.wording import cut, found, kind_of, suggest
+from shared.schema.wording import cut, found, kind_of_value, suggest
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 #: The events of runs, for which a reaction may have `breaches:`.
@@ -187,7 +187,9 @@ class ReactionReader:
         if not isinstance(items, list) or not items:
             told = "is missing" if "do" not in data else "should be a list of actions"
             if "do" in data:
-                told += ", found an empty list" if items == [] else f", found {kind_of(items)}"
+                told += (
+                    ", found an empty list" if items == [] else f", found {kind_of_value(items)}"
+                )
             hint = "Begin each action on a line of its own: `- notify:`."
             self._report.error(path, f"`do:` {told}", hint, reaction=place.reaction, key=True)
             return ()
@@ -312,7 +314,7 @@ class ReactionReader:
         self._check_text(value, place)
         if template is not None and place.on is not None:
             for hole in template.holes:
-                for fault in find_faults(hole.expression, place.on):
+                for fault in find_expression_faults(hole.expression, place.on):
                     self._expression_error(place.path, place, fault, hole.offset)
         return template or value
 
@@ -327,4 +329,4 @@ def _not_one_action(item: Any, actions: Collection[str]) -> tuple[str, str]:
         return f"each item of `do:` is one action, found {names}", "Begin each action with `- `."
     if isinstance(item, str):
         return f"an action should be a mapping, found {found(item)}", "End its name with `:`."
-    return f"an action should be a mapping, found {kind_of(item)}", "Write `- notify:`."
+    return f"an action should be a mapping, found {kind_of_value(item)}", "Write `- notify:`."

@@ -36,7 +36,7 @@ class Plain:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class RecordShape:
     """A value with known fields."""
 
     named: str
@@ -63,21 +63,21 @@ class Anything:
     """A value of which nothing is known, so that everything about it is accepted."""
 
 
-Shape = Plain | Record | FreeMap | Many | Anything
+Shape = Plain | RecordShape | FreeMap | Many | Anything
 ANYTHING = Anything()
 
 
 @cache
-def shape_of(event_type: EventType) -> Record:
+def shape_of(event_type: EventType) -> RecordShape:
     """Return the shape of the data of such events, as `shared.events.model.as_data` gives them."""
     cls = EVENT_CLASSES[event_type]
     known = {"type": Plain(Kind.TEXT, "type", choices=(str(event_type),)), **_fields_of(cls, "")}
     if event_type is EventType.RUN_COMPLETED:
         run = known["run"]
-        assert isinstance(run, Record)
+        assert isinstance(run, RecordShape)
         status = Plain(Kind.TEXT, "run.status", choices=("Completed",))
-        known["run"] = Record(run.named, {**run.fields, "status": status})
-    return Record("", known)
+        known["run"] = RecordShape(run.named, {**run.fields, "status": status})
+    return RecordShape("", known)
 
 
 def _fields_of(cls: type, named: str) -> dict[str, Shape]:
@@ -102,7 +102,7 @@ def _shape(hint: Any, named: str) -> Shape:
         return FreeMap(named)
     if isinstance(hint, type):
         if is_dataclass(hint):
-            return Record(named, _fields_of(hint, named))
+            return RecordShape(named, _fields_of(hint, named))
         return _plain_shape(hint, named)
     return ANYTHING
 

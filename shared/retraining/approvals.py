@@ -12,7 +12,7 @@ from shared.base.wakeups import GRACE
 from shared.journal.letters import DeadLetters, Letter, LetterStatus, letter_id_of
 from shared.retraining.follow import Loops
 from shared.retraining.model import Loop, Retraining, Stage
-from shared.retraining.store import Kept
+from shared.retraining.store import KeptLoop
 
 _WORDS_MAX = 500
 
@@ -69,7 +69,7 @@ class Approvals:
             self.dead_letters.close(letter, f"rejected by {_kept(by)}: {_kept(why)}")
         return self._answer(loop, say_no, by=by, why=why)
 
-    def chores(self, running: Iterable[Kept]) -> Iterator[Callable[[], None]]:
+    def chores(self, running: Iterable[KeptLoop]) -> Iterator[Callable[[], None]]:
         """Yield what is to be done now and then: to wake letters that were not when a yes came.
 
         Whoever said it may have died in between, or the letter was written just after it.
@@ -125,7 +125,7 @@ class Approvals:
             self.loops.settle(saved.loop, saved.etag)
             return saved.loop
 
-    def _read(self, loop: Loop) -> Kept:
+    def _read(self, loop: Loop) -> KeptLoop:
         return self.loops.store.get_for(loop.reaction, loop.workspace, loop.monitor)
 
     def _letter_of(self, loop: Loop, retraining: Retraining) -> Letter | None:

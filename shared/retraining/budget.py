@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from shared.retraining.model import Answer
+from shared.retraining.model import PolicyAnswer
 from shared.retraining.params import PolicyParams
 
 WEEK = timedelta(days=7)
@@ -25,7 +25,9 @@ class Budget:
     slots: tuple[Slot, ...] = ()
 
 
-def count(budget: Budget, now: datetime, timeout: timedelta, *, but: str = "") -> tuple[int, int]:
+def count_retrainings(
+    budget: Budget, now: datetime, timeout: timedelta, *, but: str = ""
+) -> tuple[int, int]:
     """Return how many retrainings have not ended, and how many were started within seven days.
 
     One whose end was not told within `timeout` has ended. `but` is an id that is left out.
@@ -35,7 +37,7 @@ def count(budget: Budget, now: datetime, timeout: timedelta, *, but: str = "") -
     return running, sum(_is_recent(slot, now) for slot in others)
 
 
-def take(budget: Budget, id: str, now: datetime, policy: PolicyParams) -> Budget | Answer:
+def take(budget: Budget, id: str, now: datetime, policy: PolicyParams) -> Budget | PolicyAnswer:
     """Return the budget with a place for this id, or AT_ONCE or PER_WEEK where there is none.
 
     An id that has a place keeps it, and counts as started now; one that has ended needs room as
@@ -45,11 +47,11 @@ def take(budget: Budget, id: str, now: datetime, policy: PolicyParams) -> Budget
         slot.id == id and _is_running(slot, now, policy.timeout) for slot in budget.slots
     )
     others = _prune(give_back(budget, id), now, policy.timeout)
-    running, started = count(others, now, policy.timeout)
+    running, started = count_retrainings(others, now, policy.timeout)
     if running >= policy.at_once and not has_place:
-        return Answer.AT_ONCE
+        return PolicyAnswer.AT_ONCE
     if started >= policy.per_week and not has_place:
-        return Answer.PER_WEEK
+        return PolicyAnswer.PER_WEEK
     return Budget(slots=(*others.slots, Slot(id=id, started_at=now)))
 
 

@@ -20,10 +20,16 @@ from shared.events.runs import has_ended
 from shared.journal.records import Records
 from shared.messages.outbox import Tell, Told
 from shared.retraining.budget import Budget, give_back, release
-from shared.retraining.model import Loop, Notice, NoticeKind, Retraining, Stage
-from shared.retraining.notices import notices, text_of
-from shared.retraining.stages import ended, is_before, may_follow, moved, outcome_of
-from shared.retraining.store import Kept, LoopStore
+from shared.retraining.model import Loop, Retraining, RetrainingNotice, RetrainingNoticeKind, Stage
+from shared.retraining.notices import notices, text_of_retraining
+from shared.retraining.stages import (
+    is_before,
+    may_follow,
+    moved,
+    outcome_of_retraining,
+    retraining_ended,
+)
+from shared.retraining.store import KeptLoop, LoopStore
 from shared.retraining.targets import (
     REFERENCE,
     Submission,
@@ -133,7 +139,7 @@ class Loops:
                 reason="",
             )
             text = f"Run: {run_id or 'not told by the target'}"
-            told = notices(loop, NoticeKind.STARTED, text, link=link)
+            told = notices(loop, RetrainingNoticeKind.STARTED, text, link=link)
             return replace(loop.with_retraining(running), notices=loop.notices + told)
 
         return self._change(submission.workspace, submission.reference, start)
@@ -146,9 +152,9 @@ class Loops:
                 return loop
             reason = redact(f"{failure.code}: {failure.reason}", most=_REASON_MAX)
             now = self.clock.now()
-            failed = ended(moved(retraining, Stage.FAILED, now, reason), now)
+            failed = retraining_ended(moved(retraining, Stage.FAILED, now, reason), now)
             text = f"It could not be started. {reason} {failure.hint}".strip()
-            told = notices(loop, NoticeKind.FAILED, text)
+            told = notices(loop, RetrainingNoticeKind.FAILED, text)
             return replace(loop.with_retraining(failed), notices=loop.notices + told)
 
         self._change(submission.workspace, submission.reference, fail)
@@ -171,7 +177,7 @@ class Loops:
             if is_enough or not is_before(retraining.stage, Stage.DEPLOYING):
                 return loop.with_retraining(told)
             over = moved(told, Stage.NOT_BETTER, self.clock.now())
-            news = notices(loop, NoticeKind.NOT_BETTER, verdict)
+            news = notices(loop, RetrainingNoticeKind.NOT_BETTER, verdict)
             return replace(loop.with_retraining(over), notices=loop.notices + news)
 
         self._change(workspace, reference, compare)
@@ -211,7 +217,7 @@ class Loops:
 
         self._change(rollout.workspace, rollout.retraining, undo)
 
-    def save(self, kept: Kept, loop: Loop) -> Kept:
+    def save(self, kept: KeptLoop, loop: Loop) -> KeptLoop:
         """Save a loop; what its retrainings came to is then still to be settled.
 
         Raises: RowChanged.
@@ -244,7 +250,7 @@ class Loops:
 
     def _settle(self, loop: Loop) -> Loop:
         for retraining in filter(None, map(loop.find, loop.unsettled)):
-            outcome = outcome_of(retraining)
+            outcome = outcome_of_retraining(retraining)
             if outcome is not None:
                 self.records.add(retraining.ref, {retraining.step: outcome}, delivery=False)
         for retraining_id in loop.leaving:
@@ -277,13 +283,15 @@ class Loops:
         One worker at a time sends those of a loop. It also sends what others add meanwhile; where
         it dies, the sweep does when its time is over.
         """
-        kept = self._take_messages(Kept(loop=loop, etag=etag))
+        kept = self._take_messages(KeptLoop(loop=loop, etag=etag))
         while kept is not None:
             sent = kept.loop.notices
-            told = self.tell.all(sent, partial(text_of, kept.loop), untold=kept.loop.untold)
+            told = self.tell.all(
+                sent, partial(text_of_retraining, kept.loop), untold=kept.loop.untold
+            )
             kept = self._put_back(kept, sent, told)
 
-    def _take_messages(self, kept: Kept) -> Kept | None:
+    def _take_messages(self, kept: KeptLoop) -> KeptLoop | None:
         """Have a loop's messages to oneself; None where there are none, or another has them."""
         while True:
             loop, now = kept.loop, self.clock.now()
@@ -299,7 +307,9 @@ class Loops:
                     return None
                 kept = again
 
-    def _put_back(self, kept: Kept, sent: tuple[Notice, ...], told: Told[Notice]) -> Kept | None:
+    def _put_back(
+        self, kept: KeptLoop, sent: tuple[RetrainingNotice, ...], told: Told[RetrainingNotice]
+    ) -> KeptLoop | None:
         """Save what is left of the messages; return the loop if others were added meanwhile."""
         mine = kept.loop.telling_until
         while kept.loop.telling_until == mine and kept.loop.notices[: len(sent)] == sent:
@@ -322,7 +332,7 @@ class Loops:
                 return saved if goes_on else None
         return None
 
-    def chores(self, running: Iterable[Kept]) -> Iterator[Callable[[], None]]:
+    def chores(self, running: Iterable[KeptLoop]) -> Iterator[Callable[[], None]]:
         """Yield what is to be done now and then, each to be done whatever becomes of the others.
 
         That is to send what channels did not take, and to ask how runs stand of whose end no event
@@ -385,7 +395,7 @@ class Loops:
         status: str,
     ) -> Loop:
         run = event.run
-        is_aml = kind_of(retraining) in _AML
+        is_aml = target_of(retraining) in _AML
         # Anybody may give a run this tag: of what we started ourselves, we know the run.
         is_ours = run.id == (retraining.run_id or f"signalbox-{retraining.id}") or not is_aml
         if not is_ours:
@@ -402,15 +412,19 @@ class Loops:
         is_back = is_good and retraining.stage is Stage.FAILED  # it was taken for lost
         if retraining.stage not in _BEFORE_END and not is_back:
             # Its model can be registered, or live, before its run has ended.
-            return loop if retraining.ended_at else loop.with_retraining(ended(retraining, now))
+            return (
+                loop
+                if retraining.ended_at
+                else loop.with_retraining(retraining_ended(retraining, now))
+            )
         reason = redact(reason, most=_REASON_MAX)
         text = f"Run {retraining.run_id} completed." if is_good else f"It failed: {reason}"
-        kind = NoticeKind.TRAINED if is_good else NoticeKind.FAILED
+        kind = RetrainingNoticeKind.TRAINED if is_good else RetrainingNoticeKind.FAILED
         link = retraining.link
-        if not link and kind_of(retraining) in _AML:
+        if not link and target_of(retraining) in _AML:
             link = run_link(retraining.run_id, loop.workspace, self.studio)
         told = notices(loop, kind, text, link=link)
-        over = ended(moved(retraining, stage, now, reason), now)
+        over = retraining_ended(moved(retraining, stage, now, reason), now)
         return replace(loop.with_retraining(over), notices=loop.notices + told)
 
     def _move(self, workspace: Workspace, reference: str, stage: Stage, **facts: Any) -> None:
@@ -466,7 +480,7 @@ def params_of(retraining: Retraining) -> TargetParams:
     return TargetParams.model_validate_json(retraining.target)
 
 
-def kind_of(retraining: Retraining) -> str:
+def target_of(retraining: Retraining) -> str:
     """Return the key of what a retraining was started with."""
     return str(next(iter(json.loads(retraining.target)), ""))
 

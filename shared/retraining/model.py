@@ -43,7 +43,7 @@ class Window:
         return (self.at, self.id)
 
 
-class Answer(StrEnum):
+class PolicyAnswer(StrEnum):
     """What a policy answers to a window."""
 
     RETRAIN = "retrain"
@@ -69,7 +69,7 @@ class Answer(StrEnum):
         return self in _ACTS
 
 
-_ACTS = frozenset({Answer.RETRAIN, Answer.ASK, Answer.TELL})
+_ACTS = frozenset({PolicyAnswer.RETRAIN, PolicyAnswer.ASK, PolicyAnswer.TELL})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,7 @@ class Decision:
 
     window: str
     at: datetime
-    answer: Answer
+    answer: PolicyAnswer
     reason: str
 
 
@@ -151,7 +151,7 @@ class Retraining:
         return self.stage is Stage.STARTING or (self.stage is Stage.FAILED and not self.run_id)
 
 
-class NoticeKind(StrEnum):
+class RetrainingNoticeKind(StrEnum):
     """What people are told of a loop."""
 
     STARTED = "started"
@@ -167,10 +167,10 @@ class NoticeKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
+class RetrainingNotice:
     """A message to one channel that is still to be sent."""
 
-    kind: NoticeKind
+    kind: RetrainingNoticeKind
     channel: str
     text: str
     link: str = ""
@@ -204,7 +204,7 @@ class Loop:
     gave_up_at: datetime | None = None
     resumed_at: datetime | None = None  #: When a person last said to go on after giving up.
     resumed_by: str = ""  #: Who said so, and why.
-    notices: tuple[Notice, ...] = ()
+    notices: tuple[RetrainingNotice, ...] = ()
     telling_until: datetime | None = None  #: Until when a worker has the messages to itself.
     untold: str = ""
     unsettled: tuple[str, ...] = ()  #: Retrainings of which the record is still to be told.
@@ -228,7 +228,7 @@ class Loop:
         # Of the newest window: an older one's last signal may be decided after it.
         newest_first = (self.decided(window.id) for window in reversed(self.windows))
         newest = next(filter(None, newest_first), None)
-        is_calm = newest is None or newest.answer is Answer.NO_DRIFT
+        is_calm = newest is None or newest.answer is PolicyAnswer.NO_DRIFT
         return LoopStatus.CALM if is_calm else LoopStatus.DRIFTING
 
     @property

@@ -4,53 +4,66 @@ from dataclasses import replace
 
 from shared.events.model import DriftState, Metric
 from shared.messages.text import Text
-from shared.retraining.model import Answer, Decision, Loop, Notice, NoticeKind, Stage, Window
+from shared.retraining.model import (
+    Decision,
+    Loop,
+    PolicyAnswer,
+    RetrainingNotice,
+    RetrainingNoticeKind,
+    Stage,
+    Window,
+)
 
 _METRICS_TOLD = 5
 _TEXT_MAX = 4000
 
 _TITLES = {
-    NoticeKind.STARTED: "{watched}: retraining started after drift",
-    NoticeKind.ASKED: "{watched} has drifted: may it be retrained?",
-    NoticeKind.DRIFT: "{watched} has drifted",
-    NoticeKind.DATA_QUALITY: "{watched}: its data is broken, so it is not retrained",
-    NoticeKind.BROKEN: "{watched}: its monitor does not work",
-    NoticeKind.FAILED: "{watched}: retraining failed",
-    NoticeKind.TRAINED: "{watched} was retrained",
-    NoticeKind.NOT_BETTER: "{watched} was retrained, and is not better",
-    NoticeKind.RECOVERED: "{watched} has recovered",
-    NoticeKind.GAVE_UP: "{watched}: retraining does not help",
+    RetrainingNoticeKind.STARTED: "{watched}: retraining started after drift",
+    RetrainingNoticeKind.ASKED: "{watched} has drifted: may it be retrained?",
+    RetrainingNoticeKind.DRIFT: "{watched} has drifted",
+    RetrainingNoticeKind.DATA_QUALITY: "{watched}: its data is broken, so it is not retrained",
+    RetrainingNoticeKind.BROKEN: "{watched}: its monitor does not work",
+    RetrainingNoticeKind.FAILED: "{watched}: retraining failed",
+    RetrainingNoticeKind.TRAINED: "{watched} was retrained",
+    RetrainingNoticeKind.NOT_BETTER: "{watched} was retrained, and is not better",
+    RetrainingNoticeKind.RECOVERED: "{watched} has recovered",
+    RetrainingNoticeKind.GAVE_UP: "{watched}: retraining does not help",
 }
 _GOOD = {
-    NoticeKind.TRAINED: True,
-    NoticeKind.RECOVERED: True,
-    NoticeKind.DATA_QUALITY: False,
-    NoticeKind.BROKEN: False,
-    NoticeKind.FAILED: False,
-    NoticeKind.GAVE_UP: False,
+    RetrainingNoticeKind.TRAINED: True,
+    RetrainingNoticeKind.RECOVERED: True,
+    RetrainingNoticeKind.DATA_QUALITY: False,
+    RetrainingNoticeKind.BROKEN: False,
+    RetrainingNoticeKind.FAILED: False,
+    RetrainingNoticeKind.GAVE_UP: False,
 }
 
 
-def notices(loop: Loop, kind: NoticeKind, text: str, *, link: str = "") -> tuple[Notice, ...]:
+def notices(
+    loop: Loop, kind: RetrainingNoticeKind, text: str, *, link: str = ""
+) -> tuple[RetrainingNotice, ...]:
     """Return a message for each channel of the loop, cut to what channels and a row take."""
     text = text if len(text) <= _TEXT_MAX else text[: _TEXT_MAX - 1] + "…"
     return tuple(
-        Notice(kind=kind, channel=channel, text=text, link=link) for channel in loop.channels
+        RetrainingNotice(kind=kind, channel=channel, text=text, link=link)
+        for channel in loop.channels
     )
 
 
 def with_news(loop: Loop, before: Loop, window: Window) -> Loop:
     """Return the loop with what is to be told of what it has just learned of retrainings."""
-    told: tuple[Notice, ...] = ()
+    told: tuple[RetrainingNotice, ...] = ()
     for item in loop.retrainings:
         known = before.find(item.id)
         if known is None:
             continue
         if item.stage is Stage.FAILED and known.stage is not Stage.FAILED:
-            told += notices(loop, NoticeKind.FAILED, f"It failed: {item.reason}", link=item.link)
+            told += notices(
+                loop, RetrainingNoticeKind.FAILED, f"It failed: {item.reason}", link=item.link
+            )
         if item.helped and not known.helped:
             found = describe_window(loop.seen(item.judged_in) or window)
-            told += notices(loop, NoticeKind.RECOVERED, found)
+            told += notices(loop, RetrainingNoticeKind.RECOVERED, found)
     return replace(loop, notices=loop.notices + told)
 
 
@@ -59,25 +72,25 @@ def with_notices(loop: Loop, before: Loop, window: Window, decision: Decision) -
     seen = loop.seen(window.id) or window
     found = describe_window(seen)
     last = _answered_last(before, seen)
-    told: tuple[Notice, ...] = ()
+    told: tuple[RetrainingNotice, ...] = ()
     match decision.answer:
-        case Answer.ASK:
+        case PolicyAnswer.ASK:
             text = f"{found}\n{describe_request(loop, decision)}"
-            told = notices(loop, NoticeKind.ASKED, text)
-        case Answer.TELL:
-            told = notices(loop, NoticeKind.DRIFT, f"{found}\n{decision.reason}")
-        case Answer.DATA_QUALITY if last is not Answer.DATA_QUALITY:
-            told = notices(loop, NoticeKind.DATA_QUALITY, f"{found}\n{decision.reason}")
-        case Answer.MONITOR_BROKEN if last is not Answer.MONITOR_BROKEN:
-            told = notices(loop, NoticeKind.BROKEN, f"{found}\n{decision.reason}")
-        case Answer.GAVE_UP if not loop.has_given_up:
+            told = notices(loop, RetrainingNoticeKind.ASKED, text)
+        case PolicyAnswer.TELL:
+            told = notices(loop, RetrainingNoticeKind.DRIFT, f"{found}\n{decision.reason}")
+        case PolicyAnswer.DATA_QUALITY if last is not PolicyAnswer.DATA_QUALITY:
+            told = notices(loop, RetrainingNoticeKind.DATA_QUALITY, f"{found}\n{decision.reason}")
+        case PolicyAnswer.MONITOR_BROKEN if last is not PolicyAnswer.MONITOR_BROKEN:
+            told = notices(loop, RetrainingNoticeKind.BROKEN, f"{found}\n{decision.reason}")
+        case PolicyAnswer.GAVE_UP if not loop.has_given_up:
             text = f"{found}\n{decision.reason}\nTo go on: python manage.py loops resume {loop.id}"
-            told = notices(loop, NoticeKind.GAVE_UP, text)
+            told = notices(loop, RetrainingNoticeKind.GAVE_UP, text)
             loop = replace(loop, gave_up_at=decision.at)
     return replace(loop, notices=loop.notices + told)
 
 
-def _answered_last(loop: Loop, window: Window) -> Answer | None:
+def _answered_last(loop: Loop, window: Window) -> PolicyAnswer | None:
     """Return what was answered to a window, or else to the one before it; None if nothing was.
 
     Its signals come one by one, and other windows may be decided between them.
@@ -87,7 +100,7 @@ def _answered_last(loop: Loop, window: Window) -> Answer | None:
     return next((decision.answer for decision in answers if decision is not None), None)
 
 
-def text_of(loop: Loop, notice: Notice) -> Text:
+def text_of_retraining(loop: Loop, notice: RetrainingNotice) -> Text:
     """Write a message: what is watched, what happened, and a link where there is one."""
     lines = [
         f"Monitor: {loop.monitor}",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from shared.base.durations import format_duration
-from shared.retraining.model import Answer, Decision, Loop, Retraining, Stage, Window
+from shared.retraining.model import Decision, Loop, PolicyAnswer, Retraining, Stage, Window
 from shared.retraining.params import Mode, PolicyParams
 from shared.retraining.reading import is_measured, rank_metric, rank_signal, read_window
 from shared.retraining.windows import (
@@ -33,7 +33,7 @@ _UNTOLD = frozenset({Stage.TRAINED, Stage.REGISTERED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class PolicyFacts:
     """What deciding needs beside the loop.
 
     `running` and `started` count this reaction's other retrainings, of all monitors: those that
@@ -48,7 +48,7 @@ class Facts:
     rollout: str = ""
 
 
-def decide(policy: PolicyParams, loop: Loop, window: Window, facts: Facts) -> Decision:
+def decide_window(policy: PolicyParams, loop: Loop, window: Window, facts: PolicyFacts) -> Decision:
     """Say what a window that the loop has seen is a reason for. Total: it never raises.
 
     What the loop has learned of the window counts, where the window given holds less. Windows
@@ -59,7 +59,7 @@ def decide(policy: PolicyParams, loop: Loop, window: Window, facts: Facts) -> De
     answer, reason = reading.answer, reading.reason
     if answer is None:
         held = (ask(policy, loop, window, facts) for ask in _QUESTIONS)
-        answer, reason = next(filter(None, held), (Answer.RETRAIN, reason))
+        answer, reason = next(filter(None, held), (PolicyAnswer.RETRAIN, reason))
     return Decision(window=window.id, at=facts.now, answer=answer, reason=reason)
 
 
@@ -113,91 +113,97 @@ def must_give_up(policy: PolicyParams, loop: Loop) -> bool:
     return count_in_vain(policy, loop) >= policy.give_up_after
 
 
-type _Held = tuple[Answer, str] | None
+type _Held = tuple[PolicyAnswer, str] | None
 
 
-def _too_few_windows(policy: PolicyParams, loop: Loop, window: Window, facts: Facts) -> _Held:
+def _too_few_windows(policy: PolicyParams, loop: Loop, window: Window, facts: PolicyFacts) -> _Held:
     before = [item for item in loop.windows if item.place < window.place]
     recent = [item for item in (*before, window) if is_measured(item)][-policy.windows.of :]
     drifted = sum(read_window(policy, item).answer is None for item in recent)
     if drifted >= policy.windows.breached:
         return None
     return (
-        Answer.TOO_FEW_WINDOWS,
+        PolicyAnswer.TOO_FEW_WINDOWS,
         f"{drifted} of the last {len(recent)} windows drifted,"
         f" {policy.windows.breached} of {policy.windows.of} are wanted",
     )
 
 
-def _gave_up(policy: PolicyParams, loop: Loop, window: Window, facts: Facts) -> _Held:
+def _gave_up(policy: PolicyParams, loop: Loop, window: Window, facts: PolicyFacts) -> _Held:
     if loop.gave_up_at is not None and loop.has_given_up:
-        return Answer.GAVE_UP, f"given up on {_when(loop.gave_up_at)}: a person has to look"
+        return PolicyAnswer.GAVE_UP, f"given up on {_when(loop.gave_up_at)}: a person has to look"
     if must_give_up(policy, loop):
         count = count_in_vain(policy, loop)
-        return Answer.GAVE_UP, f"the last {count} retrainings did not help: a person has to look"
+        return (
+            PolicyAnswer.GAVE_UP,
+            f"the last {count} retrainings did not help: a person has to look",
+        )
     return None
 
 
-def _under_way(policy: PolicyParams, loop: Loop, window: Window, facts: Facts) -> _Held:
+def _under_way(policy: PolicyParams, loop: Loop, window: Window, facts: PolicyFacts) -> _Held:
     for item in reversed(loop.retrainings):
         if item.stage.is_under_way and not _is_overdue(policy, item, facts.now):
             word = "waits for a person" if item.stage is Stage.ASKED else f"is {item.stage}"
             reason = f"retraining {item.id[:8]} {word}, since {_when(item.changed_at)}"
-            return Answer.UNDER_WAY, reason
+            return PolicyAnswer.UNDER_WAY, reason
     return None
 
 
-def _too_early(policy: PolicyParams, loop: Loop, window: Window, facts: Facts) -> _Held:
+def _too_early(policy: PolicyParams, loop: Loop, window: Window, facts: PolicyFacts) -> _Held:
     lives = [item.live_at for item in loop.retrainings if item.stage is Stage.LIVE and item.live_at]
     live_at, began = max(lives, default=None), _began(window)
     if live_at is None or live_at <= began:
         return None
     return (
-        Answer.TOO_EARLY,
+        PolicyAnswer.TOO_EARLY,
         f"the window began on {_when(began)}, before the retrained model was live on"
         f" {_when(live_at)}",
     )
 
 
-def _cooldown(policy: PolicyParams, loop: Loop, window: Window, facts: Facts) -> _Held:
+def _cooldown(policy: PolicyParams, loop: Loop, window: Window, facts: PolicyFacts) -> _Held:
     if facts.mode is Mode.NOTIFY:
-        times = [item.at for item in loop.decisions if item.answer is Answer.TELL]
+        times = [item.at for item in loop.decisions if item.answer is PolicyAnswer.TELL]
     else:
         times = [item.decided_at for item in loop.retrainings if item.stage not in _NOT_STARTED]
     last = max(times, default=None)
     if last is None or facts.now - last >= policy.cooldown:
         return None
-    return Answer.COOLDOWN, f"cooldown until {_when(_later(last, policy.cooldown))}"
+    return PolicyAnswer.COOLDOWN, f"cooldown until {_when(_later(last, policy.cooldown))}"
 
 
-def _rollout(policy: PolicyParams, loop: Loop, window: Window, facts: Facts) -> _Held:
+def _rollout(policy: PolicyParams, loop: Loop, window: Window, facts: PolicyFacts) -> _Held:
     if not policy.quiet or not facts.rollout:
         return None
-    return Answer.ROLLOUT, f"rollout {facts.rollout} is under way"
+    return PolicyAnswer.ROLLOUT, f"rollout {facts.rollout} is under way"
 
 
-def _by_person(policy: PolicyParams, loop: Loop, window: Window, facts: Facts) -> _Held:
+def _by_person(policy: PolicyParams, loop: Loop, window: Window, facts: PolicyFacts) -> _Held:
     if facts.mode is Mode.AUTO:
         return None
-    answer = Answer.TELL if facts.mode is Mode.NOTIFY else Answer.ASK
+    answer = PolicyAnswer.TELL if facts.mode is Mode.NOTIFY else PolicyAnswer.ASK
     return answer, read_window(policy, window).reason
 
 
-def _at_once(policy: PolicyParams, loop: Loop, window: Window, facts: Facts) -> _Held:
+def _at_once(policy: PolicyParams, loop: Loop, window: Window, facts: PolicyFacts) -> _Held:
     if facts.running < policy.at_once:
         return None
-    return Answer.AT_ONCE, f"{facts.running} retrainings are running, {policy.at_once} at the most"
+    return (
+        PolicyAnswer.AT_ONCE,
+        f"{facts.running} retrainings are running, {policy.at_once} at the most",
+    )
 
 
-def _per_week(policy: PolicyParams, loop: Loop, window: Window, facts: Facts) -> _Held:
+def _per_week(policy: PolicyParams, loop: Loop, window: Window, facts: PolicyFacts) -> _Held:
     if facts.started < policy.per_week:
         return None
     reason = f"{facts.started} were started within 7 days, {policy.per_week} at the most"
-    return Answer.PER_WEEK, reason
+    return PolicyAnswer.PER_WEEK, reason
 
 
 #: Asked of a window that has drifted, in this order: the first that holds answers.
-_QUESTIONS: tuple[Callable[[PolicyParams, Loop, Window, Facts], _Held], ...] = (
+_QUESTIONS: tuple[Callable[[PolicyParams, Loop, Window, PolicyFacts], _Held], ...] = (
     _too_few_windows,
     _gave_up,
     _under_way,

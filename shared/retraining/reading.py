@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 
 from shared.events.breaches import judge_metric
 from shared.events.model import DriftState, Metric
-from shared.retraining.model import Answer, SignalSeen, Window
+from shared.retraining.model import PolicyAnswer, SignalSeen, Window
 from shared.retraining.params import PolicyParams
 
 _TOLD_MAX = 3
@@ -20,7 +20,7 @@ class Reading:
     is broken, or because something was not measured and nothing else has drifted.
     """
 
-    answer: Answer | None
+    answer: PolicyAnswer | None
     reason: str
     drifted: bool | None
 
@@ -35,23 +35,25 @@ def read_window(policy: PolicyParams, window: Window) -> Reading:
     }
     calm = None if broken else False
     if not breached and broken:
-        return Reading(answer=Answer.MONITOR_BROKEN, reason=_describe_broken(broken), drifted=calm)
+        return Reading(
+            answer=PolicyAnswer.MONITOR_BROKEN, reason=_describe_broken(broken), drifted=calm
+        )
     if not breached:
         # Of a window without a signal nothing is known.
         calm = False if window.signals else None
-        return Reading(answer=Answer.NO_DRIFT, reason="no signal is breached", drifted=calm)
+        return Reading(answer=PolicyAnswer.NO_DRIFT, reason="no signal is breached", drifted=calm)
     if bad := _find_bad_data(policy, breached):
-        return Reading(answer=Answer.DATA_QUALITY, reason=bad, drifted=None)
+        return Reading(answer=PolicyAnswer.DATA_QUALITY, reason=bad, drifted=None)
     looked_at = [
         found for name, seen in breached.items() for found in _look_at(policy, name, seen.metrics)
     ]
     if not looked_at:
         reason = f"the policy does not look at what is breached: {_describe_found(breached)}"
-        return Reading(answer=Answer.OTHER_SIGNAL, reason=reason, drifted=calm)
+        return Reading(answer=PolicyAnswer.OTHER_SIGNAL, reason=reason, drifted=calm)
     counting = [found for found in looked_at if found.counts]
     if not counting:
         best = max(looked_at, key=lambda found: found.rank)
-        return Reading(answer=Answer.SMALL_EFFECT, reason=best.describe_hold(), drifted=calm)
+        return Reading(answer=PolicyAnswer.SMALL_EFFECT, reason=best.describe_hold(), drifted=calm)
     best = max(counting, key=lambda found: found.rank)
     return Reading(answer=None, reason=best.describe(), drifted=True)
 

@@ -22,7 +22,7 @@ def moved(retraining: Retraining, stage: Stage, now: datetime, reason: str = "")
     return replace(retraining, stage=stage, changed_at=now, reason=reason)
 
 
-def ended(retraining: Retraining, now: datetime) -> Retraining:
+def retraining_ended(retraining: Retraining, now: datetime) -> Retraining:
     """Return the retraining with its run's end, the first that was told."""
     return replace(retraining, ended_at=retraining.ended_at or now)
 
@@ -41,7 +41,7 @@ def is_before(stage: Stage, other: Stage) -> bool:
     return stage in _ORDER and _ORDER.index(stage) < _ORDER.index(other)
 
 
-def outcome_of(retraining: Retraining) -> Outcome | None:
+def outcome_of_retraining(retraining: Retraining) -> Outcome | None:
     """Return what a retraining has made of the step that started it; None while that is open."""
     if retraining.stage is Stage.STARTING:
         return Outcome(

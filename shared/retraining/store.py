@@ -21,7 +21,7 @@ _ID = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class KeptLoop:
     """A loop as it was read, with the ETag that a save must present: "" where it has no row."""
 
     loop: Loop
@@ -34,21 +34,21 @@ class LoopStore:
     def __init__(self, *, tables: Tables) -> None:
         self._tables = tables
 
-    def get(self, loop_id: str) -> Kept | None:
+    def get(self, loop_id: str) -> KeptLoop | None:
         """Return the loop of this id, or None; also where no loop can have such an id."""
         if _ID.fullmatch(loop_id) is None:
             return None
         row = self._tables.get(TABLE, loop_id[:16], loop_id)
         return None if row is None else _kept_from(row)
 
-    def get_for(self, reaction: str, workspace: Workspace, monitor: str) -> Kept:
+    def get_for(self, reaction: str, workspace: Workspace, monitor: str) -> KeptLoop:
         """Return a reaction's loop over a monitor: a new one, with no ETag, if there is none."""
         kept = self.get(loop_id(reaction, workspace, monitor))
         if kept is not None:
             return kept
-        return Kept(loop=Loop(reaction=reaction, workspace=workspace, monitor=monitor), etag="")
+        return KeptLoop(loop=Loop(reaction=reaction, workspace=workspace, monitor=monitor), etag="")
 
-    def save(self, loop: Loop, etag: str) -> Kept:
+    def save(self, loop: Loop, etag: str) -> KeptLoop:
         """Write the loop if nobody has since it was read, or made one where there was none.
 
         A loop that is longer than a row is kept without its oldest windows, and where that is not
@@ -66,21 +66,21 @@ class LoopStore:
             **split(document),
         }
         new = self._write(partition_of(loop.reaction), loop.id, values, etag)
-        return Kept(loop=loop, etag=new)
+        return KeptLoop(loop=loop, etag=new)
 
-    def all(self) -> Iterator[Kept]:
+    def all(self) -> Iterator[KeptLoop]:
         """Yield every loop."""
         return self._query({"kind": "loop"})
 
-    def untold(self) -> Iterator[Kept]:
+    def untold(self) -> Iterator[KeptLoop]:
         """Yield the loops of which people, or the record, are still to be told something."""
         return self._query({"kind": "loop", "untold": True})
 
-    def running(self) -> Iterator[Kept]:
+    def running(self) -> Iterator[KeptLoop]:
         """Yield the loops with a retraining whose run may not have ended."""
         return self._query({"kind": "loop", "running": True})
 
-    def idle(self, before: datetime) -> Iterator[Kept]:
+    def idle(self, before: datetime) -> Iterator[KeptLoop]:
         """Yield the loops that nobody waits for and whose monitor told of no window since then."""
         rows = self._tables.query(
             TABLE, equals={"kind": "loop", "idle": True}, before=("seen_at", before)
@@ -88,7 +88,7 @@ class LoopStore:
         for row in rows:
             yield _kept_from(row)
 
-    def remove(self, kept: Kept) -> None:
+    def remove(self, kept: KeptLoop) -> None:
         """Delete a loop's row, unless it has changed since it was read."""
         loop = kept.loop
         with suppress(RowChanged):
@@ -118,7 +118,7 @@ class LoopStore:
         except RowExists as error:
             raise RowChanged(str(error)) from None
 
-    def _query(self, equals: Mapping[str, Value]) -> Iterator[Kept]:
+    def _query(self, equals: Mapping[str, Value]) -> Iterator[KeptLoop]:
         for row in self._tables.query(TABLE, equals=equals):
             yield _kept_from(row)
 
@@ -145,5 +145,5 @@ def _budget_document() -> TypeAdapter[Budget]:
     return TypeAdapter(Budget)
 
 
-def _kept_from(row: Row) -> Kept:
-    return Kept(loop=_document().validate_json(join(row.values)), etag=row.etag)
+def _kept_from(row: Row) -> KeptLoop:
+    return KeptLoop(loop=_document().validate_json(join(row.values)), etag=row.etag)

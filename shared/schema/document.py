@@ -36,18 +36,18 @@ class Fault:
     hint: str = ""
 
 
-class _Loader(yaml.SafeLoader):
+class _YamlLoader(yaml.SafeLoader):
     """Reads scalars as YAML 1.2 does: `on`, `yes` and dates are text, 010 is ten."""
 
 
-_Loader.yaml_implicit_resolvers = {}
+_YamlLoader.yaml_implicit_resolvers = {}
 for _name, _pattern, _first in (
     ("bool", r"(?:true|false)", "tf"),
     ("null", r"(?:~|null|)", "~n"),
     ("int", r"[-+]?[0-9]+", "-+0123456789"),
     ("float", r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", "-+.0123456789"),
 ):
-    _Loader.add_implicit_resolver(
+    _YamlLoader.add_implicit_resolver(
         _TAG + _name, re.compile(rf"^{_pattern}$"), [*_first, *([""] if _name == "null" else [])]
     )
 
@@ -144,7 +144,7 @@ def read_document(text: str) -> tuple[Document | None, tuple[Fault, ...]]:
 
 def _compose(text: str) -> yaml.Node | Fault:
     try:
-        root = yaml.compose(text, _Loader)
+        root = yaml.compose(text, _YamlLoader)
     except yaml.MarkedYAMLError as error:
         return _syntax_fault(error, text)
     except yaml.reader.ReaderError as error:

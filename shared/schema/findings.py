@@ -35,7 +35,7 @@ class Finding:
         return f"{place}:{who} {self.message}.{hint}"
 
 
-class ReactionsInvalid(errors.ReactionsInvalid):
+class ReactionsFaulty(errors.ReactionsInvalid):
     """The reactions file has errors; `findings` holds all of them, and the warnings."""
 
     def __init__(self, source: str, findings: tuple[Finding, ...]) -> None:

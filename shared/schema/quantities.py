@@ -18,7 +18,7 @@ def percent(least: float, most: float) -> Callable[[object], float]:
     return lambda value: float(_read(value, least, most))
 
 
-def share(least: float, most: float) -> Callable[[object], float]:
+def fraction(least: float, most: float) -> Callable[[object], float]:
     """Return what reads "0.5%" as 0.005; `least` and `most` are in percent."""
     return lambda value: float(_read(value, least, most) / 100)
 

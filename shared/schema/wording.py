@@ -71,7 +71,7 @@ def cut(text: str) -> str:
     return flat if len(flat) <= LONGEST else flat[: LONGEST - 1] + "…"
 
 
-def kind_of(value: Any) -> str:
+def kind_of_value(value: Any) -> str:
     """Return the kind of a value in the words of the reference page."""
     if value is None:
         return "nothing"
@@ -98,14 +98,14 @@ def found(value: Any) -> str:
         # The address of a channel holds a secret, and may stand where something else belongs.
         scheme, is_address, _ = value.partition("://")
         return f"'{cut(scheme)}://…'" if is_address else f"'{cut(value)}'"
-    return kind_of(value)
+    return kind_of_value(value)
 
 
 def told(value: Any) -> str:
     """Return a value and its kind, as a message tells what an expression gave."""
     if isinstance(value, bool | int | float | str):
-        return f"{found(value)} ({kind_of(value)})"
-    return kind_of(value)
+        return f"{found(value)} ({kind_of_value(value)})"
+    return kind_of_value(value)
 
 
 def dotted(path: Iterable[str | int]) -> str:

@@ -21,7 +21,7 @@ from shared.events.model import Workspace
 from shared.twins.workspaces import MemoryWorkspaces
 from shared.workspaces.metrics import Measure, Minute, Readings
 
-type Key = tuple[str, str]
+type DeploymentKey = tuple[str, str]
 
 #: How many standard deviations above the median a percentile is.
 _DEVIATIONS: Final = MappingProxyType(
@@ -37,7 +37,7 @@ _WOBBLE = 0.03
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Behaviour:
+class MetricsBehaviour:
     """How a deployment answers.
 
     Latencies are log-normal: `latency_ms` is their median, `spread` the deviation of their
@@ -75,15 +75,15 @@ class MemoryMetrics:
         self.lag = timedelta(0)
         #: What reading raises, when it is not None.
         self.unavailable: Exception | None = None
-        self._behaviours: list[tuple[datetime, str, Behaviour]] = []
-        self._splits: dict[Key, list[tuple[datetime, Mapping[str, int]]]] = {}
+        self._behaviours: list[tuple[datetime, str, MetricsBehaviour]] = []
+        self._splits: dict[DeploymentKey, list[tuple[datetime, Mapping[str, int]]]] = {}
 
     @property
     def grain(self) -> timedelta:
         """The span of one reading."""
         return self._grain
 
-    def behave(self, deployments: str, behaviour: Behaviour) -> None:
+    def behave(self, deployments: str, behaviour: MetricsBehaviour) -> None:
         """Say how deployments answer from now on, by a glob on their names; what is last wins."""
         self._behaviours.append((self._clock.now(), deployments, behaviour))
 
@@ -132,7 +132,7 @@ class MemoryMetrics:
 
     def _minutes(
         self,
-        key: Key,
+        key: DeploymentKey,
         deployment: str,
         measures: Collection[Measure],
         start: datetime,
@@ -148,7 +148,12 @@ class MemoryMetrics:
             at += self._grain
 
     def _minute(
-        self, key: Key, deployment: str, share: float, measures: Collection[Measure], at: datetime
+        self,
+        key: DeploymentKey,
+        deployment: str,
+        share: float,
+        measures: Collection[Measure],
+        at: datetime,
     ) -> Minute:
         behaviour = self._behaviour(deployment, at)
         chance = Random(f"{key} {deployment} {at.timestamp()}")
@@ -162,20 +167,20 @@ class MemoryMetrics:
         measured = {measure: value for measure, value in values.items() if measure in measures}
         return Minute(at=at, requests=requests, errors=errors, values=measured)
 
-    def _shares(self, key: Key, at: datetime) -> Mapping[str, int]:
+    def _shares(self, key: DeploymentKey, at: datetime) -> Mapping[str, int]:
         history = self._splits.get(key, [])
         found = bisect_right(history, at, key=lambda entry: entry[0])
         return history[found - 1][1] if found else {}
 
-    def _behaviour(self, deployment: str, at: datetime) -> Behaviour:
+    def _behaviour(self, deployment: str, at: datetime) -> MetricsBehaviour:
         for since, pattern, behaviour in reversed(self._behaviours):
             if since < at + self._grain and fnmatchcase(deployment, pattern):
                 return behaviour
-        return Behaviour()
+        return MetricsBehaviour()
 
 
 def _latencies(
-    behaviour: Behaviour, requests: int, load: float, chance: Random
+    behaviour: MetricsBehaviour, requests: int, load: float, chance: Random
 ) -> Iterator[tuple[Measure, float]]:
     """Yield each latency as so many requests would show it, one drawing after the other."""
     median, spread = behaviour.latency_ms * exp(load), behaviour.spread

@@ -12,7 +12,7 @@ from shared.adapters.storage.limits import (
     VISIBILITY,
     check_batch,
     check_keys,
-    check_name,
+    check_storage_name,
     delay_seconds,
     plain_body,
     plain_message,
@@ -94,7 +94,7 @@ class MemoryTables:
         """
         wanted = plain_values(equals or {})
         if before is not None:
-            check_name(before[0])
+            check_storage_name(before[0])
             plain_value(*before)
         with self._lock:
             rows = sorted(self._tables.get(table, {}).items())

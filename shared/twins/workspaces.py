@@ -29,7 +29,7 @@ from shared.workspaces.model import (
     State,
 )
 
-type Key = tuple[str, str]
+type EndpointKey = tuple[str, str]
 
 
 @dataclass(slots=True)
@@ -43,7 +43,7 @@ class _Work:
 
 
 @dataclass(slots=True)
-class Behaviour:
+class ServiceBehaviour:
     """How the service is to behave; tests set it."""
 
     takes: timedelta = timedelta(0)
@@ -70,9 +70,9 @@ class MemoryWorkspaces(MemoryRegistry):
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock)
-        self.behaviour = Behaviour()
-        self.endpoints: dict[Key, Endpoint] = {}
-        self.deployments: dict[Key, dict[str, Deployment]] = {}
+        self.behaviour = ServiceBehaviour()
+        self.endpoints: dict[EndpointKey, Endpoint] = {}
+        self.deployments: dict[EndpointKey, dict[str, Deployment]] = {}
         self._work: list[_Work] = []
 
     def get_endpoint(
@@ -328,21 +328,21 @@ class MemoryWorkspaces(MemoryRegistry):
         self._work.append(_Work(until, finish, failure))
         return Operation(url=str(len(self._work) - 1))
 
-    def _start_deployment(self, key: Key, deployment: str) -> Operation:
+    def _start_deployment(self, key: EndpointKey, deployment: str) -> Operation:
         failure = self.behaviour.broken.get(deployment)
         state = State.FAILED if failure else State.SUCCEEDED
         return self._start(lambda: self._settle_deployment(key, deployment, state), failure)
 
-    def _settle_endpoint(self, key: Key, state: State) -> None:
+    def _settle_endpoint(self, key: EndpointKey, state: State) -> None:
         self.endpoints[key] = replace(self.endpoints[key], state=state)
 
-    def _settle_deployment(self, key: Key, deployment: str, state: State) -> None:
+    def _settle_deployment(self, key: EndpointKey, deployment: str, state: State) -> None:
         if found := self.deployments[key].get(deployment):
             self.deployments[key][deployment] = replace(found, state=state)
 
     def _with_traffic(
         self,
-        key: Key,
+        key: EndpointKey,
         traffic: Mapping[str, int],
         mirror: Mapping[str, int],
         tags: Mapping[str, str],
@@ -357,7 +357,9 @@ class MemoryWorkspaces(MemoryRegistry):
             tags={**before.tags, **tags},
         )
 
-    def _check_size(self, key: Key, deployment: str, instance_type: str, instances: int) -> None:
+    def _check_size(
+        self, key: EndpointKey, deployment: str, instance_type: str, instances: int
+    ) -> None:
         rules.check_instances(instances)
         if self.endpoints[key].kind is not EndpointKind.MANAGED:
             return
@@ -372,18 +374,18 @@ class MemoryWorkspaces(MemoryRegistry):
                 for made in deployments.values():
                     yield rules.with_reserve(made.instance_type, made.instance_count)
 
-    def _require(self, key: Key, deployment: str) -> Deployment:
+    def _require(self, key: EndpointKey, deployment: str) -> Deployment:
         found = self.deployments.get(key, {}).get(deployment)
         if found is None:
             raise WorkspaceRefused(f"no deployment {deployment}")
         return found
 
-    def _require_idle(self, key: Key, deployment: str) -> None:
+    def _require_idle(self, key: EndpointKey, deployment: str) -> None:
         endpoint = self.endpoints[key]
         if endpoint.traffic.get(deployment) or endpoint.mirror.get(deployment):
             raise WorkspaceRefused(f"deployment {deployment} has traffic")
 
-    def _require_ready(self, key: Key) -> None:
+    def _require_ready(self, key: EndpointKey) -> None:
         self._require_settled(key)
         endpoint = self.endpoints.get(key)
         if endpoint is None:
@@ -391,7 +393,7 @@ class MemoryWorkspaces(MemoryRegistry):
         if endpoint.state is not State.SUCCEEDED:
             raise WorkspaceRefused(f"endpoint {endpoint.name} is {endpoint.state}")
 
-    def _require_settled(self, key: Key) -> None:
+    def _require_settled(self, key: EndpointKey) -> None:
         endpoint = self.endpoints.get(key)
         states = [deployment.state for deployment in self.deployments.get(key, {}).values()]
         if endpoint is not None:
@@ -400,6 +402,8 @@ class MemoryWorkspaces(MemoryRegistry):
             raise WorkspaceBusy("another operation on same entity is already running")
 
 
-def _key(workspace: Workspace, endpoint: str, kind: EndpointKind = EndpointKind.MANAGED) -> Key:
+def _key(
+    workspace: Workspace, endpoint: str, kind: EndpointKind = EndpointKind.MANAGED
+) -> EndpointKey:
     prefix = "batch/" if kind is EndpointKind.BATCH else ""
     return workspace.key, prefix + endpoint

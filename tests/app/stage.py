@@ -28,7 +28,7 @@ from shared.events.envelopes import parse_envelope, parse_events
 from shared.journal import letters
 from shared.journal.letters import DeadLetters, Letter, LetterStatus
 from shared.journal.outcomes import OutcomeStatus, ref_of
-from shared.journal.records import Record, Records
+from shared.journal.records import EventRecord, Records
 from shared.rollouts.engine.store import RolloutStore
 from shared.rollouts.state.phases import Phase
 from shared.rollouts.state.rollout import Rollout
@@ -318,7 +318,7 @@ class Stage:
         """Return those that are not closed."""
         return [each for each in self.letters(event) if each.status is not LetterStatus.CLOSED]
 
-    def record(self, event: Json) -> Record | None:
+    def record(self, event: Json) -> EventRecord | None:
         """Return what is on record of an event."""
         return self.records.get(ref_of(parse_events(parse_envelope(event))[0]))
 
@@ -378,10 +378,10 @@ class Stage:
 
     def wait_recorded(
         self, event: Json, status: OutcomeStatus, step: str = "deploy-tagged-models/deploy"
-    ) -> Record:
+    ) -> EventRecord:
         """Return the record of an event when it says this of a step."""
 
-        def found() -> Record | None:
+        def found() -> EventRecord | None:
             record = self.record(event)
             outcome = record.outcomes.get(step) if record else None
             return record if outcome is not None and outcome.status is status else None

@@ -17,12 +17,12 @@ from shared.retraining.model import (
     DECISIONS_MAX,
     RETRAININGS_MAX,
     WINDOWS_MAX,
-    Answer,
     Decision,
     Loop,
-    Notice,
-    NoticeKind,
+    PolicyAnswer,
     Retraining,
+    RetrainingNotice,
+    RetrainingNoticeKind,
     SignalSeen,
     Stage,
     Window,
@@ -34,7 +34,7 @@ from shared.retraining.store import TABLE, LoopStore
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 WORKSPACE = Workspace(subscription="S-1", resource_group="rg", name="WS")
-NOTICE = Notice(kind=NoticeKind.DRIFT, channel="team", text="It has drifted.")
+NOTICE = RetrainingNotice(kind=RetrainingNoticeKind.DRIFT, channel="team", text="It has drifted.")
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_a_loop_comes_back_as_it_was_saved(store: LoopStore, reaction: str) -> N
                 },
             ),
         ),
-        decisions=(Decision(window="w", at=NOW, answer=Answer.RETRAIN, reason="psi is 0.3"),),
+        decisions=(Decision(window="w", at=NOW, answer=PolicyAnswer.RETRAIN, reason="psi is 0.3"),),
         retrainings=(
             make_retraining(Stage.LIVE, live_at=NOW, helped=False, judged_in="w", by="ada"),
         ),
@@ -232,7 +232,7 @@ def test_sixty_windows_of_three_hundred_features_have_room(store: LoopStore, rea
         loop = loop.with_retraining(retraining)
     for number in range(DECISIONS_MAX):
         loop = loop.with_decision(
-            Decision(window=str(number), at=NOW, answer=Answer.COOLDOWN, reason="r" * 300)
+            Decision(window=str(number), at=NOW, answer=PolicyAnswer.COOLDOWN, reason="r" * 300)
         )
     kept = store.save(loop, "")
     assert kept.loop == loop

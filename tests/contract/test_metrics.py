@@ -17,7 +17,7 @@ from shared.adapters.aml.azure_monitor import AzureMonitorMetrics
 from shared.adapters.aml.workspaces import ArmWorkspaces
 from shared.base.errors import WorkspaceRefused, WorkspaceUnreachable
 from shared.events.model import Workspace
-from shared.twins.metrics import Behaviour, MemoryMetrics
+from shared.twins.metrics import MemoryMetrics, MetricsBehaviour
 from shared.twins.workspaces import MemoryWorkspaces
 from shared.workspaces.metrics import Measure, Metrics, Minute, Readings
 from shared.workspaces.model import DeploymentSpec, Endpoint, Workspaces
@@ -85,8 +85,8 @@ def _twin(clock: Any) -> Bench:
     metrics = MemoryMetrics(clock, workspaces)
     metrics.rate = RATE
     behaviours = {
-        "fails": Behaviour(error_rate=1.0),
-        "slow": Behaviour(latency_ms=500.0),
+        "fails": MetricsBehaviour(error_rate=1.0),
+        "slow": MetricsBehaviour(latency_ms=500.0),
     }
 
     def serve(minutes: int) -> datetime:

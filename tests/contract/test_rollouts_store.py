@@ -12,19 +12,27 @@ import pytest
 from shared.base.ports import RowChanged, Tables
 from shared.events.model import Workspace
 from shared.journal.outcomes import EventRef
-from shared.rollouts.engine.store import MEASUREMENTS, TABLE, Kept, RolloutStore
+from shared.rollouts.engine.store import MEASUREMENTS, TABLE, KeptRollout, RolloutStore
 from shared.rollouts.state.measurement import GateOutcome, Measurement
 from shared.rollouts.state.orders import Order, OrderKind
 from shared.rollouts.state.phases import EXCLUSIVE, TERMINAL, Phase
-from shared.rollouts.state.rollout import Cause, ModelRef, Moment, Notice, NoticeKind, Plan, Rollout
+from shared.rollouts.state.rollout import (
+    Cause,
+    ModelRef,
+    Moment,
+    Plan,
+    Rollout,
+    RolloutNotice,
+    RolloutNoticeKind,
+)
 from shared.rollouts.strategy.model import (
-    Answer,
     Gate,
     Newer,
+    NoVerdict,
     OnConflict,
     OnFailure,
     Probe,
-    Step,
+    RolloutStep,
     StepKind,
     Strategy,
 )
@@ -37,7 +45,7 @@ WORKSPACE = Workspace(subscription="S-1", resource_group="rg", name="WS")
 STRATEGY = Strategy(
     name="careful",
     steps=(
-        Step(
+        RolloutStep(
             kind=StepKind.PROBE,
             probe=Probe(
                 request="golden/churn.json",
@@ -49,16 +57,16 @@ STRATEGY = Strategy(
                 tries=5,
             ),
         ),
-        Step(kind=StepKind.MIRROR, percent=10),
-        Step(kind=StepKind.HOLD, span=timedelta(minutes=15)),
-        Step(kind=StepKind.SCALE, instances=3),
-        Step(kind=StepKind.APPROVE, span=timedelta(days=1)),
-        Step(kind=StepKind.BETTER, measure=Measure.LATENCY_P95),
-        Step(kind=StepKind.TRAFFIC, percent=100),
+        RolloutStep(kind=StepKind.MIRROR, percent=10),
+        RolloutStep(kind=StepKind.HOLD, span=timedelta(minutes=15)),
+        RolloutStep(kind=StepKind.SCALE, instances=3),
+        RolloutStep(kind=StepKind.APPROVE, span=timedelta(days=1)),
+        RolloutStep(kind=StepKind.BETTER, measure=Measure.LATENCY_P95),
+        RolloutStep(kind=StepKind.TRAFFIC, percent=100),
     ),
     gates=(
-        Gate(measure=Measure.ERROR_RATE, max=0.02, max_increase=0.01, no_data=Answer.FAIL),
-        Gate(measure=Measure.LATENCY_P99, max_ratio=1.2, observe=True, too_few=Answer.HOLD),
+        Gate(measure=Measure.ERROR_RATE, max=0.02, max_increase=0.01, no_data=NoVerdict.FAIL),
+        Gate(measure=Measure.LATENCY_P99, max_ratio=1.2, observe=True, too_few=NoVerdict.HOLD),
     ),
     confidence=0.999,
     patience=timedelta(0),
@@ -99,7 +107,7 @@ FULL: dict[str, Any] = {
     "tick": 41,
     "busy_until": NOW + timedelta(minutes=1),
     "history": (Moment(at=NOW, phase=Phase.QUEUED), Moment(at=NOW, phase=Phase.HELD, text="é")),
-    "notices": (Notice(kind=NoticeKind.HELD, channel="team", reason="r", attempt=1),),
+    "notices": (RolloutNotice(kind=RolloutNoticeKind.HELD, channel="team", reason="r", attempt=1),),
     "untold": "ops was not told",
     "traceparent": "00-1-2-01",
     "retraining": "abc:1",
@@ -156,14 +164,14 @@ def make_measurement(number: int = 0, **values: Any) -> Measurement:
     return Measurement(**usual | values)
 
 
-def again(store: RolloutStore, kept: Kept) -> Kept:
+def again(store: RolloutStore, kept: KeptRollout) -> KeptRollout:
     """Return a rollout as it is kept now."""
     found = store.get(kept.rollout.partition, kept.rollout.id)
     assert found is not None
     return found
 
 
-def ids(found: Iterable[Kept], endpoint: str) -> set[str]:
+def ids(found: Iterable[KeptRollout], endpoint: str) -> set[str]:
     """Return the ids of those on an endpoint."""
     return {kept.rollout.id for kept in found if kept.rollout.endpoint == endpoint}
 
@@ -220,7 +228,7 @@ def test_what_is_to_be_done_is_found(store: RolloutStore, endpoint: str) -> None
     ended = add(Phase.DONE, due_at=NOW - timedelta(hours=2))
     ended_since = add(Phase.REFUSED, due_at=NOW + timedelta(hours=2))
     # Over, but with something to tell, or to be told: not to be forgotten yet.
-    notices = (Notice(kind=NoticeKind.LIVE, channel="team"),)
+    notices = (RolloutNotice(kind=RolloutNoticeKind.LIVE, channel="team"),)
     untold = add(Phase.DONE, due_at=NOW - timedelta(hours=2), notices=notices)
     orders = (Order(kind=OrderKind.RETRY, by="ada", why="", at=NOW),)
     ordered = add(Phase.ROLLED_BACK, due_at=NOW - timedelta(hours=2), orders=orders)

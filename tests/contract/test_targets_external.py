@@ -29,7 +29,7 @@ from sandbox.services.github import GitHub as GitHubService
 from sandbox.services.server import Service
 from sandbox.services.webhook import Webhook as WebhookService
 from shared.adapters.http import BODY_MAX, Http
-from shared.adapters.rest import Rest, address
+from shared.adapters.rest import Rest, url_of
 from shared.adapters.targets.azure_devops import AzureDevOps
 from shared.adapters.targets.data_factory import PUBLIC_ENDPOINT, DataFactory
 from shared.adapters.targets.github import GitHub
@@ -485,7 +485,7 @@ def test_a_name_does_not_lead_out_of_its_place(
 
 
 def test_a_name_is_one_segment_of_an_address() -> None:
-    assert address("https://x", "a/../b?c#d", 7, q="1&2=3") == (
+    assert url_of("https://x", "a/../b?c#d", 7, q="1&2=3") == (
         "https://x/a%2F..%2Fb%3Fc%23d/7?q=1%262%3D3"
     )
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from shared.actions import ACTIONS
 from shared.journal.letters import LetterStatus
 from shared.reactions.load import load_reactions
-from shared.schema.findings import ReactionsInvalid
+from shared.schema.findings import ReactionsFaulty
 from tests.fuzz.conftest import fuzzed
 from tests.fuzz.hostile import BAD_TEXTS, bodies, spoilt, spoilt_events
 from tests.stories.world import WORKSPACE, World
@@ -151,10 +151,10 @@ def spoilt_rules(draw: st.DrawFn) -> str:
 def test_rules_load_or_say_what_is_wrong_and_what_loads_never_fails_in_a_condition(
     text: str, events: list[dict[str, Any]]
 ) -> None:
-    refused: ReactionsInvalid | None
+    refused: ReactionsFaulty | None
     try:
         load_reactions(text, actions=ACTIONS, settings={})
-    except ReactionsInvalid as error:
+    except ReactionsFaulty as error:
         refused = error
     else:
         refused = None

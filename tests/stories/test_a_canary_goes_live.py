@@ -8,7 +8,7 @@ from shared.journal.outcomes import OutcomeStatus
 from shared.rollouts.state.measurement import GateOutcome
 from shared.rollouts.state.orders import OrderKind
 from shared.rollouts.state.phases import Phase
-from shared.twins.metrics import Behaviour
+from shared.twins.metrics import MetricsBehaviour
 from shared.workspaces.model import State
 from tests.stories.rolling import Rolling
 
@@ -92,7 +92,7 @@ def test_a_good_version_comes_to_all_traffic_and_the_old_one_goes(
 
 def test_a_mirrored_version_answers_nobody(world_of_shadow: Rolling) -> None:
     world = world_of_shadow
-    world.metrics.behave("churn-v2-*", Behaviour(error_rate=1.0))
+    world.metrics.behave("churn-v2-*", MetricsBehaviour(error_rate=1.0))
     world.go_to(Phase.HOLDING)
     assert world.traffic() == {"1": 100}
     assert world.mirrored() == {"2": 10}
@@ -162,7 +162,7 @@ def test_what_shared_the_traffic_gives_in_proportion_and_gets_it_back_so() -> No
     assert world.traffic() == {"blue": 63, "green": 27, "2": 10}
     world.go_to(Phase.HOLDING, step=4)
     assert world.traffic() == {"blue": 35, "green": 15, "2": 50}
-    world.metrics.behave("churn-v2-*", Behaviour(latency_ms=150))
+    world.metrics.behave("churn-v2-*", MetricsBehaviour(latency_ms=150))
     world.settle()
     assert world.live() == {"blue": 70, "green": 30}
     assert world.result().code == "rollout.rolled_back"
@@ -192,7 +192,7 @@ def test_a_comparison_of_a_day_keeps_the_better_one(
     latency_ms: float, code: str, live: dict[str, int], title: str
 ) -> None:
     world = Rolling("ab-test").serve()
-    world.metrics.behave("churn-v2-*", Behaviour(latency_ms=latency_ms))
+    world.metrics.behave("churn-v2-*", MetricsBehaviour(latency_ms=latency_ms))
     world.roll_out("2")
     world.go_to(Phase.HOLDING)
     assert world.traffic() == {"1": 50, "2": 50}

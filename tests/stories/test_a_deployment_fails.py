@@ -8,7 +8,7 @@ import pytest
 from shared.base.errors import QuotaExceeded, WorkspaceBusy, WorkspaceDenied, WorkspaceRefused
 from shared.journal.outcomes import OutcomeStatus
 from shared.rollouts.state.rollout import Phase
-from shared.twins.workspaces import Behaviour
+from shared.twins.workspaces import ServiceBehaviour
 from shared.workspaces.model import Endpoint, Score, State
 from tests.stories.world import REACTIONS, WORKSPACE, World
 
@@ -22,7 +22,7 @@ def serving(world: World) -> World:
     return world
 
 
-def _break_container(behaviour: Behaviour) -> None:
+def _break_container(behaviour: ServiceBehaviour) -> None:
     class Always(dict[str, tuple[str, str]]):
         def get(self, key: str, default: object = None) -> tuple[str, str]:  # type: ignore[override]
             return ("ResourceNotReady", "User container has crashed")
@@ -31,11 +31,11 @@ def _break_container(behaviour: Behaviour) -> None:
     behaviour.logs = "Traceback\nModuleNotFoundError: No module named 'xgboost'"
 
 
-def _break_probe(behaviour: Behaviour) -> None:
+def _break_probe(behaviour: ServiceBehaviour) -> None:
     behaviour.score = Score(status=424, model_status=500, body=b"boom")
 
 
-def _break_shift(behaviour: Behaviour) -> None:
+def _break_shift(behaviour: ServiceBehaviour) -> None:
     behaviour.stuck_traffic = ("InternalServerError", "traffic was not updated")
 
 
@@ -103,7 +103,7 @@ def test_a_first_version_that_fails_leaves_an_endpoint_that_the_next_one_can_use
     world.react.react(world.register("churn", "1"))
     world.settle()
     assert world.serving() == ""
-    world.workspaces.behaviour = Behaviour()
+    world.workspaces.behaviour = ServiceBehaviour()
     world.react.react(world.register("churn", "2"))
     world.settle()
     assert world.serving() == "2"
@@ -239,7 +239,7 @@ def test_a_failed_deployment_that_cannot_be_deleted_keeps_no_version_out(serving
     ]
     assert "could not be deleted: workspace.denied: no right to delete" in text
     assert "expected 200, got 424" in text
-    serving.workspaces.behaviour = Behaviour()
+    serving.workspaces.behaviour = ServiceBehaviour()
     serving.react.react(serving.register("churn", "3"))
     serving.settle(until=lambda: serving.told()[-1] == "churn 3 is live on churn")
     assert serving.serving() == "3"

@@ -10,7 +10,7 @@ from shared.journal.outcomes import OutcomeStatus
 from shared.rollouts.state.measurement import GateOutcome
 from shared.rollouts.state.orders import OrderKind
 from shared.rollouts.state.phases import Phase
-from shared.twins.metrics import Behaviour
+from shared.twins.metrics import MetricsBehaviour
 from shared.workspaces.metrics import Measure
 from shared.workspaces.model import State
 from tests.stories.rolling import Rolling
@@ -29,17 +29,21 @@ def gated(gates: str, **more: str) -> Rolling:
 @pytest.mark.parametrize(
     ("gate", "bad", "told"),
     [
-        ("error_rate: {max_increase: 1%}", Behaviour(error_rate=0.06), "at most 1 point more"),
-        ("error_rate: {max: 2%}", Behaviour(error_rate=0.07), "at most 2%"),
-        ("latency_p95: {max_ratio: 1.2}", Behaviour(latency_ms=100), "at most 1.2 times"),
-        ("latency_p50: {max: 80ms}", Behaviour(latency_ms=100), "at most 80 ms"),
-        ("cpu: {max: 80%}", Behaviour(cpu=93), "CPU 93%"),
-        ("memory: {max_increase: 20%}", Behaviour(memory=75), "at most 20 points more"),
+        (
+            "error_rate: {max_increase: 1%}",
+            MetricsBehaviour(error_rate=0.06),
+            "at most 1 point more",
+        ),
+        ("error_rate: {max: 2%}", MetricsBehaviour(error_rate=0.07), "at most 2%"),
+        ("latency_p95: {max_ratio: 1.2}", MetricsBehaviour(latency_ms=100), "at most 1.2 times"),
+        ("latency_p50: {max: 80ms}", MetricsBehaviour(latency_ms=100), "at most 80 ms"),
+        ("cpu: {max: 80%}", MetricsBehaviour(cpu=93), "CPU 93%"),
+        ("memory: {max_increase: 20%}", MetricsBehaviour(memory=75), "at most 20 points more"),
     ],
     ids=["errors", "errors at all", "twice the latency", "latency at all", "CPU", "memory"],
 )
 def test_a_bad_version_is_caught_at_a_tenth_of_the_traffic(
-    gate: str, bad: Behaviour, told: str
+    gate: str, bad: MetricsBehaviour, told: str
 ) -> None:
     world = gated(f"{{{gate}}}")
     world.metrics.behave("churn-v2-*", bad)
@@ -66,7 +70,7 @@ def test_a_few_errors_among_a_few_requests_decide_nothing() -> None:
     world.roll_out("2")
     world.go_to(Phase.HOLDING)
     world.metrics.rate = 20  # two requests a minute to the new one, of which a third fail
-    world.metrics.behave("churn-v2-*", Behaviour(error_rate=0.3))
+    world.metrics.behave("churn-v2-*", MetricsBehaviour(error_rate=0.3))
     world.run(8 * MINUTE)
     (*_, last) = world.measured()
     assert (last.outcome, last.p_value) == (GateOutcome.TOO_FEW, None)
@@ -83,7 +87,7 @@ def test_a_version_that_turns_bad_after_the_last_split_is_rolled_back_from_all_t
     world.go_to(Phase.HOLDING, step=4)
     assert world.traffic() == {"2": 100}
     assert world.told() == ["churn 2: rollout started on churn"], "nobody is told that it is live"
-    world.metrics.behave("churn-v2-*", Behaviour(error_rate=0.2))
+    world.metrics.behave("churn-v2-*", MetricsBehaviour(error_rate=0.2))
     world.go_to(Phase.KEEPING)
     assert world.traffic() == {"1": 100}
     assert "churn 2 is live on churn" not in world.told()
@@ -95,7 +99,7 @@ def test_a_version_that_turns_bad_after_the_last_split_is_rolled_back_from_all_t
 
 def test_a_gate_that_only_observes_changes_nothing_and_is_kept_and_told() -> None:
     world = gated("{error_rate: {max: 2%}, cpu: {max: 80%, observe: true}}")
-    world.metrics.behave("churn-v2-*", Behaviour(cpu=95))
+    world.metrics.behave("churn-v2-*", MetricsBehaviour(cpu=95))
     world.roll_out("2")
     world.settle()
     assert world.live() == {"2": 100}
@@ -214,7 +218,7 @@ def test_a_gate_that_cannot_measure_what_serves_is_no_gate(answer: str, phase: P
 def test_metrics_that_come_late_are_waited_for() -> None:
     world = gated("{error_rate: {max_increase: 1%}}")
     world.metrics.lag = 12 * MINUTE
-    world.metrics.behave("churn-v2-*", Behaviour(error_rate=0.2))
+    world.metrics.behave("churn-v2-*", MetricsBehaviour(error_rate=0.2))
     world.roll_out("2")
     world.go_to(Phase.HOLDING)
     world.run(12 * MINUTE)

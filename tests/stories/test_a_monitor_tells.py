@@ -10,7 +10,7 @@ import pytest
 from shared.base.errors import SignalboxError, WorkspaceDenied, WorkspaceRefused
 from shared.events.model import DriftState
 from shared.journal import records
-from shared.retraining.model import Answer
+from shared.retraining.model import PolicyAnswer
 from shared.workspaces.model import RunRecord
 from tests.stories.test_drift_is_retrained import reactions
 from tests.stories.world import WORKSPACE, World
@@ -110,7 +110,7 @@ def monitor() -> Monitor:
     return Monitor(world)
 
 
-def answers(world: World) -> list[Answer]:
+def answers(world: World) -> list[PolicyAnswer]:
     """Return what was decided, by window."""
     return [decision.answer for decision in world.loop().decisions]
 
@@ -154,7 +154,7 @@ def test_bad_data_of_which_no_event_has_told_yet_keeps_it_from_retraining(
     monitor.run()
     monitor.tell("churn_data_drift")
     assert monitor.world.targets.started == {}
-    assert answers(monitor.world) == [Answer.DATA_QUALITY]
+    assert answers(monitor.world) == [PolicyAnswer.DATA_QUALITY]
 
 
 def test_nothing_is_decided_until_the_monitors_run_has_ended(monitor: Monitor) -> None:
@@ -203,7 +203,7 @@ def test_a_window_in_which_nothing_is_breached_is_no_drift(monitor: Monitor) -> 
     monitor.run()
     monitor.tell("churn_data_drift")
     monitor.tell("churn_data_quality")
-    assert answers(monitor.world) == [Answer.NO_DRIFT]
+    assert answers(monitor.world) == [PolicyAnswer.NO_DRIFT]
 
 
 @pytest.mark.parametrize("error", [WorkspaceDenied("no role"), WorkspaceRefused("no network")])
@@ -230,4 +230,4 @@ def test_accuracy_above_its_threshold_is_no_drift_whatever_the_monitor_says(
     monitor.run()
     monitor.tell("churn_data_drift")
     assert monitor.world.targets.started == {}
-    assert answers(monitor.world) == [Answer.NO_DRIFT]
+    assert answers(monitor.world) == [PolicyAnswer.NO_DRIFT]

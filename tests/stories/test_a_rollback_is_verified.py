@@ -8,7 +8,7 @@ from shared.base.errors import WorkspaceUnreachable
 from shared.journal.outcomes import OutcomeStatus
 from shared.rollouts.state.orders import OrderKind
 from shared.rollouts.state.phases import Phase
-from shared.twins.metrics import Behaviour
+from shared.twins.metrics import MetricsBehaviour
 from shared.workspaces.model import Capacity, Score, State
 from tests.stories.rolling import WHERE, Rolling
 
@@ -31,7 +31,7 @@ def world() -> Rolling:
     world.roll_out("2")
     world.go_to(Phase.HOLDING, step=5)
     assert world.traffic() == {"2": 100}
-    world.metrics.behave("churn-v2-*", Behaviour(error_rate=0.5))
+    world.metrics.behave("churn-v2-*", MetricsBehaviour(error_rate=0.5))
     world.writes.clear()
     return world
 
@@ -200,7 +200,7 @@ def test_the_endpoint_is_free_while_the_failed_deployment_is_kept(world: Rolling
 
 
 def test_what_is_live_is_brought_back_while_the_old_one_is_kept(world: Rolling) -> None:
-    world.metrics.behave("churn-v2-*", Behaviour())
+    world.metrics.behave("churn-v2-*", MetricsBehaviour())
     world.go_to(Phase.LIVE)
     assert world.result().status is OutcomeStatus.DONE
     world.run(20 * MINUTE)

@@ -8,7 +8,7 @@ import pytest
 from shared.journal.outcomes import OutcomeStatus
 from shared.rollouts.state.orders import OrderKind
 from shared.rollouts.state.phases import Phase
-from shared.twins.metrics import Behaviour
+from shared.twins.metrics import MetricsBehaviour
 from shared.workspaces.model import Capacity, State
 from tests.stories.rolling import WHERE, Rolling
 
@@ -29,9 +29,9 @@ def held() -> Rolling:
     world = Rolling("holding", strategies=HOLDING).serve()
     world.roll_out("2")
     world.go_to(Phase.HOLDING, step=4)
-    world.metrics.behave("churn-v2-*", Behaviour(error_rate=0.3))
+    world.metrics.behave("churn-v2-*", MetricsBehaviour(error_rate=0.3))
     world.go_to(Phase.HELD)
-    world.metrics.behave("churn-v2-*", Behaviour())
+    world.metrics.behave("churn-v2-*", MetricsBehaviour())
     return world
 
 
@@ -59,9 +59,9 @@ def test_a_retry_while_the_deployment_is_kept_goes_on_where_it_failed() -> None:
     world = Rolling("canary").serve()
     world.roll_out("2")
     world.go_to(Phase.HOLDING, step=4)
-    world.metrics.behave("churn-v2-*", Behaviour(error_rate=0.3))
+    world.metrics.behave("churn-v2-*", MetricsBehaviour(error_rate=0.3))
     world.go_to(Phase.KEEPING)
-    world.metrics.behave("churn-v2-*", Behaviour())
+    world.metrics.behave("churn-v2-*", MetricsBehaviour())
     world.run(10 * MINUTE)
     before = len(world.rollout().history)
     world.order(OrderKind.RETRY)
@@ -90,9 +90,9 @@ def test_a_retry_after_the_deployment_was_deleted_begins_anew(who: str) -> None:
     world = Rolling("canary").serve()
     world.roll_out("2")
     world.go_to(Phase.HOLDING, step=4)
-    world.metrics.behave("churn-v2-*", Behaviour(error_rate=0.3))
+    world.metrics.behave("churn-v2-*", MetricsBehaviour(error_rate=0.3))
     world.go_to(Phase.KEEPING)
-    world.metrics.behave("churn-v2-*", Behaviour())
+    world.metrics.behave("churn-v2-*", MetricsBehaviour())
     if who == "time":
         world.go_to(Phase.ROLLED_BACK)
     else:

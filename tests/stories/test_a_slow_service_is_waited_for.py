@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from shared.rollouts.state.phases import Phase
-from shared.twins.metrics import Behaviour
+from shared.twins.metrics import MetricsBehaviour
 from shared.workspaces.model import Score
 from tests.stories.rolling import Rolling
 from tests.stories.world import REACTIONS, World
@@ -51,7 +51,7 @@ def test_a_bad_version_is_rolled_back_in_a_workspace_that_answers_slowly() -> No
     gates = "{error_rate: {max: 2%}}"
     strategies = f"  gated:\n    steps: {steps}\n    gates: {gates}\n"
     world = Rolling("gated", strategies=strategies).serve()
-    world.metrics.behave("churn-v2-*", Behaviour(error_rate=0.5))
+    world.metrics.behave("churn-v2-*", MetricsBehaviour(error_rate=0.5))
     be_slow(world)
     world.roll_out("2")
     world.go_to(Phase.KEEPING)

@@ -13,7 +13,14 @@ from shared.base.ports import Row, RowChanged
 from shared.events.model import Workspace
 from shared.journal.letters import Letter, LetterStatus
 from shared.journal.outcomes import OutcomeStatus
-from shared.retraining.model import Answer, Loop, LoopStatus, NoticeKind, Retraining, Stage
+from shared.retraining.model import (
+    Loop,
+    LoopStatus,
+    PolicyAnswer,
+    Retraining,
+    RetrainingNoticeKind,
+    Stage,
+)
 from shared.retraining.targets import REFERENCE, Submission, TargetRun, TargetStatus
 from shared.rollouts.state.rollout import Phase
 from shared.workspaces.lineage import Retrainings
@@ -506,7 +513,7 @@ class TestApproval:
         world.settle()
         story.run_ends()
         story.window()
-        assert world.loop().decisions[-1].answer is Answer.COOLDOWN
+        assert world.loop().decisions[-1].answer is PolicyAnswer.COOLDOWN
 
     def test_a_yes_without_room_waits_for_it_and_is_never_parked(self) -> None:
         story = watch_all(mode="approve", policy="per_week: 1, timeout: 9d, cooldown: 1h")
@@ -770,7 +777,7 @@ def replace_notices(loop: Loop) -> tuple[Any, ...]:
     """Return a message of a loop, as it would be kept."""
     from shared.retraining.notices import notices
 
-    return notices(loop, NoticeKind.DRIFT, "x")
+    return notices(loop, RetrainingNoticeKind.DRIFT, "x")
 
 
 def test_a_reaction_that_retrains_twice_is_refused_when_it_is_loaded() -> None:

@@ -8,7 +8,7 @@ import pytest
 from shared.base.errors import TargetDenied, TargetUnreachable
 from shared.journal.letters import LetterStatus
 from shared.journal.outcomes import OutcomeStatus
-from shared.retraining.model import Answer, Stage
+from shared.retraining.model import PolicyAnswer, Stage
 from shared.retraining.targets import REFERENCE, TargetRun, TargetStatus
 from tests.stories.kill import Ports, live_through
 from tests.stories.world import (
@@ -158,7 +158,7 @@ def test_what_did_not_help_is_tried_again_and_given_up_in_the_end() -> None:
         story.model_is_registered(version)
         world.settle()
     story.window(after=2 * DAY)
-    assert world.loop().decisions[-1].answer is Answer.GAVE_UP
+    assert world.loop().decisions[-1].answer is PolicyAnswer.GAVE_UP
     assert [item.helped for item in world.loop().retrainings] == [False, False]
     assert world.told()[-1] == "churn: retraining does not help"
     story.window(after=2 * DAY)
@@ -166,7 +166,7 @@ def test_what_did_not_help_is_tried_again_and_given_up_in_the_end() -> None:
 
     world.approvals.resume(world.loop(), by="mia", why="new features")
     story.window(after=2 * DAY)
-    assert world.loop().decisions[-1].answer is Answer.RETRAIN
+    assert world.loop().decisions[-1].answer is PolicyAnswer.RETRAIN
 
 
 def test_a_decision_not_to_retrain_is_recorded_with_its_reason() -> None:
@@ -410,7 +410,7 @@ def test_a_rollout_of_the_model_that_is_under_way_keeps_it_quiet() -> None:
     story.world.workspaces.behaviour.takes = timedelta(minutes=20)
     story.world.react.react(story.world.register("churn", "1", deploy="true"))
     story.window(after=timedelta(minutes=1))
-    assert story.world.loop().decisions[-1].answer is Answer.ROLLOUT
+    assert story.world.loop().decisions[-1].answer is PolicyAnswer.ROLLOUT
 
 
 def _loop(kill_at: tuple[int, str] | None) -> tuple[Story, Ports]:

@@ -7,7 +7,7 @@ import pytest
 from shared.journal.outcomes import OutcomeStatus
 from shared.rollouts.state.orders import OrderKind
 from shared.rollouts.state.phases import Phase
-from shared.twins.metrics import Behaviour
+from shared.twins.metrics import MetricsBehaviour
 from shared.workspaces.model import State
 from tests.stories.rolling import Rolling
 
@@ -39,7 +39,7 @@ def test_a_newer_version_waits_and_has_its_turn_at_once() -> None:
 def test_a_newer_version_has_its_turn_at_once_where_the_older_one_fails() -> None:
     world = following("wait")
     world.roll_out("3")
-    world.metrics.behave("churn-v2-*", Behaviour(error_rate=0.4))
+    world.metrics.behave("churn-v2-*", MetricsBehaviour(error_rate=0.4))
     world.go_to(Phase.KEEPING)
     world.run(timedelta(0))
     assert world.rollout("3").phase is Phase.DEPLOYMENT

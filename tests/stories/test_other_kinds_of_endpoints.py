@@ -8,7 +8,7 @@ from shared.base.errors import ModelUnfit
 from shared.journal.outcomes import OutcomeStatus
 from shared.rollouts.state.orders import OrderKind
 from shared.rollouts.state.phases import Phase
-from shared.twins.metrics import Behaviour
+from shared.twins.metrics import MetricsBehaviour
 from shared.workspaces.model import Score, State
 from tests.stories.rolling import WHERE, Rolling
 
@@ -46,7 +46,7 @@ def test_a_canary_on_a_cluster_goes_live() -> None:
 
 def test_a_canary_on_a_cluster_is_rolled_back() -> None:
     world = kubernetes("linear")
-    world.metrics.behave("churn-v2-*", Behaviour(error_rate=0.2))
+    world.metrics.behave("churn-v2-*", MetricsBehaviour(error_rate=0.2))
     world.roll_out("2")
     world.settle()
     assert world.live() == {"1": 100}

@@ -10,7 +10,7 @@ from shared.journal.outcomes import OutcomeStatus
 from shared.rollouts.people.progress import splits_of
 from shared.rollouts.state.orders import OrderKind
 from shared.rollouts.state.phases import Phase
-from shared.twins.metrics import Behaviour
+from shared.twins.metrics import MetricsBehaviour
 from shared.workspaces.model import Score, State
 from tests.stories.rolling import WHERE, Rolling
 
@@ -34,7 +34,7 @@ FALLING = """
 def asking() -> Rolling:
     """Return a world in which version 1 serves, and a person is asked for the next one."""
     world = Rolling("asking", strategies=ASKING).serve()
-    world.metrics.behave("churn-v2-*", Behaviour(latency_ms=40))
+    world.metrics.behave("churn-v2-*", MetricsBehaviour(latency_ms=40))
     return world
 
 
@@ -45,7 +45,7 @@ def falling() -> Rolling:
     world.roll_out("2")
     world.go_to(Phase.HOLDING, step=8)
     assert world.traffic() == {"1": 20, "2": 80}
-    world.metrics.behave("churn-v2-*", Behaviour(error_rate=0.3))
+    world.metrics.behave("churn-v2-*", MetricsBehaviour(error_rate=0.3))
     return world
 
 

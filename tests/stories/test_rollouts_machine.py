@@ -24,7 +24,7 @@ from shared.rollouts.engine.store import TABLE
 from shared.rollouts.state.orders import OrderKind
 from shared.rollouts.state.phases import STEPS, Phase
 from shared.rollouts.state.rollout import Rollout, endpoint_key
-from shared.twins.metrics import Behaviour
+from shared.twins.metrics import MetricsBehaviour
 from shared.workspaces.model import Capacity, Score
 from tests.stories.rollouts_rules import ENDPOINT
 from tests.stories.rollouts_stage import DEEDS, ERRORS, EVENTS, PLACES, Happening, Stage, words
@@ -242,15 +242,15 @@ class RolloutsMachine(RuleBasedStateMachine):
         behaviour = world.workspaces.behaviour
         behaviour.broken.pop(name, None)
         behaviour.scores.pop(name, None)
-        world.metrics.behave(name, Behaviour())
+        world.metrics.behave(name, MetricsBehaviour())
         if how == "crashes":
             behaviour.broken[name] = ("ResourceNotReady", "User container has crashed")
         elif how == "answers badly":
             behaviour.scores[name] = Score(status=424, model_status=500, body=b"boom")
         elif how == "is slow":
-            world.metrics.behave(name, Behaviour(latency_ms=200))
+            world.metrics.behave(name, MetricsBehaviour(latency_ms=200))
         elif how == "errs":
-            world.metrics.behave(name, Behaviour(error_rate=0.2))
+            world.metrics.behave(name, MetricsBehaviour(error_rate=0.2))
 
     @rule(
         how=st.sampled_from(["down", "denied", "late", "idle", "well", "well"]),
@@ -281,7 +281,7 @@ class RolloutsMachine(RuleBasedStateMachine):
         behaviour.broken.clear()
         behaviour.scores.clear()
         self.change_what_is_told("well", False)
-        self.stage.world.metrics.behave("*", Behaviour())
+        self.stage.world.metrics.behave("*", MetricsBehaviour())
 
     def teardown(self) -> None:
         """Let everything come to rest, and look whether all of it did."""

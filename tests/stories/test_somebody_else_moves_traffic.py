@@ -6,7 +6,7 @@ import pytest
 
 from shared.rollouts.state.orders import OrderKind
 from shared.rollouts.state.phases import Phase
-from shared.twins.metrics import Behaviour
+from shared.twins.metrics import MetricsBehaviour
 from shared.workspaces.model import State
 from tests.stories.rolling import WHERE, Rolling
 
@@ -157,7 +157,7 @@ def test_a_rollback_takes_its_own_share_away_and_leaves_the_others_as_they_are_n
     world.go_to(Phase.HOLDING)
     assert world.traffic() == {"blue": 72, "green": 18, "2": 10}
     # The team of the endpoint has just moved everything of theirs to green, and 2 is bad.
-    world.metrics.behave("churn-v2-*", Behaviour(error_rate=0.4))
+    world.metrics.behave("churn-v2-*", MetricsBehaviour(error_rate=0.4))
     world.move(green=90, v2=10)
     world.order(OrderKind.ABORT)
     world.settle()

@@ -13,7 +13,7 @@ from shared.journal.outcomes import Outcome, OutcomeStatus
 from shared.rollouts.state.orders import Order, OrderKind
 from shared.rollouts.state.phases import Phase
 from shared.rollouts.state.rollout import Rollout
-from shared.twins.metrics import Behaviour
+from shared.twins.metrics import MetricsBehaviour
 from shared.workspaces.model import DeploymentSpec, Endpoint, EndpointKind
 from tests.stories.kill import Ports, live_through
 from tests.stories.world import (
@@ -26,7 +26,7 @@ from tests.stories.world import (
 )
 
 ALERT = Path(__file__).parent.parent / "events" / "alert_fired.metric.json"
-BAD = Behaviour(error_rate=0.2)
+BAD = MetricsBehaviour(error_rate=0.2)
 #: A strategy of two splits, without metrics; what it says of conflicts is put in.
 CAREFUL = """
 rollouts:
@@ -211,7 +211,7 @@ def test_a_shift_that_was_rolled_back_can_be_tried_again() -> None:
     world.shift_to(Phase.HOLDING, 4)
     world.metrics.behave("green", BAD)
     world.settle()
-    world.metrics.behave("green", Behaviour())
+    world.metrics.behave("green", MetricsBehaviour())
     world.clock.pass_time(timedelta(hours=1))
     world.say(OrderKind.RETRY)
     world.settle()

@@ -21,7 +21,7 @@ from shared.rollouts.state.measurement import GateOutcome, Measurement
 from shared.rollouts.state.orders import Order, OrderKind
 from shared.rollouts.state.phases import PHASES, Phase
 from shared.rollouts.state.rollout import ModelRef, Plan, Rollout
-from shared.rollouts.strategy.model import Gate, Probe, Step, StepKind, Strategy
+from shared.rollouts.strategy.model import Gate, Probe, RolloutStep, StepKind, Strategy
 from shared.workspaces.metrics import Measure
 from shared.workspaces.model import Deployment, Endpoint, OperationResult, OperationStatus, State
 
@@ -37,31 +37,31 @@ ENDED = OperationResult(status=OperationStatus.SUCCEEDED)
 FAILED = OperationResult(status=OperationStatus.FAILED, code="ImageBuildFailure", message="no pip")
 
 #: One step of each kind, as short as they get.
-PROBE = Step(kind=StepKind.PROBE, probe=Probe())
-MIRROR = Step(kind=StepKind.MIRROR, percent=10)
-HOLD = Step(kind=StepKind.HOLD, span=15 * MINUTE)
-APPROVE = Step(kind=StepKind.APPROVE, span=15 * MINUTE)
-SCALE = Step(kind=StepKind.SCALE, instances=3)
-BETTER = Step(kind=StepKind.BETTER, measure=Measure.LATENCY_P95)
+PROBE = RolloutStep(kind=StepKind.PROBE, probe=Probe())
+MIRROR = RolloutStep(kind=StepKind.MIRROR, percent=10)
+HOLD = RolloutStep(kind=StepKind.HOLD, span=15 * MINUTE)
+APPROVE = RolloutStep(kind=StepKind.APPROVE, span=15 * MINUTE)
+SCALE = RolloutStep(kind=StepKind.SCALE, instances=3)
+BETTER = RolloutStep(kind=StepKind.BETTER, measure=Measure.LATENCY_P95)
 
 ERRORS = Gate(measure=Measure.ERROR_RATE, max_increase=0.01)
 
 
-def traffic(percent: int) -> Step:
+def traffic(percent: int) -> RolloutStep:
     """Return the step that gives the new deployment so much."""
-    return Step(kind=StepKind.TRAFFIC, percent=percent)
+    return RolloutStep(kind=StepKind.TRAFFIC, percent=percent)
 
 
 CANARY = (PROBE, traffic(10), HOLD, traffic(100), HOLD)
 
 
-def make_strategy(*steps: Step, **changes: Any) -> Strategy:
+def make_strategy(*steps: RolloutStep, **changes: Any) -> Strategy:
     """Return a strategy without gates, which is all at once where no steps are given."""
     strategy = Strategy(name="careful", steps=steps or (PROBE, traffic(100)))
     return replace(strategy, **changes)
 
 
-def make_plan(*steps: Step, **changes: Any) -> Plan:
+def make_plan(*steps: RolloutStep, **changes: Any) -> Plan:
     """Return the plan of a new deployment."""
     plan = Plan(
         strategy=make_strategy(*steps),
@@ -76,7 +76,7 @@ def make_plan(*steps: Step, **changes: Any) -> Plan:
     return replace(plan, **changes)
 
 
-def make_rollout(phase: Phase = Phase.CHECKING, *steps: Step, **changes: Any) -> Rollout:
+def make_rollout(phase: Phase = Phase.CHECKING, *steps: RolloutStep, **changes: Any) -> Rollout:
     """Return a rollout of churn 2, over one of churn 1, in a phase that has just begun."""
     rollout = Rollout(
         id="r1",
@@ -99,7 +99,7 @@ def make_rollout(phase: Phase = Phase.CHECKING, *steps: Step, **changes: Any) ->
     return replace(rollout, **changes)
 
 
-def at_step(step: int, *steps: Step, **changes: Any) -> Rollout:
+def at_step(step: int, *steps: RolloutStep, **changes: Any) -> Rollout:
     """Return a rollout that has just come to one of its steps."""
     return make_rollout(PHASES[steps[step].kind], *steps, **{"step": step, **changes})
 
@@ -115,7 +115,7 @@ def with_plan(rollout: Rollout, **changes: Any) -> Rollout:
     return replace(rollout, plan=replace(rollout.plan, **changes))
 
 
-def make_shift(phase: Phase, *steps: Step, **changes: Any) -> Rollout:
+def make_shift(phase: Phase, *steps: RolloutStep, **changes: Any) -> Rollout:
     """Return a rollout that moves the traffic of deployments that are there."""
     return with_plan(make_rollout(phase, *steps, **changes), creates=False)
 

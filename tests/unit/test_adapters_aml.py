@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from shared.adapters.aml.jobs import told_absent
 from shared.adapters.aml.mlclient import sdk
 from shared.adapters.aml.mlflow import Mlflow, parse_metrics
-from shared.adapters.aml.run_history import parse_run
+from shared.adapters.aml.run_history import parse_run_record
 from shared.adapters.aml.workspaces import ArmWorkspaces
 from shared.adapters.http import Reply
 from shared.adapters.targets.component import _declared, _inputs
@@ -171,24 +171,24 @@ def test_a_name_is_never_a_way_up() -> None:
 
 @given(DOCUMENT)
 def test_any_document_is_read_as_some_run(document: dict[str, Any]) -> None:
-    run = parse_run(document)
+    run = parse_run_record(document)
     for texts in (run.tags, run.properties, run.parameters):
         assert all(isinstance(text, str) for pair in texts.items() for text in pair)
 
 
 def test_a_run_s_error_is_told_without_secrets() -> None:
     inner = {"code": "UserError", "message": "no access with sig=abc; password=hunter2 given"}
-    run = parse_run({"runId": "r", "error": {"error": inner, "time": "x"}})
+    run = parse_run_record({"runId": "r", "error": {"error": inner, "time": "x"}})
     assert run.error_code == "UserError"
     assert "hunter2" not in run.error
 
 
 def test_a_step_s_component_and_a_pipeline_s_inputs_are_read_whatever_their_case() -> None:
     properties = {"azureml.ModuleName": "train", "azureml.parameters": '{"days": 30, "x": null}'}
-    run = parse_run({"runId": "r", "properties": properties, "parameters": {"a": 1}})
+    run = parse_run_record({"runId": "r", "properties": properties, "parameters": {"a": 1}})
     assert (run.step, run.parameters) == ("train", {"days": "30", "x": ""})
     properties["azureml.parameters"] = "{"
-    run = parse_run({"runId": "r", "properties": properties, "parameters": {"a": 1}})
+    run = parse_run_record({"runId": "r", "properties": properties, "parameters": {"a": 1}})
     assert run.parameters == {"a": "1"}
 
 

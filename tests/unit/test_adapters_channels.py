@@ -20,7 +20,7 @@ import pytest
 import requests
 from requests.adapters import HTTPAdapter
 
-from shared.adapters.channels import AppriseChannels, _service, setting_name
+from shared.adapters.channels import AppriseChannels, _service, channel_setting
 from shared.adapters.notifier import Notifier, asset
 from shared.base.errors import ChannelDown, ChannelUnknown
 from shared.twins.storage import MemoryChannels
@@ -183,7 +183,7 @@ def test_a_setting_that_is_no_url_is_unknown(url: str) -> None:
 
 
 def test_a_channels_name_leads_to_its_setting() -> None:
-    assert setting_name("ml-team") == "SIGNALBOX_CHANNEL_ML_TEAM"
+    assert channel_setting("ml-team") == "SIGNALBOX_CHANNEL_ML_TEAM"
 
 
 @pytest.mark.parametrize("case", ["taken", "failed", "gone", "unreadable"])

@@ -19,14 +19,14 @@ from shared.events.model import (
     Alert,
     AlertCondition,
     AlertFired,
-    Severity,
+    AlertSeverity,
     UnknownEvent,
     Workspace,
     as_data,
 )
 from shared.journal.outcomes import ref_of
 from shared.reactions.load import load_reactions
-from shared.schema.findings import ReactionsInvalid
+from shared.schema.findings import ReactionsFaulty
 from tests.unit.test_envelopes import EVENTS, body_of, is_sound, raw_of, unless_malformed
 
 PAYLOADS = sorted(path.stem for path in EVENTS.glob("alert_fired.*.json"))
@@ -49,7 +49,7 @@ ALERTS = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.AlertsManagement/al
 FIRED = Alert(
     id=f"{ALERTS}/0b6a7c1e-52d3-4f0e-9a37-6f2d18c4b5a9",
     rule="churn-latency",
-    severity=Severity.SEV1,
+    severity=AlertSeverity.SEV1,
     condition=AlertCondition.FIRED,
     fired_at=datetime(2026, 5, 14, 9, 12, 24, 371321, tzinfo=UTC),
     description="p95 of churn above 800 ms. Runbook: https://wiki.contoso.com/churn",
@@ -70,7 +70,7 @@ EXPECTED = {
     "alert_fired.dynamic_threshold": Alert(
         id=f"{ALERTS}/5d9f0a42-8e1b-4c77-b0d6-31c2e4f5a687",
         rule="churn-cpu",
-        severity=Severity.SEV3,
+        severity=AlertSeverity.SEV3,
         condition=AlertCondition.FIRED,
         fired_at=datetime(2026, 5, 14, 10, 2, 41, 118000, tzinfo=UTC),
         signal_type="Metric",
@@ -84,7 +84,7 @@ EXPECTED = {
     "alert_fired.log": Alert(
         id=f"{ALERTS}/c81e728d-9d4c-4f63-8f06-7f89cc14862c",
         rule="endpoint-tracebacks",
-        severity=Severity.SEV2,
+        severity=AlertSeverity.SEV2,
         condition=AlertCondition.FIRED,
         fired_at=datetime(2026, 5, 14, 8, 0, 12, 553017, tzinfo=UTC),
         description="Tracebacks in the console of an endpoint",
@@ -412,7 +412,7 @@ def findings_of(when: str, title: str = "it") -> list[str]:
     )
     try:
         load_reactions(text, actions=ACTIONS, settings={})
-    except ReactionsInvalid as error:
+    except ReactionsFaulty as error:
         return [item.message for item in error.findings]
     return []
 

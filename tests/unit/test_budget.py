@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.retraining.budget import WEEK, Budget, Slot, count, give_back, release, take
-from shared.retraining.model import Answer
+from shared.retraining.budget import WEEK, Budget, Slot, count_retrainings, give_back, release, take
+from shared.retraining.model import PolicyAnswer
 from shared.retraining.params import PolicyParams
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -44,7 +44,7 @@ def make_budget(*slots: tuple[str, timedelta, bool]) -> Budget:
     ],
 )
 def test_what_counts(slots: list[Any], counted: tuple[int, int]) -> None:
-    assert count(make_budget(*slots), NOW, DAY, but="me") == counted
+    assert count_retrainings(make_budget(*slots), NOW, DAY, but="me") == counted
 
 
 def test_a_place_is_taken_once() -> None:
@@ -53,7 +53,7 @@ def test_a_place_is_taken_once() -> None:
     assert budget == make_budget(("a", 0 * DAY, False))
     assert take(budget, "a", NOW, policy) == budget
     assert take(budget, "a", NOW + HOUR, policy) == make_budget(("a", -HOUR, False))
-    assert take(budget, "b", NOW + HOUR, policy) is Answer.AT_ONCE
+    assert take(budget, "b", NOW + HOUR, policy) is PolicyAnswer.AT_ONCE
     ended = release(budget, "a")
     assert take(ended, "a", NOW + HOUR, policy) == make_budget(("a", -HOUR, False))
     assert isinstance(take(ended, "b", NOW + HOUR, policy), Budget)
@@ -62,9 +62,9 @@ def test_a_place_is_taken_once() -> None:
 def test_a_place_that_has_ended_is_taken_anew_where_there_is_room() -> None:
     policy = make_policy(at_once=1)
     ended = make_budget(("a", HOUR, True), ("b", HOUR, False))
-    assert take(ended, "a", NOW, policy) is Answer.AT_ONCE
+    assert take(ended, "a", NOW, policy) is PolicyAnswer.AT_ONCE
     expired = make_budget(("a", DAY + SECOND, False), ("b", HOUR, False))
-    assert take(expired, "a", NOW, policy) is Answer.AT_ONCE
+    assert take(expired, "a", NOW, policy) is PolicyAnswer.AT_ONCE
 
 
 def test_a_place_that_is_given_back_counts_for_nothing() -> None:
@@ -77,7 +77,7 @@ def test_a_place_that_is_given_back_counts_for_nothing() -> None:
 def test_a_week_s_places_are_used_up() -> None:
     policy = make_policy(per_week=2)
     budget = make_budget(("a", WEEK - SECOND, True), ("b", DAY, True))
-    assert take(budget, "c", NOW, policy) is Answer.PER_WEEK
+    assert take(budget, "c", NOW, policy) is PolicyAnswer.PER_WEEK
     assert take(budget, "c", NOW + SECOND, policy) == Budget(
         slots=(*budget.slots[1:], Slot(id="c", started_at=NOW + SECOND))
     )
@@ -85,13 +85,13 @@ def test_a_week_s_places_are_used_up() -> None:
 
 def test_too_many_at_once_are_told_of_first() -> None:
     policy = make_policy(at_once=1, per_week=1)
-    assert take(make_budget(("a", HOUR, False)), "b", NOW, policy) is Answer.AT_ONCE
+    assert take(make_budget(("a", HOUR, False)), "b", NOW, policy) is PolicyAnswer.AT_ONCE
 
 
 def test_one_that_never_ends_frees_its_place_after_its_time() -> None:
     policy = make_policy(at_once=1, per_week=9, timeout="9d")
     budget = make_budget(("a", 9 * DAY, False))
-    assert take(budget, "b", NOW, policy) is Answer.AT_ONCE
+    assert take(budget, "b", NOW, policy) is PolicyAnswer.AT_ONCE
     later = take(budget, "b", NOW + SECOND, policy)
     assert isinstance(later, Budget)
     assert [slot.id for slot in later.slots] == ["b"]
@@ -121,7 +121,7 @@ def test_it_never_lets_in_more_than_it_may(
         if step == "release":
             budget = release(budget, id)
             continue
-        running, started = count(budget, now, policy.timeout, but=id)
+        running, started = count_retrainings(budget, now, policy.timeout, but=id)
         found = take(budget, id, now, policy)
         mine = [slot for slot in budget.slots if slot.id == id and not slot.ended]
         has_place = any(now - slot.started_at <= policy.timeout for slot in mine)
@@ -130,7 +130,7 @@ def test_it_never_lets_in_more_than_it_may(
         if isinstance(found, Budget):
             budget = found
             taken[id] = now
-        running, started = count(budget, now, policy.timeout)
+        running, started = count_retrainings(budget, now, policy.timeout)
         assert running <= at_once
         assert started <= per_week
         assert started == sum(now - at < WEEK for at in taken.values())

@@ -17,7 +17,7 @@ from shared.reactions.shapes import (
     Kind,
     Many,
     Plain,
-    Record,
+    RecordShape,
     Shape,
     shape_of,
 )
@@ -35,7 +35,7 @@ _LITERALS = {
 def _paths(shape: Shape, path: str = "") -> list[tuple[str, Shape]]:
     """Return what can be written to get at each part of an event, and its shape."""
     found = [(path, shape)] if path else []
-    if isinstance(shape, Record):
+    if isinstance(shape, RecordShape):
         for name, inner in shape.fields.items():
             found += _paths(inner, f"{path}.{name}".lstrip("."))
     if isinstance(shape, FreeMap):
@@ -64,7 +64,7 @@ def _typed(on: EventType, depth: int) -> dict[Kind, st.SearchStrategy[str]]:
     """Return expressions of each kind in which every function gets what it can take."""
     leaves = {kind: _texts_of(on, _is(kind)) | st.sampled_from(_LITERALS[kind]) for kind in Kind}
     texts, numbers = (_texts_of(on, _holds(kind)) for kind in (Kind.TEXT, Kind.NUMBER))
-    maps = _texts_of(on, lambda shape: isinstance(shape, FreeMap | Record))
+    maps = _texts_of(on, lambda shape: isinstance(shape, FreeMap | RecordShape))
     lists = _texts_of(on, lambda shape: isinstance(shape, Many)) | texts
     records = _texts_of(on, lambda shape: isinstance(shape, Many) and hasattr(shape.item, "fields"))
     if depth == 0:
@@ -112,7 +112,7 @@ _CONDITIONS = {on: _typed(on, 3)[Kind.BOOLEAN] for on in EventType}
 def _data(shape: Shape, spoilt: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     """Return data of a shape, of which any part may be `spoilt` instead."""
     match shape:
-        case Record():
+        case RecordShape():
             fields: Mapping[str, Any] = {k: _data(v, spoilt) for k, v in shape.fields.items()}
             made: st.SearchStrategy[Any] = st.fixed_dictionaries({}, optional=fields)
         case FreeMap():

@@ -12,12 +12,12 @@ from shared.rollouts.deciding.observation import (
     TAG_DEPLOYMENT,
     TAG_MODEL,
     TAG_VERSION,
+    AskGates,
     CreateDeployment,
     CreateEndpoint,
     DeleteDeployment,
     Go,
     Inspect,
-    Measure,
     Observation,
     Overrule,
     Wait,
@@ -27,7 +27,7 @@ from shared.rollouts.state.measurement import GateOutcome
 from shared.rollouts.state.orders import OrderKind
 from shared.rollouts.state.phases import Phase
 from shared.rollouts.state.rollout import Cause, Rollout
-from shared.rollouts.strategy.model import Answer, Newer
+from shared.rollouts.strategy.model import Newer, NoVerdict
 from shared.workspaces.model import Endpoint, State
 from tests.unit.rollouts import (
     BLUE,
@@ -360,7 +360,7 @@ def proof(outcome: GateOutcome, **changes: Any) -> Observation:
     return make_seen(faults=(), measurements=(item,))
 
 
-def answering(answer: Answer) -> Rollout:
+def answering(answer: NoVerdict) -> Rollout:
     """Return a rollout whose gate says so of whatever is no verdict."""
     gate = replace(ERRORS, no_data=answer, too_few=answer, unavailable=answer)
     return with_strategy(GATED, gates=(gate,))
@@ -370,7 +370,7 @@ NO_VERDICTS = (GateOutcome.NO_DATA, GateOutcome.TOO_FEW, GateOutcome.UNAVAILABLE
 
 PROOFS = {
     "each gate has to measure what serves first": Case(
-        rollout=GATED, seen=NO_FAULTS, decision=Measure(stable=OLD)
+        rollout=GATED, seen=NO_FAULTS, decision=AskGates(stable=OLD)
     ),
     "gates that can are good to go": Case(
         rollout=GATED, seen=proof(GateOutcome.PASS), decision=Go(phase=Phase.DEPLOYMENT)
@@ -388,7 +388,7 @@ PROOFS = {
     "the gates of a shift are proved too": Case(
         rollout=with_strategy(SHIFT, gates=(ERRORS,)),
         seen=make_seen(states=BOTH),
-        decision=Measure(stable=OLD),
+        decision=AskGates(stable=OLD),
     ),
     "nor where somebody has waived it": Case(
         rollout=replace(GATED, is_waived=True),
@@ -421,12 +421,12 @@ PROOFS = {
             decision=Go(phase=Phase.HELD, reason=f"{SHORT}: no data"),
         ),
         "is left to a person": Case(
-            rollout=answering(Answer.HOLD),
+            rollout=answering(NoVerdict.HOLD),
             seen=proof(outcome),
             decision=Go(phase=Phase.HELD, reason=f"{SHORT}: no data"),
         ),
         "ends it": Case(
-            rollout=answering(Answer.FAIL),
+            rollout=answering(NoVerdict.FAIL),
             seen=proof(outcome),
             decision=Go(phase=Phase.REFUSED, reason=f"{SHORT}: no data"),
         ),
@@ -618,15 +618,17 @@ def test_a_version_that_is_no_number_is_neither_newer_nor_older_than_what_serves
 @pytest.mark.parametrize(
     ("outcome", "answer"),
     [
-        (GateOutcome.NO_DATA, Answer.FAIL),
-        (GateOutcome.TOO_FEW, Answer.HOLD),
-        (GateOutcome.UNAVAILABLE, Answer.WAIT),
+        (GateOutcome.NO_DATA, NoVerdict.FAIL),
+        (GateOutcome.TOO_FEW, NoVerdict.HOLD),
+        (GateOutcome.UNAVAILABLE, NoVerdict.WAIT),
     ],
 )
 def test_each_way_of_having_no_verdict_has_an_answer_of_its_own(
-    outcome: GateOutcome, answer: Answer
+    outcome: GateOutcome, answer: NoVerdict
 ) -> None:
-    gate = replace(ERRORS, no_data=Answer.FAIL, too_few=Answer.HOLD, unavailable=Answer.WAIT)
+    gate = replace(
+        ERRORS, no_data=NoVerdict.FAIL, too_few=NoVerdict.HOLD, unavailable=NoVerdict.WAIT
+    )
     assert answer_to(gate, outcome) is answer
 
 

@@ -12,9 +12,9 @@ from shared.rollouts.deciding.exits import fail, next_step
 from shared.rollouts.deciding.observation import (
     TAG_DEPLOYMENT,
     TAG_MODEL,
+    AskGates,
     Decision,
     Go,
-    Measure,
     Observation,
     Scale,
     SendProbe,
@@ -26,7 +26,7 @@ from shared.rollouts.state.measurement import GateOutcome
 from shared.rollouts.state.orders import OrderKind
 from shared.rollouts.state.phases import PHASES, STEPS, Phase
 from shared.rollouts.state.rollout import Cause, ProbeResult, Rollout
-from shared.rollouts.strategy.model import Answer, OnConflict, OnFailure, Step, StepKind
+from shared.rollouts.strategy.model import NoVerdict, OnConflict, OnFailure, RolloutStep, StepKind
 from shared.workspaces.model import State
 from tests.unit.rollouts import (
     APPROVE,
@@ -67,7 +67,7 @@ IDLE = make_seen(states=BOTH)
 SERVED = {TAG_MODEL: "churn", TAG_DEPLOYMENT: NEW}
 
 
-def split(step: int = 2, *steps: Step, **changes: Any) -> Rollout:
+def split(step: int = 2, *steps: RolloutStep, **changes: Any) -> Rollout:
     """Return a rollout that has given the new deployment a tenth, at a step after that."""
     return at_step(step, *(steps or CANARY), split=TENTH, split_at=NOW, is_moved=True, **changes)
 
@@ -431,7 +431,7 @@ def measured(*outcomes: GateOutcome, **changes: Any) -> Observation:
     return replace(SPLIT, measurements=items)
 
 
-def answering(answer: Answer) -> Rollout:
+def answering(answer: NoVerdict) -> Rollout:
     """Return a rollout whose gate says so of whatever is no verdict."""
     gate = replace(ERRORS, no_data=answer, too_few=answer, unavailable=answer)
     return with_strategy(GATED, gates=(gate,))
@@ -464,7 +464,7 @@ HOLDS = {
         rollout=GATED, seen=SPLIT, decision=Wait(reason="holding", delay=2 * MINUTE)
     ),
     "then the gates are measured": Case(
-        rollout=GATED, seen=SPLIT, after=2 * MINUTE, decision=Measure(stable=OLD)
+        rollout=GATED, seen=SPLIT, after=2 * MINUTE, decision=AskGates(stable=OLD)
     ),
     "what passes early is looked at again": Case(
         rollout=GATED,
@@ -495,7 +495,7 @@ HOLDS = {
     for outcome in NO_VERDICTS
     for told, case in {
         "before the end decides nothing": Case(
-            rollout=answering(Answer.FAIL),
+            rollout=answering(NoVerdict.FAIL),
             seen=measured(outcome),
             after=8 * MINUTE,
             decision=Wait(reason="holding", delay=MINUTE),
@@ -513,13 +513,13 @@ HOLDS = {
             decision=Go(phase=Phase.HELD, reason="gate error_rate has no verdict: why"),
         ),
         "is left to a person": Case(
-            rollout=answering(Answer.HOLD),
+            rollout=answering(NoVerdict.HOLD),
             seen=measured(outcome),
             after=FULL,
             decision=Go(phase=Phase.HELD, reason="gate error_rate has no verdict: why"),
         ),
         "is a failure": Case(
-            rollout=answering(Answer.FAIL),
+            rollout=answering(NoVerdict.FAIL),
             seen=measured(outcome),
             after=FULL,
             decision=gone_back("gate error_rate has no verdict: why"),
@@ -624,7 +624,7 @@ SCALES = {
 CHOOSING = split(1, traffic(10), BETTER, traffic(100))
 
 CHOICES = {
-    "both are measured": Case(rollout=CHOOSING, seen=SPLIT, decision=Measure(stable=OLD)),
+    "both are measured": Case(rollout=CHOOSING, seen=SPLIT, decision=AskGates(stable=OLD)),
     "the better one goes on": Case(
         rollout=CHOOSING,
         seen=measured(GateOutcome.PASS),
@@ -869,7 +869,7 @@ STABLE_SIZE = replace(SCALE, instances=0)
     ],
 )
 def test_a_step_is_done_where_it_means_anything(
-    step: Step, has: int, applies: bool, applies_alone: bool
+    step: RolloutStep, has: int, applies: bool, applies_alone: bool
 ) -> None:
     rollout = make_rollout(Phase.HELD, step, split={OLD: 100 - has, NEW: has})
     alone = replace(rollout, stable="", origin={}, split={})

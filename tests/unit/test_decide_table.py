@@ -18,13 +18,13 @@ from shared.rollouts.deciding.observation import (
     TAG_MODEL,
     TAG_ROLLOUT,
     TAG_VERSION,
+    AskGates,
     CreateDeployment,
     CreateEndpoint,
     Decision,
     DeleteDeployment,
     Go,
     Inspect,
-    Measure,
     Observation,
     Overrule,
     ReadLogs,
@@ -40,11 +40,11 @@ from shared.rollouts.state.phases import PHASES, STEPS, TERMINAL, TRANSITIONS, P
 from shared.rollouts.state.rollout import Cause, ProbeResult, Rollout
 from shared.rollouts.state.splits import on_the_way, share
 from shared.rollouts.strategy.model import (
-    Answer,
     Newer,
+    NoVerdict,
     OnConflict,
     OnFailure,
-    Step,
+    RolloutStep,
     StepKind,
     Strategy,
 )
@@ -85,7 +85,7 @@ STATES = (State.SUCCEEDED, None, *(state for state in State if state is not Stat
 #: What a rollout may be, and what it may see; the first of each is the ordinary one.
 VALUES: Choice = {
     "creates": (True, False),
-    "gates": (Answer.HOLD, Answer.WAIT, Answer.FAIL, None),
+    "gates": (NoVerdict.HOLD, NoVerdict.WAIT, NoVerdict.FAIL, None),
     "place": (
         *((10, kind) for kind in KINDS),
         (0, StepKind.TRAFFIC),
@@ -178,7 +178,7 @@ CREATING = {Phase.ENDPOINT, Phase.DEPLOYMENT, Phase.RETIRING, Phase.REMOVING}
 BACK = {Phase.ROLLING_BACK, Phase.REFUSED, Phase.SUPERSEDED, Phase.KEEPING}
 
 
-def steps_of(kind: StepKind, before: int, after: StepKind | None) -> tuple[Step, ...]:
+def steps_of(kind: StepKind, before: int, after: StepKind | None) -> tuple[RolloutStep, ...]:
     """Return a step of a kind, with what came before it and what comes after; 100% among them."""
     steps = [traffic(percent) for percent in (10, 100) if percent <= before]
     for each in (kind, after):
@@ -373,7 +373,7 @@ def require_allowed(rollout: Rollout, seen: Observation, decision: Decision) -> 
             assert decision.delay is None or decision.delay > timedelta(0)
         case Inspect():
             assert (rollout.phase, seen.faults) == (Phase.CHECKING, None)
-        case Measure():
+        case AskGates():
             assert rollout.phase in (Phase.CHECKING, Phase.HOLDING, Phase.CHOOSING)
             assert seen.measurements is None
         case SendProbe():

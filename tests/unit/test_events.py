@@ -15,6 +15,7 @@ from shared.events.model import (
     Alert,
     AlertCondition,
     AlertFired,
+    AlertSeverity,
     Drift,
     DriftDetected,
     DriftSource,
@@ -29,7 +30,6 @@ from shared.events.model import (
     RunCompleted,
     RunStatusChanged,
     Service,
-    Severity,
     Workspace,
     as_data,
 )
@@ -60,7 +60,7 @@ DRIFT = Drift(
 ALERT = Alert(
     id="/alerts/1",
     rule="churn-latency",
-    severity=Severity.SEV1,
+    severity=AlertSeverity.SEV1,
     condition=AlertCondition.FIRED,
     fired_at=NOON,
     targets=("/endpoints/churn",),

@@ -27,10 +27,10 @@ from shared.events.model import (
     Workspace,
     as_data,
 )
-from shared.reactions.expression_faults import find_condition_faults, find_faults
+from shared.reactions.expression_faults import find_condition_faults, find_expression_faults
 from shared.reactions.expressions import ExpressionSyntax, compile_expression
 from shared.reactions.functions import FUNCTIONS
-from shared.reactions.shapes import FreeMap, Many, Record, shape_of
+from shared.reactions.shapes import FreeMap, Many, RecordShape, shape_of
 
 _COMMON: dict[str, Any] = {
     "id": "e1",
@@ -335,7 +335,7 @@ _COMPLETED = EventType.RUN_COMPLETED
 def test_a_part_that_can_not_be_right_is_found_before_any_event(
     on: EventType, text: str, message: str, hint: str, offset: int
 ) -> None:
-    (fault,) = find_faults(compile_expression(text), on)
+    (fault,) = find_expression_faults(compile_expression(text), on)
     assert message in fault.message
     assert hint in fault.hint
     assert fault.offset == offset
@@ -379,7 +379,7 @@ def test_a_part_that_can_not_be_right_is_found_before_any_event(
     ],
 )
 def test_what_can_be_right_is_not_blamed(on: EventType, text: str) -> None:
-    assert find_faults(compile_expression(text), on) == ()
+    assert find_expression_faults(compile_expression(text), on) == ()
 
 
 @pytest.mark.parametrize(
@@ -401,7 +401,7 @@ def test_what_can_be_right_is_not_blamed(on: EventType, text: str) -> None:
 def test_an_argument_that_a_function_can_never_take_is_found(
     on: EventType, text: str, message: str
 ) -> None:
-    (fault,) = find_faults(compile_expression(text), on)
+    (fault,) = find_expression_faults(compile_expression(text), on)
     assert fault.message.startswith(message)
 
 
@@ -477,7 +477,7 @@ def test_what_may_give_true_or_false_is_a_condition(text: str) -> None:
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: str(event.type))
 def test_the_shape_of_each_event_type_is_the_shape_of_its_data(event: Event) -> None:
     def agree(shape: object, value: Any) -> None:
-        if isinstance(shape, Record):
+        if isinstance(shape, RecordShape):
             assert set(shape.fields) == set(value)
             for name, inner in shape.fields.items():
                 agree(inner, value[name])

@@ -11,7 +11,7 @@ from shared.rollouts.people.forecast import forecast, step_words
 from shared.rollouts.state.orders import Order, OrderKind
 from shared.rollouts.state.phases import PHASES, STEPS, Phase
 from shared.rollouts.state.rollout import Rollout
-from shared.rollouts.strategy.model import Newer, OnFailure, Probe, Step, StepKind, Strategy
+from shared.rollouts.strategy.model import Newer, OnFailure, Probe, RolloutStep, StepKind, Strategy
 from shared.rollouts.strategy.schema import find_strategy
 from shared.workspaces.metrics import Measure
 from tests.stories.world import REACTIONS, World
@@ -26,19 +26,19 @@ def ready_made(name: str) -> Strategy:
     return found
 
 
-def gated(*steps: Step, **changes: object) -> Strategy:
+def gated(*steps: RolloutStep, **changes: object) -> Strategy:
     """Return a strategy of these steps, with one gate unless said otherwise."""
     return make_strategy(*steps, **{"gates": (ERRORS,), **changes})
 
 
-def hold(minutes: int) -> Step:
+def hold(minutes: int) -> RolloutStep:
     """Return a step that holds."""
-    return Step(kind=StepKind.HOLD, span=minutes * MINUTE)
+    return RolloutStep(kind=StepKind.HOLD, span=minutes * MINUTE)
 
 
-def approve(minutes: int) -> Step:
+def approve(minutes: int) -> RolloutStep:
     """Return a step that waits for a person."""
-    return Step(kind=StepKind.APPROVE, span=minutes * MINUTE)
+    return RolloutStep(kind=StepKind.APPROVE, span=minutes * MINUTE)
 
 
 def make_rollout(
@@ -227,7 +227,7 @@ def test_writes_that_failed_before_are_taken_to_succeed_now() -> None:
 
 def test_the_longest_hold_is_forecast_to_its_end_at_the_finest_grain() -> None:
     month = timedelta(days=30)
-    held = gated(traffic(50), Step(kind=StepKind.HOLD, span=month), traffic(100))
+    held = gated(traffic(50), RolloutStep(kind=StepKind.HOLD, span=month), traffic(100))
     rollout = make_rollout(Phase.HOLDING, held, step=1, share=50)
     coming = forecast(rollout, NOW, grain=timedelta(seconds=1))
     assert [item.at for item in coming] == [NOW + month, NOW + month + 30 * MINUTE]
@@ -244,7 +244,7 @@ def test_a_hold_that_is_over_ends_as_soon_as_the_gates_have_a_verdict() -> None:
 
 
 def test_a_hold_shorter_than_a_reading_lasts_until_there_is_one() -> None:
-    brief = gated(traffic(50), Step(kind=StepKind.HOLD, span=MINUTE / 6), traffic(100))
+    brief = gated(traffic(50), RolloutStep(kind=StepKind.HOLD, span=MINUTE / 6), traffic(100))
     rollout = make_rollout(Phase.HOLDING, brief, step=1, share=50)
     assert told(rollout)[0].startswith("2 ")
     assert told(rollout, grain=MINUTE / 60)[0].startswith(f"{1 / 6:g} ")
@@ -254,10 +254,10 @@ STEP = st.one_of(
     st.builds(traffic, st.sampled_from([5, 10, 50])),
     st.builds(hold, st.integers(1, 3000)),
     st.builds(approve, st.integers(1, 3000)),
-    st.builds(Step, kind=st.just(StepKind.PROBE), probe=st.just(Probe())),
-    st.builds(Step, kind=st.just(StepKind.MIRROR), percent=st.sampled_from([0, 10])),
-    st.builds(Step, kind=st.just(StepKind.SCALE), instances=st.integers(0, 3)),
-    st.builds(Step, kind=st.just(StepKind.BETTER), measure=st.just(Measure.LATENCY_P95)),
+    st.builds(RolloutStep, kind=st.just(StepKind.PROBE), probe=st.just(Probe())),
+    st.builds(RolloutStep, kind=st.just(StepKind.MIRROR), percent=st.sampled_from([0, 10])),
+    st.builds(RolloutStep, kind=st.just(StepKind.SCALE), instances=st.integers(0, 3)),
+    st.builds(RolloutStep, kind=st.just(StepKind.BETTER), measure=st.just(Measure.LATENCY_P95)),
 )
 ORDERS = st.builds(ordered, st.sampled_from(OrderKind), to_end=st.booleans())
 
@@ -350,5 +350,5 @@ def test_steps_are_said_as_they_are_written() -> None:
         "better latency",
         "traffic 100%",
     ]
-    assert step_words(Step(kind=StepKind.SCALE)) == "scale stable"
-    assert step_words(Step(kind=StepKind.SCALE, instances=3)) == "scale 3"
+    assert step_words(RolloutStep(kind=StepKind.SCALE)) == "scale stable"
+    assert step_words(RolloutStep(kind=StepKind.SCALE, instances=3)) == "scale 3"

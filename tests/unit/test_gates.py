@@ -11,7 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.rollouts.gates.evidence import MINUTES_MIN, REQUESTS_MIN, evidence_of
-from shared.rollouts.gates.judge import alpha_of, choose, judge, measures_of, prove, unavailable
+from shared.rollouts.gates.judge import (
+    alpha_of,
+    can_measure,
+    choose_better,
+    judge,
+    measures_of,
+    unavailable,
+)
 from shared.rollouts.state.measurement import GateOutcome, Measurement
 from shared.rollouts.strategy.model import Gate
 from shared.workspaces.metrics import Measure, Minute, Readings
@@ -325,21 +332,21 @@ def test_what_could_not_be_read_says_why() -> None:
 def test_a_gate_proves_itself_on_the_stable_deployment(
     gate: Gate, blue: list[Minute], outcome: str
 ) -> None:
-    found = prove(gate, readings(blue=blue), stable="blue", at=NOW)
+    found = can_measure(gate, readings(blue=blue), stable="blue", at=NOW)
     assert (found.outcome, found.step, found.new) == (outcome, -1, None)
     assert found.requests == sum(minute.requests for minute in blue)
 
 
 def test_the_proof_says_what_it_found() -> None:
     blue = minutes(requests=[49] * 3, latency_p95=[300.0] * 3)
-    assert prove(P95, readings(blue=blue), stable="blue", at=NOW).detail == (
+    assert can_measure(P95, readings(blue=blue), stable="blue", at=NOW).detail == (
         "blue: p95 latency unknown; 0 minutes of blue with 50 requests or more, a verdict takes 1"
     )
 
 
 def chosen(measure: Measure, given: Readings) -> GateOutcome:
     """Choose between `green` and `blue`."""
-    found = choose(
+    found = choose_better(
         measure,
         given,
         new="green",
@@ -506,7 +513,7 @@ def test_no_readings_raise_and_none_pass_without_evidence(
         assert found.requests >= gate.min_requests
         evidence = evidence_of(given, "green", measure)
         assert measure is Measure.REQUESTS or len(evidence.values) >= MINUTES_MIN
-    prove(gate, given, stable="blue", at=NOW)
+    can_measure(gate, given, stable="blue", at=NOW)
     chosen(measure, given)
 
 

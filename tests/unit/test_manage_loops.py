@@ -15,10 +15,10 @@ from shared.events.model import DriftState, Metric, Workspace
 from shared.journal.letters import LetterStatus
 from shared.journal.outcomes import EventRef
 from shared.retraining.model import (
-    Answer,
     Decision,
     Loop,
     LoopStatus,
+    PolicyAnswer,
     Retraining,
     SignalSeen,
     Stage,
@@ -59,7 +59,7 @@ def make_loop(monitor: str, **changes: object) -> Loop:
         monitor=monitor,
         model="churn",
         windows=(Window(id="w1", at=NOW, signals={"data_drift": seen}),),
-        decisions=(Decision(window="w1", at=NOW, answer=Answer.ASK, reason="psi is 0.3"),),
+        decisions=(Decision(window="w1", at=NOW, answer=PolicyAnswer.ASK, reason="psi is 0.3"),),
         retrainings=(
             Retraining(
                 id="a" * 32,

@@ -6,26 +6,28 @@ from datetime import timedelta
 
 import pytest
 
-from shared.rollouts.people.notices import notices_of, text_of
+from shared.rollouts.people.notices import notices_of, text_of_rollout
 from shared.rollouts.state.measurement import GateOutcome
 from shared.rollouts.state.phases import STEPS, TRANSITIONS, Phase
-from shared.rollouts.state.rollout import Cause, ModelRef, Notice, NoticeKind
+from shared.rollouts.state.rollout import Cause, ModelRef, RolloutNotice, RolloutNoticeKind
 from shared.workspaces.model import EndpointKind
 from tests.unit.rollouts import OLD, make_measurement, make_rollout, with_plan, with_strategy
 
 STUDIO = "https://ml.azure.com"
 
 
-def body_of(kind: NoticeKind, **changes: object) -> str:
+def body_of(kind: RolloutNoticeKind, **changes: object) -> str:
     """Return the body of a message of this kind."""
     rollout = replace(make_rollout(Phase.KEEPING), **changes)  # type: ignore[arg-type]
-    return text_of(rollout, Notice(kind=kind, channel="team"), studio=STUDIO).body
+    return text_of_rollout(rollout, RolloutNotice(kind=kind, channel="team"), studio=STUDIO).body
 
 
-@pytest.mark.parametrize("kind", NoticeKind)
-def test_every_message_names_model_version_endpoint_and_studio(kind: NoticeKind) -> None:
+@pytest.mark.parametrize("kind", RolloutNoticeKind)
+def test_every_message_names_model_version_endpoint_and_studio(kind: RolloutNoticeKind) -> None:
     rollout = make_rollout(logs="Traceback")
-    text = text_of(rollout, Notice(kind=kind, channel="team", reason="no pip"), studio=STUDIO)
+    text = text_of_rollout(
+        rollout, RolloutNotice(kind=kind, channel="team", reason="no pip"), studio=STUDIO
+    )
     assert "churn 2" in text.title
     for line in ("Model: churn", "Version: 2", "Endpoint: churn", "Reason: no pip"):
         assert line in text.body.splitlines()
@@ -36,17 +38,19 @@ def test_every_message_names_model_version_endpoint_and_studio(kind: NoticeKind)
 @pytest.mark.parametrize(
     ("kind", "good"),
     [
-        (NoticeKind.STARTED, True),
-        (NoticeKind.LIVE, True),
-        (NoticeKind.APPROVAL, None),
-        (NoticeKind.HELD, None),
-        (NoticeKind.FAILED, False),
-        (NoticeKind.ROLLED_BACK, False),
-        (NoticeKind.ATTENTION, False),
+        (RolloutNoticeKind.STARTED, True),
+        (RolloutNoticeKind.LIVE, True),
+        (RolloutNoticeKind.APPROVAL, None),
+        (RolloutNoticeKind.HELD, None),
+        (RolloutNoticeKind.FAILED, False),
+        (RolloutNoticeKind.ROLLED_BACK, False),
+        (RolloutNoticeKind.ATTENTION, False),
     ],
 )
-def test_a_message_is_good_news_bad_news_or_a_question(kind: NoticeKind, good: bool | None) -> None:
-    text = text_of(make_rollout(), Notice(kind=kind, channel="team"), studio=STUDIO)
+def test_a_message_is_good_news_bad_news_or_a_question(
+    kind: RolloutNoticeKind, good: bool | None
+) -> None:
+    text = text_of_rollout(make_rollout(), RolloutNotice(kind=kind, channel="team"), studio=STUDIO)
     assert text.good is good
 
 
@@ -61,50 +65,55 @@ def test_a_message_is_good_news_bad_news_or_a_question(kind: NoticeKind, good: b
     ],
 )
 def test_why_it_goes_back_is_in_the_title(cause: Cause | None, title: str) -> None:
-    notice = Notice(kind=NoticeKind.FAILED, channel="team")
-    assert text_of(make_rollout(cause=cause), notice, studio=STUDIO).title == title
+    notice = RolloutNotice(kind=RolloutNoticeKind.FAILED, channel="team")
+    assert text_of_rollout(make_rollout(cause=cause), notice, studio=STUDIO).title == title
 
 
 def test_where_the_model_is_not_known_the_deployment_is_named() -> None:
     rollout = make_rollout(model=ModelRef(id="", name="", version=""))
-    notice = Notice(kind=NoticeKind.LIVE, channel="team")
-    assert text_of(rollout, notice, studio=STUDIO).title == f"{rollout.deployment} is live on churn"
+    notice = RolloutNotice(kind=RolloutNoticeKind.LIVE, channel="team")
+    assert (
+        text_of_rollout(rollout, notice, studio=STUDIO).title
+        == f"{rollout.deployment} is live on churn"
+    )
 
 
 def test_a_rollback_says_what_serves_now_and_shows_the_log() -> None:
-    body = body_of(NoticeKind.ROLLED_BACK, logs="No module named 'x'")
+    body = body_of(RolloutNoticeKind.ROLLED_BACK, logs="No module named 'x'")
     assert body.endswith("\nLast lines of the container's log:\nNo module named 'x'")
     assert f"Serving now: {OLD}" in body
     assert "No module named 'x'" in body
-    assert "Serving now: nothing" in body_of(NoticeKind.ROLLED_BACK, stable="")
+    assert "Serving now: nothing" in body_of(RolloutNoticeKind.ROLLED_BACK, stable="")
 
 
 def test_a_rollback_says_how_long_the_deployment_is_kept() -> None:
     kept = with_strategy(make_rollout(Phase.KEEPING), keep_failed=timedelta(hours=2))
     line = f"{kept.deployment} is kept for 2h, without traffic"
-    notice = Notice(kind=NoticeKind.ROLLED_BACK, channel="team")
-    assert line in text_of(kept, notice, studio=STUDIO).body
+    notice = RolloutNotice(kind=RolloutNoticeKind.ROLLED_BACK, channel="team")
+    assert line in text_of_rollout(kept, notice, studio=STUDIO).body
     for other in (replace(kept, phase=Phase.REMOVING), with_plan(kept, creates=False)):
-        assert "is kept" not in text_of(other, notice, studio=STUDIO).body
+        assert "is kept" not in text_of_rollout(other, notice, studio=STUDIO).body
 
 
 @pytest.mark.parametrize(
     ("kind", "orders"),
     [
-        (NoticeKind.APPROVAL, ["approve", "abort"]),
-        (NoticeKind.HELD, ["resume", "retry", "promote", "abort"]),
-        (NoticeKind.FAILED, []),
-        (NoticeKind.LIVE, []),
+        (RolloutNoticeKind.APPROVAL, ["approve", "abort"]),
+        (RolloutNoticeKind.HELD, ["resume", "retry", "promote", "abort"]),
+        (RolloutNoticeKind.FAILED, []),
+        (RolloutNoticeKind.LIVE, []),
     ],
 )
-def test_whoever_is_asked_is_told_how_to_answer(kind: NoticeKind, orders: list[str]) -> None:
+def test_whoever_is_asked_is_told_how_to_answer(kind: RolloutNoticeKind, orders: list[str]) -> None:
     body = body_of(kind, id="0123456789abcdef")
     lines = [line for line in body.splitlines() if line.startswith("python manage.py")]
     assert lines == [f'python manage.py rollouts {order} 01234567 -m "why"' for order in orders]
 
 
-@pytest.mark.parametrize("kind", [NoticeKind.LIVE, NoticeKind.APPROVAL, NoticeKind.HELD])
-def test_what_an_observed_gate_would_have_done_is_told(kind: NoticeKind) -> None:
+@pytest.mark.parametrize(
+    "kind", [RolloutNoticeKind.LIVE, RolloutNoticeKind.APPROVAL, RolloutNoticeKind.HELD]
+)
+def test_what_an_observed_gate_would_have_done_is_told(kind: RolloutNoticeKind) -> None:
     observed = make_measurement(GateOutcome.FAIL, detail="cpu at 90%", observe=True)
     measured = (
         observed,
@@ -114,29 +123,33 @@ def test_what_an_observed_gate_would_have_done_is_told(kind: NoticeKind) -> None
     body = body_of(kind, measured=measured)
     assert "Observed, would have failed: cpu at 90%" in body
     assert body.count("Observed") == 1
-    assert "Observed" not in body_of(NoticeKind.FAILED, measured=measured)
+    assert "Observed" not in body_of(RolloutNoticeKind.FAILED, measured=measured)
 
 
-TOLD: Mapping[tuple[Phase, Phase], NoticeKind | None] = {
-    **{(Phase.CHECKING, step): NoticeKind.STARTED for step in STEPS if step != Phase.APPROVING},
-    (Phase.CHECKING, Phase.ENDPOINT): NoticeKind.STARTED,
-    (Phase.CHECKING, Phase.DEPLOYMENT): NoticeKind.STARTED,
+TOLD: Mapping[tuple[Phase, Phase], RolloutNoticeKind | None] = {
+    **{
+        (Phase.CHECKING, step): RolloutNoticeKind.STARTED
+        for step in STEPS
+        if step != Phase.APPROVING
+    },
+    (Phase.CHECKING, Phase.ENDPOINT): RolloutNoticeKind.STARTED,
+    (Phase.CHECKING, Phase.DEPLOYMENT): RolloutNoticeKind.STARTED,
     # Tried again and turned away: what REFUSED is of others.
-    (Phase.CHECKING, Phase.KEEPING): NoticeKind.FAILED,
-    (Phase.QUEUED, Phase.KEEPING): NoticeKind.FAILED,
-    (Phase.ROLLING_BACK, Phase.KEEPING): NoticeKind.ROLLED_BACK,
-    (Phase.ROLLING_BACK, Phase.REMOVING): NoticeKind.ROLLED_BACK,
+    (Phase.CHECKING, Phase.KEEPING): RolloutNoticeKind.FAILED,
+    (Phase.QUEUED, Phase.KEEPING): RolloutNoticeKind.FAILED,
+    (Phase.ROLLING_BACK, Phase.KEEPING): RolloutNoticeKind.ROLLED_BACK,
+    (Phase.ROLLING_BACK, Phase.REMOVING): RolloutNoticeKind.ROLLED_BACK,
     # That it goes back was told when it began to.
     (Phase.STEPPING_DOWN, Phase.STEPPING_DOWN): None,
     (Phase.STEPPING_DOWN, Phase.ROLLING_BACK): None,
 }
-ENTERED: Mapping[Phase, NoticeKind] = {
-    Phase.REFUSED: NoticeKind.FAILED,
-    Phase.HELD: NoticeKind.HELD,
-    Phase.APPROVING: NoticeKind.APPROVAL,
-    Phase.LIVE: NoticeKind.LIVE,
-    Phase.STEPPING_DOWN: NoticeKind.FAILED,
-    Phase.ROLLING_BACK: NoticeKind.FAILED,
+ENTERED: Mapping[Phase, RolloutNoticeKind] = {
+    Phase.REFUSED: RolloutNoticeKind.FAILED,
+    Phase.HELD: RolloutNoticeKind.HELD,
+    Phase.APPROVING: RolloutNoticeKind.APPROVAL,
+    Phase.LIVE: RolloutNoticeKind.LIVE,
+    Phase.STEPPING_DOWN: RolloutNoticeKind.FAILED,
+    Phase.ROLLING_BACK: RolloutNoticeKind.FAILED,
 }
 TURNS = [(before, after) for before in Phase for after in TRANSITIONS[before]]
 
@@ -153,7 +166,7 @@ def test_each_turn_is_told_once_and_quiet_ones_are_not(before: Phase, after: Pha
 )
 def test_what_could_not_be_deleted_is_told(before: Phase, after: Phase) -> None:
     (notice,) = notices_of(make_rollout(before), after, f"{OLD} could not be deleted: denied")
-    assert notice.kind is NoticeKind.ATTENTION
+    assert notice.kind is RolloutNoticeKind.ATTENTION
     assert notice.reason == f"{OLD} could not be deleted: denied"
     assert notices_of(make_rollout(before), after, "") == ()
 
@@ -172,9 +185,9 @@ def test_a_rollback_that_left_it_its_traffic_needs_a_look() -> None:
     stayed = replace(rollout, split={rollout.deployment: 100})
     for after in (Phase.KEEPING, Phase.REMOVING):
         kinds = [notices_of(each, after, "why")[0].kind for each in (rollout, stayed)]
-        assert kinds == [NoticeKind.ROLLED_BACK, NoticeKind.ATTENTION]
+        assert kinds == [RolloutNoticeKind.ROLLED_BACK, RolloutNoticeKind.ATTENTION]
     shift = with_plan(stayed, creates=False)
-    assert notices_of(shift, Phase.KEEPING, "why")[0].kind is NoticeKind.ROLLED_BACK
+    assert notices_of(shift, Phase.KEEPING, "why")[0].kind is RolloutNoticeKind.ROLLED_BACK
 
 
 def test_whoever_is_asked_is_told_the_split_and_what_the_gates_measured() -> None:
@@ -182,7 +195,7 @@ def test_whoever_is_asked_is_told_the_split_and_what_the_gates_measured() -> Non
         make_measurement(GateOutcome.TOO_FEW, detail="9 requests"),
         make_measurement(GateOutcome.FAIL, detail="cpu at 90%", observe=True),
     )
-    for kind in (NoticeKind.APPROVAL, NoticeKind.HELD):
+    for kind in (RolloutNoticeKind.APPROVAL, RolloutNoticeKind.HELD):
         lines = body_of(kind, measured=measured).splitlines()
         assert f"Traffic: {OLD} 100%" in lines
         assert "Gate error_rate, too_few: 9 requests" in lines
@@ -199,11 +212,13 @@ def test_whoever_is_asked_is_told_the_split_and_what_the_gates_measured() -> Non
 )
 def test_what_was_begun_is_in_the_title(attempt: int, creates: bool, title: str) -> None:
     rollout = with_plan(make_rollout(attempt=attempt), creates=creates)
-    notice = Notice(kind=NoticeKind.STARTED, channel="team")
-    assert text_of(rollout, notice, studio=STUDIO).title == title
+    notice = RolloutNotice(kind=RolloutNoticeKind.STARTED, channel="team")
+    assert text_of_rollout(rollout, notice, studio=STUDIO).title == title
 
 
 def test_a_batch_endpoint_has_a_page_of_its_own_kind() -> None:
     rollout = with_plan(make_rollout(), kind=EndpointKind.BATCH)
-    body = text_of(rollout, Notice(kind=NoticeKind.LIVE, channel="team"), studio=STUDIO).body
+    body = text_of_rollout(
+        rollout, RolloutNotice(kind=RolloutNoticeKind.LIVE, channel="team"), studio=STUDIO
+    ).body
     assert "https://ml.azure.com/endpoints/batch/churn/detail" in body

@@ -8,7 +8,7 @@ import pytest
 from shared.actions import ACTIONS
 from shared.actions.notify import NotifyParams, ordinal
 from shared.reactions.load import load_reactions
-from shared.schema.findings import ReactionsInvalid
+from shared.schema.findings import ReactionsFaulty
 
 ID = "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w"
 
@@ -23,7 +23,7 @@ def findings_of(values: str, on: str = "RunStatusChanged") -> list[str]:
     )
     try:
         load_reactions(text, actions=ACTIONS, settings={})
-    except ReactionsInvalid as error:
+    except ReactionsFaulty as error:
         return [f"{item.line - 10}: {item.message}" for item in error.findings]
     return []
 

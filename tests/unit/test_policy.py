@@ -21,16 +21,16 @@ from shared.retraining.model import (
     DECISIONS_MAX,
     RETRAININGS_MAX,
     WINDOWS_MAX,
-    Answer,
     Decision,
     Loop,
+    PolicyAnswer,
     Retraining,
     SignalSeen,
     Stage,
     Window,
 )
 from shared.retraining.params import Mode, PolicyParams
-from shared.retraining.policy import Facts, count_in_vain, decide, learn, must_give_up
+from shared.retraining.policy import PolicyFacts, count_in_vain, decide_window, learn, must_give_up
 from shared.retraining.reading import is_measured, rank_metric, rank_signal, read_window
 from shared.retraining.windows import (
     METRICS_MAX,
@@ -44,7 +44,7 @@ NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 WORKSPACE = Workspace(subscription="s", resource_group="g", name="w")
 REF = EventRef(key="k", id="e", type="DriftDetected", time=NOW, source="w")
-FACTS = Facts(now=NOW)
+FACTS = PolicyFacts(now=NOW)
 BROKEN = SignalSeen(state=DriftState.BROKEN, detail="no data")
 FINE = SignalSeen(state=DriftState.RECOVERED)
 PAGE = (Path(__file__).parents[2] / "docs" / "policy.md").read_text(encoding="utf-8")
@@ -99,7 +99,7 @@ def make_loop(*items: Window | Retraining | Decision, **values: Any) -> Loop:
 
 def make_told(ago: timedelta) -> Decision:
     """Return the decision to tell people, some time ago."""
-    return Decision(window="x", at=NOW - ago, answer=Answer.TELL, reason="")
+    return Decision(window="x", at=NOW - ago, answer=PolicyAnswer.TELL, reason="")
 
 
 def psi(value: float, threshold: float | None = 0.1, feature: str = "age") -> Metric:
@@ -113,253 +113,253 @@ WINDOWS = [
         "nothing was measured",
         {},
         make_window(drift=BROKEN),
-        Answer.MONITOR_BROKEN,
+        PolicyAnswer.MONITOR_BROKEN,
         "drift: no data",
     ),
     (
         "a broken signal beside a fine one",
         {},
         make_window(drift=BROKEN, other=FINE),
-        Answer.MONITOR_BROKEN,
+        PolicyAnswer.MONITOR_BROKEN,
         "drift: no data",
     ),
-    ("all is fine", {}, make_window(drift=FINE), Answer.NO_DRIFT, "no signal is breached"),
+    ("all is fine", {}, make_window(drift=FINE), PolicyAnswer.NO_DRIFT, "no signal is breached"),
     (
         "a breach beside a broken signal",
         {},
         make_window(drift=make_breach(), other=BROKEN),
-        Answer.RETRAIN,
+        PolicyAnswer.RETRAIN,
         "psi of age is 0.3, effect 0.5",
     ),
     (
         "broken data, by the signal's name in any case",
         {},
         make_window(Churn_Data_Quality=make_breach()),
-        Answer.DATA_QUALITY,
+        PolicyAnswer.DATA_QUALITY,
         "signal Churn_Data_Quality tells of the data's quality",
     ),
     (
         "broken data beside drift",
         {},
         make_window(drift=make_breach(), data_quality=make_breach()),
-        Answer.DATA_QUALITY,
+        PolicyAnswer.DATA_QUALITY,
         "signal data_quality tells of the data's quality",
     ),
     (
         "broken data that `signals` does not name",
         {"signals": ["drift"]},
         make_window(drift=make_breach(), data_quality=make_breach()),
-        Answer.DATA_QUALITY,
+        PolicyAnswer.DATA_QUALITY,
         "signal data_quality tells of the data's quality",
     ),
     (
         "broken data, by the metric's name",
         {"data_quality": ["*null*"]},
         make_window(custom=make_breach(judge_metric("NullValueRate", 0.5, 0.1, "age"))),
-        Answer.DATA_QUALITY,
+        PolicyAnswer.DATA_QUALITY,
         "NullValueRate of age tells of the data's quality",
     ),
     (
         "broken data, though the policy has another threshold for it",
         {"data_quality": ["*null*"], "metrics": {"null_value_rate": {"threshold": 0.9}}},
         make_window(custom=make_breach(judge_metric("NullValueRate", 0.5, 0.1, "age"))),
-        Answer.DATA_QUALITY,
+        PolicyAnswer.DATA_QUALITY,
         "NullValueRate of age tells of the data's quality",
     ),
     (
         "a metric of data quality that is fine",
         {"data_quality": ["*null*"]},
         make_window(custom=make_breach(psi(0.2), judge_metric("NullValueRate", 0.05, 0.1))),
-        Answer.RETRAIN,
+        PolicyAnswer.RETRAIN,
         "psi of age is 0.2, effect 1",
     ),
     (
         "data quality that is not held for broken",
         {"data_quality": []},
         make_window(data_quality=make_breach()),
-        Answer.RETRAIN,
+        PolicyAnswer.RETRAIN,
         "psi of age is 0.3, effect 0.5",
     ),
     (
         "another signal",
         {"signals": ["*performance*"]},
         make_window(drift=make_breach()),
-        Answer.OTHER_SIGNAL,
+        PolicyAnswer.OTHER_SIGNAL,
         "the policy does not look at what is breached: drift (age)",
     ),
     (
         "a signal in another case",
         {"signals": ["*DRIFT*"]},
         make_window(churn_drift=make_breach()),
-        Answer.RETRAIN,
+        PolicyAnswer.RETRAIN,
         "psi of age is 0.3, effect 0.5",
     ),
     (
         "a signal that is looked at is fine, and the breach another's",
         {"signals": ["performance"]},
         make_window(drift=make_breach(), performance=FINE),
-        Answer.OTHER_SIGNAL,
+        PolicyAnswer.OTHER_SIGNAL,
         "the policy does not look at what is breached: drift (age)",
     ),
     (
         "another feature",
         {"features": ["income*"]},
         make_window(drift=make_breach()),
-        Answer.OTHER_SIGNAL,
+        PolicyAnswer.OTHER_SIGNAL,
         "the policy does not look at what is breached: drift (age)",
     ),
     (
         "a feature among several",
         {"features": ["income*"]},
         make_window(drift=make_breach(psi(0.9), psi(0.2, feature="Income_2"))),
-        Answer.RETRAIN,
+        PolicyAnswer.RETRAIN,
         "psi of Income_2 is 0.2, effect 1",
     ),
     (
         "a feature that the monitor calls fine",
         {"features": ["income"]},
         make_window(drift=make_breach(psi(0.9), psi(0.05, feature="income"))),
-        Answer.OTHER_SIGNAL,
+        PolicyAnswer.OTHER_SIGNAL,
         "the policy does not look at what is breached: drift (age)",
     ),
     (
         "a breach of no feature, where features are asked for",
         {"features": ["*"]},
         make_window(drift=make_breach(psi(0.9, feature=""))),
-        Answer.OTHER_SIGNAL,
+        PolicyAnswer.OTHER_SIGNAL,
         "the policy does not look at what is breached: drift",
     ),
     (
         "a breach without metrics, where features are asked for",
         {"features": ["*"]},
         make_window(drift=SignalSeen(state=DriftState.BREACH)),
-        Answer.OTHER_SIGNAL,
+        PolicyAnswer.OTHER_SIGNAL,
         "the policy does not look at what is breached: drift",
     ),
     (
         "an effect just too small",
         {"min_effect": 0.5},
         make_window(drift=make_breach(replace(psi(0.2), effect=0.4999))),
-        Answer.SMALL_EFFECT,
+        PolicyAnswer.SMALL_EFFECT,
         "effect 0.4999 of psi of age is below 0.5",
     ),
     (
         "an effect just large enough",
         {"min_effect": 0.5},
         make_window(drift=make_breach(replace(psi(0.2), effect=0.5))),
-        Answer.RETRAIN,
+        PolicyAnswer.RETRAIN,
         "psi of age is 0.2, effect 0.5",
     ),
     (
         "the metric's own least effect, where it is more",
         {"metrics": {"PSI": {"min_effect": 2}}},
         make_window(drift=make_breach(psi(0.2))),
-        Answer.SMALL_EFFECT,
+        PolicyAnswer.SMALL_EFFECT,
         "effect 1 of psi of age is below 2",
     ),
     (
         "the metric's own least effect, where it is less",
         {"min_effect": 5, "metrics": {"psi": {"min_effect": 0}}},
         make_window(drift=make_breach(psi(0.2))),
-        Answer.RETRAIN,
+        PolicyAnswer.RETRAIN,
         "psi of age is 0.2, effect 1",
     ),
     (
         "the largest effect is told of",
         {"min_effect": 5},
         make_window(drift=make_breach(psi(0.2), psi(0.3, feature="sex"), psi(9, None))),
-        Answer.SMALL_EFFECT,
+        PolicyAnswer.SMALL_EFFECT,
         "effect 2 of psi of sex is below 5",
     ),
     (
         "an unknown effect where none is asked for",
         {},
         make_window(drift=make_breach(psi(0.2, None))),
-        Answer.RETRAIN,
+        PolicyAnswer.RETRAIN,
         "psi of age is 0.2",
     ),
     (
         "an unknown effect where one is asked for",
         {"min_effect": 0.01},
         make_window(drift=make_breach(psi(0.2, None))),
-        Answer.SMALL_EFFECT,
+        PolicyAnswer.SMALL_EFFECT,
         "the effect of psi of age is unknown, 0.01 is wanted",
     ),
     (
         "a breach without metrics",
         {},
         make_window(drift=SignalSeen(state=DriftState.BREACH)),
-        Answer.RETRAIN,
+        PolicyAnswer.RETRAIN,
         "signal drift is breached",
     ),
     (
         "a breach without metrics, where an effect is asked for",
         {"min_effect": 0.01},
         make_window(drift=SignalSeen(state=DriftState.BREACH)),
-        Answer.SMALL_EFFECT,
+        PolicyAnswer.SMALL_EFFECT,
         "the effect of signal drift is unknown, 0.01 is wanted",
     ),
     (
         "a breach that its own metrics contradict stays one",
         {},
         make_window(drift=make_breach(psi(0.05))),
-        Answer.RETRAIN,
+        PolicyAnswer.RETRAIN,
         "signal drift is breached",
     ),
     (
         "a threshold of the policy's that is not reached",
         {"metrics": {"Psi": {"threshold": 0.5}}},
         make_window(drift=make_breach(psi(0.5))),
-        Answer.SMALL_EFFECT,
+        PolicyAnswer.SMALL_EFFECT,
         "psi of age is 0.5, within the policy's threshold 0.5",
     ),
     (
         "a threshold of the policy's, and its effect",
         {"min_effect": 1, "metrics": {"psi": {"threshold": 0.2}}},
         make_window(drift=make_breach(psi(0.4))),
-        Answer.RETRAIN,
+        PolicyAnswer.RETRAIN,
         "psi of age is 0.4, effect 1",
     ),
     (
         "a threshold for a measure that came without one",
         {"metrics": {"drift_coefficient": {"threshold": 0.8}}},
         make_window(drift=make_breach(judge_metric("Drift coefficient", 0.7, None))),
-        Answer.SMALL_EFFECT,
+        PolicyAnswer.SMALL_EFFECT,
         "Drift coefficient is 0.7, within the policy's threshold 0.8",
     ),
     (
         "a threshold that makes a breach of what the monitor calls fine",
         {"metrics": {"psi": {"threshold": 0.01}}},
         make_window(drift=make_breach(psi(0.05))),
-        Answer.RETRAIN,
+        PolicyAnswer.RETRAIN,
         "psi of age is 0.05, effect 4",
     ),
     (
         "the other side is the bad one",
         {"metrics": {"psi": {"worse": "lower"}}},
         make_window(drift=make_breach(psi(0.2))),
-        Answer.SMALL_EFFECT,
+        PolicyAnswer.SMALL_EFFECT,
         "psi of age is 0.2, within the policy's threshold 0.1",
     ),
     (
         "a bad side without any threshold changes nothing",
         {"metrics": {"psi": {"worse": "lower"}}},
         make_window(drift=make_breach(psi(0.2, None))),
-        Answer.RETRAIN,
+        PolicyAnswer.RETRAIN,
         "psi of age is 0.2",
     ),
     (
         "nor does it make a breach of what the monitor calls fine",
         {"metrics": {"psi": {"worse": "lower"}}},
         make_window(drift=make_breach(replace(psi(0.2, None), breached=False))),
-        Answer.RETRAIN,
+        PolicyAnswer.RETRAIN,
         "signal drift is breached",
     ),
     (
         "nothing is told at all",
         {},
         Window(id="w", at=NOW, signals={}),
-        Answer.NO_DRIFT,
+        PolicyAnswer.NO_DRIFT,
         "no signal is breached",
     ),
 ]
@@ -371,9 +371,9 @@ WINDOWS = [
     ids=[row[0] for row in WINDOWS],
 )
 def test_a_window_by_itself(
-    values: Mapping[str, Any], window: Window, answer: Answer, reason: str
+    values: Mapping[str, Any], window: Window, answer: PolicyAnswer, reason: str
 ) -> None:
-    decision = decide(make_policy(**values), make_loop(window), window, FACTS)
+    decision = decide_window(make_policy(**values), make_loop(window), window, FACTS)
     assert (decision.answer, decision.reason) == (answer, reason)
     assert (decision.window, decision.at) == (window.id, NOW)
 
@@ -407,7 +407,7 @@ LOOPS = [
         TWO_OF_THREE,
         make_loop(make_window("a", 2 * DAY, s=FINE), make_window("b", DAY, s=FINE), W),
         FACTS,
-        Answer.TOO_FEW_WINDOWS,
+        PolicyAnswer.TOO_FEW_WINDOWS,
         "1 of the last 3 windows drifted, 2 of 3 are wanted",
     ),
     (
@@ -415,7 +415,7 @@ LOOPS = [
         TWO_OF_THREE,
         make_loop(W),
         FACTS,
-        Answer.TOO_FEW_WINDOWS,
+        PolicyAnswer.TOO_FEW_WINDOWS,
         "1 of the last 1 windows drifted, 2 of 3 are wanted",
     ),
     (
@@ -423,7 +423,7 @@ LOOPS = [
         TWO_OF_THREE,
         make_loop(make_window("a", 2 * DAY), make_window("b", DAY, s=FINE), W),
         FACTS,
-        Answer.RETRAIN,
+        PolicyAnswer.RETRAIN,
         "",
     ),
     (
@@ -436,7 +436,7 @@ LOOPS = [
             W,
         ),
         FACTS,
-        Answer.TOO_FEW_WINDOWS,
+        PolicyAnswer.TOO_FEW_WINDOWS,
         "",
     ),
     (
@@ -449,7 +449,7 @@ LOOPS = [
             W,
         ),
         FACTS,
-        Answer.RETRAIN,
+        PolicyAnswer.RETRAIN,
         "",
     ),
     (
@@ -457,7 +457,7 @@ LOOPS = [
         TWO_OF_THREE,
         make_loop(make_window("a", 2 * DAY, data_quality=make_breach()), W),
         FACTS,
-        Answer.TOO_FEW_WINDOWS,
+        PolicyAnswer.TOO_FEW_WINDOWS,
         "1 of the last 2 windows drifted, 2 of 3 are wanted",
     ),
     (
@@ -465,7 +465,7 @@ LOOPS = [
         TWO_OF_THREE,
         make_loop(W, make_window("z", -HOUR)),
         FACTS,
-        Answer.TOO_FEW_WINDOWS,
+        PolicyAnswer.TOO_FEW_WINDOWS,
         "",
     ),
     (
@@ -473,7 +473,7 @@ LOOPS = [
         {},
         make_loop(W, gave_up_at=NOW - DAY),
         FACTS,
-        Answer.GAVE_UP,
+        PolicyAnswer.GAVE_UP,
         "given up on 2026-03-01 09:00 UTC: a person has to look",
     ),
     (
@@ -481,7 +481,7 @@ LOOPS = [
         {},
         make_loop(W, gave_up_at=NOW - DAY, resumed_at=NOW - 2 * DAY),
         FACTS,
-        Answer.GAVE_UP,
+        PolicyAnswer.GAVE_UP,
         "",
     ),
     (
@@ -489,7 +489,7 @@ LOOPS = [
         {},
         make_loop(W, gave_up_at=NOW - DAY, resumed_at=NOW - DAY),
         FACTS,
-        Answer.RETRAIN,
+        PolicyAnswer.RETRAIN,
         "",
     ),
     (
@@ -499,7 +499,7 @@ LOOPS = [
             make_retraining(Stage.FAILED, id="1"), make_retraining(Stage.NOT_BETTER, id="2"), W
         ),
         FACTS,
-        Answer.GAVE_UP,
+        PolicyAnswer.GAVE_UP,
         "the last 2 retrainings did not help: a person has to look",
     ),
     (
@@ -507,7 +507,7 @@ LOOPS = [
         {"give_up_after": 2},
         make_loop(make_retraining(Stage.FAILED, id="1"), W),
         FACTS,
-        Answer.RETRAIN,
+        PolicyAnswer.RETRAIN,
         "",
     ),
     *[
@@ -516,7 +516,7 @@ LOOPS = [
             {"cooldown": "0s", "give_up_after": 9},
             make_loop(make_retraining(stage, DAY, id="0123456789"), make_window(start=NOW)),
             FACTS,
-            Answer.UNDER_WAY if stage.is_under_way else Answer.RETRAIN,
+            PolicyAnswer.UNDER_WAY if stage.is_under_way else PolicyAnswer.RETRAIN,
             "",
         )
         for stage in Stage
@@ -526,7 +526,7 @@ LOOPS = [
         {},
         make_loop(make_retraining(Stage.RUNNING, DAY, id="0123456789"), W),
         FACTS,
-        Answer.UNDER_WAY,
+        PolicyAnswer.UNDER_WAY,
         "retraining 01234567 is running, since 2026-03-01 09:00 UTC",
     ),
     *[
@@ -535,7 +535,7 @@ LOOPS = [
             {},
             make_loop(make_retraining(stage, 2 * DAY, **STUCK), W),
             FACTS,
-            Answer.RETRAIN,
+            PolicyAnswer.RETRAIN,
             "",
         )
         for stage in (Stage.STARTING, Stage.RUNNING, Stage.DEPLOYING)
@@ -545,7 +545,7 @@ LOOPS = [
         {},
         make_loop(make_retraining(Stage.ASKED, 365 * DAY, id="0123456789"), W),
         FACTS,
-        Answer.UNDER_WAY,
+        PolicyAnswer.UNDER_WAY,
         "retraining 01234567 waits for a person, since 2025-03-02 09:00 UTC",
     ),
     (
@@ -557,7 +557,7 @@ LOOPS = [
             W,
         ),
         FACTS,
-        Answer.UNDER_WAY,
+        PolicyAnswer.UNDER_WAY,
         "",
     ),
     (
@@ -565,7 +565,7 @@ LOOPS = [
         {},
         make_loop(make_retraining(live_at=NOW - DAY), make_window(start=NOW - DAY - HOUR)),
         FACTS,
-        Answer.TOO_EARLY,
+        PolicyAnswer.TOO_EARLY,
         "the window began on 2026-03-01 08:00 UTC, before the retrained model was live on"
         " 2026-03-01 09:00 UTC",
     ),
@@ -574,7 +574,7 @@ LOOPS = [
         {},
         make_loop(make_retraining(live_at=NOW - DAY), make_window(start=NOW - DAY)),
         FACTS,
-        Answer.RETRAIN,
+        PolicyAnswer.RETRAIN,
         "",
     ),
     (
@@ -582,7 +582,7 @@ LOOPS = [
         {},
         make_loop(make_retraining(live_at=NOW + HOUR), W),
         FACTS,
-        Answer.TOO_EARLY,
+        PolicyAnswer.TOO_EARLY,
         "",
     ),
     (
@@ -590,7 +590,7 @@ LOOPS = [
         {},
         make_loop(make_retraining(live_at=NOW), W),
         FACTS,
-        Answer.RETRAIN,
+        PolicyAnswer.RETRAIN,
         "",
     ),
     (
@@ -598,7 +598,7 @@ LOOPS = [
         {},
         make_loop(make_retraining(Stage.ROLLED_BACK, live_at=NOW), make_window(start=NOW - DAY)),
         FACTS,
-        Answer.RETRAIN,
+        PolicyAnswer.RETRAIN,
         "",
     ),
     (
@@ -606,7 +606,7 @@ LOOPS = [
         {"cooldown": "2d"},
         make_loop(make_retraining(Stage.FAILED, 2 * DAY - timedelta(seconds=1)), W),
         FACTS,
-        Answer.COOLDOWN,
+        PolicyAnswer.COOLDOWN,
         "cooldown until 2026-03-02 09:00 UTC",
     ),
     (
@@ -614,7 +614,7 @@ LOOPS = [
         {"cooldown": "2d"},
         make_loop(make_retraining(Stage.FAILED, 2 * DAY), W),
         FACTS,
-        Answer.RETRAIN,
+        PolicyAnswer.RETRAIN,
         "",
     ),
     (
@@ -622,15 +622,15 @@ LOOPS = [
         {},
         make_loop(make_retraining(Stage.REJECTED, HOUR), W),
         FACTS,
-        Answer.RETRAIN,
+        PolicyAnswer.RETRAIN,
         "",
     ),
     (
         "people were told a short time ago",
         {},
         make_loop(make_told(HOUR), W),
-        Facts(now=NOW, mode=Mode.NOTIFY),
-        Answer.COOLDOWN,
+        PolicyFacts(now=NOW, mode=Mode.NOTIFY),
+        PolicyAnswer.COOLDOWN,
         "cooldown until 2026-03-03 08:00 UTC",
     ),
     (
@@ -638,47 +638,47 @@ LOOPS = [
         {},
         make_loop(make_told(HOUR), W),
         FACTS,
-        Answer.RETRAIN,
+        PolicyAnswer.RETRAIN,
         "",
     ),
     (
         "something was started, but people were not told",
         {},
         make_loop(make_retraining(Stage.TRAINED, HOUR), W),
-        Facts(now=NOW, mode=Mode.NOTIFY),
-        Answer.TELL,
+        PolicyFacts(now=NOW, mode=Mode.NOTIFY),
+        PolicyAnswer.TELL,
         "psi of age is 0.3, effect 0.5",
     ),
     (
         "a rollout is under way",
         {},
         make_loop(W),
-        Facts(now=NOW, rollout="abc"),
-        Answer.ROLLOUT,
+        PolicyFacts(now=NOW, rollout="abc"),
+        PolicyAnswer.ROLLOUT,
         "rollout abc is under way",
     ),
     (
         "a rollout that is not waited for",
         {"quiet": False},
         make_loop(W),
-        Facts(now=NOW, rollout="abc"),
-        Answer.RETRAIN,
+        PolicyFacts(now=NOW, rollout="abc"),
+        PolicyAnswer.RETRAIN,
         "",
     ),
     (
         "a person is asked, whatever is running",
         {},
         make_loop(W),
-        Facts(now=NOW, mode=Mode.APPROVE, running=9, started=9),
-        Answer.ASK,
+        PolicyFacts(now=NOW, mode=Mode.APPROVE, running=9, started=9),
+        PolicyAnswer.ASK,
         "psi of age is 0.3, effect 0.5",
     ),
     (
         "people are told, whatever is running",
         {},
         make_loop(W),
-        Facts(now=NOW, mode=Mode.NOTIFY, running=9, started=9),
-        Answer.TELL,
+        PolicyFacts(now=NOW, mode=Mode.NOTIFY, running=9, started=9),
+        PolicyAnswer.TELL,
         "psi of age is 0.3, effect 0.5",
     ),
     *[
@@ -686,8 +686,8 @@ LOOPS = [
             f"{mode} waits for a rollout too",
             {},
             make_loop(W),
-            Facts(now=NOW, mode=mode, rollout="abc"),
-            Answer.ROLLOUT,
+            PolicyFacts(now=NOW, mode=mode, rollout="abc"),
+            PolicyAnswer.ROLLOUT,
             "",
         )
         for mode in Mode
@@ -696,32 +696,32 @@ LOOPS = [
         "as many as may are running",
         {"at_once": 2},
         make_loop(W),
-        Facts(now=NOW, running=2, started=9),
-        Answer.AT_ONCE,
+        PolicyFacts(now=NOW, running=2, started=9),
+        PolicyAnswer.AT_ONCE,
         "2 retrainings are running, 2 at the most",
     ),
     (
         "one fewer is running",
         {"at_once": 2},
         make_loop(W),
-        Facts(now=NOW, running=1),
-        Answer.RETRAIN,
+        PolicyFacts(now=NOW, running=1),
+        PolicyAnswer.RETRAIN,
         "",
     ),
     (
         "as many as may were started",
         {"per_week": 3},
         make_loop(W),
-        Facts(now=NOW, started=3),
-        Answer.PER_WEEK,
+        PolicyFacts(now=NOW, started=3),
+        PolicyAnswer.PER_WEEK,
         "3 were started within 7 days, 3 at the most",
     ),
     (
         "one fewer was started",
         {"per_week": 3},
         make_loop(W),
-        Facts(now=NOW, started=2),
-        Answer.RETRAIN,
+        PolicyFacts(now=NOW, started=2),
+        PolicyAnswer.RETRAIN,
         "psi of age is 0.3, effect 0.5",
     ),
 ]
@@ -733,11 +733,11 @@ LOOPS = [
     ids=[row[0] for row in LOOPS],
 )
 def test_a_window_in_its_loop(
-    values: Mapping[str, Any], loop: Loop, facts: Facts, answer: Answer, reason: str
+    values: Mapping[str, Any], loop: Loop, facts: PolicyFacts, answer: PolicyAnswer, reason: str
 ) -> None:
     window = loop.seen("w")
     assert window is not None
-    decision = decide(make_policy(**values), loop, window, facts)
+    decision = decide_window(make_policy(**values), loop, window, facts)
     assert decision.answer is answer
     assert not reason or decision.reason == reason
 
@@ -748,11 +748,11 @@ def test_the_first_question_that_holds_answers() -> None:
     live = make_retraining(Stage.LIVE, HOUR, id="1", live_at=NOW)
     asked = make_retraining(Stage.ASKED, HOUR, id="2")
     loop = make_loop(window, live, asked, gave_up_at=NOW)
-    facts = Facts(now=NOW, rollout="abc", running=9, started=9)
+    facts = PolicyFacts(now=NOW, rollout="abc", running=9, started=9)
     answers = []
 
-    def ask(loop: Loop, facts: Facts) -> None:
-        answers.append(decide(policy, loop, window, facts).answer)
+    def ask(loop: Loop, facts: PolicyFacts) -> None:
+        answers.append(decide_window(policy, loop, window, facts).answer)
 
     ask(loop, facts)
     ask(loop := loop.with_window(make_window("v", DAY)), facts)
@@ -764,28 +764,30 @@ def test_the_first_question_that_holds_answers() -> None:
     ask(loop, replace(facts, rollout="", running=0))
     ask(loop, replace(facts, rollout="", running=0, started=0))
     held = [
-        Answer.TOO_FEW_WINDOWS,
-        Answer.GAVE_UP,
-        Answer.UNDER_WAY,
-        Answer.TOO_EARLY,
-        Answer.COOLDOWN,
-        Answer.ROLLOUT,
-        Answer.AT_ONCE,
-        Answer.PER_WEEK,
-        Answer.RETRAIN,
+        PolicyAnswer.TOO_FEW_WINDOWS,
+        PolicyAnswer.GAVE_UP,
+        PolicyAnswer.UNDER_WAY,
+        PolicyAnswer.TOO_EARLY,
+        PolicyAnswer.COOLDOWN,
+        PolicyAnswer.ROLLOUT,
+        PolicyAnswer.AT_ONCE,
+        PolicyAnswer.PER_WEEK,
+        PolicyAnswer.RETRAIN,
     ]
     assert answers == held
 
 
 def test_every_answer_is_in_the_tables() -> None:
     told = {row[3] for row in WINDOWS} | {row[4] for row in LOOPS}
-    assert told == set(Answer)
+    assert told == set(PolicyAnswer)
 
 
 def test_what_the_loop_has_learned_of_a_window_counts() -> None:
     whole = make_window(drift=make_breach(), data_quality=make_breach())
-    decision = decide(make_policy(), make_loop(whole), make_window(drift=make_breach()), FACTS)
-    assert decision.answer is Answer.DATA_QUALITY
+    decision = decide_window(
+        make_policy(), make_loop(whole), make_window(drift=make_breach()), FACTS
+    )
+    assert decision.answer is PolicyAnswer.DATA_QUALITY
 
 
 IN_VAIN = [
@@ -1021,14 +1023,14 @@ def test_what_no_row_could_hold_is_not_kept() -> None:
 
 def test_a_decision_that_did_something_is_not_forgotten() -> None:
     told = make_told(DAY)
-    held = Decision(window="x", at=NOW, answer=Answer.COOLDOWN, reason="")
+    held = Decision(window="x", at=NOW, answer=PolicyAnswer.COOLDOWN, reason="")
     loop = make_loop().with_decision(told).with_decision(held)
     assert loop.decisions == (told,)
     for place in range(2 * DECISIONS_MAX):
         loop = loop.with_decision(replace(held, window=str(place)))
     assert loop.decisions[0] == told
     assert len(loop.decisions) == DECISIONS_MAX
-    later = Decision(window="x", at=NOW, answer=Answer.RETRAIN, reason="")
+    later = Decision(window="x", at=NOW, answer=PolicyAnswer.RETRAIN, reason="")
     assert told not in loop.with_decision(later).decisions
     assert loop.with_decision(later).decided("x") == later
 
@@ -1080,7 +1082,7 @@ decisions = st.builds(
     Decision,
     window=st.sampled_from("abcdefgh"),
     at=times,
-    answer=st.sampled_from(Answer),
+    answer=st.sampled_from(PolicyAnswer),
     reason=st.just(""),
 )
 durations = st.sampled_from(["0s", "1h", "1d", "9d", "365d"])
@@ -1111,7 +1113,7 @@ policies = st.builds(
     timeout=st.sampled_from(["1m", "1h", "1d", "90d"]),
 )
 facts = st.builds(
-    Facts,
+    PolicyFacts,
     now=times,
     mode=st.sampled_from(Mode),
     running=st.integers(0, 3),
@@ -1185,7 +1187,7 @@ near_policies = st.builds(
     timeout=st.sampled_from(["1d", "3d"]),
 )
 near_facts = st.builds(
-    Facts,
+    PolicyFacts,
     now=st.integers(0, 48).map(lambda hours: NOW + hours * HOUR),
     mode=st.sampled_from([Mode.AUTO, Mode.AUTO, Mode.APPROVE, Mode.NOTIFY]),
     running=st.integers(0, 1),
@@ -1212,11 +1214,11 @@ cases = st.tuples(near_policies, near_loops(), near_windows, near_facts) | st.tu
 
 @given(policies, loops(), windows, facts)
 def test_it_answers_whatever_there_is(
-    policy: PolicyParams, loop: Loop, window: Window, facts: Facts
+    policy: PolicyParams, loop: Loop, window: Window, facts: PolicyFacts
 ) -> None:
-    assert decide(policy, loop, window, facts).reason
+    assert decide_window(policy, loop, window, facts).reason
     learned = learn(policy, loop, window, facts.now)
-    decision = decide(policy, learned, window, facts)
+    decision = decide_window(policy, learned, window, facts)
     assert (decision.window, decision.at) == (window.id, facts.now)
     assert decision.reason
     assert count_in_vain(policy, learned) <= len(learned.retrainings)
@@ -1224,11 +1226,11 @@ def test_it_answers_whatever_there_is(
 
 @given(cases)
 def test_it_never_retrains_when_it_must_not(
-    case: tuple[PolicyParams, Loop, Window, Facts],
+    case: tuple[PolicyParams, Loop, Window, PolicyFacts],
 ) -> None:
     policy, loop, window, facts = case
     learned = learn(policy, loop, window, facts.now)
-    decision = decide(policy, learned, window, facts)
+    decision = decide_window(policy, learned, window, facts)
     if not decision.answer.is_act:
         return
     seen = learned.seen(window.id) or window
@@ -1244,7 +1246,7 @@ def test_it_never_retrains_when_it_must_not(
         for item in learned.retrainings:
             if item.stage not in (Stage.ASKED, Stage.REJECTED):
                 assert facts.now >= item.decided_at + min(policy.cooldown, 3000 * DAY)
-    if decision.answer is Answer.RETRAIN:
+    if decision.answer is PolicyAnswer.RETRAIN:
         assert facts.mode is Mode.AUTO
         assert facts.running < policy.at_once
         assert facts.started < policy.per_week
@@ -1288,21 +1290,21 @@ def stricter(policy: PolicyParams, key: str, by: int) -> PolicyParams:
     st.integers(1, 3),
 )
 def test_what_asks_for_more_never_retrains_where_less_did_not(
-    case: tuple[PolicyParams, Loop, Window, Facts], key: str, by: int
+    case: tuple[PolicyParams, Loop, Window, PolicyFacts], key: str, by: int
 ) -> None:
     policy, loop, window, facts = case
     loop = loop.with_window(window)
     if key in ("min_effect", "metric"):
         # Smaller drift also means that what was trained has helped more.
         loop = replace(loop, retrainings=())
-    strict = decide(stricter(policy, key, by), loop, window, facts)
+    strict = decide_window(stricter(policy, key, by), loop, window, facts)
     if strict.answer.is_act:
-        assert decide(policy, loop, window, facts).answer is strict.answer
+        assert decide_window(policy, loop, window, facts).answer is strict.answer
 
 
 @given(cases, st.data())
 def test_what_is_in_the_way_never_brings_a_retraining_about(
-    case: tuple[PolicyParams, Loop, Window, Facts], data: st.DataObject
+    case: tuple[PolicyParams, Loop, Window, PolicyFacts], data: st.DataObject
 ) -> None:
     policy, loop, window, facts = case
     loop = loop.with_window(window)
@@ -1318,8 +1320,8 @@ def test_what_is_in_the_way_never_brings_a_retraining_about(
     if data.draw(st.booleans()):
         under_way = make_retraining(Stage.ASKED, id="new")
         held = held.with_retraining(under_way)
-    if decide(policy, held, window, more).answer.is_act:
-        assert decide(policy, loop, window, facts).answer.is_act
+    if decide_window(policy, held, window, more).answer.is_act:
+        assert decide_window(policy, loop, window, facts).answer.is_act
 
 
 @given(policies, loops(), windows, times)
@@ -1345,8 +1347,8 @@ def test_the_order_in_which_events_come_makes_no_difference(
             read_window(policy, window).answer
             == read_window(policy, other.seen(window.id) or W).answer
         )
-        decision = decide(policy, one, window, FACTS)
-        assert decision.answer is decide(policy, other, window, FACTS).answer
+        decision = decide_window(policy, one, window, FACTS)
+        assert decision.answer is decide_window(policy, other, window, FACTS).answer
 
 
 many_signals = st.dictionaries(
@@ -1387,39 +1389,50 @@ def big(effect: float = 50, *, breached: bool = True) -> list[Metric]:
 @pytest.mark.parametrize(
     ("values", "others", "metric", "answer"),
     [
-        ({"data_quality": ["null*"]}, big(), replace(psi(0.2), name="nulls"), Answer.DATA_QUALITY),
-        ({"metrics": {"big": {"min_effect": 99}}}, big(), psi(0.2), Answer.RETRAIN),
-        ({"features": ["age"], "min_effect": 9}, big(), psi(0.2), Answer.SMALL_EFFECT),
-        ({"metrics": {"psi": {"threshold": 9}}}, big(breached=False), psi(1), Answer.SMALL_EFFECT),
+        (
+            {"data_quality": ["null*"]},
+            big(),
+            replace(psi(0.2), name="nulls"),
+            PolicyAnswer.DATA_QUALITY,
+        ),
+        ({"metrics": {"big": {"min_effect": 99}}}, big(), psi(0.2), PolicyAnswer.RETRAIN),
+        ({"features": ["age"], "min_effect": 9}, big(), psi(0.2), PolicyAnswer.SMALL_EFFECT),
+        (
+            {"metrics": {"psi": {"threshold": 9}}},
+            big(breached=False),
+            psi(1),
+            PolicyAnswer.SMALL_EFFECT,
+        ),
     ],
 )
 def test_the_metric_on_which_the_answer_hangs_is_kept(
-    values: Mapping[str, Any], others: list[Metric], metric: Metric, answer: Answer
+    values: Mapping[str, Any], others: list[Metric], metric: Metric, answer: PolicyAnswer
 ) -> None:
     policy = make_policy(**values)
     window = make_window(drift=make_breach(*others, metric))
     (kept,) = learn(policy, make_loop(), window, NOW).windows
-    assert read_window(policy, window).answer is (None if answer is Answer.RETRAIN else answer)
-    assert decide(policy, make_loop(kept), kept, FACTS).answer is answer
+    held = None if answer is PolicyAnswer.RETRAIN else answer
+    assert read_window(policy, window).answer is held
+    assert decide_window(policy, make_loop(kept), kept, FACTS).answer is answer
 
 
 @pytest.mark.parametrize(
     ("values", "name", "answer"),
     [
-        ({}, "data_quality", Answer.DATA_QUALITY),
-        ({"signals": ["x"]}, "x", Answer.RETRAIN),
-        ({"signals": ["x"], "min_effect": 9}, "x", Answer.SMALL_EFFECT),
+        ({}, "data_quality", PolicyAnswer.DATA_QUALITY),
+        ({"signals": ["x"]}, "x", PolicyAnswer.RETRAIN),
+        ({"signals": ["x"], "min_effect": 9}, "x", PolicyAnswer.SMALL_EFFECT),
     ],
 )
 def test_the_signal_on_which_the_answer_hangs_is_kept(
-    values: Mapping[str, Any], name: str, answer: Answer
+    values: Mapping[str, Any], name: str, answer: PolicyAnswer
 ) -> None:
     policy = make_policy(**values)
     signals = {f"drift_{place:02}": make_breach() for place in range(SIGNALS_MAX + 1)}
     window = make_window(**signals, **{name: make_breach()})
     (kept,) = learn(policy, make_loop(), window, NOW).windows
     assert len(kept.signals) == SIGNALS_MAX
-    assert decide(policy, make_loop(kept), kept, FACTS).answer is answer
+    assert decide_window(policy, make_loop(kept), kept, FACTS).answer is answer
 
 
 def test_a_broken_signal_is_kept_beside_many_that_are_breached() -> None:
@@ -1466,21 +1479,21 @@ def test_the_page_tells_every_key_with_its_default() -> None:
 
 def test_the_page_explains_every_answer_in_the_order_of_the_questions() -> None:
     told = re.findall(r"\*\*`(\w+)`\*\*", PAGE)
-    assert sorted(told) == sorted(Answer)
+    assert sorted(told) == sorted(PolicyAnswer)
     order = [
-        [Answer.MONITOR_BROKEN, Answer.NO_DRIFT],
-        [Answer.DATA_QUALITY],
-        [Answer.OTHER_SIGNAL],
-        [Answer.SMALL_EFFECT],
-        [Answer.TOO_FEW_WINDOWS],
-        [Answer.GAVE_UP],
-        [Answer.UNDER_WAY],
-        [Answer.TOO_EARLY],
-        [Answer.COOLDOWN],
-        [Answer.ROLLOUT],
-        [Answer.TELL, Answer.ASK],
-        [Answer.AT_ONCE, Answer.PER_WEEK],
-        [Answer.RETRAIN],
+        [PolicyAnswer.MONITOR_BROKEN, PolicyAnswer.NO_DRIFT],
+        [PolicyAnswer.DATA_QUALITY],
+        [PolicyAnswer.OTHER_SIGNAL],
+        [PolicyAnswer.SMALL_EFFECT],
+        [PolicyAnswer.TOO_FEW_WINDOWS],
+        [PolicyAnswer.GAVE_UP],
+        [PolicyAnswer.UNDER_WAY],
+        [PolicyAnswer.TOO_EARLY],
+        [PolicyAnswer.COOLDOWN],
+        [PolicyAnswer.ROLLOUT],
+        [PolicyAnswer.TELL, PolicyAnswer.ASK],
+        [PolicyAnswer.AT_ONCE, PolicyAnswer.PER_WEEK],
+        [PolicyAnswer.RETRAIN],
     ]
     assert told == [str(answer) for question in order for answer in question]
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from shared.events.model import DriftState, Metric, Workspace
 from shared.journal.outcomes import EventRef
-from shared.retraining.model import Answer, Loop, Retraining, SignalSeen, Stage, Window
+from shared.retraining.model import Loop, PolicyAnswer, Retraining, SignalSeen, Stage, Window
 from shared.retraining.params import Mode, PolicyParams
-from shared.retraining.policy import Facts, decide, learn
+from shared.retraining.policy import PolicyFacts, decide_window, learn
 
 BEGIN = datetime(2026, 3, 2, tzinfo=UTC)
 
@@ -281,8 +281,8 @@ class Life:
             },
         )
         self.loop = learn(self.policy, self.loop, window, self.now)
-        given = Facts(now=self.now, mode=Mode(self.mode), **facts)
-        decision = decide(self.policy, self.loop, window, given)
+        given = PolicyFacts(now=self.now, mode=Mode(self.mode), **facts)
+        decision = decide_window(self.policy, self.loop, window, given)
         expected = answer_of(
             self.history, name, self.policy, {"now": self.now, "mode": self.mode, **facts}
         )
@@ -301,15 +301,15 @@ class Life:
         helped = [item.helped for item in self.loop.retrainings if item.stage is Stage.LIVE]
         assert helped == helped_of(self.policy, windows_of(self.history), lives)
 
-    def act(self, answer: Answer, window: str) -> None:
+    def act(self, answer: PolicyAnswer, window: str) -> None:
         """Do what was answered."""
-        if answer is Answer.GAVE_UP and len(self.history) % 2:
+        if answer is PolicyAnswer.GAVE_UP and len(self.history) % 2:
             self.history.append(("gave up", self.now))
             self.loop = replace(self.loop, gave_up_at=self.now)
-        if answer not in (Answer.RETRAIN, Answer.ASK):
+        if answer not in (PolicyAnswer.RETRAIN, PolicyAnswer.ASK):
             return
         name = f"r{len(self.loop.retrainings)}"
-        is_asked = answer is Answer.ASK
+        is_asked = answer is PolicyAnswer.ASK
         self.history.append(("began", self.now, name, is_asked))
         retraining = Retraining(
             id=name,
@@ -529,4 +529,4 @@ def test_the_weeks_that_are_made_up_meet_every_answer() -> None:
         met.update(filter(None, map(life.play, steps)))
 
     live()
-    assert set(met) == set(Answer)
+    assert set(met) == set(PolicyAnswer)

@@ -12,10 +12,10 @@ from shared.base.errors import (
     WorkspaceUnreachable,
 )
 from shared.rollouts.deciding.observation import Observation
-from shared.rollouts.engine.preflight import find_faults
+from shared.rollouts.engine.preflight import find_obstacles
 from shared.rollouts.state.phases import Phase
 from shared.rollouts.state.rollout import Rollout
-from shared.rollouts.strategy.model import Step
+from shared.rollouts.strategy.model import RolloutStep
 from shared.twins.workspaces import MemoryWorkspaces
 from shared.workspaces.model import Capacity, EndpointKind
 from tests.unit.rollouts import (
@@ -43,7 +43,7 @@ class StandingClock:
         return NOW
 
 
-def wanting(instances: int, *steps: Step) -> Rollout:
+def wanting(instances: int, *steps: RolloutStep) -> Rollout:
     """Return a rollout of a deployment with so many instances."""
     return with_plan(make_rollout(Phase.CHECKING, *steps), instance_count=instances)
 
@@ -72,7 +72,7 @@ def faults(
     rollout: Rollout, capacity: Capacity | None = None, seen: Observation = EMPTY
 ) -> tuple[str, ...]:
     """Return what would keep the deployment from being made."""
-    return find_faults(rollout, seen, workspaces(capacity))
+    return find_obstacles(rollout, seen, workspaces(capacity))
 
 
 @pytest.mark.parametrize("instances", [1, 2, 5, 50])
@@ -129,26 +129,26 @@ def test_as_many_as_the_stable_one_are_those_of_the_largest_that_serves() -> Non
 def test_a_size_that_is_not_offered_is_named() -> None:
     offering = workspaces()
     offering.behaviour.not_offered = frozenset({"Standard_DS3_v2"})
-    assert find_faults(wanting(1), EMPTY, offering) == (
+    assert find_obstacles(wanting(1), EMPTY, offering) == (
         "the workspace's region lists no VM size Standard_DS3_v2",
     )
 
 
 @pytest.mark.parametrize("error", [WorkspaceDenied("no right"), WorkspaceRefused("no such page")])
 def test_what_the_app_may_not_read_does_not_count(error: SignalboxError) -> None:
-    assert find_faults(wanting(1), EMPTY, workspaces(error=error)) == ()
+    assert find_obstacles(wanting(1), EMPTY, workspaces(error=error)) == ()
 
 
 def test_what_waiting_helps_is_waited_for() -> None:
     unreachable = workspaces(error=WorkspaceUnreachable("down"))
     with pytest.raises(WorkspaceUnreachable):
-        find_faults(wanting(1), EMPTY, unreachable)
+        find_obstacles(wanting(1), EMPTY, unreachable)
 
 
 @pytest.mark.parametrize("kind", [EndpointKind.KUBERNETES, EndpointKind.BATCH])
 def test_no_region_limits_a_cluster_of_one_s_own(kind: EndpointKind) -> None:
     on_cluster = with_plan(wanting(50), kind=kind)
-    assert find_faults(on_cluster, EMPTY, workspaces(having(0))) == ()
+    assert find_obstacles(on_cluster, EMPTY, workspaces(having(0))) == ()
 
 
 @pytest.mark.parametrize(("count", "is_full"), [(0, False), (19, False), (20, True), (21, True)])
@@ -198,7 +198,7 @@ def test_names_are_those_that_the_service_takes(name: str, is_legal: bool) -> No
     ],
 )
 def test_an_endpoint_without_a_certificate_cannot_be_probed(
-    address: str, steps: tuple[Step, ...], is_told: bool
+    address: str, steps: tuple[RolloutStep, ...], is_told: bool
 ) -> None:
     on_cluster = with_plan(make_rollout(Phase.CHECKING, *steps), kind=EndpointKind.KUBERNETES)
     seen = make_seen(endpoint=make_endpoint(scoring_uri=address), deployments={})

@@ -11,7 +11,7 @@ from shared.actions import ACTIONS
 from shared.events.model import EVENT_CLASSES, Event, EventType
 from shared.reactions.functions import FUNCTIONS
 from shared.reactions.load import load_reactions
-from shared.schema.findings import ReactionsInvalid
+from shared.schema.findings import ReactionsFaulty
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reactions.md").read_text(encoding="utf-8")
 _READY_MADE = "all-at-once:"
@@ -37,7 +37,7 @@ def findings_of(example: str) -> str:
         example = head + indent(example, "  ")
     try:
         load_reactions(example, actions=ACTIONS, settings={"SIGNALBOX_WORKSPACE": ID})
-    except ReactionsInvalid as error:
+    except ReactionsFaulty as error:
         told = (
             f"{item.message}\n" + (f"  {item.hint}\n" if item.hint else "")
             for item in error.findings

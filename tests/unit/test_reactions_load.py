@@ -15,7 +15,7 @@ from shared.events.model import EventType
 from shared.reactions.load import load_reactions
 from shared.reactions.model import Params, Reactions
 from shared.reactions.templates import Template
-from shared.schema.findings import Finding, ReactionsInvalid
+from shared.schema.findings import Finding, ReactionsFaulty
 from shared.schema.values import ChannelName
 
 ID = (
@@ -95,7 +95,7 @@ def load(text: str, **options: Any) -> Reactions:
 
 def findings_of(text: str) -> tuple[Finding, ...]:
     """Return what is wrong with the text."""
-    with pytest.raises(ReactionsInvalid) as caught:
+    with pytest.raises(ReactionsFaulty) as caught:
         load(text)
     return caught.value.findings
 
@@ -455,7 +455,7 @@ def load_or_reject(text: str) -> None:
     findings: tuple[Finding, ...] = ()
     try:
         load(text)
-    except ReactionsInvalid as error:
+    except ReactionsFaulty as error:
         findings = error.findings
         assert any(item.severity == "error" for item in findings)
         str(error).encode()

@@ -18,7 +18,7 @@ from shared.rollouts.state.measurement import GateOutcome, Measurement
 from shared.rollouts.state.orders import Order, OrderKind
 from shared.rollouts.state.phases import Phase
 from shared.rollouts.state.rollout import Cause, Moment, Rollout
-from shared.rollouts.strategy.model import OnConflict, Step, StepKind, Strategy
+from shared.rollouts.strategy.model import OnConflict, RolloutStep, StepKind, Strategy
 from shared.workspaces.metrics import Measure
 from tests.unit.rollouts import MINUTE, NEW, NOW, OLD, make_seen, make_strategy, traffic
 from tests.unit.test_forecast import approve, gated, hold, make_rollout, ready_made
@@ -536,6 +536,6 @@ def test_time_that_passed_is_told_in_two_units() -> None:
         timedelta(days=2, hours=3, seconds=4): "2d 3h",
     }
     for span, words in spans.items():
-        steps = make_strategy(Step(kind=StepKind.PROBE), traffic(100))
+        steps = make_strategy(RolloutStep(kind=StepKind.PROBE), traffic(100))
         rollout = tell(steps, (0, Phase.PROBING, 0, ""), (span / MINUTE, Phase.SHIFTING, 1, ""))
         assert section(drawn(rollout), "steps")[0].endswith(f"  {words}")

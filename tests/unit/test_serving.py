@@ -12,7 +12,7 @@ from shared.reactions.model import Reactions
 from shared.rollouts.strategy.endpoint_kinds import settle
 from shared.rollouts.strategy.model import Probe
 from shared.rollouts.strategy.schema import StrategyParams
-from shared.schema.findings import ReactionsInvalid
+from shared.schema.findings import ReactionsFaulty
 from shared.workspaces.model import EndpointKind, HealthProbe
 
 ID = "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w"
@@ -129,7 +129,7 @@ def test_what_an_expression_decides_is_not_doubted() -> None:
     ],
 )
 def test_what_the_service_does_not_take_is_refused(lines: tuple[str, ...], message: str) -> None:
-    with pytest.raises(ReactionsInvalid, match=message):
+    with pytest.raises(ReactionsFaulty, match=message):
         load(*lines)
 
 
@@ -137,7 +137,7 @@ def test_what_the_service_does_not_take_is_refused(lines: tuple[str, ...], messa
     "line", ["request_timeout: 5s", "liveness_probe: {}", "readiness_probe: {period: 9s}"]
 )
 def test_a_batch_endpoint_serves_nothing(line: str) -> None:
-    with pytest.raises(ReactionsInvalid, match="is not for batch endpoints"):
+    with pytest.raises(ReactionsFaulty, match="is not for batch endpoints"):
         load(line, kind="batch")
 
 

@@ -9,7 +9,7 @@ from shared.actions import ACTIONS
 from shared.actions.shift_traffic import ShiftTrafficParams, find_goal, find_growing
 from shared.base.errors import ParamsInvalid
 from shared.reactions.load import load_reactions
-from shared.schema.findings import ReactionsInvalid, Severity
+from shared.schema.findings import ReactionsFaulty, Severity
 from shared.workspaces.model import Deployment, State
 
 ID = "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w"
@@ -26,7 +26,7 @@ def findings_of(values: str, on: str = "RunCompleted") -> list[str]:
     )
     try:
         load_reactions(text, actions=ACTIONS, settings={})
-    except ReactionsInvalid as error:
+    except ReactionsFaulty as error:
         wrong = [item for item in error.findings if item.severity is Severity.ERROR]
         return [f"{item.line - 9}: {item.message} {item.hint}".strip() for item in wrong]
     return []

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from shared.actions import ACTIONS
-from shared.actions.deploy import DeployParams, choose
+from shared.actions.deploy import DeployParams, choose_by_tags
 from shared.base.durations import format_duration
 from shared.orphans.schema import Orphans
 from shared.reactions.load import load_reactions
@@ -22,13 +22,13 @@ from shared.reactions.model import Reactions
 from shared.rollouts.strategy.endpoint_kinds import find_misfit, settle
 from shared.rollouts.strategy.gates_schema import GatesParams, LimitParams, RequestsGateParams
 from shared.rollouts.strategy.model import (
-    Answer,
     Gate,
     Newer,
+    NoVerdict,
     OnConflict,
     OnFailure,
     Probe,
-    Step,
+    RolloutStep,
     StepKind,
     Strategy,
 )
@@ -36,7 +36,7 @@ from shared.rollouts.strategy.probe_schema import ProbeParams
 from shared.rollouts.strategy.ready_made import READY_MADE
 from shared.rollouts.strategy.schema import StepParams, StrategyParams, find_strategy
 from shared.schema.document import read_document
-from shared.schema.findings import Finding, ReactionsInvalid
+from shared.schema.findings import Finding, ReactionsFaulty
 from shared.workspaces.metrics import Measure
 from shared.workspaces.model import EndpointKind
 
@@ -93,7 +93,7 @@ def findings_of(text: str, **options: Any) -> list[Finding]:
     """Return the errors in the text."""
     try:
         load(text, **options)
-    except ReactionsInvalid as error:
+    except ReactionsFaulty as error:
         return [item for item in error.findings if item.severity == "error"]
     return []
 
@@ -112,19 +112,19 @@ def test_a_strategy_is_what_is_written() -> None:
     assert reactions.rollouts["careful"] == Strategy(
         name="careful",
         steps=(
-            Step(kind=StepKind.PROBE, probe=golden),
-            Step(kind=StepKind.MIRROR, percent=10),
-            Step(kind=StepKind.HOLD, span=quarter),
-            Step(kind=StepKind.MIRROR, percent=0),
-            Step(kind=StepKind.TRAFFIC, percent=10),
-            Step(kind=StepKind.HOLD, span=quarter),
-            Step(kind=StepKind.SCALE, instances=3),
-            Step(kind=StepKind.SCALE, instances=0),
-            Step(kind=StepKind.APPROVE, span=timedelta(days=1)),
-            Step(kind=StepKind.BETTER, measure=Measure.LATENCY_P95),
-            Step(kind=StepKind.PROBE),
-            Step(kind=StepKind.TRAFFIC, percent=100),
-            Step(kind=StepKind.HOLD, span=timedelta(minutes=10)),
+            RolloutStep(kind=StepKind.PROBE, probe=golden),
+            RolloutStep(kind=StepKind.MIRROR, percent=10),
+            RolloutStep(kind=StepKind.HOLD, span=quarter),
+            RolloutStep(kind=StepKind.MIRROR, percent=0),
+            RolloutStep(kind=StepKind.TRAFFIC, percent=10),
+            RolloutStep(kind=StepKind.HOLD, span=quarter),
+            RolloutStep(kind=StepKind.SCALE, instances=3),
+            RolloutStep(kind=StepKind.SCALE, instances=0),
+            RolloutStep(kind=StepKind.APPROVE, span=timedelta(days=1)),
+            RolloutStep(kind=StepKind.BETTER, measure=Measure.LATENCY_P95),
+            RolloutStep(kind=StepKind.PROBE),
+            RolloutStep(kind=StepKind.TRAFFIC, percent=100),
+            RolloutStep(kind=StepKind.HOLD, span=timedelta(minutes=10)),
         ),
         gates=(
             Gate(
@@ -132,11 +132,11 @@ def test_a_strategy_is_what_is_written() -> None:
                 max=0.02,
                 max_increase=0.005,
                 min_requests=200,
-                too_few=Answer.FAIL,
+                too_few=NoVerdict.FAIL,
             ),
             Gate(measure=Measure.LATENCY, max=2000),
-            Gate(measure=Measure.LATENCY_P95, max=800, max_ratio=1.2, unavailable=Answer.HOLD),
-            Gate(measure=Measure.REQUESTS, min_requests=50, no_data=Answer.FAIL),
+            Gate(measure=Measure.LATENCY_P95, max=800, max_ratio=1.2, unavailable=NoVerdict.HOLD),
+            Gate(measure=Measure.REQUESTS, min_requests=50, no_data=NoVerdict.FAIL),
             Gate(measure=Measure.CPU, max=80, observe=True),
             Gate(measure=Measure.MEMORY, max_increase=12.5),
         ),
@@ -155,7 +155,7 @@ def test_what_a_strategy_does_not_say_is_as_the_type_has_it() -> None:
     (strategy,) = load(
         HEAD + "rollouts: {a: {steps: [traffic: 100%]}}\nreactions: []\n"
     ).rollouts.values()
-    assert strategy == Strategy(name="a", steps=(Step(kind=StepKind.TRAFFIC, percent=100),))
+    assert strategy == Strategy(name="a", steps=(RolloutStep(kind=StepKind.TRAFFIC, percent=100),))
 
 
 def test_a_strategy_takes_what_it_is_based_on_but_for_what_it_says() -> None:
@@ -176,7 +176,7 @@ def test_a_ready_made_strategy_stands_the_checks_of_a_written_one(name: str) -> 
     ready = find_strategy(name, reactions.rollouts)
     assert ready is not None
     assert replace(ready, name="mine") == find_strategy("mine", reactions.rollouts)
-    assert ready.steps[0] == Step(kind=StepKind.PROBE)
+    assert ready.steps[0] == RolloutStep(kind=StepKind.PROBE)
     assert bool(ready.gates) is any(step.kind is StepKind.HOLD for step in ready.steps)
 
 
@@ -480,8 +480,8 @@ def test_a_model_s_tag_may_choose_a_strategy_in_any_casing() -> None:
     params = DeployParams.model_validate(
         {"endpoint": "e", "instance_type": "Standard_DS3_v2", "allow": {"rollout": ["can*"]}}
     )
-    assert choose(params, {}).rollout == "all-at-once"
-    assert choose(params, {"signalbox_rollout": "Canary"}).rollout == "canary"
+    assert choose_by_tags(params, {}).rollout == "all-at-once"
+    assert choose_by_tags(params, {"signalbox_rollout": "Canary"}).rollout == "canary"
 
 
 def test_a_probe_of_which_nothing_is_said_is_the_action_s_and_of_a_batch_endpoint_none() -> None:
@@ -489,9 +489,9 @@ def test_a_probe_of_which_nothing_is_said_is_the_action_s_and_of_a_batch_endpoin
     strategy = Strategy(
         name="a",
         steps=(
-            Step(kind=StepKind.PROBE),
-            Step(kind=StepKind.PROBE, probe=own),
-            Step(kind=StepKind.TRAFFIC, percent=100),
+            RolloutStep(kind=StepKind.PROBE),
+            RolloutStep(kind=StepKind.PROBE, probe=own),
+            RolloutStep(kind=StepKind.TRAFFIC, percent=100),
         ),
     )
     settled = settle(strategy, EndpointKind.MANAGED, given)

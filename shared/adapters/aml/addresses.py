@@ -11,9 +11,8 @@ from azure.core.credentials import TokenCredential
 from shared.adapters.aml.arm import (
     PAGES_MAX,
     PUBLIC_ENDPOINT,
-    Answer,
     Arm,
-    Json,
+    ArmAnswer,
     Sender,
     endless,
     is_below,
@@ -24,6 +23,7 @@ from shared.adapters.http import Http, is_https
 from shared.base.clock import Clock, SystemClock
 from shared.base.errors import WorkspaceRefused
 from shared.base.lazy import Lazy
+from shared.base.outside import Json
 from shared.events.model import Workspace
 
 #: Whom a token is meant for that the workspaces' own addresses and their endpoints take.
@@ -31,7 +31,7 @@ AUDIENCE = "https://ml.azure.com"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class WorkspaceFacts:
     """What a workspace's document says of it that never changes; "" for what it does not say."""
 
     location: str
@@ -67,7 +67,7 @@ class DataPlane:
         headers: Mapping[str, str] = MappingProxyType({}),
         body: Json | None = None,
         expected: Container[int] = (),
-    ) -> Answer:
+    ) -> ArmAnswer:
         """Send a request; an error status raises, except where it is `expected`."""
         if not is_https(url) or urlsplit(url).username is not None:
             raise WorkspaceRefused(f"{doing}: the address is not an https:// address")
@@ -139,10 +139,10 @@ class Aml:
         self.data: Final = DataPlane(
             self.credential, audience=audience, http=self.http, clock=self.clock
         )
-        self._facts: dict[str, Facts] = {}
+        self._facts: dict[str, WorkspaceFacts] = {}
         self._services: dict[str, str] = {}
 
-    def find_facts(self, workspace: Workspace) -> Facts | None:
+    def find_facts(self, workspace: Workspace) -> WorkspaceFacts | None:
         """Return what the workspace says of itself, or None where there is no such workspace."""
         return self._facts.get(workspace.key) or self._read_facts(workspace, expected=(404,))
 
@@ -151,7 +151,9 @@ class Aml:
         facts = self._facts.get(workspace.key) or self._read_facts(workspace)
         return facts.location if facts else ""
 
-    def _read_facts(self, workspace: Workspace, *, expected: tuple[int, ...] = ()) -> Facts | None:
+    def _read_facts(
+        self, workspace: Workspace, *, expected: tuple[int, ...] = ()
+    ) -> WorkspaceFacts | None:
         doing = f"reading workspace {workspace.name!r}"
         answer = self.arm.call("GET", path_of(workspace), doing, expected=expected)
         if answer.status == 404:
@@ -211,10 +213,10 @@ def path_of(workspace: Workspace) -> str:
     )
 
 
-def _parse_facts(document: Json) -> Facts:
+def _parse_facts(document: Json) -> WorkspaceFacts:
     found = document.get("properties")
     properties = found if isinstance(found, Mapping) else {}
-    return Facts(
+    return WorkspaceFacts(
         location=str(document.get("location") or ""),
         discovery=str(properties.get("discoveryUrl") or ""),
         tracking=str(properties.get("mlFlowTrackingUri") or ""),

@@ -29,7 +29,7 @@ import uuid
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final, TypeIs
+from typing import Final, TypeIs
 from urllib.parse import quote, urlencode
 
 from azure.core.credentials import AccessToken, TokenCredential
@@ -45,7 +45,7 @@ from shared.base.errors import (
     WorkspaceRefused,
     WorkspaceUnreachable,
 )
-from shared.base.outside import read_object
+from shared.base.outside import Json, read_object
 from shared.base.redact import redact
 
 #: A stable version that has all that is used here, and the one that azure-ai-ml's models are of:
@@ -60,11 +60,9 @@ _TOKEN_LEFT = 300
 #: No list that is read here is longer: more pages than this are a fault of the service.
 PAGES_MAX = 20
 
-type Json = Mapping[str, Any]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class ArmAnswer:
     """What ARM answered. Header names are in lower case; the body is {} where there is none."""
 
     status: int
@@ -126,7 +124,7 @@ class Sender:
         headers: Mapping[str, str] = MappingProxyType({}),
         body: Json | None = None,
         expected: Container[int] = (),
-    ) -> Answer:
+    ) -> ArmAnswer:
         """Send a request; an error status raises, except where it is `expected`."""
         sent = {
             "Accept": "application/json",
@@ -158,7 +156,7 @@ class Sender:
         headers: Mapping[str, str],
         body: Json | None,
         expected: Container[int],
-    ) -> Answer:
+    ) -> ArmAnswer:
         """Send a request that is answered with a document, if it is one that gets something."""
         answer = self.send(method, url, doing, headers=headers, body=body, expected=expected)
         if method == "GET" and answer.status == 200 and not answer.body:
@@ -195,13 +193,13 @@ class Arm:
         headers: Mapping[str, str] = MappingProxyType({}),
         body: Json | None = None,
         expected: Container[int] = (),
-    ) -> Answer:
+    ) -> ArmAnswer:
         """Send a request about the resource at `path`.
 
         An error status raises, except where it is `expected`. `doing` opens the error's message.
         An `api-version` in the query takes the place of the usual one.
         """
-        url = f"{self.endpoint}{address(path, query)}"
+        url = f"{self.endpoint}{arm_path(path, query)}"
         return self._sender.read(method, url, doing, headers=headers, body=body, expected=expected)
 
     def pages(
@@ -222,7 +220,7 @@ class Arm:
             answer = self.follow(str(following), doing)
         raise endless(doing)
 
-    def follow(self, url: str, doing: str, *, expected: Container[int] = ()) -> Answer:
+    def follow(self, url: str, doing: str, *, expected: Container[int] = ()) -> ArmAnswer:
         """Get an address that ARM gave us, exactly as it is: some are signed.
 
         Raises: WorkspaceRefused where it leads elsewhere; our token goes nowhere but to ARM.
@@ -232,7 +230,7 @@ class Arm:
         return self._sender.send("GET", url, doing, expected=expected)
 
 
-def address(path: str, query: Mapping[str, str] = MappingProxyType({})) -> str:
+def arm_path(path: str, query: Mapping[str, str] = MappingProxyType({})) -> str:
     """Return the path and query of a request to ARM as they are sent."""
     told = urlencode({"api-version": API_VERSION, **query}, quote_via=quote, safe="$")
     return f"{path}?{told}"
@@ -245,7 +243,7 @@ def is_below(url: str, endpoint: str) -> bool:
     return url.lower().startswith(tuple(root.lower() for root in roots))
 
 
-def items_of(answer: Answer) -> Iterator[Json]:
+def items_of(answer: ArmAnswer) -> Iterator[Json]:
     """Yield the items of one page."""
     items = answer.body.get("value")
     yield from (item for item in (items if isinstance(items, list) else ()) if is_object(item))
@@ -281,6 +279,6 @@ def segment(name: str) -> str:
     return quote(name, safe="")
 
 
-def _read(reply: Reply) -> Answer:
+def _read(reply: Reply) -> ArmAnswer:
     body = read_object(reply.body) if reply.is_whole else {}
-    return Answer(status=reply.status, headers=reply.headers, body=body)
+    return ArmAnswer(status=reply.status, headers=reply.headers, body=body)

@@ -14,9 +14,9 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from shared.adapters.aml.addresses import path_of
-from shared.adapters.aml.arm import Arm, Json, address, is_object, segment
+from shared.adapters.aml.arm import Arm, arm_path, is_object, segment
 from shared.base.errors import QuotaExceeded, WorkspaceBusy, WorkspaceUnreachable
-from shared.base.outside import read_time
+from shared.base.outside import Json, read_time
 from shared.base.redact import redact
 from shared.events.model import Workspace
 from shared.workspaces.metrics import Measure, Minute, Readings
@@ -101,7 +101,7 @@ class AzureMonitorMetrics:
         Requests are always counted, whatever the measures. Raises: WorkspaceUnreachable,
         WorkspaceThrottled, WorkspaceDenied, WorkspaceRefused.
         """
-        reading = _Reading(self._arm, self._grain, start, end, deployments)
+        reading = _MetricsRead(self._arm, self._grain, start, end, deployments)
         path = f"{path_of(workspace)}/onlineEndpoints/{segment(endpoint)}"
         if deployments and start < end:
             _ask(reading, path, measures)
@@ -114,7 +114,7 @@ class AzureMonitorMetrics:
         )
 
 
-def _ask(reading: "_Reading", path: str, measures: Collection[Measure]) -> None:
+def _ask(reading: "_MetricsRead", path: str, measures: Collection[Measure]) -> None:
     reading.count_requests(path)
     if latencies := [name for measure, name in _LATENCIES.items() if measure in measures]:
         reading.add_latencies(path, latencies)
@@ -122,7 +122,7 @@ def _ask(reading: "_Reading", path: str, measures: Collection[Measure]) -> None:
         reading.add_loads(path, loads)
 
 
-class _Reading:
+class _MetricsRead:
     """One read: asks, and gathers what is answered, by deployment and minute."""
 
     def __init__(
@@ -210,7 +210,7 @@ class _Reading:
             "timespan": f"{_utc(self._start)}/{_utc(self._end)}",
             **query,
         }
-        self.queries.append(address(path, query))
+        self.queries.append(arm_path(path, query))
         try:
             answer = self._arm.call("GET", path, doing, query=query)
         except (WorkspaceBusy, QuotaExceeded) as error:  # what a read can't mean

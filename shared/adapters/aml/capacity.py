@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from shared.adapters.aml.arm import Arm, Json, segment
+from shared.adapters.aml.arm import Arm, segment
+from shared.base.outside import Json
 from shared.workspaces.model import Capacity
 
 #: A family has a row for each kind of cores, and one in each workspace; only the type differs.

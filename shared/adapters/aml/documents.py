@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from shared.base.errors import WorkspaceRefused
-from shared.base.outside import read_time
+from shared.base.outside import Json, read_time
 from shared.workspaces.model import (
     Deployment,
     DeploymentSpec,
@@ -18,8 +18,6 @@ from shared.workspaces.model import (
     NewModel,
     State,
 )
-
-type Json = Mapping[str, Any]
 
 #: How callers prove themselves to an endpoint: our words and the service's.
 _AUTH_MODES: Final = MappingProxyType(

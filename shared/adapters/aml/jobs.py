@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from shared.adapters.aml.addresses import Aml, path_of
-from shared.adapters.aml.arm import Json, segment
+from shared.adapters.aml.arm import segment
 from shared.adapters.aml.run_history import RunHistory
 from shared.base.errors import SignalboxError, TargetAbsent, WorkspaceRefused
 from shared.base.outgoing import for_tag
+from shared.base.outside import Json
 from shared.events.model import Workspace
 from shared.retraining.targets import (
     REFERENCE,

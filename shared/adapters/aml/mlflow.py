@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from shared.adapters.aml.addresses import Aml
-from shared.adapters.aml.arm import Json
+from shared.base.outside import Json
 from shared.events.model import Workspace
 
 #: What MLflow calls the status of a run that completed; AML's documentation writes it otherwise.

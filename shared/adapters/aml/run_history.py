@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from shared.adapters.aml.addresses import Aml
-from shared.adapters.aml.arm import Json, segment
+from shared.adapters.aml.arm import segment
 from shared.adapters.aml.refusals import parse_complaint
-from shared.base.outside import read_object, read_time
+from shared.base.outside import Json, read_object, read_time
 from shared.events.model import Workspace
 from shared.workspaces.model import RunRecord
 
@@ -35,7 +35,7 @@ class RunHistory:
             return None
         url = f"{base}/runs/{segment(run_id)}"
         answer = self._aml.data.call("GET", url, f"reading run {run_id!r}", expected=(404,))
-        return None if answer.status == 404 else parse_run(answer.body)
+        return None if answer.status == 404 else parse_run_record(answer.body)
 
     def list_children(self, workspace: Workspace, run_id: str) -> tuple[RunRecord, ...]:
         """Return the runs that are directly below a run; () without such a run."""
@@ -44,7 +44,7 @@ class RunHistory:
             return ()
         url = f"{base}/runs/{segment(run_id)}/children"
         items = self._aml.data.pages(url, f"listing the runs below run {run_id!r}")
-        return tuple(parse_run(item) for item in items)
+        return tuple(parse_run_record(item) for item in items)
 
     def add_tags(self, workspace: Workspace, run_id: str, tags: Mapping[str, str]) -> None:
         """Merge tags into those of a run."""
@@ -55,7 +55,7 @@ class RunHistory:
             self._aml.data.call("PATCH", url, f"tagging run {run_id!r}", body=body)
 
 
-def parse_run(document: Json) -> RunRecord:
+def parse_run_record(document: Json) -> RunRecord:
     """Read a run. `experiment` is its name where run history tells it, else its id."""
     run_id = str(document.get("runId") or "")
     properties = _texts(document.get("properties"))

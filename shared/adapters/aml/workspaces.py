@@ -10,7 +10,7 @@ from azure.core.credentials import TokenCredential
 
 from shared.adapters.aml import documents
 from shared.adapters.aml.addresses import AUDIENCE, Aml, path_of
-from shared.adapters.aml.arm import PUBLIC_ENDPOINT, Answer, Json, segment
+from shared.adapters.aml.arm import PUBLIC_ENDPOINT, ArmAnswer, segment
 from shared.adapters.aml.capacity import Capacities
 from shared.adapters.aml.mlflow import Mlflow
 from shared.adapters.aml.model_files import ModelFiles
@@ -21,6 +21,7 @@ from shared.adapters.aml.scoring import ScoringClient
 from shared.adapters.http import Http
 from shared.base.clock import Clock
 from shared.base.errors import WorkspaceRefused
+from shared.base.outside import Json
 from shared.events.model import Workspace
 from shared.workspaces.model import (
     Capacity,
@@ -350,7 +351,7 @@ class ArmWorkspaces:
         return secret
 
 
-def _parse_status(answer: Answer) -> OperationStatus:
+def _parse_status(answer: ArmAnswer) -> OperationStatus:
     if answer.status in (404, 410):
         return OperationStatus.UNKNOWN
     properties = answer.body.get("properties")

@@ -39,7 +39,7 @@ def check_keys(*keys: str) -> None:
             raise ValueError(f"a key holds at most {KEY_MAX} characters: {key[:40]!r}…")
 
 
-def check_name(name: str) -> None:
+def check_storage_name(name: str) -> None:
     """Raise ValueError unless tables take this as a property's name and leave it to us."""
     if not name.isidentifier() or name in _RESERVED:
         raise ValueError(f"a property can't be named {name!r}")
@@ -72,7 +72,7 @@ def plain_value(name: str, value: Value) -> Value:
 def plain_values(values: Mapping[str, Value]) -> dict[str, Value]:
     """Return a row's values as tables give them back; raises as plain_value does."""
     for name in values:
-        check_name(name)
+        check_storage_name(name)
     return {name: plain_value(name, value) for name, value in values.items()}
 
 

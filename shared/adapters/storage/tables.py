@@ -24,7 +24,7 @@ from shared.adapters.storage.account import storage_errors
 from shared.adapters.storage.limits import (
     check_batch,
     check_keys,
-    check_name,
+    check_storage_name,
     plain_value,
     plain_values,
 )
@@ -142,7 +142,7 @@ class AzureTables:
         for name, value in plain_values(equals or {}).items():
             query.add(name, "eq", value)
         if before is not None:
-            check_name(before[0])
+            check_storage_name(before[0])
             query.add(before[0], "lt", plain_value(*before))
         client = self._client(table)
         found = (

@@ -11,17 +11,9 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Final
 
-from shared.adapters.rest import (
-    Answer,
-    Json,
-    Rest,
-    address,
-    as_text,
-    clean_id,
-    encode,
-    sign_in,
-)
+from shared.adapters.rest import Rest, RestAnswer, as_text, clean_id, encode, sign_in, url_of
 from shared.base.errors import TargetDenied, TargetRefused, TargetUnreachable
+from shared.base.outside import Json
 from shared.retraining.targets import (
     REFERENCE,
     AzureDevOpsTarget,
@@ -149,10 +141,10 @@ class AzureDevOps:
         query: dict[str, str | int] | None = None,
         body: Json | None = None,
         expected: tuple[int, ...] = (),
-    ) -> Answer:
+    ) -> RestAnswer:
         token = sign_in(self._credential, SCOPE, doing)
         place = (params.organization, params.project, "_apis", *segments)
-        url = address(self._endpoint, *place, **(query or {}), **{"api-version": _API_VERSION})
+        url = url_of(self._endpoint, *place, **(query or {}), **{"api-version": _API_VERSION})
         answer = self._rest.call(
             method,
             url,
@@ -168,7 +160,7 @@ class AzureDevOps:
 
     def _link(self, params: AzureDevOpsTarget, run_id: str) -> str:
         place = (params.organization, params.project, "_build", "results")
-        return address(self._endpoint, *place, buildId=run_id)
+        return url_of(self._endpoint, *place, buildId=run_id)
 
 
 def _doing(verb: str, params: AzureDevOpsTarget) -> str:

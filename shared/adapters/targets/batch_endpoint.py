@@ -16,10 +16,11 @@ from itertools import islice
 from typing import Final
 
 from shared.adapters.aml.addresses import path_of
-from shared.adapters.aml.arm import Answer, Json, segment
+from shared.adapters.aml.arm import ArmAnswer, segment
 from shared.adapters.aml.jobs import Jobs, tags_of, told_absent
 from shared.adapters.aml.run_history import RunHistory
 from shared.base.errors import SignalboxError, TargetAbsent, WorkspaceRefused
+from shared.base.outside import Json
 from shared.events.model import Workspace
 from shared.retraining.targets import (
     REFERENCE,
@@ -127,7 +128,7 @@ def _body(params: BatchEndpointTarget, submission: Submission) -> Json:
     return {"properties": properties}
 
 
-def _name_in(answer: Answer) -> str:
+def _name_in(answer: ArmAnswer) -> str:
     return str(answer.body.get("name") or "")
 
 

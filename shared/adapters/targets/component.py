@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from shared.adapters.aml.addresses import path_of
-from shared.adapters.aml.arm import Json, segment
+from shared.adapters.aml.arm import segment
 from shared.adapters.aml.jobs import Jobs, literal, tags_of
 from shared.base.errors import JobInvalid, TargetAbsent
+from shared.base.outside import Json
 from shared.events.model import Workspace
 from shared.retraining.targets import ComponentTarget, Submission, Submitted, TargetRun
 

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any, Final
 
-from shared.adapters.aml.arm import Json
 from shared.adapters.aml.jobs import Jobs, literal, tags_of
 from shared.adapters.aml.mlflow import Mlflow
 from shared.base.errors import JobInvalid, TargetAbsent
+from shared.base.outside import Json
 from shared.events.model import Workspace
 from shared.retraining.targets import CopyTarget, Submission, Submitted, TargetRun
 

@@ -11,8 +11,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from shared.adapters.rest import Answer, Json, Rest, address, clean_id, encode, sign_in
+from shared.adapters.rest import Rest, RestAnswer, clean_id, encode, sign_in, url_of
 from shared.base.errors import TargetRefused, TargetUnreachable
+from shared.base.outside import Json
 from shared.base.redact import redact
 from shared.retraining.targets import (
     REFERENCE,
@@ -145,12 +146,12 @@ class DataFactory:
         *segments: str,
         body: Json | None = None,
         expected: tuple[int, ...] = (),
-    ) -> Answer:
+    ) -> RestAnswer:
         token = sign_in(self._credential, f"{self._endpoint}/.default", doing)
         factory = params.factory.strip("/").split("/")
         return self._rest.call(
             method,
-            address(self._endpoint, *factory, *segments, **{"api-version": _API_VERSION}),
+            url_of(self._endpoint, *factory, *segments, **{"api-version": _API_VERSION}),
             doing,
             headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
             content=None if body is None else encode(body),

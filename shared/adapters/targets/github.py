@@ -15,17 +15,17 @@ from urllib.parse import urlsplit
 
 from shared.adapters.aml.refusals import parse_retry_after
 from shared.adapters.rest import (
-    Answer,
-    Json,
     Rest,
-    address,
+    RestAnswer,
     as_text,
     clean_id,
     clean_link,
     encode,
     read_secret,
+    url_of,
 )
 from shared.base.errors import TargetRefused, TargetThrottled, TargetUnreachable
+from shared.base.outside import Json
 from shared.retraining.targets import (
     REFERENCE,
     GitHubTarget,
@@ -105,7 +105,7 @@ class GitHub:
         answer = self._call("GET", params, doing, "actions", "runs", run_id, expected=(404,))
         return answer.body if answer.is_good else None
 
-    def _dispatch(self, params: GitHubTarget, doing: str, body: Json) -> Answer:
+    def _dispatch(self, params: GitHubTarget, doing: str, body: Json) -> RestAnswer:
         call = ("actions", "workflows", params.workflow, "dispatches")
         answer = self._call("POST", params, doing, *call, body=body, expected=(400, 422))
         if not answer.is_good and _DETAILS in str(answer.body.get("message", "")):
@@ -153,12 +153,12 @@ class GitHub:
         query: dict[str, str | int] | None = None,
         body: Json | None = None,
         expected: tuple[int, ...] = (),
-    ) -> Answer:
+    ) -> RestAnswer:
         token = read_secret(self._environ, TOKEN_SETTING, doing)
         owner, _, name = params.repository.partition("/")
         answer = self._rest.call(
             method,
-            address(self._endpoint, "repos", owner, name, *segments, **(query or {})),
+            url_of(self._endpoint, "repos", owner, name, *segments, **(query or {})),
             doing,
             headers={
                 "Authorization": f"Bearer {token}",
@@ -173,7 +173,7 @@ class GitHub:
             raise self._throttle(doing, answer) or self._rest.refusal(doing, answer)
         return answer
 
-    def _throttle(self, doing: str, answer: Answer) -> TargetThrottled | None:
+    def _throttle(self, doing: str, answer: RestAnswer) -> TargetThrottled | None:
         """Return the error for a 403 or 429 that is about too many requests, or None."""
         refusal = self._rest.refusal(doing, answer)
         wait = parse_retry_after(answer.headers, self._rest.clock)
@@ -195,7 +195,7 @@ class GitHub:
         host = parts.netloc.removeprefix("api.")
         workflow = ("workflows", params.workflow) if params.workflow else ()
         owner, _, name = params.repository.partition("/")
-        return clean_link(address(f"https://{host}", owner, name, "actions", *workflow))
+        return clean_link(url_of(f"https://{host}", owner, name, "actions", *workflow))
 
 
 def _inputs(submission: Submission) -> dict[str, str]:

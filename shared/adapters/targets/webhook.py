@@ -48,8 +48,8 @@ class Webhook:
         A 409 to a message that may have been delivered before says that it was.
         """
         doing = f"calling webhook {params.name!r}"
-        url = read_secret(self._environ, setting_name(params.name, "URL"), doing)
-        name = setting_name(params.name, "SECRET")
+        url = read_secret(self._environ, webhook_setting(params.name, "URL"), doing)
+        name = webhook_setting(params.name, "SECRET")
         secrets = _check_secrets(read_secret(self._environ, name, doing), name)
         content = encode(_message(submission))
         answer = self._rest.call(
@@ -87,7 +87,7 @@ class Webhook:
         }
 
 
-def setting_name(webhook: str, part: str) -> str:
+def webhook_setting(webhook: str, part: str) -> str:
     """Return the name of the app setting that holds the URL or the SECRET of a webhook."""
     return f"SIGNALBOX_WEBHOOK_{webhook.upper().replace('-', '_')}_{part}"
 

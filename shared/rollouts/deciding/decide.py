@@ -41,7 +41,7 @@ _DECIDERS: Mapping[Phase, Callable[[Rollout, Observation, datetime], Decision]] 
     Phase.ROLLING_BACK: ending.rolling_back,
     Phase.KEEPING: ending.keeping,
     Phase.REMOVING: ending.removing,
-    **dict.fromkeys(TERMINAL, ending.ended),
+    **dict.fromkeys(TERMINAL, ending.after_the_end),
 }
 
 #: Deciding in these is about the endpoint, which is looked at by the rollout that has it alone.

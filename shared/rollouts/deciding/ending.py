@@ -277,7 +277,7 @@ def keeping(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     return Go(phase=Phase.REMOVING)
 
 
-def ended(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
+def after_the_end(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     """Begin again where somebody says so."""
     if order := find_order(rollout, OrderKind.RETRY):
         return retry(rollout, order.words, has_kept=False)

@@ -9,7 +9,7 @@ from shared.rollouts.state.orders import POSSIBLE, Order, OrderKind
 from shared.rollouts.state.phases import PHASES, STEPS, Phase
 from shared.rollouts.state.rollout import Cause, Rollout
 from shared.rollouts.state.splits import Split, on_the_way, share
-from shared.rollouts.strategy.model import OnFailure, Step, StepKind
+from shared.rollouts.strategy.model import OnFailure, RolloutStep, StepKind
 
 #: How often a write that succeeded without taking effect, or failed, is tried.
 WRITE_TRIES = 3
@@ -38,7 +38,7 @@ def next_step(rollout: Rollout, start: int, reason: str = "") -> Go:
     )
 
 
-def _applies(rollout: Rollout, step: Step) -> bool:
+def _applies(rollout: Rollout, step: RolloutStep) -> bool:
     """Say whether a step means anything.
 
     Where nothing served, there is nothing to protect; and traffic that the new deployment has got

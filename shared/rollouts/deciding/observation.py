@@ -103,7 +103,7 @@ class Inspect:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measure:
+class AskGates:
     """Measure the gates, or what a comparison needs, against the stable deployment."""
 
     stable: str
@@ -162,7 +162,7 @@ class DeleteDeployment:
     name: str
 
 
-Question = Inspect | Measure | SendProbe | ReadLogs
+Question = Inspect | AskGates | SendProbe | ReadLogs
 Write = CreateEndpoint | CreateDeployment | SetTraffic | Scale | DeleteDeployment
 Decision = Wait | Go | Question | Overrule | Write
 

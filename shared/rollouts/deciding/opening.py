@@ -15,13 +15,13 @@ from shared.rollouts.deciding.observation import (
     TAG_DEPLOYMENT,
     TAG_MODEL,
     TAG_VERSION,
+    AskGates,
     CreateDeployment,
     CreateEndpoint,
     Decision,
     DeleteDeployment,
     Go,
     Inspect,
-    Measure,
     Observation,
     Overrule,
     Wait,
@@ -32,7 +32,7 @@ from shared.rollouts.state.measurement import GateOutcome
 from shared.rollouts.state.phases import UNDECIDED, Phase
 from shared.rollouts.state.rollout import Cause, Rollout
 from shared.rollouts.state.splits import is_same, leader, only, share
-from shared.rollouts.strategy.model import Answer, Gate, Newer, StepKind
+from shared.rollouts.strategy.model import Gate, Newer, NoVerdict, StepKind
 from shared.workspaces.model import Endpoint, State
 
 #: A rollout that gets its turn is woken; this is for the case that nobody lived to do so.
@@ -88,7 +88,7 @@ def _checking_new(rollout: Rollout, seen: Observation, now: datetime) -> Decisio
     ready = replace(as_found(rollout, seen), step=-1)
     if seen.endpoint is None or seen.endpoint.state is not State.SUCCEEDED:
         return Go(phase=Phase.ENDPOINT, rollout=ready)
-    return prove(ready, seen, now) or Go(phase=Phase.DEPLOYMENT, rollout=ready)
+    return prove_gates(ready, seen, now) or Go(phase=Phase.DEPLOYMENT, rollout=ready)
 
 
 def _checking_ours(rollout: Rollout, seen: Observation) -> Decision:
@@ -181,17 +181,17 @@ def _checking_shift(rollout: Rollout, seen: Observation, now: datetime) -> Decis
     ready = as_found(rollout, seen)
     if is_same(seen.traffic, rollout.goal):
         return next_step(ready, len(ready.plan.strategy.steps), "the endpoint has this split")
-    return prove(ready, seen, now) or next_step(ready, max(ready.step, 0))
+    return prove_gates(ready, seen, now) or next_step(ready, max(ready.step, 0))
 
 
-def prove(rollout: Rollout, seen: Observation, now: datetime) -> Decision | None:
+def prove_gates(rollout: Rollout, seen: Observation, now: datetime) -> Decision | None:
     """Have each gate measure the stable deployment; None once all can."""
     strategy = rollout.plan.strategy
     has_holds = any(step.kind is StepKind.HOLD for step in strategy.steps)
     if not rollout.stable or not strategy.gates or not has_holds or rollout.is_waived:
         return None
     if seen.measurements is None:
-        return Measure(stable=rollout.stable)
+        return AskGates(stable=rollout.stable)
     gates = {gate.measure: gate for gate in strategy.gates}
     blind = [
         (answer_to(gates[item.measure], item.outcome), item)
@@ -199,19 +199,19 @@ def prove(rollout: Rollout, seen: Observation, now: datetime) -> Decision | None
         if item.outcome is not GateOutcome.PASS and not item.observe
     ]
     for answer, item in blind:
-        if item.lasting or answer is Answer.FAIL:
+        if item.lasting or answer is NoVerdict.FAIL:
             return turn_away(rollout, f"gate {item.measure} can't measure: {item.detail}")
     if not blind:
         return None
     answer, item = blind[0]
     is_late = now - rollout.since > strategy.patience
-    if is_late or any(answer is Answer.HOLD for answer, _ in blind):
+    if is_late or any(answer is NoVerdict.HOLD for answer, _ in blind):
         return hold(rollout, f"gate {item.measure} can't measure: {item.detail}")
     reason = f"gate {item.measure} can't measure {rollout.stable} yet: {item.detail}"
     return Wait(reason=reason, delay=seen.grain)
 
 
-def answer_to(gate: Gate, outcome: GateOutcome) -> Answer:
+def answer_to(gate: Gate, outcome: GateOutcome) -> NoVerdict:
     """Return what the gate says of an outcome that is no verdict."""
     if outcome is GateOutcome.NO_DATA:
         return gate.no_data

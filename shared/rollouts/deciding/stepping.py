@@ -20,9 +20,9 @@ from shared.rollouts.deciding.exits import (
 )
 from shared.rollouts.deciding.observation import (
     TAG_DEPLOYMENT,
+    AskGates,
     Decision,
     Go,
-    Measure,
     Observation,
     Scale,
     SendProbe,
@@ -37,7 +37,7 @@ from shared.rollouts.state.orders import Order, OrderKind
 from shared.rollouts.state.phases import Phase
 from shared.rollouts.state.rollout import Cause, Rollout
 from shared.rollouts.state.splits import is_same, leader, on_the_way, only, words, words_of
-from shared.rollouts.strategy.model import Answer, OnConflict, Step, StepKind
+from shared.rollouts.strategy.model import NoVerdict, OnConflict, RolloutStep, StepKind
 from shared.workspaces.model import State
 
 #: Between probes that did not pass.
@@ -64,7 +64,7 @@ def in_step(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     )
 
 
-def _told(rollout: Rollout, step: Step) -> Decision | None:
+def _told(rollout: Rollout, step: RolloutStep) -> Decision | None:
     """Return what orders say, None where there are none for now."""
     if order := find_order(rollout, OrderKind.PAUSE):
         return hold(obey(rollout, order), order.words)
@@ -93,7 +93,7 @@ def _unfit(rollout: Rollout, seen: Observation, now: datetime) -> Decision | Non
 
 
 def _wanted(
-    rollout: Rollout, step: Step, seen: Observation
+    rollout: Rollout, step: RolloutStep, seen: Observation
 ) -> tuple[Mapping[str, int], Mapping[str, int]]:
     """Return the split and the mirror that the step wants."""
     if step.kind is StepKind.TRAFFIC:
@@ -105,7 +105,9 @@ def _wanted(
     return rollout.split, rollout.mirror
 
 
-def _conflict(rollout: Rollout, step: Step, seen: Observation, now: datetime) -> Decision | None:
+def _conflict(
+    rollout: Rollout, step: RolloutStep, seen: Observation, now: datetime
+) -> Decision | None:
     """Return what to do where somebody else has changed the split; None where nobody has.
 
     What the step wants is no conflict, whoever did it: a write of ours may have been forgotten in
@@ -152,7 +154,7 @@ def adopt(rollout: Rollout, seen: Observation, now: datetime) -> Rollout:
     )
 
 
-def _probe(rollout: Rollout, step: Step, seen: Observation, now: datetime) -> Decision:
+def _probe(rollout: Rollout, step: RolloutStep, seen: Observation, now: datetime) -> Decision:
     wanted = step.probe or rollout.plan.probe
     if seen.probe is None:
         return SendProbe(deployment=rollout.deployment)
@@ -164,7 +166,7 @@ def _probe(rollout: Rollout, step: Step, seen: Observation, now: datetime) -> De
     return fail(rollout, seen, reason)
 
 
-def _set_split(rollout: Rollout, step: Step, seen: Observation, now: datetime) -> Decision:
+def _set_split(rollout: Rollout, step: RolloutStep, seen: Observation, now: datetime) -> Decision:
     """Set the split and the mirror that the step wants, and go on when they read back so."""
     assert seen.endpoint is not None  # in_step looked
     traffic, mirror = _wanted(rollout, step, seen)
@@ -190,7 +192,7 @@ def _set_split(rollout: Rollout, step: Step, seen: Observation, now: datetime) -
     return SetTraffic(traffic=traffic, mirror=mirror, serving=serving)
 
 
-def _hold(rollout: Rollout, step: Step, seen: Observation, now: datetime) -> Decision:
+def _hold(rollout: Rollout, step: RolloutStep, seen: Observation, now: datetime) -> Decision:
     """Stay on this split for a while; where there are gates, until they let it pass."""
     end = rollout.since + step.span
     gates = rollout.plan.strategy.gates
@@ -202,11 +204,11 @@ def _hold(rollout: Rollout, step: Step, seen: Observation, now: datetime) -> Dec
         due = next_look(rollout, step, seen.grain)
         if now < due:
             return Wait(reason="holding", delay=due - now)
-        return Measure(stable=rollout.stable)
+        return AskGates(stable=rollout.stable)
     return _judge(rollout, step, seen, now)
 
 
-def next_look(rollout: Rollout, step: Step, grain: timedelta) -> datetime:
+def next_look(rollout: Rollout, step: RolloutStep, grain: timedelta) -> datetime:
     """Return when the gates are to be measured next in a hold."""
     first = rollout.since + _FIRST_LOOK * grain
     end = rollout.since + step.span
@@ -218,7 +220,7 @@ def next_look(rollout: Rollout, step: Step, grain: timedelta) -> datetime:
     return min(following, end) if rollout.looked_at < end else following
 
 
-def _judge(rollout: Rollout, step: Step, seen: Observation, now: datetime) -> Decision:
+def _judge(rollout: Rollout, step: RolloutStep, seen: Observation, now: datetime) -> Decision:
     deciding = [item for item in seen.measurements or () if not item.observe]
     for item in deciding:
         if item.outcome is GateOutcome.FAIL:
@@ -246,10 +248,10 @@ def _without_verdict(
     gates = {gate.measure: gate for gate in strategy.gates}
     answers = [(answer_to(gates[item.measure], item.outcome), item) for item in blind]
     for answer, item in answers:
-        if answer is Answer.FAIL:
+        if answer is NoVerdict.FAIL:
             return fail(rollout, seen, f"gate {item.measure} has no verdict: {item.detail}")
     for answer, item in answers:
-        if answer is Answer.HOLD or now - end > strategy.patience:
+        if answer is NoVerdict.HOLD or now - end > strategy.patience:
             return hold(rollout, f"gate {item.measure} has no verdict: {item.detail}")
     _, item = answers[0]
     return Wait(reason=f"gate {item.measure} has no verdict yet: {item.detail}", delay=seen.grain)
@@ -260,7 +262,7 @@ def _watched(rollout: Rollout, seen: Observation, wait: timedelta) -> timedelta:
     return min(wait, _WATCH) if seen.live(rollout.deployment) else wait
 
 
-def _approve(rollout: Rollout, step: Step, seen: Observation, now: datetime) -> Decision:
+def _approve(rollout: Rollout, step: RolloutStep, seen: Observation, now: datetime) -> Decision:
     if order := find_order(rollout, OrderKind.APPROVE):
         return next_step(obey(rollout, order), rollout.step + 1, order.words)
     until = rollout.since + step.span
@@ -269,7 +271,7 @@ def _approve(rollout: Rollout, step: Step, seen: Observation, now: datetime) -> 
     return Wait(reason="a person has to approve", delay=_watched(rollout, seen, until - now))
 
 
-def _scale(rollout: Rollout, step: Step, seen: Observation, now: datetime) -> Decision:
+def _scale(rollout: Rollout, step: RolloutStep, seen: Observation, now: datetime) -> Decision:
     ours, stable = seen.find(rollout.deployment), seen.find(rollout.stable)
     assert ours is not None  # in_step looked
     wanted = step.instances or (stable.instance_count if stable else ours.instance_count)
@@ -282,9 +284,9 @@ def _scale(rollout: Rollout, step: Step, seen: Observation, now: datetime) -> De
     return Scale(name=ours.name, instances=wanted)
 
 
-def _better(rollout: Rollout, step: Step, seen: Observation, now: datetime) -> Decision:
+def _better(rollout: Rollout, step: RolloutStep, seen: Observation, now: datetime) -> Decision:
     if seen.measurements is None:
-        return Measure(stable=rollout.stable)
+        return AskGates(stable=rollout.stable)
     if not seen.measurements:
         return hold(rollout, "there is nothing to compare")
     item = seen.measurements[0]

@@ -21,11 +21,11 @@ from shared.events.model import Workspace
 from shared.journal.outcomes import Outcome, OutcomeStatus
 from shared.journal.records import Records
 from shared.rollouts.engine.row_lease import Hand
-from shared.rollouts.engine.store import Kept, RolloutStore
+from shared.rollouts.engine.store import KeptRollout, RolloutStore
 from shared.rollouts.people.outbox import TellRollout
 from shared.rollouts.state.orders import POSSIBLE, Order, OrderKind
 from shared.rollouts.state.phases import EXCLUSIVE, UNDECIDED, Phase
-from shared.rollouts.state.rollout import TOO_LATE, Cause, Notice, NoticeKind, Rollout
+from shared.rollouts.state.rollout import TOO_LATE, Cause, Rollout, RolloutNotice, RolloutNoticeKind
 from shared.rollouts.state.splits import share
 
 if TYPE_CHECKING:
@@ -100,12 +100,12 @@ class Rollouts:
         message = write_wakeup(ids, ("tick", rollout.tick), self.clock.now() + wait)
         self.queues.send(QUEUE, message, delay=wait)
 
-    def overdue(self) -> Iterator[Kept]:
+    def overdue(self) -> Iterator[KeptRollout]:
         """Yield the rollouts whose message must have been lost: what is only queued is not."""
         handed_out = handed_out_to(self.queues, QUEUE, *_IN_MESSAGE, self.clock.now())
         return self.store.overdue(handed_out - GRACE)
 
-    def resend(self, kept: Kept) -> None:
+    def resend(self, kept: KeptRollout) -> None:
         """Send the message of a tick again, and remember when; not where the row has changed."""
         due = replace(kept.rollout, due_at=self.clock.now())
         with suppress(RowChanged):
@@ -287,7 +287,7 @@ def _put_off(rollout: Rollout, now: datetime) -> Rollout:
     """Return a rollout whose ticks were cut off too often, to be tried again in a while, once."""
     text = "its last ticks did not come to an end: see in the log what ended the worker"
     told = tuple(
-        Notice(kind=NoticeKind.ATTENTION, channel=channel, reason=text)
+        RolloutNotice(kind=RolloutNoticeKind.ATTENTION, channel=channel, reason=text)
         for channel in rollout.plan.channels
         if rollout.alarm != text
     )

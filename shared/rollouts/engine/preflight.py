@@ -13,7 +13,7 @@ DEPLOYMENTS_MAX = 20
 _NAME = re.compile(r"(?=.{3,32}$)[a-zA-Z](?:-?[a-zA-Z0-9])*")
 
 
-def find_faults(rollout: Rollout, seen: Observation, workspaces: Workspaces) -> tuple[str, ...]:
+def find_obstacles(rollout: Rollout, seen: Observation, workspaces: Workspaces) -> tuple[str, ...]:
     """Return each reason why the deployment can't be created; () where there is none.
 
     Raises: what Workspaces raises, where waiting can help. What the app may not read does not

@@ -5,14 +5,16 @@ from datetime import timedelta
 
 from shared.base.clock import Clock
 from shared.base.ports import RowChanged
-from shared.rollouts.engine.store import Kept, RolloutStore
+from shared.rollouts.engine.store import KeptRollout, RolloutStore
 from shared.rollouts.state.rollout import Rollout
 
 
 class Hand:
     """Writes a rollout's row for one tick, each time on the condition that nothing was added."""
 
-    def __init__(self, store: RolloutStore, kept: Kept, clock: Clock, lease: timedelta) -> None:
+    def __init__(
+        self, store: RolloutStore, kept: KeptRollout, clock: Clock, lease: timedelta
+    ) -> None:
         """Go on from the row as this tick wrote it when it began."""
         self._store = store
         self._kept = kept

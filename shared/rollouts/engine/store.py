@@ -22,7 +22,7 @@ _LOCK = "lock"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class KeptRollout:
     """A rollout as it was read, with the ETag that a conditional write must present."""
 
     rollout: Rollout
@@ -35,7 +35,7 @@ class RolloutStore:
     def __init__(self, *, tables: Tables) -> None:
         self._tables = tables
 
-    def add(self, rollout: Rollout) -> Kept:
+    def add(self, rollout: Rollout) -> KeptRollout:
         """Add a rollout, or return the one that has its id already."""
         try:
             etag = self._tables.insert(TABLE, rollout.partition, rollout.id, _values(rollout))
@@ -44,14 +44,14 @@ class RolloutStore:
             if kept is not None:
                 return kept
             raise
-        return Kept(rollout=rollout, etag=etag)
+        return KeptRollout(rollout=rollout, etag=etag)
 
-    def get(self, partition: str, rollout_id: str) -> Kept | None:
+    def get(self, partition: str, rollout_id: str) -> KeptRollout | None:
         """Return the rollout, or None."""
         row = self._tables.get(TABLE, partition, rollout_id)
         return None if row is None else _kept_from(row)
 
-    def save(self, rollout: Rollout, *, etag: str) -> Kept:
+    def save(self, rollout: Rollout, *, etag: str) -> KeptRollout:
         """Write the rollout if nobody has since it was read.
 
         Raises: RowChanged.
@@ -59,14 +59,14 @@ class RolloutStore:
         new = self._tables.replace(
             TABLE, rollout.partition, rollout.id, _values(rollout), etag=etag
         )
-        return Kept(rollout=rollout, etag=new)
+        return KeptRollout(rollout=rollout, etag=new)
 
-    def all(self) -> Iterator[Kept]:
+    def all(self) -> Iterator[KeptRollout]:
         """Yield every rollout."""
         for row in self._tables.query(TABLE, equals={"kind": "rollout"}):
             yield _kept_from(row)
 
-    def open(self, partition: str | None = None) -> Iterator[Kept]:
+    def open(self, partition: str | None = None) -> Iterator[KeptRollout]:
         """Yield the rollouts that have not ended, of one endpoint or of all."""
         rows = self._tables.query(
             TABLE, partition=partition, equals={"kind": "rollout", "open": True}
@@ -74,7 +74,7 @@ class RolloutStore:
         for row in rows:
             yield _kept_from(row)
 
-    def overdue(self, before: datetime) -> Iterator[Kept]:
+    def overdue(self, before: datetime) -> Iterator[KeptRollout]:
         """Yield the rollouts whose tick was due before then and that have not ended."""
         rows = self._tables.query(
             TABLE, equals={"kind": "rollout", "open": True}, before=("due_at", before)
@@ -82,7 +82,7 @@ class RolloutStore:
         for row in rows:
             yield _kept_from(row)
 
-    def ended(self, before: datetime) -> Iterator[Kept]:
+    def ended(self, before: datetime) -> Iterator[KeptRollout]:
         """Yield the rollouts that ended before then."""
         rows = self._tables.query(
             TABLE, equals={"kind": "rollout", "open": False}, before=("due_at", before)
@@ -112,7 +112,7 @@ class RolloutStore:
             item for row in rows for item in _measurements().validate_json(join(row.values))
         )
 
-    def remove(self, kept: Kept) -> None:
+    def remove(self, kept: KeptRollout) -> None:
         """Delete a rollout's row, and its measurements before it, unless it has changed."""
         found = self.get(kept.rollout.partition, kept.rollout.id)
         if found is None or found.etag != kept.etag:
@@ -197,5 +197,5 @@ def _values(rollout: Rollout) -> dict[str, Value]:
     }
 
 
-def _kept_from(row: Row) -> Kept:
-    return Kept(rollout=_document().validate_json(join(row.values)), etag=row.etag)
+def _kept_from(row: Row) -> KeptRollout:
+    return KeptRollout(rollout=_document().validate_json(join(row.values)), etag=row.etag)

@@ -21,9 +21,9 @@ from shared.rollouts.deciding.decide import decide
 from shared.rollouts.deciding.ending import leave
 from shared.rollouts.deciding.exits import fail, go_back
 from shared.rollouts.deciding.observation import (
+    AskGates,
     Go,
     Inspect,
-    Measure,
     Observation,
     Overrule,
     Question,
@@ -36,7 +36,7 @@ from shared.rollouts.deciding.observation import (
 )
 from shared.rollouts.engine.apply import apply, read_logs
 from shared.rollouts.engine.observe import Observer
-from shared.rollouts.engine.preflight import find_faults
+from shared.rollouts.engine.preflight import find_obstacles
 from shared.rollouts.engine.probe import probe
 from shared.rollouts.engine.row_lease import Hand
 from shared.rollouts.engine.store import RolloutStore
@@ -48,10 +48,10 @@ from shared.rollouts.state.rollout import (
     TOO_LATE,
     Cause,
     Moment,
-    Notice,
-    NoticeKind,
     ProbeResult,
     Rollout,
+    RolloutNotice,
+    RolloutNoticeKind,
 )
 from shared.workspaces.model import Workspaces
 
@@ -142,7 +142,7 @@ class Tick:
                         seen = _still_seen(seen)
                         if _is_to_be_saved(rollout):
                             break
-                    case Inspect() | Measure() | SendProbe() | ReadLogs():
+                    case Inspect() | AskGates() | SendProbe() | ReadLogs():
                         rollout, seen = self._ask(decision, rollout, seen)
                     case _:
                         write = decision
@@ -176,7 +176,7 @@ class Tick:
         """Find out what deciding asked for."""
         match question:
             case Inspect():
-                faults = find_faults(rollout, seen, self.workspaces)
+                faults = find_obstacles(rollout, seen, self.workspaces)
                 worse = "" if faults else self._find_worse(rollout)
                 return rollout, replace(seen, faults=faults, worse=worse)
             case ReadLogs():
@@ -187,7 +187,7 @@ class Tick:
                 if found.passed and rollout.phase is Phase.PROBING:
                     rollout = replace(rollout, proof=found.detail)
                 return rollout, replace(seen, probe=found)
-            case Measure():
+            case AskGates():
                 return self._measure(question.stable, rollout, seen)
 
     def _find_worse(self, rollout: Rollout) -> str:
@@ -374,7 +374,7 @@ def _submitted(rollout: Rollout, now: datetime) -> Rollout:
 
 def _call_for_help(rollout: Rollout, reason: str) -> Rollout:
     notices = tuple(
-        Notice(kind=NoticeKind.ATTENTION, channel=channel, reason=reason)
+        RolloutNotice(kind=RolloutNoticeKind.ATTENTION, channel=channel, reason=reason)
         for channel in rollout.plan.channels
     )
     return replace(rollout, notices=rollout.notices + notices)

@@ -34,7 +34,7 @@ _ODD_ONE_IN = 10
 #: Milliseconds, or percent: where shares are compared, less is as good as this.
 _NEXT_TO_NOTHING = 0.1
 
-type Scale = Callable[[float], float]
+type ScaleOfValues = Callable[[float], float]
 
 
 def plain(value: float) -> float:
@@ -73,7 +73,7 @@ class Evidence:
     odd: int
 
     @property
-    def scale(self) -> Scale:
+    def scale(self) -> ScaleOfValues:
         """How its values compare: whatever makes answers slow makes them so by a factor."""
         return in_logs if self.measure.is_latency else plain
 

@@ -10,7 +10,7 @@ from shared.rollouts.gates.evidence import (
     MINUTES_MIN,
     Evidence,
     Lack,
-    Scale,
+    ScaleOfValues,
     aligned,
     evidence_of,
     find_lack,
@@ -35,7 +35,7 @@ from shared.workspaces.metrics import Measure, Readings
 _DOUBT = 0.1
 
 #: Standard deviations below these are due to rounding: of logs, and of milliseconds or percent.
-_DEVIATION_MIN: Mapping[Scale, float] = {in_logs: 0.01, plain: 0.5}
+_DEVIATION_MIN: Mapping[ScaleOfValues, float] = {in_logs: 0.01, plain: 0.5}
 
 _NAMES: Mapping[Measure, str] = {
     Measure.ERROR_RATE: "error rate",
@@ -136,7 +136,7 @@ def judge(
     )
 
 
-def choose(
+def choose_better(
     measure: Measure,
     readings: Readings,
     *,
@@ -180,7 +180,7 @@ def choose(
     )
 
 
-def prove(gate: Gate, readings: Readings, *, stable: str, at: datetime) -> Measurement:
+def can_measure(gate: Gate, readings: Readings, *, stable: str, at: datetime) -> Measurement:
     """Say whether the gate can measure the stable deployment: PASS, NO_DATA or TOO_FEW."""
     theirs = evidence_of(readings, stable, gate.measure)
     lack = find_lack(theirs, requests_min=gate.min_requests, minutes_min=1) or find_odd(theirs)
@@ -308,7 +308,7 @@ def _ratio_test(one: Evidence, other: Evidence, ratio: float) -> float:
     return mean_above(_excess(one, other, in_logs), math.log(ratio))
 
 
-def _excess(one: Evidence, other: Evidence, scale: Scale) -> Mean:
+def _excess(one: Evidence, other: Evidence, scale: ScaleOfValues) -> Mean:
     """Estimate by how much one's values are above the other's, minute by minute if they can be."""
     if one.values.keys() != other.values.keys():
         return difference(_mean(one, scale), _mean(other, scale))
@@ -317,7 +317,7 @@ def _excess(one: Evidence, other: Evidence, scale: Scale) -> Mean:
     return mean_of(rest, floor=_DEVIATION_MIN[scale])
 
 
-def _mean(evidence: Evidence, scale: Scale) -> Mean:
+def _mean(evidence: Evidence, scale: ScaleOfValues) -> Mean:
     return mean_of([*map(scale, evidence.values.values())], floor=_DEVIATION_MIN[scale])
 
 

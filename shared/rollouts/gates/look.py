@@ -51,7 +51,7 @@ class Gates:
         found = rollout.plan.strategy.gates
         readings = self._read(rollout, (stable,), judge.measures_of(found), None, now, _PROOF)
         if isinstance(readings, Readings):
-            return tuple(judge.prove(gate, readings, stable=stable, at=now) for gate in found)
+            return tuple(judge.can_measure(gate, readings, stable=stable, at=now) for gate in found)
         return tuple(_blind(gate, rollout, now, readings) for gate in found)
 
     def _judge(self, rollout: Rollout, stable: str, now: datetime) -> tuple[Measurement, ...]:
@@ -114,7 +114,7 @@ class Gates:
         readings = self._read(rollout, both, {measure, Measure.REQUESTS}, since, now)
         if not isinstance(readings, Readings):
             return _blind(Gate(measure=measure), rollout, now, readings)
-        return judge.choose(
+        return judge.choose_better(
             measure,
             readings,
             new=rollout.deployment,

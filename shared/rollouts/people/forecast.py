@@ -15,11 +15,11 @@ from shared.rollouts.deciding.observation import (
     TAG_DEPLOYMENT,
     TAG_MODEL,
     TAG_ROLLOUT,
+    AskGates,
     CreateDeployment,
     DeleteDeployment,
     Go,
     Inspect,
-    Measure,
     Observation,
     Overrule,
     Question,
@@ -35,7 +35,7 @@ from shared.rollouts.state.orders import POSSIBLE, Order, OrderKind
 from shared.rollouts.state.phases import STEPS, TERMINAL, Phase
 from shared.rollouts.state.rollout import ProbeResult, Rollout
 from shared.rollouts.state.splits import share
-from shared.rollouts.strategy.model import Step, StepKind
+from shared.rollouts.strategy.model import RolloutStep, StepKind
 from shared.workspaces.model import Deployment, Endpoint, State
 
 #: More decisions than a rollout of the most steps can need, however often it is told something.
@@ -95,7 +95,7 @@ def _course(
             case Wait(delay=delay):
                 at = max(at + max(delay or _LEAST, _LEAST), _end_of_hold(rollout) or at)
                 seen = replace(seen, probe=None, measurements=None)
-            case Inspect() | Measure() | SendProbe() | ReadLogs() as question:
+            case Inspect() | AskGates() | SendProbe() | ReadLogs() as question:
                 rollout, seen = _answered(question, rollout, seen, at)
             case Overrule():
                 return  # whoever has the endpoint overrules nobody
@@ -168,7 +168,7 @@ def _answered(
             return replace(rollout, logs="-"), seen
         case SendProbe():
             return rollout, replace(seen, probe=ProbeResult(passed=True))
-        case Measure():
+        case AskGates():
             passed = replace(rollout, looked_at=at)
             return passed, replace(seen, measurements=_passes(rollout, at))
 
@@ -208,7 +208,7 @@ def _written(write: Write, rollout: Rollout, seen: Observation) -> Observation:
 # In words
 
 
-def step_words(step: Step) -> str:
+def step_words(step: RolloutStep) -> str:
     """Say a step as it is written in reactions.yaml."""
     match step.kind:
         case StepKind.PROBE:

@@ -6,30 +6,34 @@ from shared.base.durations import format_duration
 from shared.messages.text import Text
 from shared.rollouts.state.measurement import GateOutcome
 from shared.rollouts.state.phases import STEPS, Phase
-from shared.rollouts.state.rollout import Cause, Notice, NoticeKind, Rollout
+from shared.rollouts.state.rollout import Cause, Rollout, RolloutNotice, RolloutNoticeKind
 from shared.rollouts.state.splits import share, words
 from shared.workspaces.model import EndpointKind
 
 #: Leaving one of these phases for the other is told.
-_TOLD: Mapping[tuple[Phase, Phase], NoticeKind] = {
-    (Phase.CHECKING, Phase.ENDPOINT): NoticeKind.STARTED,
-    (Phase.CHECKING, Phase.DEPLOYMENT): NoticeKind.STARTED,
-    **{(Phase.CHECKING, step): NoticeKind.STARTED for step in STEPS if step != Phase.APPROVING},
+_TOLD: Mapping[tuple[Phase, Phase], RolloutNoticeKind] = {
+    (Phase.CHECKING, Phase.ENDPOINT): RolloutNoticeKind.STARTED,
+    (Phase.CHECKING, Phase.DEPLOYMENT): RolloutNoticeKind.STARTED,
+    **{
+        (Phase.CHECKING, step): RolloutNoticeKind.STARTED
+        for step in STEPS
+        if step != Phase.APPROVING
+    },
     # Tried again, and turned away.
-    (Phase.QUEUED, Phase.KEEPING): NoticeKind.FAILED,
-    (Phase.CHECKING, Phase.KEEPING): NoticeKind.FAILED,
-    (Phase.ROLLING_BACK, Phase.KEEPING): NoticeKind.ROLLED_BACK,
-    (Phase.ROLLING_BACK, Phase.REMOVING): NoticeKind.ROLLED_BACK,
+    (Phase.QUEUED, Phase.KEEPING): RolloutNoticeKind.FAILED,
+    (Phase.CHECKING, Phase.KEEPING): RolloutNoticeKind.FAILED,
+    (Phase.ROLLING_BACK, Phase.KEEPING): RolloutNoticeKind.ROLLED_BACK,
+    (Phase.ROLLING_BACK, Phase.REMOVING): RolloutNoticeKind.ROLLED_BACK,
 }
 
 #: Entering one of these is told, wherever from.
-_ENTERED: Mapping[Phase, NoticeKind] = {
-    Phase.REFUSED: NoticeKind.FAILED,
-    Phase.HELD: NoticeKind.HELD,
-    Phase.APPROVING: NoticeKind.APPROVAL,
-    Phase.LIVE: NoticeKind.LIVE,
-    Phase.STEPPING_DOWN: NoticeKind.FAILED,
-    Phase.ROLLING_BACK: NoticeKind.FAILED,
+_ENTERED: Mapping[Phase, RolloutNoticeKind] = {
+    Phase.REFUSED: RolloutNoticeKind.FAILED,
+    Phase.HELD: RolloutNoticeKind.HELD,
+    Phase.APPROVING: RolloutNoticeKind.APPROVAL,
+    Phase.LIVE: RolloutNoticeKind.LIVE,
+    Phase.STEPPING_DOWN: RolloutNoticeKind.FAILED,
+    Phase.ROLLING_BACK: RolloutNoticeKind.FAILED,
 }
 
 _WHAT: Mapping[Cause, str] = {
@@ -40,26 +44,26 @@ _WHAT: Mapping[Cause, str] = {
 }
 
 
-def notices_of(rollout: Rollout, phase: Phase, reason: str) -> tuple[Notice, ...]:
+def notices_of(rollout: Rollout, phase: Phase, reason: str) -> tuple[RolloutNotice, ...]:
     """Return the messages that are due when the rollout enters a phase."""
     kind = _TOLD.get((rollout.phase, phase)) or _ENTERED.get(phase)
     if rollout.phase is Phase.STEPPING_DOWN:
         kind = None  # that it goes back was told
     cannot_delete = rollout.phase in (Phase.RETIRING, Phase.REMOVING) and phase.is_terminal
     if cannot_delete and reason:  # what stays costs money
-        kind = NoticeKind.ATTENTION
+        kind = RolloutNoticeKind.ATTENTION
     has_stayed = rollout.plan.creates and share(rollout.split, rollout.deployment)
-    if kind is NoticeKind.ROLLED_BACK and has_stayed:
-        kind = NoticeKind.ATTENTION
+    if kind is RolloutNoticeKind.ROLLED_BACK and has_stayed:
+        kind = RolloutNoticeKind.ATTENTION
     if kind is None:
         return ()
-    told = "" if kind is NoticeKind.APPROVAL else reason or rollout.reason
+    told = "" if kind is RolloutNoticeKind.APPROVAL else reason or rollout.reason
     return tuple(
-        Notice(kind=kind, channel=channel, reason=told) for channel in rollout.plan.channels
+        RolloutNotice(kind=kind, channel=channel, reason=told) for channel in rollout.plan.channels
     )
 
 
-def text_of(rollout: Rollout, notice: Notice, *, studio: str) -> Text:
+def text_of_rollout(rollout: Rollout, notice: RolloutNotice, *, studio: str) -> Text:
     """Write a message: model, version, endpoint, the reason and the log lines, and a link."""
     lines = [
         f"Model: {rollout.model.name}",
@@ -70,20 +74,20 @@ def text_of(rollout: Rollout, notice: Notice, *, studio: str) -> Text:
     ]
     if notice.reason:
         lines.append(f"Reason: {notice.reason}")
-    if notice.kind is NoticeKind.ROLLED_BACK:
+    if notice.kind is RolloutNoticeKind.ROLLED_BACK:
         lines += _back(rollout)
-    if notice.kind in (NoticeKind.APPROVAL, NoticeKind.HELD):
+    if notice.kind in (RolloutNoticeKind.APPROVAL, RolloutNoticeKind.HELD):
         lines += _evidence(rollout)
-    if notice.kind in (NoticeKind.LIVE, NoticeKind.APPROVAL, NoticeKind.HELD):
+    if notice.kind in (RolloutNoticeKind.LIVE, RolloutNoticeKind.APPROVAL, RolloutNoticeKind.HELD):
         lines += [f"Probe: it {rollout.proof}"] if rollout.proof else []
         lines += _observed(rollout)
     lines += _orders(rollout, notice.kind)
     lines.append(studio_link(rollout, studio))
-    if notice.kind is NoticeKind.ROLLED_BACK and rollout.logs:
+    if notice.kind is RolloutNoticeKind.ROLLED_BACK and rollout.logs:
         # Last, for a service may take only the beginning.
         lines += ["Last lines of the container's log:", rollout.logs]
-    good = notice.kind in (NoticeKind.STARTED, NoticeKind.LIVE)
-    neutral = notice.kind in (NoticeKind.HELD, NoticeKind.APPROVAL)
+    good = notice.kind in (RolloutNoticeKind.STARTED, RolloutNoticeKind.LIVE)
+    neutral = notice.kind in (RolloutNoticeKind.HELD, RolloutNoticeKind.APPROVAL)
     return Text(
         title=_title(rollout, notice.kind),
         body="\n".join(lines),
@@ -91,17 +95,17 @@ def text_of(rollout: Rollout, notice: Notice, *, studio: str) -> Text:
     )
 
 
-def _title(rollout: Rollout, kind: NoticeKind) -> str:
+def _title(rollout: Rollout, kind: RolloutNoticeKind) -> str:
     what, where = rollout.model.words or rollout.deployment, f"on {rollout.endpoint}"
     failed = _WHAT[rollout.cause or Cause.FAILED]
     return {
-        NoticeKind.STARTED: f"{what}: {_begun(rollout)} {where}",
-        NoticeKind.APPROVAL: f"{what} waits for approval {where}",
-        NoticeKind.HELD: f"{what} waits for a decision {where}",
-        NoticeKind.LIVE: f"{what} is live {where}",
-        NoticeKind.FAILED: f"{what} {failed} {where}",
-        NoticeKind.ROLLED_BACK: f"{what} was rolled back {where}",
-        NoticeKind.ATTENTION: f"{what} {where} needs a look",
+        RolloutNoticeKind.STARTED: f"{what}: {_begun(rollout)} {where}",
+        RolloutNoticeKind.APPROVAL: f"{what} waits for approval {where}",
+        RolloutNoticeKind.HELD: f"{what} waits for a decision {where}",
+        RolloutNoticeKind.LIVE: f"{what} is live {where}",
+        RolloutNoticeKind.FAILED: f"{what} {failed} {where}",
+        RolloutNoticeKind.ROLLED_BACK: f"{what} was rolled back {where}",
+        RolloutNoticeKind.ATTENTION: f"{what} {where} needs a look",
     }[kind]
 
 
@@ -136,11 +140,11 @@ def _observed(rollout: Rollout) -> list[str]:
     ]
 
 
-def _orders(rollout: Rollout, kind: NoticeKind) -> list[str]:
+def _orders(rollout: Rollout, kind: RolloutNoticeKind) -> list[str]:
     """Return how to answer, where a person is asked."""
-    if kind is NoticeKind.APPROVAL:
+    if kind is RolloutNoticeKind.APPROVAL:
         orders: tuple[str, ...] = ("approve", "abort")
-    elif kind is NoticeKind.HELD:
+    elif kind is RolloutNoticeKind.HELD:
         orders = ("resume", "retry", "promote", "abort")
     else:
         return []

@@ -7,8 +7,8 @@ from functools import partial
 from shared.base.clock import Clock
 from shared.base.retry import backoff
 from shared.messages.outbox import Tell
-from shared.rollouts.people.notices import text_of
-from shared.rollouts.state.rollout import Notice, Rollout
+from shared.rollouts.people.notices import text_of_rollout
+from shared.rollouts.state.rollout import Rollout, RolloutNotice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,12 +23,14 @@ class TellRollout:
     def all(self, rollout: Rollout) -> Rollout:
         """Send the rollout's messages; return it with those left that are to be tried again."""
         told = self.tell.all(
-            rollout.notices, partial(text_of, rollout, studio=self.studio), untold=rollout.untold
+            rollout.notices,
+            partial(text_of_rollout, rollout, studio=self.studio),
+            untold=rollout.untold,
         )
         due_at = self._due_at(rollout, told.left)
         return replace(rollout, notices=told.left, untold=told.untold, due_at=due_at)
 
-    def _due_at(self, rollout: Rollout, left: tuple[Notice, ...]) -> datetime:
+    def _due_at(self, rollout: Rollout, left: tuple[RolloutNotice, ...]) -> datetime:
         """Return when to tick: for what is left to tell, no later than its next try."""
         if not left:
             return rollout.due_at

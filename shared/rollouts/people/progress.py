@@ -12,7 +12,7 @@ from shared.rollouts.state.measurement import GateOutcome, Measurement
 from shared.rollouts.state.phases import PHASES, STEPS, Phase
 from shared.rollouts.state.rollout import Moment, Rollout
 from shared.rollouts.state.splits import on_the_way, share, words_of
-from shared.rollouts.strategy.model import Step, StepKind
+from shared.rollouts.strategy.model import RolloutStep, StepKind
 
 _BACK = frozenset(
     {
@@ -27,7 +27,7 @@ _BACK = frozenset(
 _UNSEEN = frozenset({Phase.QUEUED, Phase.CHECKING})
 
 
-class Mark(StrEnum):
+class StepMark(StrEnum):
     """Where a step stands."""
 
     DONE = "done"
@@ -45,8 +45,8 @@ class StepSeen:
     is still.
     """
 
-    step: Step
-    mark: Mark
+    step: RolloutStep
+    mark: StepMark
     share: int
     mirrored: int
     began: datetime | None = None
@@ -74,9 +74,11 @@ def steps_of(rollout: Rollout, measurements: Iterable[Measurement]) -> tuple[Ste
     shares = (share(rollout.origin, rollout.deployment), 0)
     for index, step in enumerate(rollout.plan.strategy.steps):
         mark = _mark(rollout, index, visits)
-        if mark is not Mark.SKIPPED:
-            shares = _shares(rollout, step, shares, is_now=mark is Mark.NOW)
-        began, ended = visits.get(index, (None, None)) if mark is not Mark.TO_COME else (None, None)
+        if mark is not StepMark.SKIPPED:
+            shares = _shares(rollout, step, shares, is_now=mark is StepMark.NOW)
+        began, ended = (
+            visits.get(index, (None, None)) if mark is not StepMark.TO_COME else (None, None)
+        )
         found.append(
             StepSeen(
                 step=step,
@@ -92,7 +94,7 @@ def steps_of(rollout: Rollout, measurements: Iterable[Measurement]) -> tuple[Ste
 
 
 def _shares(
-    rollout: Rollout, step: Step, before: tuple[int, int], *, is_now: bool
+    rollout: Rollout, step: RolloutStep, before: tuple[int, int], *, is_now: bool
 ) -> tuple[int, int]:
     """Return what of the traffic, and of its copy, the new deployment has after a step."""
     ours = rollout.deployment
@@ -130,18 +132,18 @@ def _visits(rollout: Rollout) -> Mapping[int, tuple[datetime, datetime | None]]:
 
 def _mark(
     rollout: Rollout, index: int, visits: Mapping[int, tuple[datetime, datetime | None]]
-) -> Mark:
+) -> StepMark:
     phase = rollout.phase
     if index < rollout.step:
-        return Mark.DONE if index in visits else Mark.SKIPPED
+        return StepMark.DONE if index in visits else StepMark.SKIPPED
     if index == rollout.step and phase in _BACK:
-        return Mark.FAILED
+        return StepMark.FAILED
     if index == rollout.step and (phase in STEPS or phase is Phase.HELD):
-        return Mark.NOW
+        return StepMark.NOW
     if phase in _BACK or phase.is_terminal:
-        return Mark.SKIPPED
+        return StepMark.SKIPPED
     is_known = phase not in _UNSEEN and next_step(rollout, index).rollout
-    return Mark.SKIPPED if is_known and is_known.step != index else Mark.TO_COME
+    return StepMark.SKIPPED if is_known and is_known.step != index else StepMark.TO_COME
 
 
 def splits_of(rollout: Rollout) -> tuple[SplitSeen, ...]:

@@ -11,7 +11,7 @@ from shared.journal.outcomes import EventRef
 from shared.rollouts.state.measurement import Measurement
 from shared.rollouts.state.orders import Order
 from shared.rollouts.state.phases import Phase
-from shared.rollouts.strategy.model import Probe, Step, Strategy
+from shared.rollouts.strategy.model import Probe, RolloutStep, Strategy
 from shared.workspaces.comparison import BetterParams
 from shared.workspaces.model import EndpointKind, Operation, Serving
 
@@ -64,7 +64,7 @@ class ModelRef:
         return f"{self.name} {self.version}".strip()
 
 
-class NoticeKind(StrEnum):
+class RolloutNoticeKind(StrEnum):
     """What people are told of a rollout."""
 
     STARTED = "started"
@@ -77,10 +77,10 @@ class NoticeKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
+class RolloutNotice:
     """A message to one channel that is still to be sent."""
 
-    kind: NoticeKind
+    kind: RolloutNoticeKind
     channel: str
     reason: str = ""
     attempt: int = 0
@@ -161,7 +161,7 @@ class Rollout:
     cut_off: int = 0  #: Ticks in a row that did not come to an end.
     is_unsettled: bool = False  #: Whether others are still to be told what the last tick came to.
     history: tuple[Moment, ...] = ()
-    notices: tuple[Notice, ...] = ()
+    notices: tuple[RolloutNotice, ...] = ()
     untold: str = ""  #: A channel that never took its message, and why.
     traceparent: str = ""
     retraining: str = ""  #: The reference of the retraining that made the model, "" if none did.
@@ -172,7 +172,7 @@ class Rollout:
         return endpoint_key(self.workspace, self.endpoint)
 
     @property
-    def current(self) -> Step | None:
+    def current(self) -> RolloutStep | None:
         """The strategy's step that it is at, or None before the first and after the last."""
         steps = self.plan.strategy.steps
         return steps[self.step] if 0 <= self.step < len(steps) else None

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from shared.rollouts.strategy.model import Probe, Step, StepKind, Strategy, wait_for
+from shared.rollouts.strategy.model import Probe, RolloutStep, StepKind, Strategy, wait_for
 from shared.workspaces.model import EndpointKind
 
 #: What a batch endpoint can do: it has one default deployment, which is switched at once.
@@ -44,7 +44,7 @@ def settle(
     return replace(strategy, steps=tuple(steps))
 
 
-def _settled(step: Step, probe: Probe, wait: timedelta) -> Step:
+def _settled(step: RolloutStep, probe: Probe, wait: timedelta) -> RolloutStep:
     if step.kind is not StepKind.PROBE:
         return step
     own = step.probe or probe

@@ -4,12 +4,12 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from shared.rollouts.strategy.model import Answer, Gate
-from shared.schema.quantities import milliseconds, percent, share
+from shared.rollouts.strategy.model import Gate, NoVerdict
+from shared.schema.quantities import fraction, milliseconds, percent
 from shared.schema.values import Values, unfit
 from shared.workspaces.metrics import Measure
 
-Share = Annotated[float, BeforeValidator(share(0, 100))]
+Share = Annotated[float, BeforeValidator(fraction(0, 100))]
 Points = Annotated[float, BeforeValidator(percent(0, 100))]
 Milliseconds = Annotated[float, BeforeValidator(milliseconds)]
 
@@ -25,9 +25,9 @@ def _as_empty(value: object) -> object:
 class GateParams(Values):
     """What every gate has: what to do where it has no verdict."""
 
-    no_data: Answer = Answer.WAIT
-    too_few: Answer = Answer.WAIT
-    unavailable: Answer = Answer.WAIT
+    no_data: NoVerdict = NoVerdict.WAIT
+    too_few: NoVerdict = NoVerdict.WAIT
+    unavailable: NoVerdict = NoVerdict.WAIT
 
     def gate(self, measure: Measure) -> Gate:
         """Return the gate on this measure."""

@@ -52,7 +52,7 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class RolloutStep:
     """One step. Which of the values it has depends on its kind."""
 
     kind: StepKind
@@ -63,7 +63,7 @@ class Step:
     measure: Measure | None = None  #: BETTER: by what; less is better.
 
 
-class Answer(StrEnum):
+class NoVerdict(StrEnum):
     """What to do where a gate has no verdict."""
 
     WAIT = "wait"  #: Go on measuring, no longer than the strategy's `patience`.
@@ -86,9 +86,9 @@ class Gate:
     max_increase: float | None = None
     max_ratio: float | None = None
     min_requests: int = 100
-    no_data: Answer = Answer.WAIT
-    too_few: Answer = Answer.WAIT
-    unavailable: Answer = Answer.WAIT
+    no_data: NoVerdict = NoVerdict.WAIT
+    too_few: NoVerdict = NoVerdict.WAIT
+    unavailable: NoVerdict = NoVerdict.WAIT
     observe: bool = False
 
     @property
@@ -132,7 +132,7 @@ class Strategy:
     """
 
     name: str
-    steps: tuple[Step, ...]
+    steps: tuple[RolloutStep, ...]
     gates: tuple[Gate, ...] = ()
     confidence: float = 0.99
     patience: timedelta = timedelta(hours=1)

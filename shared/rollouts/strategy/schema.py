@@ -14,7 +14,7 @@ from shared.rollouts.strategy.model import (
     OnConflict,
     OnFailure,
     Probe,
-    Step,
+    RolloutStep,
     StepKind,
     Strategy,
 )
@@ -22,7 +22,7 @@ from shared.rollouts.strategy.probe_schema import ProbeParams
 from shared.rollouts.strategy.ready_made import READY_MADE
 from shared.rollouts.strategy.step_order import find_sequence_faults
 from shared.schema.faults import ParamFault, read_values
-from shared.schema.quantities import share, whole_percent
+from shared.schema.quantities import fraction, whole_percent
 from shared.schema.values import LoadContext, Values, unfit
 from shared.schema.wording import cut, found, suggest
 from shared.workspaces.metrics import Measure
@@ -75,11 +75,11 @@ class StepParams(Values):
     better: Annotated[Measure, BeforeValidator(_less_is_better)] | None = None
 
     @property
-    def step(self) -> Step:
+    def step(self) -> RolloutStep:
         """The step; a probe of which nothing is said is left to the action."""
         (name,) = self.model_fields_set
         golden = self.probe if self.probe and self.probe.model_fields_set else None
-        return Step(
+        return RolloutStep(
             kind=StepKind(name),
             percent=self.mirror or self.traffic,
             span=self.hold or self.approve,
@@ -111,7 +111,7 @@ class StrategyParams(Values):
     based_on: Annotated[str, BeforeValidator(_check_base)] = ""
     steps: Annotated[tuple[OneStep, ...], AfterValidator(_some)]
     gates: GatesParams = Field(default_factory=GatesParams)
-    confidence: Annotated[float, BeforeValidator(share(50, 99.99))] = 0.99
+    confidence: Annotated[float, BeforeValidator(fraction(50, 99.99))] = 0.99
     patience: Annotated[Duration, between(_AT_ONCE, _MONTH)] = timedelta(hours=1)
     answer_within: Span = timedelta(days=7)
     on_failure: OnFailure = OnFailure.ROLLBACK
@@ -162,7 +162,7 @@ def _find_origin_faults(name: str, raw: Mapping[str, Any]) -> Iterator[ParamFaul
         yield ParamFault(("steps",), f"`{name}` needs `steps` or `based_on`", is_of_key=True)
 
 
-def _read_step(item: object, context: LoadContext) -> Step | None:
+def _read_step(item: object, context: LoadContext) -> RolloutStep | None:
     params, _ = read_values("", {"steps": [item]}, StrategyParams, context)
     return params.steps[0].step if params else None
 

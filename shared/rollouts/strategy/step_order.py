@@ -2,15 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 
-from shared.rollouts.strategy.model import Step, StepKind
+from shared.rollouts.strategy.model import RolloutStep, StepKind
 from shared.schema.faults import ParamFault
 
 _NO_TRAFFIC = "the new deployment has no traffic here, so that there is nothing for gates to judge"
 
 
-def find_sequence_faults(steps: Sequence[Step | None], *, has_gates: bool) -> Iterator[ParamFault]:
+def find_sequence_faults(
+    steps: Sequence[RolloutStep | None], *, has_gates: bool
+) -> Iterator[ParamFault]:
     """Yield what is wrong with steps that are each right; None is one that could not be read."""
-    walk = _Walk(has_gates=has_gates)
+    walk = _StepWalk(has_gates=has_gates)
     for index, step in enumerate(steps):
         if step is None:
             walk.is_sure = False
@@ -20,7 +22,7 @@ def find_sequence_faults(steps: Sequence[Step | None], *, has_gates: bool) -> It
         yield from walk.end()
 
 
-class _Walk:
+class _StepWalk:
     """Follows the split through the steps."""
 
     def __init__(self, *, has_gates: bool) -> None:
@@ -32,7 +34,7 @@ class _Walk:
         self._holds = 0
         self._has_held = False  # since the split that holds
 
-    def look(self, step: Step, path: tuple[str | int, ...]) -> Iterator[ParamFault]:
+    def look(self, step: RolloutStep, path: tuple[str | int, ...]) -> Iterator[ParamFault]:
         """Yield what is wrong with the next step, coming after those before it."""
         name = f"`steps[{path[1]}].{step.kind}`"
         match step.kind:
