@@ -40,6 +40,8 @@ requirements: setup ## Pin again what the .in files ask for, and what that bring
 		: > $$name.txt && $(COMPILE) $$name.in --output-file $$name.txt || exit 1; done
 	@: > requirements.txt && $(COMPILE) requirements.in --constraints requirements-dev.txt \
 		--output-file requirements.txt
+	@: > requirements-cli.txt && $(COMPILE) requirements.in requirements-cli.in \
+		--constraints requirements-dev.txt --output-file requirements-cli.txt
 
 clean: ## Remove everything that setup, the tests and the sandbox made
 	@rm -rf .venv $(MODULES) .sandbox .hypothesis .pytest_cache .mypy_cache .ruff_cache
@@ -56,6 +58,7 @@ clean: ## Remove everything that setup, the tests and the sandbox made
 
 .venv/.installed: .venv/.created requirements-dev.txt
 	@$(UV) --require-hashes --requirements requirements-dev.txt
+	@$(UV) --no-deps --editable .
 	@touch $@
 
 # The inference server's pins and the app's exclude one another: it has an environment of its own.

@@ -1,4 +1,4 @@
-"""The operator's command line: `python manage.py --help`."""
+"""The operator's command line: `signalbox --help`, or `python manage.py --help`."""
 
 import sys
 
@@ -15,7 +15,6 @@ from commands.check import check
 app = typer.Typer(
     help="Work on the reactions of this app, and see what came of them.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_show_locals=False,
 )
 app.command()(check)

@@ -22,6 +22,8 @@ def pins(name: str) -> dict[str, str]:
     [
         ("requirements.in", "requirements.txt"),
         ("requirements.in", "requirements-dev.txt"),
+        ("requirements-cli.in", "requirements-cli.txt"),
+        ("requirements-cli.in", "requirements-dev.txt"),
         ("requirements-dev.in", "requirements-dev.txt"),
         ("sandbox/inference/requirements.in", "sandbox/inference/requirements.txt"),
     ],
@@ -32,11 +34,18 @@ def test_what_is_asked_for_is_pinned_as_it_is_asked_for(wanted: str, made: str) 
 
 
 def test_the_app_is_tested_with_the_versions_that_it_is_deployed_with() -> None:
-    assert pins("requirements.txt").items() <= pins("requirements-dev.txt").items()
+    assert pins("requirements.txt").items() <= pins("requirements-cli.txt").items()
+    assert pins("requirements-cli.txt").items() <= pins("requirements-dev.txt").items()
 
 
 @pytest.mark.parametrize(
-    "name", ["requirements.txt", "requirements-dev.txt", "sandbox/inference/requirements.txt"]
+    "name",
+    [
+        "requirements.txt",
+        "requirements-cli.txt",
+        "requirements-dev.txt",
+        "sandbox/inference/requirements.txt",
+    ],
 )
 def test_every_pin_has_hashes_and_no_address(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
