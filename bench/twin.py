@@ -1,29 +1,18 @@
 """The app, as its services build it, on ports in memory, and on a clock that jumps."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from shared.events.envelopes import parse_workspace
 from shared.services import Ports, Services
+from shared.twins.clock import ManualClock
 from shared.twins.storage import MemoryBlobs, MemoryChannels, MemoryQueues, MemoryTables
 from shared.twins.workspaces import MemoryWorkspaces
 
 _WORKSPACE = (
     "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w"
 )
-
-
-class Clock:
-    """A clock that moves when it is told to."""
-
-    def __init__(self) -> None:
-        self.time = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
-
-    def now(self) -> datetime:
-        """Return the time that it was told."""
-        return self.time
 
 
 class Counted:
@@ -47,11 +36,13 @@ class Twin:
     """The app and what it runs on; `storage` and `aml` collect what it asks these for."""
 
     def __init__(
-        self, reactions: Path, workspaces: Callable[[Clock], MemoryWorkspaces] = MemoryWorkspaces
+        self,
+        reactions: Path,
+        workspaces: Callable[[ManualClock], MemoryWorkspaces] = MemoryWorkspaces,
     ) -> None:
         self.storage: list[str] = []
         self.aml: list[str] = []
-        self.clock = Clock()
+        self.clock = ManualClock()
         self.workspace = parse_workspace(_WORKSPACE)
         self.workspaces = workspaces(self.clock)
         self.workspaces.before = self.aml.append

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from threading import Event
 from typing import Any
 
@@ -22,23 +22,11 @@ from shared.adapters.aml.workspaces import ArmWorkspaces
 from shared.adapters.storage.account import StorageAccount
 from shared.base.ports import Blobs, Queues, Tables
 from shared.events.model import Workspace
+from shared.twins.clock import ManualClock
 from shared.twins.storage import MemoryBlobs, MemoryQueues, MemoryTables
 
 BACKENDS = ("memory", "azurite")
 WORKSPACE = Workspace(subscription="sub-1", resource_group="rg-1", name="ws-a")
-
-
-class FakeClock:
-    """A clock that moves when it is told to."""
-
-    def __init__(self) -> None:
-        self.time = datetime(2026, 3, 1, 12, tzinfo=UTC)
-
-    def now(self) -> datetime:
-        return self.time
-
-    def advance(self, by: timedelta) -> None:
-        self.time += by
 
 
 class FakeCredential:
@@ -100,8 +88,8 @@ class QueueBench:
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
@@ -136,9 +124,9 @@ def tables(request: pytest.FixtureRequest) -> Iterator[Tables]:
 
 
 @pytest.fixture(params=BACKENDS)
-def bench(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[QueueBench]:
+def bench(request: pytest.FixtureRequest, clock: ManualClock) -> Iterator[QueueBench]:
     if request.param == "memory":
-        yield QueueBench(MemoryQueues(clock), clock.advance)
+        yield QueueBench(MemoryQueues(clock), clock.pass_time)
         return
     from shared.adapters.storage.queues import AzureQueues
 
@@ -190,7 +178,7 @@ def credential() -> FakeCredential:
 
 @pytest.fixture
 def workspaces(
-    emulator: WorkspaceEmulator, control: Control, credential: FakeCredential, clock: FakeClock
+    emulator: WorkspaceEmulator, control: Control, credential: FakeCredential, clock: ManualClock
 ) -> Iterator[ArmWorkspaces]:
     adapter = ArmWorkspaces(
         lambda: credential,

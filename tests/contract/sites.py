@@ -9,6 +9,7 @@ from typing import Protocol
 import pytest
 
 from shared.events.model import Workspace
+from shared.twins.clock import ManualClock
 from shared.twins.workspaces import MemoryWorkspaces
 from shared.workspaces.model import (
     AUTH_MODES,
@@ -21,7 +22,7 @@ from shared.workspaces.model import (
     OperationResult,
     Workspaces,
 )
-from tests.contract.conftest import WORKSPACE, FakeClock
+from tests.contract.conftest import WORKSPACE
 from tests.contract.test_workspaces import Stage
 
 HOUR = timedelta(hours=1)
@@ -148,7 +149,7 @@ def make_site(request: pytest.FixtureRequest) -> Site:
     return _emulator(Stage(*(request.getfixturevalue(name) for name in names)))
 
 
-def _twin(clock: FakeClock) -> Site:
+def _twin(clock: ManualClock) -> Site:
     twin = MemoryWorkspaces(clock)
     twin.register(WORKSPACE, "churn", "1", tags={})
     twin.behaviour.takes = HOUR / 2
@@ -170,7 +171,7 @@ def _twin(clock: FakeClock) -> Site:
 
     return Site(
         workspaces=twin,
-        pass_time=lambda: clock.advance(HOUR),
+        pass_time=lambda: clock.pass_time(HOUR),
         break_deployments=break_deployments,
         break_traffic=break_traffic,
         limit_cores=limit_cores,

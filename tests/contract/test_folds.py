@@ -14,8 +14,8 @@ from shared.base.ports import RowChanged, Tables
 from shared.events.model import Workspace
 from shared.messages.outbox import Tell
 from shared.messages.repeats import TABLE, Folds, Repeat
+from shared.twins.clock import ManualClock
 from shared.twins.storage import MemoryChannels, MemoryTables
-from tests.contract.conftest import FakeClock
 
 HOUR = timedelta(hours=1)
 WORKSPACE = Workspace(subscription="sub", resource_group="rg", name="ws")
@@ -30,7 +30,7 @@ def do_all(chores: Iterable[Callable[[], None]]) -> None:
 class Bench:
     """Folds on tables, with a channel and a clock, and a key that no other test uses."""
 
-    def __init__(self, tables: Tables, clock: FakeClock, key: str) -> None:
+    def __init__(self, tables: Tables, clock: ManualClock, key: str) -> None:
         self.tables = tables
         self.clock = clock
         self.key = key
@@ -58,13 +58,13 @@ class Bench:
     def tell(self) -> list[str]:
         """Let an hour and a bit pass, sweep, and return the titles that this told."""
         before = len(self.channels.sent)
-        self.clock.advance(HOUR + timedelta(seconds=1))
+        self.clock.pass_time(HOUR + timedelta(seconds=1))
         do_all(self.folds.summaries())
         return [message.title for message in self.channels.sent[before:]]
 
 
 @pytest.fixture
-def bench(tables: Tables, clock: FakeClock, name: str) -> Bench:
+def bench(tables: Tables, clock: ManualClock, name: str) -> Bench:
     for row in tables.query(TABLE):  # other tests' folds, on the account that they share
         tables.delete(TABLE, row.partition, row.key)
     return Bench(tables, clock, name)
@@ -75,7 +75,7 @@ def test_the_first_is_sent_and_the_others_are_counted_and_told_together(bench: B
     assert bench.channels.sent == ()
     assert bench.tell() == ["2 more like: run a failed"]
     text = bench.channels.sent[0].text
-    since = "Since 2026-03-01 12:00 UTC"
+    since = "Since 2026-03-02 09:00 UTC"
     assert f"{since} 2 more messages of tell in workspace ws came after the first." in text
     assert bench.key in text
     assert text.endswith("- run b failed\n- run c failed")
@@ -96,14 +96,14 @@ def test_the_next_one_after_the_summary_begins_anew(bench: Bench) -> None:
 
 def test_one_that_comes_before_a_late_summary_is_in_it(bench: Bench) -> None:
     bench.numbers("a", "b")
-    bench.clock.advance(3 * HOUR)
+    bench.clock.pass_time(3 * HOUR)
     assert bench.numbers("c") == [3]
     assert bench.tell() == ["2 more like: run a failed"]
 
 
 def test_nothing_is_told_before_the_time_is_over(bench: Bench) -> None:
     bench.numbers("a", "b")
-    bench.clock.advance(HOUR - timedelta(seconds=1))
+    bench.clock.pass_time(HOUR - timedelta(seconds=1))
     do_all(bench.folds.summaries())
     assert bench.channels.sent == ()
 
@@ -221,7 +221,7 @@ def test_a_message_that_is_not_sent_after_all_lets_the_next_one_through(bench: B
 def test_what_was_counted_in_a_withdrawn_fold_is_told_by_the_next_sweep(bench: Bench) -> None:
     bench.numbers("a", "b")
     bench.folds.withdraw(bench.repeat("a"))
-    bench.clock.advance(timedelta(seconds=1))
+    bench.clock.pass_time(timedelta(seconds=1))
     do_all(bench.folds.summaries())
     assert [message.title for message in bench.channels.sent] == ["1 more like: run a failed"]
 
@@ -270,7 +270,7 @@ def test_many_who_count_at_once_are_all_counted_once(bench: Bench) -> None:
     assert len(lost) < threads
 
 
-def test_a_row_that_changes_under_every_try_is_left_to_a_letter(clock: FakeClock) -> None:
+def test_a_row_that_changes_under_every_try_is_left_to_a_letter(clock: ManualClock) -> None:
     tables = MemoryTables()
     bench = Bench(tables, clock, "key")
     bench.numbers("a")
@@ -284,7 +284,7 @@ def test_a_row_that_changes_under_every_try_is_left_to_a_letter(clock: FakeClock
 
 
 def test_a_storm_fits_its_row_and_the_names_of_the_last_thousand_are_known(
-    clock: FakeClock,
+    clock: ManualClock,
 ) -> None:
     bench = Bench(MemoryTables(), clock, "é" * 5000)
     for number in range(1100):
@@ -315,7 +315,9 @@ def test_titles_are_on_a_line_each(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(("events", "requests"), [("a", 2), ("ab", 2), ("abb", 1)])
-def test_placing_a_message_takes_two_requests(clock: FakeClock, events: str, requests: int) -> None:
+def test_placing_a_message_takes_two_requests(
+    clock: ManualClock, events: str, requests: int
+) -> None:
     bench = Bench(MemoryTables(), clock, "key")
     counted: list[str] = []
     for method in ("get", "insert", "replace"):

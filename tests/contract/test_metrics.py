@@ -92,7 +92,7 @@ def _twin(clock: Any) -> Bench:
     def serve(minutes: int) -> datetime:
         metrics.observe()
         start: datetime = clock.now()
-        clock.advance(minutes * MINUTE)
+        clock.pass_time(minutes * MINUTE)
         return start
 
     def delay(minutes: int) -> None:
@@ -104,10 +104,10 @@ def _twin(clock: Any) -> Bench:
     return Bench(
         metrics=metrics,
         workspaces=workspaces,
-        settle=lambda: clock.advance(MINUTE),
+        settle=lambda: clock.pass_time(MINUTE),
         behave=lambda name, how: metrics.behave(name, behaviours[how]),
         serve=serve,
-        wait=lambda minutes: clock.advance(minutes * MINUTE),
+        wait=lambda minutes: clock.pass_time(minutes * MINUTE),
         delay=delay,
         end=end,
     ).prepare()
@@ -298,7 +298,7 @@ def test_a_story_has_the_same_figures_however_often_it_is_read(clock: Any) -> No
     bench.split(blue=75, green=25)
     start = bench.serve(3)
     first = bench.read(start, *Measure, minutes=3)
-    clock.advance(timedelta(days=1))
+    clock.pass_time(timedelta(days=1))
     bench.split(green=100)
     assert bench.read(start, *Measure, minutes=3) == first
 

@@ -7,11 +7,12 @@ import pytest
 from sandbox.workspace.control import Control
 from shared.adapters.aml.workspaces import ArmWorkspaces
 from shared.events.model import Run
+from shared.twins.clock import ManualClock
 from shared.workspaces.run_reports import RunReports, describe
-from tests.contract.conftest import WORKSPACE, FakeClock
+from tests.contract.conftest import WORKSPACE
 
 
-def report_of(workspaces: ArmWorkspaces, clock: FakeClock, run_id: str) -> list[str]:
+def report_of(workspaces: ArmWorkspaces, clock: ManualClock, run_id: str) -> list[str]:
     """Return the lines that are told of a run."""
     reports = RunReports(workspaces=workspaces, clock=clock)
     report = reports.read(WORKSPACE, run_id, may_wait=False)
@@ -32,7 +33,7 @@ def monitor(control: Control) -> dict[str, Any]:
 
 
 def test_the_error_of_a_step_two_pipelines_below_is_told(
-    workspaces: ArmWorkspaces, clock: FakeClock, monitor: dict[str, Any]
+    workspaces: ArmWorkspaces, clock: ManualClock, monitor: dict[str, Any]
 ) -> None:
     lines = report_of(workspaces, clock, monitor["run"])
     assert lines[0] == "Status: Failed"
@@ -49,14 +50,14 @@ def test_the_error_of_a_step_two_pipelines_below_is_told(
 
 
 def test_a_run_that_is_not_there_is_told_from_its_event(
-    workspaces: ArmWorkspaces, clock: FakeClock, control: Control
+    workspaces: ArmWorkspaces, clock: ManualClock, control: Control
 ) -> None:
     lines = report_of(workspaces, clock, "gone")
     assert "The run could not be read: the workspace has no such run" in lines
 
 
 def test_a_run_of_a_workspace_that_does_not_answer_is_told_from_its_event(
-    workspaces: ArmWorkspaces, clock: FakeClock, control: Control
+    workspaces: ArmWorkspaces, clock: ManualClock, control: Control
 ) -> None:
     control.outage(times=10, path="*")
     lines = report_of(workspaces, clock, "run-1")

@@ -426,7 +426,7 @@ def test_a_key_is_not_kept_for_long(stage: Stage, clock: Any) -> None:
     endpoint = stage.endpoint()
     stage.workspaces.score(WORKSPACE, endpoint, "blue", ROWS, timeout=SECONDS)
     stage.control.clear_requests()
-    clock.advance(timedelta(minutes=5))
+    clock.pass_time(timedelta(minutes=5))
     stage.workspaces.score(WORKSPACE, endpoint, "blue", ROWS, timeout=SECONDS)
     assert len(stage.control.requests()) == 1
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from shared.actions import ACTIONS
@@ -17,6 +17,7 @@ from shared.retraining.model import Loop
 from shared.rollouts.engine import advance
 from shared.rollouts.state.rollout import Rollout
 from shared.services import Ports, Services
+from shared.twins.clock import ManualClock
 from shared.twins.metrics import MemoryMetrics
 from shared.twins.storage import MemoryBlobs, MemoryChannels, MemoryQueues, MemoryTables
 from shared.twins.targets import MemoryTargets
@@ -54,26 +55,11 @@ reactions:
 """
 
 
-class GivenClock:
-    """A clock that tests move."""
-
-    def __init__(self) -> None:
-        self.time = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
-
-    def now(self) -> datetime:
-        """Return the time that was set."""
-        return self.time
-
-    def pass_time(self, span: timedelta) -> None:
-        """Let time pass."""
-        self.time += span
-
-
 class World:
     """The app, its storage and the workspace, with verbs for what happens to them."""
 
     def __init__(self, reactions: str = REACTIONS) -> None:
-        self.clock = GivenClock()
+        self.clock = ManualClock()
         self.tables = MemoryTables()
         self.queues = MemoryQueues(self.clock)
         self.blobs = MemoryBlobs()

@@ -1,33 +1,26 @@
 """What the twins can do beyond their ports: time that passes, and what tests ask of them."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
 from shared.base.errors import ChannelDown, ChannelUnknown
+from shared.twins.clock import ManualClock
 from shared.twins.storage import MemoryChannels, MemoryQueues, Sent
 
 
-class FakeClock:
-    def __init__(self) -> None:
-        self.time = datetime(2026, 3, 1, 12, tzinfo=UTC)
-
-    def now(self) -> datetime:
-        return self.time
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def queues(clock: FakeClock) -> MemoryQueues:
+def queues(clock: ManualClock) -> MemoryQueues:
     return MemoryQueues(clock)
 
 
 def test_a_message_that_is_not_deleted_comes_back_after_five_minutes(
-    queues: MemoryQueues, clock: FakeClock
+    queues: MemoryQueues, clock: ManualClock
 ) -> None:
     queues.send("q", "one")
     (first,) = queues.receive("q")
@@ -37,7 +30,7 @@ def test_a_message_that_is_not_deleted_comes_back_after_five_minutes(
     assert second.receipt != first.receipt
 
 
-def test_a_receipt_of_before_deletes_nothing(queues: MemoryQueues, clock: FakeClock) -> None:
+def test_a_receipt_of_before_deletes_nothing(queues: MemoryQueues, clock: ManualClock) -> None:
     queues.send("q", "one")
     (first,) = queues.receive("q")
     clock.time += timedelta(minutes=5)
@@ -48,7 +41,7 @@ def test_a_receipt_of_before_deletes_nothing(queues: MemoryQueues, clock: FakeCl
     assert queues.waiting("q") == ()
 
 
-def test_a_test_takes_what_is_visible_now(queues: MemoryQueues, clock: FakeClock) -> None:
+def test_a_test_takes_what_is_visible_now(queues: MemoryQueues, clock: ManualClock) -> None:
     queues.send("q", "now")
     queues.send("q", "later", delay=timedelta(hours=1))
     assert queues.take("q") == ("now",)
@@ -59,7 +52,7 @@ def test_a_test_takes_what_is_visible_now(queues: MemoryQueues, clock: FakeClock
     assert queues.waiting("q") == ()
 
 
-def test_a_delay_is_cut_to_seven_days(queues: MemoryQueues, clock: FakeClock) -> None:
+def test_a_delay_is_cut_to_seven_days(queues: MemoryQueues, clock: ManualClock) -> None:
     queues.send("q", "much later", delay=timedelta(days=30))
     assert queues.waiting("q") == ((clock.time + timedelta(days=7), "much later"),)
 

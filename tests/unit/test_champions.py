@@ -1,11 +1,10 @@
 """Which model serves on an endpoint now."""
 
-from datetime import UTC, datetime
-
 import pytest
 
 from shared.base.errors import SignalboxError, WorkspaceBusy, WorkspaceDenied, WorkspaceRefused
 from shared.events.model import Workspace
+from shared.twins.clock import ManualClock
 from shared.twins.workspaces import MemoryWorkspaces
 from shared.workspaces.champions import find_champion
 from shared.workspaces.lineage import reference_of_model, reference_of_run
@@ -23,18 +22,10 @@ VERSIONS = {"blue": "1", "green": "2", "red": "3"}
 REFERENCE = f"{'0' * 32}-{'f' * 32}"
 
 
-class StillClock:
-    """A clock that stands still."""
-
-    def now(self) -> datetime:
-        """Return the same time each time."""
-        return datetime(2026, 3, 1, tzinfo=UTC)
-
-
 @pytest.fixture
 def workspaces() -> MemoryWorkspaces:
     """A workspace with three versions of a model, each deployed under a colour."""
-    made = MemoryWorkspaces(StillClock())
+    made = MemoryWorkspaces(ManualClock())
     for version in VERSIONS.values():
         made.register(WORKSPACE, "churn", version, tags={})
     return made

@@ -1,11 +1,12 @@
 """What the twin of the workspaces does beyond their port: what tests make it do."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
 from shared.base.errors import WorkspaceRefused
 from shared.events.model import Workspace
+from shared.twins.clock import ManualClock
 from shared.twins.workspaces import MemoryWorkspaces
 from shared.workspaces.model import Capacity, DeploymentSpec, Endpoint, EndpointKind, Score, State
 
@@ -13,20 +14,10 @@ WORKSPACE = Workspace(subscription="s", resource_group="g", name="w")
 SECOND = timedelta(seconds=1)
 
 
-class GivenClock:
-    """A clock that tests move."""
-
-    def __init__(self) -> None:
-        self.time = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
-
-    def now(self) -> datetime:
-        return self.time
-
-
 @pytest.fixture
 def twin() -> MemoryWorkspaces:
     """A twin with endpoint churn, where blue serves and green does not."""
-    made = MemoryWorkspaces(GivenClock())
+    made = MemoryWorkspaces(ManualClock())
     made.create_endpoint(WORKSPACE, "churn", auth_mode="key", tags={"a": "1"})
     for name in ("blue", "green"):
         made.get_endpoint(WORKSPACE, "churn")

@@ -25,6 +25,7 @@ from shared.rollouts.engine.store import RolloutStore
 from shared.rollouts.state.phases import TERMINAL, Phase
 from shared.rollouts.state.rollout import ModelRef, Plan, Rollout
 from shared.rollouts.strategy.model import Probe, Strategy
+from shared.twins.clock import ManualClock
 from shared.twins.storage import MemoryChannels, MemoryTables
 from shared.twins.workspaces import MemoryWorkspaces
 from shared.workspaces.model import Capacity, Deployment, Endpoint, EndpointKind, State
@@ -58,21 +59,11 @@ def make_rollout(phase: Phase, **changes: object) -> Rollout:
     return replace(rollout, **changes)  # type: ignore[arg-type]
 
 
-class GivenClock:
-    """A clock that tests move."""
-
-    def __init__(self) -> None:
-        self.time = NOW
-
-    def now(self) -> datetime:
-        return self.time
-
-
 class Bench:
     """A watch over one workspace, or two, with verbs for what happens there."""
 
     def __init__(self, rules: Orphans = RULES, *watched: Workspace) -> None:
-        self.clock = GivenClock()
+        self.clock = ManualClock(NOW)
         self.workspaces = MemoryWorkspaces(self.clock)
         self.channels = MemoryChannels()
         self.tables = MemoryTables()
@@ -222,7 +213,7 @@ def test_a_deployment_with_live_or_mirrored_traffic_is_no_orphan(
 
 
 def test_traffic_in_between_begins_the_time_anew() -> None:
-    bench = Bench(replace(RULES, after=3 * DAY))
+    bench = Bench(RULES.model_copy(update={"after": 3 * DAY}))
     bench.put("old")
     bench.sweep()
     bench.live(2)

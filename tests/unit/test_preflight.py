@@ -1,7 +1,6 @@
 """What would keep a deployment from being made is found before anything is."""
 
 from dataclasses import replace
-from datetime import datetime
 
 import pytest
 
@@ -16,6 +15,7 @@ from shared.rollouts.engine.preflight import find_obstacles
 from shared.rollouts.state.phases import Phase
 from shared.rollouts.state.rollout import Rollout
 from shared.rollouts.strategy.model import RolloutStep
+from shared.twins.clock import ManualClock
 from shared.twins.workspaces import MemoryWorkspaces
 from shared.workspaces.model import Capacity, EndpointKind
 from tests.unit.rollouts import (
@@ -36,13 +36,6 @@ STABLE = replace(SCALE, instances=0)
 EMPTY = make_seen(endpoint=None, deployments={})
 
 
-class StandingClock:
-    """A clock that stands still."""
-
-    def now(self) -> datetime:
-        return NOW
-
-
 def wanting(instances: int, *steps: RolloutStep) -> Rollout:
     """Return a rollout of a deployment with so many instances."""
     return with_plan(make_rollout(Phase.CHECKING, *steps), instance_count=instances)
@@ -52,7 +45,7 @@ def workspaces(
     capacity: Capacity | None = None, error: SignalboxError | None = None
 ) -> MemoryWorkspaces:
     """Return a workspace whose region has this left, or does not say."""
-    found = MemoryWorkspaces(StandingClock())
+    found = MemoryWorkspaces(ManualClock(NOW))
     found.behaviour.capacity = capacity
 
     def fail(_: str) -> None:

@@ -1,7 +1,7 @@
 """A probe passes if the new deployment answers as it has to: status, time, and what it says."""
 
 import json
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ from shared.rollouts.engine.probe import probe
 from shared.rollouts.engine.samples import EMPTY_REQUEST
 from shared.rollouts.state.rollout import ProbeResult
 from shared.rollouts.strategy.model import Probe
+from shared.twins.clock import ManualClock
 from shared.twins.workspaces import MemoryWorkspaces
 from shared.workspaces.model import Deployment, Endpoint, Score, State
 from tests.unit.rollouts import NEW, NOW, make_endpoint, make_rollout
@@ -29,13 +30,6 @@ FULL = Probe(request=REQUEST, output=OUTPUT, tolerance=0.01)
 
 #: Made by Signalbox; its model has no files.
 OURS = Deployment(name=NEW, state=State.SUCCEEDED, tags={TAG_ROLLOUT: "r1"})
-
-
-class StandingClock:
-    """A clock that stands still."""
-
-    def now(self) -> datetime:
-        return NOW
 
 
 class Listener(MemoryWorkspaces):
@@ -60,7 +54,7 @@ def send(
     wanted: Probe, *, output: object = None, files: dict[str, bytes] | None = None, **score: Any
 ) -> tuple[ProbeResult, Listener]:
     """Send a probe to a deployment that answers so; return what came of it, and who was asked."""
-    workspaces = Listener(StandingClock())
+    workspaces = Listener(ManualClock(NOW))
     workspaces.behaviour.scores[NEW] = Score(**{"status": 200, "body": b"[0]", **score})
     known = {
         REQUEST: b'{"input_data": [[1]]}',
@@ -227,7 +221,7 @@ def test_a_file_that_the_app_has_not_is_no_answer_of_the_deployment_s() -> None:
 
 
 def test_a_workspace_that_does_not_answer_is_none_either() -> None:
-    workspaces = MemoryWorkspaces(StandingClock())
+    workspaces = MemoryWorkspaces(ManualClock(NOW))
 
     def busy(name: str) -> None:
         raise WorkspaceThrottled(name)
@@ -257,7 +251,7 @@ class Model(MemoryWorkspaces):
     """A workspace with a model whose server answers an empty request one way, others another."""
 
     def __init__(self, mlmodel: str, others: Score | Exception, empty: Score = COMPLAINT) -> None:
-        super().__init__(StandingClock())
+        super().__init__(ManualClock(NOW))
         model = self.register(make_rollout().workspace, "churn", "2", tags={})
         self.files = {
             (model.id, "MLmodel"): mlmodel.encode(),

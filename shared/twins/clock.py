@@ -1,0 +1,20 @@
+"""A clock that moves only when it is told to."""
+
+from datetime import UTC, datetime, timedelta
+
+_START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+
+
+class ManualClock:
+    """Stands still until somebody sets `time`, or lets some pass."""
+
+    def __init__(self, time: datetime = _START) -> None:
+        self.time = time
+
+    def now(self) -> datetime:
+        """Return the time that was set, in UTC."""
+        return self.time
+
+    def pass_time(self, span: timedelta) -> None:
+        """Let time pass."""
+        self.time += span
