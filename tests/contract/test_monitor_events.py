@@ -59,7 +59,10 @@ def found_by(control: Control, signals: dict[str, Any], **options: Any) -> list[
         ({"perf": [row("Accuracy", 0.5, 0.9)]}, {}, {("", RECOVERED)}),
         ({"fit": [row("PearsonsChiSquaredTest", 0.01, 0.05)]}, {}, {("fit", BREACH)}),
     ],
-    ids=lambda value: str(value)[:40],
+    ids=[
+        *("a-breach", "none", "several-signals", "fails-on-breach", "mails", "no-data", "an-error"),
+        *("an-unnamed-side", "another-side", "a-p-value"),
+    ],
 )
 def test_what_a_monitor_found_is_told(
     control: Control,

@@ -4,13 +4,13 @@ import copy
 import json
 
 import pytest
-from conftest import SETTINGS, WORKSPACE, Arm
 
 from sandbox.contract.check import load_contract
 from sandbox.workspace import entities
 from sandbox.workspace.control import Control
 from sandbox.workspace.server import WorkspaceEmulator
 from sandbox.workspace.settings import Settings
+from tests.sandbox.conftest import SETTINGS, WORKSPACE, Arm
 
 CONTRACT = load_contract()
 EP = f"{WORKSPACE}/onlineEndpoints/ep-1"

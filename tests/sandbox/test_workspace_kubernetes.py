@@ -1,7 +1,8 @@
 """Online endpoints on an attached Kubernetes cluster: what is the same, and what is not."""
 
 import pytest
-from conftest import WORKSPACE
+
+from tests.sandbox.conftest import WORKSPACE
 
 EP = "/onlineEndpoints/ep-1"
 BLUE = f"{EP}/deployments/blue"

@@ -129,7 +129,7 @@ def _stop_metrics(world: Rolling) -> None:
         (GateOutcome.TOO_FEW, _send_a_few_requests),
         (GateOutcome.UNAVAILABLE, _stop_metrics),
     ],
-    ids=str,
+    ids=["no-data", "too-few", "unavailable"],
 )
 @pytest.mark.parametrize(
     ("answer", "after", "phase"),

@@ -427,7 +427,12 @@ def _loop(kill_at: tuple[int, str] | None) -> tuple[Story, Ports]:
     return story, ports
 
 
-_CALLS = len(_loop(None)[1].calls)
+#: Calls of ports that the story takes: each is one to be killed at.
+_CALLS = 55
+
+
+def test_the_calls_to_be_killed_at_are_all_that_there_are() -> None:
+    assert len(_loop(None)[1].calls) == _CALLS
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

@@ -39,7 +39,12 @@ def _switch(kill_at: tuple[int, str] | None) -> tuple[World, Ports]:
     return world, ports
 
 
-_CALLS = len(_switch(None)[1].calls)
+#: Calls of ports that the story takes: each is one to be killed at.
+_CALLS = 48
+
+
+def test_the_calls_to_be_killed_at_are_all_that_there_are() -> None:
+    assert len(_switch(None)[1].calls) == _CALLS
 
 
 def test_a_switch_takes_a_known_number_of_writes() -> None:

@@ -178,6 +178,10 @@ def folded(coding: str, body: bytes) -> Iterator[bytes]:
         ("gzip, gzip", gzip.compress(gzip.compress(b"{}")), b"", False),
         ("br", b"{}", b"", False),
     ],
+    ids=[
+        *("gzip", "gzip-by-another-spelling", "deflate", "identity", "gzip-cut-short"),
+        *("gzip-too-long", "no-gzip", "gzip-of-gzip", "brotli"),
+    ],
 )
 def test_what_was_folded_unasked_is_unfolded_to_some_length(
     coding: str, body: bytes, expected: bytes, is_whole: bool
