@@ -356,7 +356,7 @@ class Services:
 
     @once
     def _deploy(self) -> Action:
-        from shared.actions.deploy import Deploy
+        from shared.actions.deploy.action import Deploy
         from shared.rollouts.strategy.schema import find_strategy
 
         return Deploy(
@@ -371,7 +371,7 @@ class Services:
 
     @once
     def _retrain(self) -> Action:
-        from shared.actions.retrain import Retrain
+        from shared.actions.retrain.action import Retrain
         from shared.retraining.inbox import Inbox
 
         return Retrain(
@@ -387,7 +387,7 @@ class Services:
 
     @once
     def _register(self) -> Action:
-        from shared.actions.register import Register
+        from shared.actions.register.action import Register
 
         return Register(
             workspaces=self.workspaces,
@@ -397,7 +397,7 @@ class Services:
 
     @once
     def _shift_traffic(self) -> Action:
-        from shared.actions.shift_traffic import ShiftTraffic
+        from shared.actions.shift_traffic.action import ShiftTraffic
         from shared.rollouts.strategy.schema import find_strategy
 
         return ShiftTraffic(
@@ -410,7 +410,7 @@ class Services:
 
     @once
     def _notify(self) -> Action:
-        from shared.actions.notify import Notify
+        from shared.actions.notify.action import Notify
 
         return Notify(
             channels=self.channels,

@@ -6,7 +6,7 @@ from typing import Final
 
 from shared.reactions.model import Params
 
-#: Of each action, the class of what it takes, in the action's module.
+#: Of each action, the class of its values, in `params` of the action's folder.
 _CLASSES: Final = {
     "deploy": "DeployParams",
     "notify": "NotifyParams",
@@ -17,10 +17,11 @@ _CLASSES: Final = {
 
 
 class _Actions(Mapping[str, type[Params]]):
-    """Imports an action's module when a file first names it: most files don't use most actions."""
+    """Imports the values of an action when a file first names it: most files use few actions."""
 
     def __getitem__(self, name: str) -> type[Params]:
-        params: type[Params] = getattr(import_module(f"shared.actions.{name}"), _CLASSES[name])
+        module = import_module(f"shared.actions.{name}.params")
+        params: type[Params] = getattr(module, _CLASSES[name])
         return params
 
     def __contains__(self, name: object) -> bool:
@@ -33,5 +34,5 @@ class _Actions(Mapping[str, type[Params]]):
         return len(_CLASSES)
 
 
-#: What each action takes. The services build the actions themselves.
+#: The values of each action. The services build the actions.
 ACTIONS: Mapping[str, type[Params]] = _Actions()

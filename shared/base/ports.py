@@ -7,8 +7,6 @@ from typing import Protocol
 
 #: What a property of a row may be. A string holds at most 32,000 characters.
 Value = str | int | float | bool | datetime
-
-
 #: Rows of one partition that can be deleted together.
 BATCH_MAX = 100
 

@@ -41,8 +41,6 @@ RUN_STATUSES = (
     "NotResponding",
     "Paused",
 )
-
-
 # Only the words are matched in any case: for a whole range that costs 8 ms of every cold start.
 _WORKSPACE_ID = re.compile(
     r"/?(?i:subscriptions)/(?P<subscription>[\w-]{1,64})"

@@ -132,8 +132,6 @@ FUNCTIONS: Mapping[str, Arity] = {
     )
     for name, spec in Functions.FUNCTION_TABLE.items()
 }
-
-
 #: The types that each of a function's arguments can be, none where it takes any.
 SIGNATURES: Mapping[str, tuple[frozenset[str], ...]] = {
     name: tuple(frozenset(argument["types"]) for argument in spec["signature"])

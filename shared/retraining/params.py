@@ -49,8 +49,6 @@ class MetricParams(Values):
 
 #: What holds for a metric of which the policy says nothing.
 NO_METRIC = MetricParams.model_construct(threshold=None, min_effect=None, worse=None)
-
-
 _YEAR = timedelta(days=365)
 #: How long a retraining's run may take.
 RunTime = Annotated[

@@ -35,8 +35,6 @@ def read_values[V: Values](
 
 #: Whoever has more than these mends the first, and asks again.
 _FAULTS_MAX = 50
-
-
 _KINDS = {
     "string": "text",
     "int": "a whole number",
@@ -52,15 +50,9 @@ _KINDS = {
     "model": "a mapping",
     "none": "nothing",
 }
-
-
 _LISTS = {kind for kind, words in _KINDS.items() if words == "a list"}
-
-
 #: Text that means the same between brackets.
 _PLAIN = re.compile(r"\w(?:[\w.,@/ -]{0,48}\w)?")
-
-
 _KIND_ERROR = re.compile(
     rf"({'|'.join(_KINDS)})_(?:type|parsing|from_float|required|attributes_type)"
 )

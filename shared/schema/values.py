@@ -65,8 +65,6 @@ def _check_plain_name(name: str, info: ValidationInfo) -> str:
 
 #: A name that may have any characters, such as those of another service's.
 AnyName = Annotated[str, AfterValidator(_check_no_address)]
-
-
 #: A name of AML's, which becomes a part of addresses, or from which one is made.
 PlainName = Annotated[AnyName, AfterValidator(_check_plain_name)]
 

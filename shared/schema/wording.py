@@ -13,8 +13,6 @@ LONGEST = 60
 _NEAR, _VERY_NEAR = 0.6, 0.8
 #: So many words are compared, and so many are told.
 _CHOICES_MAX, _TOLD_MAX = 200, 40
-
-
 ADDRESS_IN_FILE = "the address of a channel does not belong in this file"
 ADDRESS_HINT = (
     "Put it into the app setting SIGNALBOX_CHANNEL_<NAME> and write the name here. Most addresses"

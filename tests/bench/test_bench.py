@@ -55,7 +55,12 @@ def test_the_ratio_says_how_many_times_the_floor_it_costs() -> None:
 
 def test_a_cold_start_that_imports_the_ml_sdk_or_what_only_drift_needs_is_no_figure() -> None:
     cold_start.check_imports(NOTIFIED)
-    for name in ("azure.ai.ml", "azure.ai.ml.entities", "shared.retraining", "shared.retraining.model"):
+    for name in (
+        "azure.ai.ml",
+        "azure.ai.ml.entities",
+        "shared.retraining",
+        "shared.retraining.model",
+    ):
         with pytest.raises(BenchFailed, match=name):
             cold_start.check_imports({**NOTIFIED, name: 2000.0})
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from shared.actions import ACTIONS
-from shared.actions.deploy import PhaseTime
+from shared.actions.deploy.params import PhaseTime
 from shared.base.durations import format_duration, parse_duration
 from shared.schema.values import Values
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from shared.actions.register import _require_own
+from shared.actions.register.action import _require_own
 from shared.base.errors import EventMalformed, ParamsInvalid
 from shared.events.alerts import parse_alert
 from shared.events.model import Workspace, read_workspace

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from shared.actions.retrain import RetrainParams
+from shared.actions.retrain.params import RetrainParams
 from shared.adapters.targets.component import _compute
 from shared.events.model import Workspace
 from shared.retraining.targets import ComponentTarget

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from shared.actions import ACTIONS
-from shared.actions.deploy import DeployParams
+from shared.actions.deploy.params import DeployParams
 from shared.reactions.load import load_reactions
 from shared.reactions.model import Reactions
 from shared.rollouts.strategy.endpoint_kinds import settle

@@ -6,7 +6,8 @@ from textwrap import indent
 import pytest
 
 from shared.actions import ACTIONS
-from shared.actions.shift_traffic import ShiftTrafficParams, find_goal, find_growing
+from shared.actions.shift_traffic.action import find_goal, find_growing
+from shared.actions.shift_traffic.params import ShiftTrafficParams
 from shared.base.errors import ParamsInvalid
 from shared.reactions.load import load_reactions
 from shared.schema.findings import ReactionsFaulty, Severity

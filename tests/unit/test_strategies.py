@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from shared.actions import ACTIONS
-from shared.actions.deploy import DeployParams, choose_by_tags
+from shared.actions.deploy.action import choose_by_tags
+from shared.actions.deploy.params import DeployParams
 from shared.base.durations import format_duration
 from shared.orphans.schema import Orphans
 from shared.reactions.load import load_reactions

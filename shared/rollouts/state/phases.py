@@ -129,8 +129,6 @@ EXCLUSIVE = frozenset(Phase) - TERMINAL - {Phase.LIVE, Phase.KEEPING}
 
 #: In these it is still open what will serve on the endpoint.
 UNDECIDED = EXCLUSIVE - {Phase.RETIRING, Phase.REMOVING}
-
-
 #: In which phase a rollout does a step of each kind.
 PHASES: Mapping[StepKind, Phase] = {
     StepKind.PROBE: Phase.PROBING,

@@ -36,7 +36,5 @@ def _check_strategies(glob: str, info: ValidationInfo) -> str:
 
 #: The name of a rollout's strategy: the file declares it under `rollouts:`, or it is ready-made.
 RolloutName = Annotated[str, AfterValidator(_check_strategy)]
-
-
 #: A glob that some such name fits.
 RolloutGlob = Annotated[str, AfterValidator(_check_strategies)]

@@ -4,15 +4,12 @@ What is decided is written before anything is started, so that of two workers on
 is started is named from the claim, so that after a crash it is found.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Self
-
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from shared.actions.base import Work
+from shared.actions.retrain.params import RetrainParams
 from shared.base import telemetry
 from shared.base.clock import Clock
 from shared.base.errors import (
@@ -26,86 +23,23 @@ from shared.base.errors import (
 from shared.base.ports import RowChanged
 from shared.base.redact import redact
 from shared.events.breaches import features_of
-from shared.events.model import DriftDetected, DriftState, EventType, Workspace
+from shared.events.model import DriftDetected, DriftState, Workspace
 from shared.journal.outcomes import Outcome, OutcomeStatus
-from shared.reactions.model import Params
+from shared.retraining.budget import Budget, count_retrainings, take
+from shared.retraining.follow import Loops
+from shared.retraining.inbox import Inbox
 from shared.retraining.model import Decision, Loop, PolicyAnswer, Retraining, Stage, Window
-from shared.retraining.params import Mode, PolicyParams
-from shared.retraining.targets import Input, TargetParams
-from shared.schema.values import ChannelName, PlainName, Values
-
-if TYPE_CHECKING:
-    from shared.retraining.budget import Budget
-    from shared.retraining.follow import Loops
-    from shared.retraining.inbox import Inbox
-    from shared.retraining.policy import PolicyFacts
-    from shared.retraining.store import KeptLoop
-    from shared.retraining.targets import Submission
+from shared.retraining.notices import with_news, with_notices
+from shared.retraining.policy import PolicyFacts, decide_window, learn
+from shared.retraining.stages import outcome_of_retraining
+from shared.retraining.store import KeptLoop
+from shared.retraining.targets import Submission, TargetParams
 
 _REASON_MAX = 1000
 #: How long to wait for a place among the runs that a reaction may have.
 _PLACE_WAIT = timedelta(minutes=10)
-_HOST = re.compile(r"(?:\*\.)?[a-z0-9](?:[a-z0-9-]{0,62}\.)+[a-z]{2,63}", re.IGNORECASE)
 #: Events have no order: only a window that was told of later by this much makes one late.
 _LATE = timedelta(hours=1)
-
-
-def _drop_nothing(inputs: object) -> object:
-    """Leave out inputs that an expression gave nothing for: the target has its own default."""
-    if not isinstance(inputs, Mapping):
-        return inputs
-    return {name: value for name, value in inputs.items() if value is not None}
-
-
-Inputs = Annotated[dict[str, Input], BeforeValidator(_drop_nothing)]
-
-
-#: Characters that a shell, or a workflow's template, takes for more than a part of a word; and a
-#: word that a command would take for an option, unless it is a number.
-_UNPLAIN = re.compile(r"[^\w .,:/@%+=-]|(?:(?<= )|\A)-+(?![\d. -]|\Z)\w?")
-
-
-def _check_host(pattern: str) -> str:
-    if _HOST.fullmatch(pattern) is None:
-        raise ValueError("name a host, or all below a domain: `*.blob.core.windows.net`")
-    return pattern
-
-
-class AllowInputs(Values):
-    """What the inputs may hold beyond plain texts and what is registered in the workspace."""
-
-    #: Hosts that an address among the inputs may name.
-    hosts: tuple[Annotated[str, AfterValidator(_check_host)], ...] = ()
-    #: Inputs whose text may have any character.
-    free_text: tuple[str, ...] = ()
-
-
-class RetrainParams(Params):
-    """What `retrain` takes."""
-
-    events = frozenset({EventType.DRIFT_DETECTED})
-    is_single = True  # its loop is the reaction's
-    hears_all = ("drift.state", "drift.signal")
-
-    target: TargetParams
-    inputs: Inputs = Field(default_factory=dict)
-    model: PlainName = Field(default="", max_length=255)
-    mode: Mode = Mode.AUTO
-    policy: PolicyParams = Field(default_factory=PolicyParams)
-    allow: AllowInputs = Field(default_factory=AllowInputs)
-    notify: tuple[ChannelName, ...] = ()
-
-    @model_validator(mode="after")
-    def _plain_inputs(self) -> Self:
-        for name, value in self.inputs.items():
-            if not isinstance(value, str) or name in self.allow.free_text:
-                continue
-            if odd := _UNPLAIN.search(value):
-                raise ValueError(
-                    f"input `{name}` has {odd[0]!a}, which may be taken for a command or an option;"
-                    f" if the job quotes it, list `{name}` under `allow.free_text`"
-                )
-        return self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,8 +64,8 @@ class Retrain:
     def __init__(
         self,
         *,
-        loops: "Loops",
-        inbox: "Inbox",
+        loops: Loops,
+        inbox: Inbox,
         find_rollout: Callable[[Workspace, str], str],
         clock: Clock,
     ) -> None:
@@ -169,13 +103,11 @@ class Retrain:
             except RowChanged:
                 continue  # another signal of the window, another monitor, or what became of a run
 
-    def _decide(self, case: _Case, kept: "KeptLoop", window: Window) -> Outcome:
+    def _decide(self, case: _Case, kept: KeptLoop, window: Window) -> Outcome:
         """Ask the policy, write its answer, and then act on it.
 
         Raises: RowChanged where the loop, or the reaction's budget, is another by now.
         """
-        from shared.retraining.notices import with_news, with_notices
-        from shared.retraining.policy import decide_window, learn
 
         store, params, reaction = self._loops.store, case.params, case.work.reaction.name
         budget, budget_etag = store.budget(reaction)
@@ -206,9 +138,7 @@ class Retrain:
             return Outcome(status=OutcomeStatus.DONE, detail=f"told: {decision.reason}")
         return _skipped(decision.reason, decision.answer)
 
-    def _facts(self, case: _Case, budget: "Budget", now: datetime) -> "PolicyFacts":
-        from shared.retraining.budget import count_retrainings
-        from shared.retraining.policy import PolicyFacts
+    def _facts(self, case: _Case, budget: Budget, now: datetime) -> PolicyFacts:
 
         params = case.params
         running, started = count_retrainings(budget, now, params.policy.timeout, but=case.id)
@@ -221,19 +151,18 @@ class Retrain:
             rollout=self._find_rollout(case.event.workspace, params.model) if asks else "",
         )
 
-    def _take_place(self, case: _Case, budget: "Budget", etag: str, decision: Decision) -> None:
+    def _take_place(self, case: _Case, budget: Budget, etag: str, decision: Decision) -> None:
         """Take the place that the decision found free.
 
         Raises: RowChanged when somebody else took one meanwhile.
         """
-        from shared.retraining.budget import take
 
         taken = take(budget, case.id, decision.at, case.params.policy)
         assert not isinstance(taken, PolicyAnswer)  # it was decided from the same budget
         if taken != budget:
             self._loops.store.save_budget(case.work.reaction.name, taken, etag)
 
-    def _go_on(self, case: _Case, kept: "KeptLoop", *, is_first: bool) -> Outcome:
+    def _go_on(self, case: _Case, kept: KeptLoop, *, is_first: bool) -> Outcome:
         """Do what is left to do of a retraining that was decided."""
         loop = kept.loop
         retraining = loop.find(case.id)
@@ -274,7 +203,6 @@ class Retrain:
 
         Raises: BudgetFull.
         """
-        from shared.retraining.budget import take
 
         store, reaction = self._loops.store, case.work.reaction.name
         while True:
@@ -309,7 +237,6 @@ class Retrain:
         return self._started(started or retraining)
 
     def _started(self, retraining: Retraining) -> Outcome:
-        from shared.retraining.stages import outcome_of_retraining
 
         run = retraining.run_id or "one that its target does not name"
         begun = Outcome(
@@ -322,8 +249,7 @@ class Retrain:
 
     def _submission(
         self, case: _Case, loop: Loop, retraining: Retraining, *, is_first: bool
-    ) -> "Submission":
-        from shared.retraining.targets import Submission
+    ) -> Submission:
 
         reference = loop.reference(retraining.id)
         return Submission(

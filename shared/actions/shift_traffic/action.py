@@ -6,101 +6,26 @@ and returns.
 """
 
 from collections.abc import Callable, Collection, Mapping
-from datetime import timedelta
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Literal
-
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
-from pydantic_core import PydanticCustomError
 
 from shared.actions.allowed import require_allowed
 from shared.actions.base import Work
+from shared.actions.begin_rollout import begin, settle_strategy
 from shared.actions.current import current_event
-from shared.actions.deploy import FittingRollout, PhaseTime
+from shared.actions.shift_traffic.params import ShiftTrafficParams
 from shared.base.clock import Clock
 from shared.base.errors import ParamsInvalid, Superseded
-from shared.base.ids import is_legal_name, slug
+from shared.base.ids import slug
 from shared.base.redact import redact
 from shared.events.model import as_data
 from shared.journal.outcomes import Outcome, OutcomeStatus
-from shared.reactions.model import Params
-from shared.rollouts.strategy.probe_schema import ProbeParams
-from shared.schema.quantities import whole_percent
-from shared.schema.values import ChannelName, PlainName, Values, unfit
-
-if TYPE_CHECKING:
-    from shared.rollouts.engine.advance import Rollouts
-    from shared.rollouts.state.rollout import Rollout
-    from shared.rollouts.strategy.model import Strategy
-    from shared.workspaces.model import Deployment, Endpoint, Workspaces
+from shared.rollouts.engine.advance import Rollouts
+from shared.rollouts.engine.apply import model_of
+from shared.rollouts.state.rollout import ModelRef, Plan, Rollout
+from shared.rollouts.state.splits import is_same, share, words
+from shared.rollouts.strategy.model import Strategy
+from shared.workspaces.model import Deployment, Endpoint, EndpointKind, State, Workspaces
 
 _LISTED_MAX = 300
-
-
-def _check_deployment(name: str) -> str:
-    if not is_legal_name(name):
-        raise ValueError("name a deployment: 3 to 32 letters, digits and single dashes")
-    return name
-
-
-def _check_version(version: str, info: ValidationInfo) -> str:
-    if version and info.data.get("to"):
-        raise unfit("can't stand beside `to`", "Keep one of them.")
-    return version
-
-
-def _check_split(split: dict[str, int], info: ValidationInfo) -> dict[str, int]:
-    """Hold a split against what it has to be, and against what stands beside it."""
-    ways = [info.data.get(name) for name in ("to", "to_version")]
-    if None in ways:
-        return split  # one of them is wrong, which is told first
-    if not split:
-        if not any(ways):
-            hint = "Or give `to` or `to_version`: one deployment, for all traffic."
-            raise PydanticCustomError("missing", "missing", {"hint": hint})
-        return split
-    if any(ways):
-        raise unfit("can't stand beside `to` or `to_version`", "Keep one of them.")
-    if len({name.lower() for name in split}) < len(split):
-        raise unfit("names a deployment twice", "In AML, casing tells no names apart.")
-    if sum(split.values()) != 100:
-        raise unfit(f"should add up to 100%, found {sum(split.values())}%")
-    if info.data.get("kind") == "batch" and max(split.values()) < 100:
-        raise unfit(
-            "can't share traffic on batch endpoints", "Name the default deployment with `to`."
-        )
-    return split
-
-
-DeploymentName = Annotated[str, AfterValidator(_check_deployment)]
-Share = Annotated[int, BeforeValidator(whole_percent(0, 100))]
-Shares = Annotated[dict[DeploymentName, Share], AfterValidator(_check_split)]
-
-
-class AllowShift(Values):
-    """What tags and properties may choose, where an expression reads them: globs per field."""
-
-    endpoint: tuple[str, ...] = ()
-    to: tuple[str, ...] = ()
-    to_version: tuple[str, ...] = ()
-
-
-class ShiftTrafficParams(Params):
-    """What `shift_traffic` takes; of `to`, `to_version` and `split` exactly one."""
-
-    # `to` lists the names in a split as well.
-    guarded = MappingProxyType({name: name for name in AllowShift.model_fields} | {"split": "to"})
-
-    endpoint: PlainName = Field(min_length=1, max_length=255)
-    kind: Literal["managed", "kubernetes", "batch"] = "managed"
-    to: DeploymentName = ""
-    to_version: Annotated[str, AfterValidator(_check_version)] = Field(default="", max_length=255)
-    split: Shares = Field(default_factory=dict, validate_default=True)
-    rollout: FittingRollout = "all-at-once"
-    probe: ProbeParams = Field(default_factory=ProbeParams)
-    timeout: PhaseTime = timedelta(hours=1)
-    notify: tuple[ChannelName, ...] = ()
-    allow: AllowShift = Field(default_factory=AllowShift)
 
 
 class ShiftTraffic:
@@ -111,10 +36,10 @@ class ShiftTraffic:
     def __init__(
         self,
         *,
-        workspaces: "Workspaces",
-        rollouts: "Rollouts",
+        workspaces: Workspaces,
+        rollouts: Rollouts,
         clock: Clock,
-        find_strategy: "Callable[[str], Strategy | None]",
+        find_strategy: Callable[[str], Strategy | None],
         read_file: Callable[[str], bytes],
     ) -> None:
         """Find strategies and files of the app by name."""
@@ -132,8 +57,6 @@ class ShiftTraffic:
         Raises: ModelAbsent, RunAbsent, Superseded, TagForbidden, ExpressionFailed, ParamsInvalid,
         and what Workspaces raises.
         """
-        from shared.rollouts.state.splits import words
-        from shared.workspaces.model import EndpointKind
 
         event = current_event(self._workspaces, work.event, self._clock.now())
         if not work.still_holds(event):
@@ -157,12 +80,9 @@ class ShiftTraffic:
         self,
         work: Work,
         params: ShiftTrafficParams,
-        endpoint: "Endpoint",
-        deployments: "Collection[Deployment]",
-    ) -> "Rollout":
-        from shared.actions.begin_rollout import begin, settle_strategy
-        from shared.rollouts.engine.apply import model_of
-        from shared.rollouts.state.rollout import ModelRef, Plan
+        endpoint: Endpoint,
+        deployments: Collection[Deployment],
+    ) -> Rollout:
 
         goal = find_goal(params, deployments)
         growing = find_growing(goal, endpoint.traffic)
@@ -188,9 +108,8 @@ class ShiftTraffic:
             goal=goal,
         )
 
-    def _is_done(self, rollout: "Rollout", endpoint: "Endpoint") -> bool:
+    def _is_done(self, rollout: Rollout, endpoint: Endpoint) -> bool:
         """Say whether there is nothing to move, nor will be when other rollouts have ended."""
-        from shared.rollouts.state.splits import is_same
 
         return (
             is_same(endpoint.traffic, rollout.goal)
@@ -203,9 +122,7 @@ def _of(kind: str) -> str:
     return "batch " if kind == "batch" else ""
 
 
-def find_goal(
-    params: ShiftTrafficParams, deployments: "Collection[Deployment]"
-) -> Mapping[str, int]:
+def find_goal(params: ShiftTrafficParams, deployments: Collection[Deployment]) -> Mapping[str, int]:
     """Return the split that is wanted, in percent under the deployments' own names.
 
     Raises: ParamsInvalid, with what is there.
@@ -222,10 +139,8 @@ def find_goal(
     return {own[name.lower()]: part for name, part in wanted.items() if part}
 
 
-def _find_version(version: str, deployments: "Collection[Deployment]") -> str:
+def _find_version(version: str, deployments: Collection[Deployment]) -> str:
     """Return the deployment of a model version; of several, the only one that can serve."""
-    from shared.rollouts.engine.apply import model_of
-    from shared.workspaces.model import State
 
     of_it = [found for found in deployments if model_of(found)[1] == version]
     fit = [found for found in of_it if found.state is State.SUCCEEDED] or of_it
@@ -239,12 +154,11 @@ def _find_version(version: str, deployments: "Collection[Deployment]") -> str:
     return fit[0].name
 
 
-def _what_is(deployments: "Collection[Deployment]") -> str:
+def _what_is(deployments: Collection[Deployment]) -> str:
     return f"It has {_list(deployments) or 'none'}."
 
 
-def _list(deployments: "Collection[Deployment]") -> str:
-    from shared.rollouts.engine.apply import model_of
+def _list(deployments: Collection[Deployment]) -> str:
 
     shown = (
         f"{found.name} ({version})" if (version := model_of(found)[1]) else found.name
@@ -255,6 +169,5 @@ def _list(deployments: "Collection[Deployment]") -> str:
 
 def find_growing(goal: Mapping[str, int], traffic: Mapping[str, int]) -> str:
     """Return the deployment whose share grows most, among equals the one with the largest goal."""
-    from shared.rollouts.state.splits import share
 
     return max(goal, key=lambda name: (goal[name] - share(traffic, name), goal[name], name))

@@ -4,102 +4,25 @@ The event only says that there is something to look at: values are made from the
 workspace has it now.
 """
 
-import re
-from typing import TYPE_CHECKING, Annotated, Literal
-
-from pydantic import AfterValidator, Field
-
 from shared.actions.base import Work
 from shared.actions.current import current_run, is_young
+from shared.actions.register.params import (
+    _OF_DATASTORE,
+    _OF_RUN,
+    STEP,
+    RegisterBetterParams,
+    RegisterParams,
+)
 from shared.base.clock import Clock
 from shared.base.errors import NotBetter, ParamsInvalid, RunAbsent, Superseded
 from shared.base.ids import REFERENCE, folded, slug
 from shared.base.outgoing import for_row
 from shared.base.redact import redact
-from shared.events.model import EventType, RunCompleted, Workspace
+from shared.events.model import RunCompleted, Workspace
 from shared.journal.outcomes import Outcome, OutcomeStatus
-from shared.reactions.model import Params
-from shared.schema.values import PlainName
-from shared.workspaces.comparison import BetterParams
+from shared.workspaces.champions import Side, challenge
 from shared.workspaces.lineage import Retrainings, reference_of_record
-
-if TYPE_CHECKING:
-    from shared.workspaces.model import ModelVersion, RunRecord, Workspaces
-
-#: The tag by which a model that was registered before a crash is found.
-STEP = "signalbox_step"
-_OURS = frozenset({STEP, REFERENCE})
-
-#: What AML takes of tags and properties, less room for our own tags. Source: "Service limits in
-#: Azure Machine Learning", which gives them for runs and names none for models.
-_TAGS_MAX = 50 - len(_OURS)
-_KEY_MAX = 100
-_VALUE_MAX = 1000
-_DESCRIPTION_MAX = 5000
-_PATH_MAX = 1024
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
-_REST = r"(?:/[^/\\?#%\s]+)*/?"
-_OF_RUN = re.compile(rf"azureml://jobs/(?P<run>[^/\\?#%\s]+)/outputs/[^/\\?#%\s]+{_REST}")
-_OF_DATASTORE = re.compile(
-    r"azureml://(?:(?P<workspace>subscriptions/[^/]+/resourcegroups/[^/]+/workspaces/[^/]+)/)?"
-    rf"datastores/[^/\\?#%\s]+/paths{_REST}",
-    re.IGNORECASE,
-)
-
-
-def _check_name(name: str) -> str:
-    if _NAME.fullmatch(name) is None:
-        raise ValueError("a model's name has letters, digits, ., _ and -, no more than 255")
-    return name
-
-
-def _check_path(path: str) -> str:
-    if not path:
-        return path
-    is_known = _OF_RUN.fullmatch(path) or _OF_DATASTORE.fullmatch(path)
-    if is_known is None or ".." in path.split("/") or len(path) > _PATH_MAX:
-        raise ValueError(
-            "give azureml://jobs/<run>/outputs/<output>/… or azureml://datastores/<name>/paths/…"
-        )
-    return path
-
-
-def _check_labels(labels: dict[str, str]) -> dict[str, str]:
-    if len(labels) > _TAGS_MAX:
-        raise ValueError(f"there are {len(labels)}, and AML takes {_TAGS_MAX} beside our own")
-    for key, value in labels.items():
-        if not 0 < len(key) <= _KEY_MAX or not key.isprintable():
-            raise ValueError(f"a name has 1 to {_KEY_MAX} characters that can be printed")
-        if len(value) > _VALUE_MAX:
-            raise ValueError(f"{key} has {len(value):,} characters, and AML takes {_VALUE_MAX:,}")
-        if key in _OURS:
-            raise ValueError(f"{key} is Signalbox's own")
-    return labels
-
-
-Labels = Annotated[dict[str, str], AfterValidator(_check_labels)]
-
-
-class RegisterBetterParams(BetterParams):
-    """When what a run made is better than the model that serves on an endpoint."""
-
-    endpoint: PlainName = Field(min_length=1, max_length=255)
-    kind: Literal["managed", "kubernetes", "batch"] | None = None
-
-
-class RegisterParams(Params):
-    """What `register` takes."""
-
-    events = frozenset({EventType.RUN_COMPLETED})
-
-    name: Annotated[str, AfterValidator(_check_name)]
-    path: Annotated[str, AfterValidator(_check_path)] = ""
-    kind: Literal["mlflow_model", "custom_model", "triton_model"] = "mlflow_model"
-    description: str = Field(default="", max_length=_DESCRIPTION_MAX)
-    tags: Labels = Field(default_factory=dict)
-    properties: Labels = Field(default_factory=dict)
-    when_better: RegisterBetterParams | None = None
+from shared.workspaces.model import EndpointKind, ModelVersion, NewModel, RunRecord, Workspaces
 
 
 class Register:
@@ -110,7 +33,7 @@ class Register:
     def __init__(
         self,
         *,
-        workspaces: "Workspaces",
+        workspaces: Workspaces,
         clock: Clock,
         retrainings: Retrainings | None,
     ) -> None:
@@ -150,7 +73,7 @@ class Register:
             )
         return Outcome(status=OutcomeStatus.DONE, detail=f"registered {model.name} {model.version}")
 
-    def _require_completed(self, event: RunCompleted, run: "RunRecord") -> None:
+    def _require_completed(self, event: RunCompleted, run: RunRecord) -> None:
         """Let pass only a run that has completed.
 
         Raises: RunAbsent if waiting can help, Superseded if it can't.
@@ -163,12 +86,11 @@ class Register:
     def _register(
         self,
         work: Work,
-        run: "RunRecord",
+        run: RunRecord,
         params: RegisterParams,
         path: str,
         reference: str,
-    ) -> "ModelVersion":
-        from shared.workspaces.model import NewModel
+    ) -> ModelVersion:
 
         workspace, step = work.event.workspace, work.key.digest[:32]
         if params.when_better is not None:
@@ -190,7 +112,7 @@ class Register:
     def _require_better(
         self,
         workspace: Workspace,
-        run: "RunRecord",
+        run: RunRecord,
         params: RegisterParams,
         wanted: RegisterBetterParams,
         reference: str,
@@ -199,8 +121,6 @@ class Register:
 
         Raises: NotBetter, MetricMissing, MetricAwaited, and what Workspaces raises.
         """
-        from shared.workspaces.champions import Side, challenge
-        from shared.workspaces.model import EndpointKind
 
         challenger = Side(
             called=f"the model of run {run.id}",
@@ -224,7 +144,7 @@ class Register:
             raise NotBetter(verdict.reason)
 
 
-def _require_own(path: str, run: "RunRecord", workspace: Workspace) -> None:
+def _require_own(path: str, run: RunRecord, workspace: Workspace) -> None:
     """Let pass only a path that leads to this run's outputs, or to this workspace's datastores.
 
     Raises: ParamsInvalid.

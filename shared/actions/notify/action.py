@@ -3,21 +3,17 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated
-
-from pydantic import AfterValidator, ValidationInfo
+from typing import TYPE_CHECKING
 
 from shared.actions.base import Work
+from shared.actions.notify.params import _NO_RUN, FoldParams, NotifyParams
 from shared.base import telemetry
 from shared.base.clock import Clock
-from shared.base.durations import Duration, format_duration
 from shared.base.errors import ParamsInvalid, Superseded
 from shared.base.ports import Channels
 from shared.base.redact import redact
-from shared.events.model import EventType, RunCompleted, RunStatusChanged
+from shared.events.model import RunCompleted, RunStatusChanged
 from shared.journal.outcomes import Outcome, OutcomeStatus
-from shared.reactions.model import Params
-from shared.schema.values import ChannelName, LoadContext, Values
 
 if TYPE_CHECKING:
     from shared.messages.repeats import Folds, PlaceInFold, Repeat
@@ -25,46 +21,11 @@ if TYPE_CHECKING:
 
 _TITLE_MAX = 250
 _TEXT_MAX = 4000
-_WITHIN_MIN = timedelta(minutes=1)
-_WITHIN_MAX = timedelta(days=7)
 #: An event this young may wait for the workspace to answer; an older one is told without.
 _YOUNG = timedelta(minutes=10)
 
-_OF_RUNS = (EventType.RUN_COMPLETED, EventType.RUN_STATUS_CHANGED)
-_NO_RUN = f"only {' and '.join(_OF_RUNS)} events are of a run"
 
 type RunEvent = RunCompleted | RunStatusChanged
-
-
-def _check_has_run(wanted: bool, info: ValidationInfo) -> bool:
-    on = info.context.on if isinstance(info.context, LoadContext) else None
-    if wanted and on is not None and on not in _OF_RUNS:
-        raise ValueError(_NO_RUN)
-    return wanted
-
-
-def _check_within(span: timedelta) -> timedelta:
-    if not _WITHIN_MIN <= span <= _WITHIN_MAX:
-        least, most = format_duration(_WITHIN_MIN), format_duration(_WITHIN_MAX)
-        raise ValueError(f"from {least} to {most}, found {format_duration(span)}")
-    return span
-
-
-class FoldParams(Values):
-    """Which messages are repeats of one another, and for how long they are only counted."""
-
-    key: str
-    within: Annotated[Duration, AfterValidator(_check_within)] = timedelta(hours=1)
-
-
-class NotifyParams(Params):
-    """What `notify` takes."""
-
-    channel: ChannelName
-    title: str
-    text: str = ""
-    run_details: Annotated[bool, AfterValidator(_check_has_run)] = False
-    fold: FoldParams | None = None
 
 
 class Notify:

@@ -1,0 +1,1 @@
+"""`deploy`: put a registered model on an endpoint, without code."""

@@ -1,0 +1,253 @@
+"""The `deploy` action: put a registered model on an online endpoint, without code.
+
+The event only says that there is something to look at. What is deployed, and whether, is decided
+from the model as the workspace has it now. The action starts a rollout and returns.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from shared.actions.allowed import globs_of, is_allowed, listed, require_allowed
+from shared.actions.base import Work
+from shared.actions.begin_rollout import begin, settle_strategy
+from shared.actions.current import current_model
+from shared.actions.deploy.params import AllowParams, DeployParams
+from shared.base.clock import Clock
+from shared.base.errors import ModelUnfit, NotBetter, Superseded, TagForbidden, WorkspaceBusy
+from shared.base.ids import deployment_name, slug
+from shared.base.redact import redact
+from shared.events.model import ModelRegistered, as_data
+from shared.journal.outcomes import Outcome, OutcomeStatus
+from shared.messages.outbox import Tell
+from shared.messages.text import Text
+from shared.reactions.step_values import revise
+from shared.rollouts.engine.advance import Rollouts
+from shared.rollouts.state.rollout import ModelRef, Plan, Rollout
+from shared.rollouts.strategy.model import Strategy
+from shared.workspaces.champions import challenge, side_of
+from shared.workspaces.comparison import BetterParams
+from shared.workspaces.lineage import Retrainings, reference_of_model
+from shared.workspaces.model import (
+    WITHOUT_CODE,
+    EndpointKind,
+    ModelKind,
+    ModelVersion,
+    Serving,
+    Workspaces,
+)
+
+#: What an MLflow model needs to be deployed without code.
+_FLAVOR = "python_function"
+#: A tag of this name and a field's chooses that field, where the reaction's `allow` lets it.
+TAG_PREFIX = "signalbox_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Notice:
+    """That a model was not deployed, for one channel."""
+
+    channel: str
+    kind: str = NotBetter.code
+    attempt: int = 0
+
+
+class Deploy:
+    """Starts the rollout of a registered model."""
+
+    may_fail = False
+
+    def __init__(
+        self,
+        *,
+        workspaces: Workspaces,
+        rollouts: Rollouts,
+        clock: Clock,
+        tell: Tell,
+        find_strategy: Callable[[str], Strategy | None],
+        read_file: Callable[[str], bytes],
+        retrainings: Retrainings | None,
+    ) -> None:
+        """Find strategies and files of the app by name; tell `retrainings` of their models.
+
+        None says that no reaction retrains: no request is spent on finding out.
+        """
+        self._workspaces = workspaces
+        self._rollouts = rollouts
+        self._clock = clock
+        self._tell = tell
+        self._find_strategy = find_strategy
+        self._read_file = read_file
+        self._retrainings = retrainings
+
+    def act(self, work: Work) -> Outcome:
+        """Start a rollout, or find the one that was started before a crash.
+
+        Its values are made from the model as the workspace has it, not as the event told it.
+
+        Raises: Superseded, ModelAbsent, ModelUnfit, TagForbidden, ExpressionFailed, ParamsInvalid,
+        NotBetter, MetricMissing, MetricAwaited, and what Workspaces raises.
+        """
+        event = work.event
+        assert isinstance(event, ModelRegistered)  # the loader lets no other type through
+        found, now = current_model(self._workspaces, event, self._clock.now())
+        _require_current(work, now, found)
+        written = work.params(DeployParams, now)
+        require_allowed(work.step, written, as_data(now))
+        params = choose_by_tags(written, found.tags)
+        _require_no_code(found, params.kind)
+        plan = self._plan(work, found, params)
+        if params.when_better is not None and not self._rollouts.has_begun(plan):
+            # Once it has, the model may serve already, and would be compared with itself.
+            self._require_better(plan, found, params.when_better)
+        rollout = self._rollouts.start(plan)
+        if self._retrainings is not None and plan.retraining:
+            self._retrainings.deploying(plan.workspace, plan.retraining, _key(found), rollout.id)
+        detail = f"rollout of {found.name} {found.version} to {rollout.endpoint}"
+        return Outcome(status=OutcomeStatus.WAITING, detail=detail, rollout=rollout.id)
+
+    def _require_better(self, plan: Rollout, model: ModelVersion, params: BetterParams) -> None:
+        """Let pass only a model that is better than the one that serves; tell of any other.
+
+        Raises: NotBetter, MetricMissing, MetricAwaited, Superseded, WorkspaceBusy, and what
+        Workspaces raises.
+        """
+
+        other = self._rollouts.find_undecided(plan)
+        if other is not None:
+            raise WorkspaceBusy(
+                f"{other.model.name} {other.model.version} is being rolled out on {plan.endpoint};"
+                f" {model.name} {model.version} is compared with what serves then"
+            )
+        verdict = challenge(
+            self._workspaces,
+            plan.workspace,
+            side_of(model),
+            plan.endpoint,
+            plan.plan.kind,
+            params,
+        )
+        if self._retrainings is not None and plan.retraining:
+            self._retrainings.compared(
+                plan.workspace,
+                plan.retraining,
+                _key(model),
+                verdict.reason,
+                is_enough=verdict.is_enough,
+            )
+        if not verdict.is_enough:
+            # Of a retraining, its loop tells.
+            untold = "" if plan.retraining else self._tell_of(plan, verdict.reason)
+            raise NotBetter(verdict.reason + untold)
+
+    def _tell_of(self, plan: Rollout, reason: str) -> str:
+        """Tell the reaction's channels that a model is not better; return what was not told."""
+
+        text = Text(
+            title=f"{plan.model.name} {plan.model.version} was not deployed on {plan.endpoint}",
+            body=reason,
+            good=None,
+        )
+        notices = tuple(_Notice(channel=channel) for channel in plan.plan.channels)
+        told = self._tell.all(notices, lambda _: text)
+        left = ", ".join(notice.channel for notice in told.left)
+        untold = told.untold or (f"{left} did not take the message" if left else "")
+        return f" ({untold})" if untold else ""
+
+    def _plan(self, work: Work, model: ModelVersion, params: DeployParams) -> Rollout:
+
+        key, kind = work.key.digest, EndpointKind(params.kind)
+        probe = params.probe.settle(params.request_timeout)
+        found = self._find_strategy(params.rollout)
+        reference = ""
+        if self._retrainings is not None:
+            reference = reference_of_model(self._workspaces, work.event.workspace, model)
+        deployment = deployment_name(model.name, model.version, key)
+        return begin(
+            work,
+            read_file=self._read_file,
+            now=self._clock.now(),
+            endpoint=slug(params.endpoint),
+            deployment=deployment,
+            model=ModelRef(id=model.id, name=model.name, version=model.version),
+            plan=Plan(
+                strategy=settle_strategy(
+                    found, params.rollout, probe, kind, params.request_timeout
+                ),
+                probe=probe,
+                kind=kind,
+                compute=params.compute,
+                instance_type=params.instance_type,
+                instance_count=params.instance_count,
+                auth_mode=params.auth_mode or "",
+                is_public=params.public_network_access == "enabled",
+                keep_old=params.keep_old,
+                timeout=params.timeout,
+                adopt=params.adopt,
+                better=params.when_better,
+                serving=Serving(
+                    request_timeout=params.request_timeout,
+                    liveness=params.liveness_probe.probe,
+                    readiness=params.readiness_probe.probe,
+                ),
+                channels=params.notify,
+            ),
+            goal={deployment: 100},
+            retraining=reference,
+        )
+
+
+def _key(model: ModelVersion) -> str:
+    return f"{model.name}:{model.version}"
+
+
+def _require_current(work: Work, event: ModelRegistered, model: ModelVersion) -> None:
+    """Let pass only a model of which the event, told anew, would set off the same reaction.
+
+    Raises: Superseded.
+    """
+    name = f"{model.name} {model.version}"
+    if model.archived:
+        raise Superseded(f"model {name} is archived")
+    if not work.still_holds(event):
+        raise Superseded(f"model {name} has other tags now, and `when` no longer holds")
+
+
+def _require_no_code(model: ModelVersion, kind: str) -> None:
+    """Let pass only a model that endpoints of this kind run without code; raises ModelUnfit."""
+
+    name = f"{model.name} {model.version}"
+    known = WITHOUT_CODE[EndpointKind(kind)]
+    if model.kind not in known:
+        raise ModelUnfit(
+            f"model {name} is a {redact(model.kind, most=50)}, which needs a scoring script on a"
+            f" {kind} endpoint",
+            hint=f"Register it as {' or '.join(f'`{each}`' for each in known)}.",
+        )
+    if model.kind == ModelKind.MLFLOW and model.flavors and _FLAVOR not in model.flavors:
+        raise ModelUnfit(f"MLflow model {name} has no {_FLAVOR} flavor, and needs a scoring script")
+
+
+def choose_by_tags(params: DeployParams, tags: Mapping[str, str]) -> DeployParams:
+    """Return the values with what the model's tags choose, as far as `allow` lets them.
+
+    Raises: TagForbidden for a choice that is not allowed, ParamsInvalid for one that is no value.
+    """
+    # Of what nobody wrote, the defaults may not fit each kind of endpoint.
+    values = params.model_dump(exclude_unset=True)
+    for tag, text in tags.items():
+        field = tag.lower().removeprefix(TAG_PREFIX)
+        if not tag.lower().startswith(TAG_PREFIX) or field not in AllowParams.model_fields:
+            continue
+        if field == "endpoint":
+            text = slug(text)
+        if field == "rollout":
+            text = text.lower()  # as the names of all strategies are
+        globs = globs_of(params, field)
+        if not is_allowed(text, globs):
+            shown = redact(text, most=100)
+            raise TagForbidden(f"tag {tag} asks for {shown!r}; the reaction allows {listed(globs)}")
+        if field == "probe_request":
+            values["probe"] = {**values.get("probe", {}), "request": text}
+        else:
+            values[field] = text
+    return revise("deploy", values, DeployParams)

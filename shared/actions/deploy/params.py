@@ -1,0 +1,203 @@
+"""The values of `deploy`, as a reaction has them."""
+
+import re
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+from shared.base.durations import Duration, between, format_duration
+from shared.events.model import EventType
+from shared.reactions.model import Params
+from shared.rollouts.strategy.endpoint_kinds import find_misfit
+from shared.rollouts.strategy.names import RolloutGlob, RolloutName
+from shared.rollouts.strategy.probe_schema import ProbeParams
+from shared.rollouts.strategy.schema import find_strategy
+from shared.rollouts.strategy.serving import LONGEST_CUT, USUAL_CUT, HealthParams, RequestTimeout
+from shared.schema.values import ChannelName, LoadContext, PlainName, Values, unfit
+from shared.workspaces.comparison import BetterParams
+from shared.workspaces.model import AUTH_MODES, EndpointKind
+
+_INSTANCE_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9_]{2,63}")
+#: In a cluster they have names that are given there.
+_CLUSTER_INSTANCE_TYPE = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
+_COMPUTE = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,62}")
+
+
+def _needed(hint: str = "") -> PydanticCustomError:
+    """Return the error of a value that is not there."""
+    return PydanticCustomError("missing", "missing", {"hint": hint})
+
+
+def _kind(info: ValidationInfo) -> str:
+    """Return the kind of endpoint, as far as it is known; it is checked before."""
+    return str(info.data.get("kind", ""))
+
+
+def _check_compute(name: str, info: ValidationInfo) -> str:
+    kind = _kind(info)
+    if kind == "managed" and name:
+        raise unfit("is not for managed endpoints", "Leave it out, or give another `kind`.")
+    if kind in ("kubernetes", "batch") and not name:
+        raise _needed(f"Name the cluster that the `{kind}` endpoint runs on.")
+    if name and _COMPUTE.fullmatch(name) is None:
+        raise ValueError("name a compute of the workspace: cpu-cluster")
+    return name
+
+
+def _check_instance_type(name: str, info: ValidationInfo) -> str:
+    kind = _kind(info)
+    if kind == "batch":
+        if name:
+            raise unfit("is not for batch endpoints", "The cluster of `compute` says what runs.")
+    elif not name:
+        if kind:
+            raise _needed()
+    elif kind == "kubernetes" and _CLUSTER_INSTANCE_TYPE.fullmatch(name) is None:
+        raise ValueError("name an instance type of the cluster: defaultinstancetype")
+    elif kind == "managed" and _INSTANCE_TYPE.fullmatch(name) is None:
+        raise ValueError("name a VM size as Azure writes it: Standard_DS3_v2")
+    return name
+
+
+def _settle_auth_mode(mode: str | None, info: ValidationInfo) -> str | None:
+    """Return the way to sign in, or the usual one of the kind of endpoint; None if it is unknown.
+
+    Raises: PydanticCustomError for one that endpoints of the kind don't have.
+    """
+
+    kind = _kind(info)
+    if not kind:
+        return mode
+    known = AUTH_MODES[EndpointKind(kind)]
+    if mode is not None and mode not in known:
+        others = " or ".join(f"`{name}`" for name in known)
+        raise unfit(f"can't be '{mode}' for {kind} endpoints", f"They take {others}.")
+    return mode or known[0]
+
+
+def _check_network(access: str, info: ValidationInfo) -> str:
+    if access == "disabled" and _kind(info) in ("kubernetes", "batch"):
+        raise unfit("is for managed endpoints only", "Leave it out.")
+    return access
+
+
+def _check_fits(name: str, info: ValidationInfo) -> str:
+    """Hold a strategy against the kind of endpoint, where the file's are known."""
+    kind = _kind(info)
+    if isinstance(info.context, LoadContext) and kind in ("kubernetes", "batch"):
+        strategy = find_strategy(name, info.context.strategies)
+        misfit = find_misfit(strategy, EndpointKind(kind)) if strategy else ""
+        if misfit:
+            raise unfit(f"does not fit: '{name}' {misfit}", "Choose or write another strategy.")
+    if isinstance(info.context, LoadContext) and kind != "batch" and "request_timeout" in info.data:
+        _doubt_strategy(name, info.context, info.data["request_timeout"] or USUAL_CUT)
+    return name
+
+
+def _doubt_strategy(name: str, context: LoadContext, cut: timedelta) -> None:
+    """Doubt a probe of a strategy's own that waits for longer than the endpoint lets it."""
+
+    strategy = find_strategy(name, context.strategies)
+    probes = [step.probe for step in strategy.steps if step.probe] if strategy else []
+    spans = [span for probe in probes for span in (probe.timeout, probe.latency) if span]
+    if spans and max(spans) > cut:
+        written, after = format_duration(max(spans)), format_duration(cut)
+        message = (
+            f"a probe of '{name}' waits {written}, and the endpoint cuts an answer off at {after}"
+        )
+        hint = f"Write `request_timeout: {written}` as well, or a shorter time in the strategy."
+        context.doubts[("rollout",)] = (message, hint)
+
+
+def _check_online[T](value: T, info: ValidationInfo) -> T:
+    if _kind(info) == "batch":
+        raise unfit("is not for batch endpoints", "They answer no scoring requests.")
+    return value
+
+
+def _check_cut(span: timedelta, info: ValidationInfo) -> timedelta:
+    most = LONGEST_CUT.get(_kind(info), span)
+    if span > most:
+        told, kind = format_duration(most), _kind(info)
+        raise ValueError(f"{told} at the most for {kind} endpoints, found {format_duration(span)}")
+    return _check_online(span, info)
+
+
+def _doubt_time(probe: ProbeParams, info: ValidationInfo) -> ProbeParams:
+    """Doubt a time that no answer can take, because the endpoint cuts it off before."""
+    if "request_timeout" not in info.data:
+        return probe  # it is wrong, or only the event knows it
+    cut = info.data["request_timeout"] or USUAL_CUT
+    for name, span in (("timeout", probe.timeout), ("latency", probe.latency)):
+        if span is not None and span > cut and isinstance(info.context, LoadContext):
+            written, after = format_duration(span), format_duration(cut)
+            message = f"`probe.{name}` is {written}, and the endpoint cuts an answer off at {after}"
+            hint = f"Write `request_timeout: {written}` as well, or a shorter time here."
+            info.context.doubts[("probe", name)] = (message, hint)
+    return probe
+
+
+#: How long one phase may take.
+PhaseTime = Annotated[
+    Duration,
+    between(
+        timedelta(minutes=5),
+        timedelta(days=7),
+        why="the service takes minutes, and with less everything is rolled back",
+    ),
+]
+_YEAR = timedelta(days=365)
+Compute = Annotated[str, AfterValidator(_check_compute)]
+InstanceType = Annotated[str, AfterValidator(_check_instance_type)]
+AuthMode = Annotated[
+    Literal["aad_token", "key", "aml_token"] | None, AfterValidator(_settle_auth_mode)
+]
+PublicNetworkAccess = Annotated[Literal["enabled", "disabled"], AfterValidator(_check_network)]
+CutOff = Annotated[RequestTimeout, AfterValidator(_check_cut)]
+Health = Annotated[HealthParams, AfterValidator(_check_online)]
+TimelyProbe = Annotated[ProbeParams, AfterValidator(_doubt_time)]
+FittingRollout = Annotated[RolloutName, AfterValidator(_check_fits)]
+#: The field that `allow.probe_request` is for.
+_PROBE = "probe.request"
+
+
+class AllowParams(Values):
+    """What a model's own tags may choose: globs per field. A field without globs is not theirs."""
+
+    endpoint: tuple[str, ...] = ()
+    compute: tuple[str, ...] = ()
+    instance_type: tuple[str, ...] = ()
+    instance_count: tuple[int, ...] = ()
+    probe_request: tuple[str, ...] = ()
+    rollout: tuple[RolloutGlob, ...] = ()
+
+
+class DeployParams(Params):
+    """What `deploy` takes."""
+
+    events = frozenset({EventType.MODEL_REGISTERED})
+    guarded = MappingProxyType(
+        {_PROBE if name == "probe_request" else name: name for name in AllowParams.model_fields}
+    )
+
+    endpoint: PlainName = Field(min_length=1, max_length=255)
+    kind: Literal["managed", "kubernetes", "batch"] = "managed"
+    compute: Compute = Field(default="", validate_default=True)
+    instance_type: InstanceType = Field(default="", validate_default=True)
+    instance_count: int = Field(default=1, ge=1, le=50)
+    public_network_access: PublicNetworkAccess = "enabled"
+    auth_mode: AuthMode = Field(default=None, validate_default=True)
+    request_timeout: CutOff | None = None
+    liveness_probe: Health = Field(default_factory=HealthParams)
+    readiness_probe: Health = Field(default_factory=HealthParams)
+    rollout: FittingRollout = "all-at-once"
+    probe: TimelyProbe = Field(default_factory=ProbeParams)
+    keep_old: Annotated[Duration, between(timedelta(0), _YEAR)] = timedelta(hours=1)
+    timeout: PhaseTime = timedelta(hours=1)
+    adopt: bool = False
+    notify: tuple[ChannelName, ...] = ()
+    when_better: BetterParams | None = None
+    allow: AllowParams = Field(default_factory=AllowParams)

@@ -1,0 +1,1 @@
+"""`notify`: tell a channel something about an event."""

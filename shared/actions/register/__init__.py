@@ -1,0 +1,1 @@
+"""`register`: make a model version of what a run has made."""
