@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from shared.rollouts.engine.store import RolloutStore
     from shared.rollouts.engine.tick import Tick
     from shared.workspaces.metrics import Metrics
-    from shared.workspaces.model import Workspaces
+    from shared.workspaces.ports import Workspaces
 
 #: Libraries that log every request at the level at which we log what happened.
 _TALKATIVE = ("azure", "httpx")

@@ -8,18 +8,19 @@ from shared.base.errors import ModelAbsent, RunAbsent, Superseded
 from shared.events.model import Event, Model, ModelRegistered, RunCompleted, RunStatusChanged
 
 if TYPE_CHECKING:
-    from shared.workspaces.model import ModelVersion, RunRecord, Workspaces
+    from shared.workspaces.model import ModelVersion, RunRecord
+    from shared.workspaces.ports import Models, Runs, Workspaces
 
 #: So long after its event a model or run that isn't there may still be on its way.
 _YOUNG = timedelta(minutes=10)
 
 
 def current_model(
-    workspaces: "Workspaces", event: ModelRegistered, now: datetime
+    workspaces: "Models", event: ModelRegistered, now: datetime
 ) -> tuple["ModelVersion", ModelRegistered]:
     """Return the event's model, and the event as it would be told of it now.
 
-    Raises: ModelAbsent if waiting can help, Superseded if it can't, and what Workspaces raises.
+    Raises: ModelAbsent if waiting can help, Superseded if it can't, and WorkspaceError.
     """
     found = workspaces.get_model(event.workspace, event.model.name, event.model.version)
     if found is None:
@@ -34,11 +35,11 @@ def current_model(
 
 
 def current_run[E: (RunCompleted, RunStatusChanged)](
-    workspaces: "Workspaces", event: E, now: datetime
+    workspaces: "Runs", event: E, now: datetime
 ) -> tuple["RunRecord", E]:
     """Return the event's run, and the event as it would be told of it now.
 
-    Raises: RunAbsent if waiting can help, Superseded if it can't, and what Workspaces raises.
+    Raises: RunAbsent if waiting can help, Superseded if it can't, and WorkspaceError.
     """
     found = workspaces.get_run(event.workspace, event.run.id)
     if found is None:

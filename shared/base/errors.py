@@ -144,35 +144,39 @@ class JobInvalid(SignalboxError):
     default_hint = "Run `python manage.py check`, mend the file and deploy the app."
 
 
-class TargetUnreachable(SignalboxError):
+class TargetError(SignalboxError):
+    """A retraining's target can't be started, stopped or asked; each subclass says why."""
+
+
+class TargetUnreachable(TargetError):
     """What was to be started did not answer, or answered with a server error."""
 
     code = "target.unreachable"
     disposition = Disposition.RETRY
 
 
-class TargetThrottled(SignalboxError):
+class TargetThrottled(TargetError):
     """What was to be started asked for fewer requests."""
 
     code = "target.throttled"
     disposition = Disposition.RETRY
 
 
-class TargetDenied(SignalboxError):
+class TargetDenied(TargetError):
     """The app's identity, or its token, may not start this."""
 
     code = "target.denied"
     default_hint = "See docs/retraining.md for what the target wants, then replay the letter."
 
 
-class TargetAbsent(SignalboxError):
+class TargetAbsent(TargetError):
     """There is no such pipeline, component, experiment, endpoint, workflow or setting."""
 
     code = "target.absent"
     default_hint = "Make it, or mend `target:` in the reaction, then replay the letter."
 
 
-class TargetRefused(SignalboxError):
+class TargetRefused(TargetError):
     """The target understood the request and refused it."""
 
     code = "target.refused"
@@ -213,28 +217,32 @@ class Superseded(SignalboxError):
     disposition = Disposition.IGNORE
 
 
-class WorkspaceUnreachable(SignalboxError):
+class WorkspaceError(SignalboxError):
+    """The workspace does not do what it was asked for; each subclass says why."""
+
+
+class WorkspaceUnreachable(WorkspaceError):
     """The workspace did not answer, or answered with a server error."""
 
     code = "workspace.unreachable"
     disposition = Disposition.RETRY
 
 
-class WorkspaceThrottled(SignalboxError):
+class WorkspaceThrottled(WorkspaceError):
     """The workspace asked for fewer requests."""
 
     code = "workspace.throttled"
     disposition = Disposition.RETRY
 
 
-class WorkspaceBusy(SignalboxError):
+class WorkspaceBusy(WorkspaceError):
     """Another operation runs on the same resource."""
 
     code = "workspace.busy"
     disposition = Disposition.RETRY
 
 
-class WorkspaceDenied(SignalboxError):
+class WorkspaceDenied(WorkspaceError):
     """The app's identity may not do this."""
 
     code = "workspace.denied"
@@ -244,13 +252,13 @@ class WorkspaceDenied(SignalboxError):
     )
 
 
-class WorkspaceRefused(SignalboxError):
+class WorkspaceRefused(WorkspaceError):
     """The workspace understood the request and refused it."""
 
     code = "workspace.refused"
 
 
-class QuotaExceeded(SignalboxError):
+class QuotaExceeded(WorkspaceError):
     """The subscription has no cores left for the deployment."""
 
     code = "workspace.quota"

@@ -18,7 +18,7 @@ from shared.events.model import Event, ModelRegistered, as_data
 from shared.reactions.match import Match, Matched, Unmatched, match_one
 
 if TYPE_CHECKING:
-    from shared.workspaces.model import Workspaces
+    from shared.workspaces.ports import Models
 
 #: How long after its registration a model may still be tagged, in first waits of a letter: 70 s
 #: by default.
@@ -43,7 +43,7 @@ class LateTags:
     """Looks for tags that are not in an event."""
 
     def __init__(
-        self, *, workspaces: "Callable[[], Workspaces]", clock: Clock, within: timedelta
+        self, *, workspaces: "Callable[[], Models]", clock: Clock, within: timedelta
     ) -> None:
         """`within` is how long after its registration a model may still be tagged."""
         self._workspaces = workspaces
@@ -86,7 +86,7 @@ class Look:
     def settle(self, result: Match) -> Looked:
         """Return the match as it is, or by the tags that the model has now if that may differ.
 
-        Raises: TagsAwaited, and what Workspaces raises where waiting can help.
+        Raises: TagsAwaited, and WorkspaceError where waiting can help.
         """
         event = self.event
         if (

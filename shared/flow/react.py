@@ -82,7 +82,7 @@ class React:
         `react` has it. `is_again` says that the message was handed out before: it becomes a letter,
         of which every try is counted.
 
-        Raises: whatever the storage raises, so that the message stays in its queue.
+        Raises: StorageUnavailable, so that the message stays in its queue.
         """
         if is_again:
             self.put_off(body, takes=takes)
@@ -97,7 +97,7 @@ class React:
     def put_off(self, body: str | bytes, *, takes: frozenset[str] | None = None) -> None:
         """Keep a body whose delivery was cut off, or given up, as a letter that is soon replayed.
 
-        Raises: whatever the storage raises.
+        Raises: StorageUnavailable.
         """
         failure = failure_of(CutOff("its delivery was cut off, or given up"))
         self._dead_letters.bury(_text(body), failure, takes=_written(takes))
@@ -133,7 +133,7 @@ class React:
         record as refused, and nothing is run for it. `deadline` is when the time of its delivery is
         over, by default a budget from now.
 
-        Raises: whatever the storage raises, so that the envelope stays where it came from; what
+        Raises: StorageUnavailable, so that the envelope stays where it came from; what
         was done by then is not done again.
         """
         deadline = deadline or self._clock.now() + self._budget
@@ -219,7 +219,7 @@ class React:
 
         One whose replay was cut off is put off instead, and parked if that was so twice.
 
-        Raises: whatever the storage raises, where that can't be kept in the letter, and no message
+        Raises: StorageUnavailable, where that can't be kept in the letter, and no message
         be sent for it either; it is then still waiting.
         """
         if letter.is_again:
@@ -351,7 +351,7 @@ def _count(news: Mapping[str, Outcome]) -> None:
 def give_up(records: Records, letter: Letter) -> None:
     """Record that what waited for a letter's replay waits no more: it is parked, or closed by hand.
 
-    Raises: whatever the storage raises.
+    Raises: StorageUnavailable.
     """
     if not letter.reaction:
         return  # of a whole event nothing is on record that waits

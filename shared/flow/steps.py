@@ -65,7 +65,7 @@ class Steps:
     ) -> ReactionResult:
         """Do the steps in order, up to the first failure that stops the rest.
 
-        Raises: what the ledger's storage raises. A step's own failure is in the result.
+        Raises: StorageUnavailable. A step's own failure is in the result.
         """
         run = ReactionResult()
         for step in reaction.do:

@@ -137,7 +137,7 @@ class DeadLetters:
 
         One event and reaction have one letter, however often they fail.
 
-        Raises: whatever the storage raises; then nothing is promised and the event must stay.
+        Raises: StorageUnavailable; then nothing is promised and the event must stay.
         """
         body = for_row(body)  # as it is going to be read, for the id may be made of it
         letter_id = letter_id_of(ref.key if ref else body, reaction)
@@ -180,7 +180,7 @@ class DeadLetters:
         `record` is given the letter as it is going to stand, each time before that is tried: what
         it writes is written again after a crash, because the letter is still to be replayed then.
 
-        Raises: whatever the storage raises; the letter is then still waiting.
+        Raises: StorageUnavailable; the letter is then still waiting.
         """
         known: Letter | None = letter
         while known is not None and known.status is not LetterStatus.CLOSED:
@@ -248,7 +248,7 @@ class DeadLetters:
         the replay, which the letter says then, or between saving the row and sending the next
         message, so that one is sent again. A message that is none of ours is dropped.
 
-        Raises: what the storage raises, where it was handed out before. Else it is sent anew: one
+        Raises: StorageUnavailable where it was handed out before. Else it is sent anew: one
         that fails is handed out again, which would count as a death.
         """
         wakeup = read_wakeup(message, *_IN_MESSAGE)

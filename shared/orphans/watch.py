@@ -53,7 +53,8 @@ from shared.rollouts.engine.apply import model_of
 from shared.rollouts.engine.store import RolloutStore
 from shared.rollouts.state.phases import EXCLUSIVE
 from shared.rollouts.state.rollout import endpoint_key
-from shared.workspaces.model import Capacity, Deployment, Endpoint, EndpointKind, Workspaces
+from shared.workspaces.model import Capacity, Deployment, Endpoint, EndpointKind
+from shared.workspaces.ports import Workspaces
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +87,7 @@ class OrphanWatch:
 
         That is a request, one for each endpoint, and two for each type of instance.
 
-        Raises: StorageUnavailable, and what Workspaces raises.
+        Raises: StorageUnavailable, and WorkspaceError.
         """
         watch, _ = self._get(workspace)
         idle, _ = self._read(workspace)

@@ -88,7 +88,7 @@ class Loops:
     def follow(self, event: Event) -> None:
         """Note what an event tells of a retraining; nothing, and no request, where it is of none.
 
-        Raises: what the storage raises.
+        Raises: StorageUnavailable.
         """
         if isinstance(event, ModelRegistered):
             reference = event.model.tags.get(REFERENCE, "")

@@ -23,7 +23,8 @@ from shared.events.model import (
 from shared.events.monitors import find_drift
 from shared.events.runs import find_literals, has_ended
 from shared.retraining.model import SignalSeen, Window
-from shared.workspaces.model import RunRecord, Workspaces
+from shared.workspaces.model import RunRecord
+from shared.workspaces.ports import Runs
 
 #: A monitor whose run takes longer than this is decided about with what it has told by then.
 _PATIENCE = timedelta(hours=12)
@@ -38,14 +39,14 @@ _SIGNALS_MAX = 20
 class Inbox:
     """Reads the windows that events tell of."""
 
-    workspaces: Workspaces
+    workspaces: Runs
     clock: Clock
     wait_min: timedelta  #: The first wait for a monitor's run to end; later ones are longer.
 
     def read(self, event: DriftDetected) -> Window:
         """Return the window with every signal of it: for a model monitor, two requests and more.
 
-        Raises: WindowOpen while the monitor's run has not ended, and what Workspaces raises.
+        Raises: WindowOpen while the monitor's run has not ended, and WorkspaceError.
         """
         # Nothing is told of before it arrives: a clock that is ahead must not rule what is late.
         told = _window_of(event, min(event.time, self.clock.now()))

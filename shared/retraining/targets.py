@@ -240,7 +240,7 @@ class Target[P: Values](Protocol):
     """One kind of thing that a retraining can be started with.
 
     Raises: TargetUnreachable, TargetThrottled, TargetDenied, TargetRefused, TargetAbsent,
-    QuotaExceeded, and for AML what Workspaces raises.
+    QuotaExceeded, and for AML WorkspaceError.
     """
 
     def submit(self, params: P, submission: Submission) -> Submitted:

@@ -18,7 +18,8 @@ from shared.base.redact import redact
 from shared.events.model import Workspace
 from shared.events.runs import has_ended
 from shared.workspaces.comparison import NO_CHAMPION, BetterParams, Verdict, compare
-from shared.workspaces.model import EndpointKind, ModelVersion, Workspaces
+from shared.workspaces.model import EndpointKind, ModelVersion
+from shared.workspaces.ports import Workspaces
 
 #: A deployment's model: an ARM id, or the service's own form. Those of registries are not read.
 _MODEL_ID = re.compile(
@@ -66,7 +67,7 @@ def find_champion(
     batch endpoint it is that of the default deployment. Where no kind is told, it is that of an
     online endpoint, or of a batch endpoint where there is no other: a request more.
 
-    Raises: WorkspaceBusy if the endpoint changes meanwhile, and what Workspaces raises.
+    Raises: WorkspaceBusy if the endpoint changes meanwhile, and WorkspaceError.
     """
     is_any, kind = kind is None, kind or EndpointKind.MANAGED
     found = workspaces.get_endpoint(workspace, endpoint, kind=kind)

@@ -12,7 +12,8 @@ from shared.base.ids import REFERENCE
 from shared.events.model import Event, ModelRegistered, RunCompleted, RunStatusChanged, Workspace
 
 if TYPE_CHECKING:
-    from shared.workspaces.model import ModelVersion, RunRecord, Workspaces
+    from shared.workspaces.model import ModelVersion, RunRecord
+    from shared.workspaces.ports import Runs
 
 
 class Retrainings(Protocol):
@@ -44,26 +45,24 @@ def is_of_retraining(event: Event) -> bool:
     return isinstance(event, RunCompleted | RunStatusChanged) and REFERENCE in event.run.tags
 
 
-def reference_of_model(
-    workspaces: "Workspaces", workspace: Workspace, model: "ModelVersion"
-) -> str:
+def reference_of_model(workspaces: "Runs", workspace: Workspace, model: "ModelVersion") -> str:
     """Return the reference of the retraining that made a model, "" where none did.
 
     It is the model's own tag, or else what `reference_of_run` finds for the run that made it: no
     request, or up to two.
 
-    Raises: what Workspaces raises.
+    Raises: WorkspaceError.
     """
     return _tagged(model.tags) or reference_of_run(workspaces, workspace, model.job_name)
 
 
-def reference_of_run(workspaces: "Workspaces", workspace: Workspace, run_id: str) -> str:
+def reference_of_run(workspaces: "Runs", workspace: Workspace, run_id: str) -> str:
     """Return the reference of the retraining that a run, or its root, was started by, or "".
 
     Where the app may not read runs, there is none: a missing role, or a network that lets it have
     no more than ARM, must not keep models from being deployed.
 
-    Raises: what Workspaces raises, but WorkspaceDenied and WorkspaceRefused.
+    Raises: WorkspaceError, but WorkspaceDenied and WorkspaceRefused.
     """
     try:
         run = workspaces.get_run(workspace, run_id) if run_id else None
@@ -72,10 +71,10 @@ def reference_of_run(workspaces: "Workspaces", workspace: Workspace, run_id: str
         return ""
 
 
-def reference_of_record(workspaces: "Workspaces", workspace: Workspace, run: "RunRecord") -> str:
+def reference_of_record(workspaces: "Runs", workspace: Workspace, run: "RunRecord") -> str:
     """Return the reference of a run that was read already, or of its root, or "".
 
-    Raises: what Workspaces raises.
+    Raises: WorkspaceError.
     """
     found = _tagged(run.tags)
     if found or run.root_id in ("", run.id):

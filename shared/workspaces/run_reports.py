@@ -10,7 +10,8 @@ from shared.base.errors import Disposition, failure_of
 from shared.base.redact import redact
 from shared.events.model import Run, Workspace
 from shared.events.runs import has_ended
-from shared.workspaces.model import RunRecord, Workspaces
+from shared.workspaces.model import RunRecord
+from shared.workspaces.ports import Runs
 
 #: Nested pipelines that are looked into, with a request each.
 _DEPTH_MAX = 4
@@ -55,14 +56,14 @@ class RunReport:
 class RunReports:
     """Makes reports of runs: one request for a run, and one for each level of its pipelines."""
 
-    def __init__(self, *, workspaces: Workspaces, clock: Clock) -> None:
+    def __init__(self, *, workspaces: Runs, clock: Clock) -> None:
         self._workspaces = workspaces
         self._clock = clock
 
     def read(self, workspace: Workspace, run_id: str, *, may_wait: bool) -> RunReport:
         """Return what can be told of a run.
 
-        Raises: with `may_wait`, what Workspaces raises that waiting can help; nothing else.
+        Raises: with `may_wait`, a WorkspaceError that waiting can help; nothing else.
         """
         report = RunReport()
         try:

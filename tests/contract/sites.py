@@ -20,8 +20,8 @@ from shared.workspaces.model import (
     EndpointKind,
     Operation,
     OperationResult,
-    Workspaces,
 )
+from shared.workspaces.ports import Workspaces
 from tests.contract.conftest import WORKSPACE
 from tests.contract.test_workspaces import Stage
 

@@ -39,8 +39,8 @@ from shared.workspaces.model import (
     NewModel,
     Operation,
     State,
-    Workspaces,
 )
+from shared.workspaces.ports import Workspaces
 from tests.hostile import Behaviour, Hostile, behaviours, bomb, pour_body, pour_chunks
 
 pytestmark = [
@@ -350,7 +350,7 @@ def test_every_adapter_that_the_app_builds_is_tried_or_asks_nobody() -> None:
 
 def test_every_method_of_the_ports_is_tried(services: Services, server: Hostile) -> None:
     def public(kind: type) -> set[str]:
-        return {name for name in vars(kind) if not name.startswith("_")}
+        return {name for name in dir(kind) if not name.startswith("_")}
 
     def told(calls: dict[str, Call]) -> set[str]:
         return {name.split(" ")[0] for name in calls}

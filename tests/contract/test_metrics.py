@@ -20,7 +20,8 @@ from shared.events.model import Workspace
 from shared.twins.metrics import MemoryMetrics, MetricsBehaviour
 from shared.twins.workspaces import MemoryWorkspaces
 from shared.workspaces.metrics import Measure, Metrics, Minute, Readings
-from shared.workspaces.model import DeploymentSpec, Endpoint, Workspaces
+from shared.workspaces.model import DeploymentSpec, Endpoint
+from shared.workspaces.ports import Workspaces
 
 WORKSPACE = Workspace(subscription="sub-1", resource_group="rg-1", name="ws-a")
 MINUTE = timedelta(minutes=1)

@@ -9,7 +9,8 @@ import pytest
 from shared.base.errors import WorkspaceBusy, WorkspaceRefused
 from shared.events.model import Workspace
 from shared.twins.workspaces import MemoryWorkspaces
-from shared.workspaces.model import ModelVersion, NewModel, Workspaces
+from shared.workspaces.model import ModelVersion, NewModel
+from shared.workspaces.ports import Workspaces
 
 WORKSPACE = Workspace(subscription="sub-1", resource_group="rg-1", name="ws-a")
 MODEL = NewModel(

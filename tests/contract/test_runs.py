@@ -10,7 +10,8 @@ import pytest
 from shared.base.errors import WorkspaceDenied, WorkspaceThrottled, WorkspaceUnreachable
 from shared.events.model import Workspace
 from shared.twins.workspaces import MemoryWorkspaces
-from shared.workspaces.model import RunRecord, Workspaces
+from shared.workspaces.model import RunRecord
+from shared.workspaces.ports import Workspaces
 
 WORKSPACE = Workspace(subscription="sub-1", resource_group="rg-1", name="ws-a")
 NOWHERE = replace(WORKSPACE, name="gone")

@@ -27,14 +27,8 @@ from shared.rollouts.strategy.model import Strategy
 from shared.workspaces.champions import challenge, side_of
 from shared.workspaces.comparison import BetterParams
 from shared.workspaces.lineage import Retrainings, reference_of_model
-from shared.workspaces.model import (
-    WITHOUT_CODE,
-    EndpointKind,
-    ModelKind,
-    ModelVersion,
-    Serving,
-    Workspaces,
-)
+from shared.workspaces.model import WITHOUT_CODE, EndpointKind, ModelKind, ModelVersion, Serving
+from shared.workspaces.ports import Workspaces
 
 #: What an MLflow model needs to be deployed without code.
 _FLAVOR = "python_function"
@@ -85,7 +79,7 @@ class Deploy:
         Its values are made from the model as the workspace has it, not as the event told it.
 
         Raises: Superseded, ModelAbsent, ModelUnfit, TagForbidden, ExpressionFailed, ParamsInvalid,
-        NotBetter, MetricMissing, MetricAwaited, and what Workspaces raises.
+        NotBetter, MetricMissing, MetricAwaited, and WorkspaceError.
         """
         event = work.event
         assert isinstance(event, ModelRegistered)  # the loader lets no other type through

@@ -17,7 +17,8 @@ from shared.journal.outcomes import Outcome, OutcomeStatus
 
 if TYPE_CHECKING:
     from shared.messages.repeats import Folds, PlaceInFold, Repeat
-    from shared.workspaces.model import RunRecord, Workspaces
+    from shared.workspaces.model import RunRecord
+    from shared.workspaces.ports import Workspaces
 
 _TITLE_MAX = 250
 _TEXT_MAX = 4000
@@ -57,7 +58,7 @@ class Notify:
         """Send the message, or count it where it is a repeat.
 
         Raises: ExpressionFailed, ParamsInvalid, ChannelDown, ChannelUnknown, StorageUnavailable,
-        Superseded and, while the event is young, what Workspaces raises that waiting can help.
+        Superseded and, while the event is young, a WorkspaceError that waiting can help.
         """
         params = work.params(NotifyParams)
         title = redact(params.title, most=_TITLE_MAX)

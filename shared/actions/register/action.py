@@ -22,7 +22,8 @@ from shared.events.model import RunCompleted, Workspace
 from shared.journal.outcomes import Outcome, OutcomeStatus
 from shared.workspaces.champions import Side, challenge
 from shared.workspaces.lineage import Retrainings, reference_of_record
-from shared.workspaces.model import EndpointKind, ModelVersion, NewModel, RunRecord, Workspaces
+from shared.workspaces.model import EndpointKind, ModelVersion, NewModel, RunRecord
+from shared.workspaces.ports import Workspaces
 
 
 class Register:
@@ -49,7 +50,7 @@ class Register:
         """Register the model, or find the one that was registered before a crash.
 
         Raises: RunAbsent, Superseded, NotBetter, MetricMissing, MetricAwaited, ExpressionFailed,
-        ParamsInvalid, ClaimLost, and what Workspaces raises.
+        ParamsInvalid, ClaimLost, and WorkspaceError.
         """
         event = work.event
         assert isinstance(event, RunCompleted)  # the loader lets no other type through
@@ -119,7 +120,7 @@ class Register:
     ) -> None:
         """Let pass only what is better than the model that serves.
 
-        Raises: NotBetter, MetricMissing, MetricAwaited, and what Workspaces raises.
+        Raises: NotBetter, MetricMissing, MetricAwaited, and WorkspaceError.
         """
 
         challenger = Side(

@@ -79,7 +79,7 @@ class Retrain:
         """Decide about the event's window; start what is to be started, or find it started.
 
         Raises: ExpressionFailed, ParamsInvalid, WindowOpen, ApprovalMissing, BudgetFull,
-        Superseded, what Target raises and what Workspaces raises.
+        Superseded, TargetError and WorkspaceError.
         """
         event = work.event
         assert isinstance(event, DriftDetected)  # the loader lets no other type through

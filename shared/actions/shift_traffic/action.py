@@ -23,7 +23,8 @@ from shared.rollouts.engine.apply import model_of
 from shared.rollouts.state.rollout import ModelRef, Plan, Rollout
 from shared.rollouts.state.splits import is_same, share, words
 from shared.rollouts.strategy.model import Strategy
-from shared.workspaces.model import Deployment, Endpoint, EndpointKind, State, Workspaces
+from shared.workspaces.model import Deployment, Endpoint, EndpointKind, State
+from shared.workspaces.ports import Workspaces
 
 _LISTED_MAX = 300
 
@@ -55,7 +56,7 @@ class ShiftTraffic:
         Its values are made from the model or run as the workspace has it, not as the event told it.
 
         Raises: ModelAbsent, RunAbsent, Superseded, TagForbidden, ExpressionFailed, ParamsInvalid,
-        and what Workspaces raises.
+        and WorkspaceError.
         """
 
         event = current_event(self._workspaces, work.event, self._clock.now())

@@ -50,7 +50,7 @@ class BatchEndpoint:
         It is found by its name or its tag. Where an answer was lost before either was written, the
         Repeatability-Request-ID has to keep the service from starting a second one.
 
-        Raises: what Workspaces raises, and TargetAbsent.
+        Raises: WorkspaceError, and TargetAbsent.
         """
         if started := self._find_started(submission):
             return started

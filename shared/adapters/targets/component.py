@@ -35,7 +35,7 @@ class Component:
     def submit(self, params: ComponentTarget, submission: Submission) -> Submitted:
         """Start it, or find what was started for this submission before.
 
-        Raises: what Workspaces raises, TargetAbsent, and JobInvalid for inputs that it does not
+        Raises: WorkspaceError, TargetAbsent, and JobInvalid for inputs that it does not
         declare.
         """
         if started := self._jobs.find_started(submission):

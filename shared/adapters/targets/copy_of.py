@@ -39,7 +39,7 @@ class CopyOf:
     def submit(self, params: CopyTarget, submission: Submission) -> Submitted:
         """Start it, or find what was started for this submission before.
 
-        Raises: what Workspaces raises, TargetAbsent where nothing of the experiment completed, and
+        Raises: WorkspaceError, TargetAbsent where nothing of the experiment completed, and
         JobInvalid for inputs that the job does not have.
         """
         if started := self._jobs.find_started(submission):

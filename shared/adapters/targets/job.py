@@ -40,7 +40,7 @@ class Job:
     def submit(self, params: JobTarget, submission: Submission) -> Submitted:
         """Start it, or find what was started for this submission before.
 
-        Raises: what Workspaces raises, JobInvalid, and TargetAbsent where something that the job
+        Raises: WorkspaceError, JobInvalid, and TargetAbsent where something that the job
         names is not there.
         """
         if started := self._jobs.find_started(submission):

@@ -116,7 +116,7 @@ class Rollouts:
         """Give a rollout an order, and have it looked at now; return the rollout with it.
 
         It is done by a tick; one that is under way begins no write any more without having heard
-        of it. Raises: OrderImpossible, and whatever the storage raises.
+        of it. Raises: OrderImpossible, and StorageUnavailable.
         """
         for _ in range(_ORDER_TRIES):
             kept = self.store.get(rollout.partition, rollout.id)
@@ -168,7 +168,7 @@ class Rollouts:
 
         A message that is none of ours is dropped.
 
-        Raises: whatever the storage raises; the tick is then done again.
+        Raises: StorageUnavailable; the tick is then done again.
         """
         wakeup = read_wakeup(message, *_IN_MESSAGE)
         kept = self.store.get(*wakeup.ids.values()) if wakeup is not None else None

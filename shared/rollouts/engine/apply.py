@@ -19,14 +19,8 @@ from shared.rollouts.deciding.observation import (
     is_marked,
 )
 from shared.rollouts.state.rollout import Rollout
-from shared.workspaces.model import (
-    Deployment,
-    DeploymentSpec,
-    Endpoint,
-    EndpointKind,
-    Operation,
-    Workspaces,
-)
+from shared.workspaces.model import Deployment, DeploymentSpec, Endpoint, EndpointKind, Operation
+from shared.workspaces.ports import Workspaces
 
 #: Of the log of a container that failed, this much is kept and told.
 LOG_LINES = 20
@@ -37,7 +31,7 @@ _NO_LOG = "(the container wrote no log)"
 def apply(command: Write, rollout: Rollout, seen: Observation, workspaces: Workspaces) -> Rollout:
     """Start the operation that the command stands for and return the rollout that waits for it.
 
-    Raises: what Workspaces raises.
+    Raises: WorkspaceError.
     """
     workspace, endpoint, plan = rollout.workspace, rollout.endpoint, rollout.plan
     match command:

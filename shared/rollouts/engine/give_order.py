@@ -31,7 +31,7 @@ def give_order(
     """Give the rollout of this whole id an order, and return it with the order; a tick does it.
 
     `by` says who gives it, in 1 to 100 printable characters, `why` the reason, in 1 to 500;
-    `to_end` is of promote. Raises: OrderImpossible, and whatever the storage raises.
+    `to_end` is of promote. Raises: OrderImpossible, and StorageUnavailable.
     """
     order = Order(
         kind=kind,

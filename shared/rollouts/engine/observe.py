@@ -11,14 +11,8 @@ from shared.rollouts.state.orders import OrderKind
 from shared.rollouts.state.phases import EXCLUSIVE, TERMINAL, Phase
 from shared.rollouts.state.rollout import Rollout
 from shared.rollouts.strategy.model import Newer
-from shared.workspaces.model import (
-    Deployment,
-    Operation,
-    OperationResult,
-    OperationStatus,
-    State,
-    Workspaces,
-)
+from shared.workspaces.model import Deployment, Operation, OperationResult, OperationStatus, State
+from shared.workspaces.ports import Workspaces
 
 #: Deciding in these needs to know nothing.
 _BLIND = frozenset({Phase.LIVE, Phase.KEEPING, *TERMINAL})

@@ -6,17 +6,18 @@ from shared.base.errors import Disposition, SignalboxError
 from shared.rollouts.deciding.observation import Observation
 from shared.rollouts.state.rollout import Rollout
 from shared.rollouts.strategy.model import StepKind
-from shared.workspaces.model import Capacity, EndpointKind, Workspaces
+from shared.workspaces.model import Capacity, EndpointKind
+from shared.workspaces.ports import Endpoints
 
 #: Per endpoint, of every kind.
 DEPLOYMENTS_MAX = 20
 _NAME = re.compile(r"(?=.{3,32}$)[a-zA-Z](?:-?[a-zA-Z0-9])*")
 
 
-def find_obstacles(rollout: Rollout, seen: Observation, workspaces: Workspaces) -> tuple[str, ...]:
+def find_obstacles(rollout: Rollout, seen: Observation, workspaces: Endpoints) -> tuple[str, ...]:
     """Return each reason why the deployment can't be created; () where there is none.
 
-    Raises: what Workspaces raises, where waiting can help. What the app may not read does not
+    Raises: WorkspaceError where waiting can help. What the app may not read does not
     count: the service looks itself.
     """
     faults = [
@@ -47,7 +48,7 @@ def _cannot_be_probed(rollout: Rollout, seen: Observation) -> bool:
 
 
 def _find_capacity_faults(
-    rollout: Rollout, seen: Observation, workspaces: Workspaces
+    rollout: Rollout, seen: Observation, workspaces: Endpoints
 ) -> tuple[str, ...]:
     instance_type = rollout.plan.instance_type
     try:

@@ -12,7 +12,8 @@ from shared.rollouts.deciding.observation import TAG_ROLLOUT
 from shared.rollouts.engine.samples import EMPTY_REQUEST, Sample, SampleKind, find_sample
 from shared.rollouts.state.rollout import ProbeResult, Rollout
 from shared.rollouts.strategy.model import USUAL_WAIT, Probe
-from shared.workspaces.model import Deployment, Endpoint, Score, Workspaces
+from shared.workspaces.model import Deployment, Endpoint, Score
+from shared.workspaces.ports import Workspaces
 
 #: What has nothing to compute answers within this; it may be the second request of a probe.
 _SOON = timedelta(seconds=10)
@@ -30,7 +31,7 @@ def probe(
 ) -> ProbeResult:
     """Send a request to a deployment and judge the answer; `detail` says which request it was.
 
-    Raises: what Workspaces.score raises, and ParamsInvalid where the app has not the files.
+    Raises: WorkspaceError, and ParamsInvalid where the app has not the files.
     """
 
     def send(body: bytes) -> Score:

@@ -15,7 +15,8 @@ from shared.base.errors import SignalboxError
 from shared.base.outside import read_json
 from shared.base.redact import redact
 from shared.events.model import Workspace
-from shared.workspaces.model import Deployment, ModelKind, ModelVersion, Workspaces
+from shared.workspaces.model import Deployment, ModelKind, ModelVersion
+from shared.workspaces.ports import Models
 
 #: Sent where nothing is known of what the model takes. The server in the container complains of it
 #: (400) before the model hears of it, so that the complaint proves that the model is loaded: the
@@ -63,7 +64,7 @@ class _Unreadable(Exception):
     """A file does not say what it should; the message goes on after "the model's"."""
 
 
-def find_sample(workspace: Workspace, deployment: Deployment, workspaces: Workspaces) -> Sample:
+def find_sample(workspace: Workspace, deployment: Deployment, workspaces: Models) -> Sample:
     """Return the best request for a deployment's model; an empty one where none can be made.
 
     Three requests at the most. That the files can't be read is no fault of the model's, and is no
@@ -84,7 +85,7 @@ def find_sample(workspace: Workspace, deployment: Deployment, workspaces: Worksp
 
 
 def _reader(
-    workspace: Workspace, model: ModelVersion, workspaces: Workspaces
+    workspace: Workspace, model: ModelVersion, workspaces: Models
 ) -> Callable[[str], bytes | None]:
     return lambda path: workspaces.read_model_file(workspace, model, path, most=FILE_MAX)
 

@@ -53,7 +53,7 @@ from shared.rollouts.state.rollout import (
     RolloutNotice,
     RolloutNoticeKind,
 )
-from shared.workspaces.model import Workspaces
+from shared.workspaces.ports import Workspaces
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ class Tick:
         After an answer it goes on all the same, until that has led somewhere: no row keeps what was
         answered, and the next tick would spend its budget on the same question.
 
-        Raises: RowChanged where another worker has the tick, and what the storage raises.
+        Raises: RowChanged where another worker has the tick, and StorageUnavailable.
         """
         deadline = self.clock.now() + self.budget
         rollout = drop_stale(rollout, self.clock.now())
@@ -160,7 +160,7 @@ class Tick:
     ) -> Rollout:
         """Say in the row what is begun, then begin it: an order that came before that comes first.
 
-        Raises: _OrdersCame, RowChanged, and what Workspaces raises.
+        Raises: _OrdersCame, RowChanged, and WorkspaceError.
         """
         if isinstance(write, SetTraffic):
             rollout = replace(rollout, is_moved=True)

@@ -1,0 +1,186 @@
+"""What the app asks of AML workspaces. Every method raises WorkspaceError."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Protocol
+
+from shared.events.model import Workspace
+from shared.workspaces.model import (
+    Capacity,
+    Deployment,
+    DeploymentSpec,
+    Endpoint,
+    EndpointKind,
+    ModelVersion,
+    NewModel,
+    Operation,
+    OperationResult,
+    RunRecord,
+    Score,
+)
+
+
+class Models(Protocol):
+    """Registered models and their files."""
+
+    def get_model(self, workspace: Workspace, name: str, version: str) -> ModelVersion | None:
+        """Return the model version, or None."""
+        ...
+
+    def find_models(
+        self, workspace: Workspace, name: str, tags: Mapping[str, str]
+    ) -> tuple[ModelVersion, ...]:
+        """Return the versions of a model that have all these tags; () without such a model."""
+        ...
+
+    def register_model(self, workspace: Workspace, model: NewModel) -> ModelVersion:
+        """Register the next version of a model, and return it."""
+        ...
+
+    def read_model_file(
+        self, workspace: Workspace, model: ModelVersion, path: str, *, most: int
+    ) -> bytes | None:
+        """Return a file of a model, None where it has none of that path.
+
+        Raises: WorkspaceRefused where it has more than `most` bytes, or is in a place that is not
+        read.
+        """
+        ...
+
+
+class Runs(Protocol):
+    """Runs, and what they logged."""
+
+    def get_run(self, workspace: Workspace, run_id: str) -> RunRecord | None:
+        """Return the run, or None."""
+        ...
+
+    def list_children(self, workspace: Workspace, run_id: str) -> tuple[RunRecord, ...]:
+        """Return the runs that are directly below a run; () without such a run."""
+        ...
+
+    def get_metrics(self, workspace: Workspace, run_id: str) -> Mapping[str, float] | None:
+        """Return the last value of each metric that a run logged, or None without such a run."""
+        ...
+
+
+class Endpoints(Protocol):
+    """Endpoints, their deployments, and the room for more.
+
+    Reads see the present; writes only start work.
+    """
+
+    def get_endpoint(
+        self,
+        workspace: Workspace,
+        endpoint: str,
+        *,
+        kind: EndpointKind = EndpointKind.MANAGED,
+    ) -> Endpoint | None:
+        """Return the endpoint, or None. Managed and Kubernetes ones share their names."""
+        ...
+
+    def list_endpoints(self, workspace: Workspace) -> tuple[Endpoint, ...]:
+        """Return the online endpoints, managed and Kubernetes."""
+        ...
+
+    def list_deployments(
+        self,
+        workspace: Workspace,
+        endpoint: str,
+        *,
+        kind: EndpointKind = EndpointKind.MANAGED,
+    ) -> tuple[Deployment, ...]:
+        """Return the endpoint's deployments; () where there is no endpoint."""
+        ...
+
+    def create_endpoint(
+        self,
+        workspace: Workspace,
+        endpoint: str,
+        *,
+        auth_mode: str,
+        tags: Mapping[str, str],
+        kind: EndpointKind = EndpointKind.MANAGED,
+        compute: str = "",
+        is_public: bool = True,
+    ) -> Operation:
+        """Start creating an endpoint; `compute` is the attached cluster of a Kubernetes one.
+
+        `is_public` says whether a managed one can be called from the internet.
+        """
+        ...
+
+    def create_deployment(
+        self, workspace: Workspace, endpoint: str, deployment: str, spec: DeploymentSpec
+    ) -> Operation:
+        """Start creating a deployment; it gets no traffic."""
+        ...
+
+    def set_traffic(
+        self,
+        workspace: Workspace,
+        endpoint: Endpoint,
+        traffic: Mapping[str, int],
+        tags: Mapping[str, str],
+        *,
+        mirror: Mapping[str, int] = MappingProxyType({}),
+    ) -> Operation:
+        """Start setting the whole split and mirror, merging `tags`; keep all else of the endpoint.
+
+        Of a batch endpoint, the deployment with all traffic becomes the default one.
+        """
+        ...
+
+    def scale_deployment(
+        self, workspace: Workspace, endpoint: str, deployment: str, instances: int
+    ) -> Operation:
+        """Start giving an online deployment so many instances; keep all else of it."""
+        ...
+
+    def delete_deployment(
+        self,
+        workspace: Workspace,
+        endpoint: str,
+        deployment: str,
+        *,
+        kind: EndpointKind = EndpointKind.MANAGED,
+    ) -> Operation:
+        """Start deleting the deployment, absent or not."""
+        ...
+
+    def find_capacity(self, workspace: Workspace, instance_type: str) -> Capacity | None:
+        """Return what is left of an instance type in the workspace's region.
+
+        None where that region does not list it.
+        """
+        ...
+
+    def get_operation(self, operation: Operation) -> OperationResult:
+        """Return where the operation stands."""
+        ...
+
+    def get_logs(self, workspace: Workspace, endpoint: str, deployment: str, *, lines: int) -> str:
+        """Return the last lines of the container's log; "" where there is none."""
+        ...
+
+
+class Scoring(Protocol):
+    """Requests to deployments."""
+
+    def score(
+        self,
+        workspace: Workspace,
+        endpoint: Endpoint,
+        deployment: str,
+        body: bytes,
+        *,
+        timeout: timedelta,
+    ) -> Score:
+        """Send one scoring request straight to the deployment and return the answer."""
+        ...
+
+
+class Workspaces(Models, Runs, Endpoints, Scoring, Protocol):
+    """All of it: what the adapter and its twin implement."""
