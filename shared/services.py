@@ -282,12 +282,12 @@ class Services:
     @once
     def _tick(self) -> "Tick":
         from shared.rollouts.engine.tick import Tick
-        from shared.rollouts.gates.look import Gates
+        from shared.rollouts.gates.look import GateReader
 
         return Tick(
             store=self._rollout_store,
             workspaces=self.workspaces,
-            gates=Gates(metrics=self.metrics),
+            gates=GateReader(metrics=self.metrics),
             overrule=lambda holder, newer: self.rollouts.overrule(holder, newer),
             clock=self.clock,
             budget=self.settings.budget,

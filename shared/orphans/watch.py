@@ -48,11 +48,11 @@ from shared.orphans.rules import (
     with_report,
 )
 from shared.orphans.schema import Orphans
-from shared.rollouts.deciding.observation import TAG_ROLLOUT
 from shared.rollouts.engine.apply import model_of
 from shared.rollouts.engine.store import RolloutStore
 from shared.rollouts.state.phases import EXCLUSIVE
 from shared.rollouts.state.rollout import endpoint_key
+from shared.rollouts.state.tags import TAG_ROLLOUT
 from shared.workspaces.model import Capacity, Deployment, Endpoint, EndpointKind
 from shared.workspaces.ports import Workspaces
 

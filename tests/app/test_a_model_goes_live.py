@@ -12,7 +12,7 @@ import pytest
 from demo.stage import FUNCTIONS
 from sandbox.event_grid import Schema, StorageQueue
 from shared.journal.outcomes import WHOLE, OutcomeStatus
-from shared.rollouts.deciding.observation import TAG_MODEL, TAG_ROLLOUT, TAG_VERSION
+from shared.rollouts.state.tags import TAG_MODEL, TAG_ROLLOUT, TAG_VERSION
 from tests.app.arm import Json
 from tests.app.stage import EVENTS_QUEUE, Stage
 

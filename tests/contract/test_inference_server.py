@@ -18,10 +18,10 @@ from sandbox.workspace.server import WorkspaceEmulator
 from sandbox.workspace.settings import Settings
 from shared.adapters.aml.workspaces import ArmWorkspaces
 from shared.events.model import Workspace
-from shared.rollouts.deciding.observation import TAG_ROLLOUT
 from shared.rollouts.engine.probe import probe
 from shared.rollouts.engine.samples import SampleKind, read_sample
 from shared.rollouts.state.rollout import ProbeResult
+from shared.rollouts.state.tags import TAG_ROLLOUT
 from shared.rollouts.strategy.model import Probe
 from tests.contract.conftest import FakeCredential
 from tests.unit.rollouts import make_rollout

@@ -6,11 +6,11 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from shared.rollouts.deciding.observation import TAG_ROLLOUT
 from shared.rollouts.engine.store import TABLE
 from shared.rollouts.state.orders import OrderKind
 from shared.rollouts.state.phases import EXCLUSIVE, Phase
 from shared.rollouts.state.rollout import Rollout
+from shared.rollouts.state.tags import TAG_ROLLOUT
 from shared.rollouts.strategy.model import OnConflict
 from shared.workspaces.model import Deployment, Endpoint, Operation, State
 from tests.stories.world import WORKSPACE, World

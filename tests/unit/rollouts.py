@@ -8,19 +8,13 @@ from typing import Any
 from shared.events.model import Workspace
 from shared.journal.outcomes import EventRef
 from shared.rollouts.deciding.decide import decide
-from shared.rollouts.deciding.observation import (
-    TAG_DEPLOYMENT,
-    TAG_MODEL,
-    TAG_ROLLOUT,
-    TAG_VERSION,
-    Decision,
-    Go,
-    Observation,
-)
+from shared.rollouts.deciding.decisions import Decision, Go
+from shared.rollouts.deciding.observation import Observation
 from shared.rollouts.state.measurement import GateOutcome, Measurement
 from shared.rollouts.state.orders import Order, OrderKind
 from shared.rollouts.state.phases import PHASES, Phase
 from shared.rollouts.state.rollout import ModelRef, Plan, Rollout
+from shared.rollouts.state.tags import TAG_DEPLOYMENT, TAG_MODEL, TAG_ROLLOUT, TAG_VERSION
 from shared.rollouts.strategy.model import Gate, Probe, RolloutStep, StepKind, Strategy
 from shared.workspaces.metrics import Measure
 from shared.workspaces.model import Deployment, Endpoint, OperationResult, OperationStatus, State

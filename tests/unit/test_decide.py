@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 
 from shared.rollouts.deciding.decide import decide
-from shared.rollouts.deciding.observation import Go, Observation, Wait
+from shared.rollouts.deciding.decisions import Go, Wait
+from shared.rollouts.deciding.observation import Observation
 from shared.rollouts.state.orders import POSSIBLE, OrderKind
 from shared.rollouts.state.phases import EXCLUSIVE, STEPS, Phase
 from shared.rollouts.state.rollout import Cause

@@ -6,21 +6,21 @@ from typing import Any
 
 import pytest
 
-from shared.rollouts.deciding.ending import keeps, leave
-from shared.rollouts.deciding.observation import (
-    TAG_DEPLOYMENT,
+from shared.rollouts.deciding.decisions import (
     DeleteDeployment,
     Go,
-    Observation,
     ReadLogs,
     Scale,
     SendProbe,
     SetTraffic,
     Wait,
 )
+from shared.rollouts.deciding.ending import keeps, leave
+from shared.rollouts.deciding.observation import Observation
 from shared.rollouts.state.orders import OrderKind
 from shared.rollouts.state.phases import Phase
 from shared.rollouts.state.rollout import Cause, ProbeResult, Rollout
+from shared.rollouts.state.tags import TAG_DEPLOYMENT
 from shared.rollouts.strategy.model import OnFailure
 from shared.workspaces.model import EndpointKind, State
 from tests.unit.rollouts import (

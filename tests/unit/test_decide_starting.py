@@ -8,25 +8,23 @@ from typing import Any
 import pytest
 
 from shared.rollouts.deciding.decide import decide
-from shared.rollouts.deciding.observation import (
-    TAG_DEPLOYMENT,
-    TAG_MODEL,
-    TAG_VERSION,
+from shared.rollouts.deciding.decisions import (
     AskGates,
     CreateDeployment,
     CreateEndpoint,
     DeleteDeployment,
     Go,
     Inspect,
-    Observation,
     Overrule,
     Wait,
 )
+from shared.rollouts.deciding.observation import Observation
 from shared.rollouts.deciding.opening import answer_to, is_newer
 from shared.rollouts.state.measurement import GateOutcome
 from shared.rollouts.state.orders import OrderKind
 from shared.rollouts.state.phases import Phase
 from shared.rollouts.state.rollout import Cause, Rollout
+from shared.rollouts.state.tags import TAG_DEPLOYMENT, TAG_MODEL, TAG_VERSION
 from shared.rollouts.strategy.model import Newer, NoVerdict
 from shared.workspaces.model import Endpoint, State
 from tests.unit.rollouts import (

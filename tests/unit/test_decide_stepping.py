@@ -8,24 +8,23 @@ from typing import Any
 
 import pytest
 
-from shared.rollouts.deciding.exits import fail, next_step
-from shared.rollouts.deciding.observation import (
-    TAG_DEPLOYMENT,
-    TAG_MODEL,
+from shared.rollouts.deciding.decisions import (
     AskGates,
     Decision,
     Go,
-    Observation,
     Scale,
     SendProbe,
     SetTraffic,
     Wait,
 )
+from shared.rollouts.deciding.exits import fail, next_step
+from shared.rollouts.deciding.observation import Observation
 from shared.rollouts.deciding.stepping import next_look
 from shared.rollouts.state.measurement import GateOutcome
 from shared.rollouts.state.orders import OrderKind
 from shared.rollouts.state.phases import PHASES, STEPS, Phase
 from shared.rollouts.state.rollout import Cause, ProbeResult, Rollout
+from shared.rollouts.state.tags import TAG_DEPLOYMENT, TAG_MODEL
 from shared.rollouts.strategy.model import NoVerdict, OnConflict, OnFailure, RolloutStep, StepKind
 from shared.workspaces.model import State
 from tests.unit.rollouts import (

@@ -13,11 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.rollouts.deciding.decide import decide
-from shared.rollouts.deciding.observation import (
-    TAG_DEPLOYMENT,
-    TAG_MODEL,
-    TAG_ROLLOUT,
-    TAG_VERSION,
+from shared.rollouts.deciding.decisions import (
     AskGates,
     CreateDeployment,
     CreateEndpoint,
@@ -25,7 +21,6 @@ from shared.rollouts.deciding.observation import (
     DeleteDeployment,
     Go,
     Inspect,
-    Observation,
     Overrule,
     ReadLogs,
     Scale,
@@ -34,11 +29,13 @@ from shared.rollouts.deciding.observation import (
     Wait,
     Write,
 )
+from shared.rollouts.deciding.observation import Observation
 from shared.rollouts.state.measurement import GateOutcome, Measurement
 from shared.rollouts.state.orders import POSSIBLE, OrderKind
 from shared.rollouts.state.phases import PHASES, STEPS, TERMINAL, TRANSITIONS, Phase
 from shared.rollouts.state.rollout import Cause, ProbeResult, Rollout
 from shared.rollouts.state.splits import on_the_way, share
+from shared.rollouts.state.tags import TAG_DEPLOYMENT, TAG_MODEL, TAG_ROLLOUT, TAG_VERSION
 from shared.rollouts.strategy.model import (
     Newer,
     NoVerdict,

@@ -15,7 +15,7 @@ from shared.base.errors import (
     WorkspaceUnreachable,
 )
 from shared.events.model import Workspace
-from shared.rollouts.gates.look import Gates
+from shared.rollouts.gates.look import GateReader
 from shared.rollouts.state.measurement import GateOutcome
 from shared.rollouts.state.phases import Phase
 from shared.rollouts.state.rollout import Rollout
@@ -90,7 +90,7 @@ def comparing(since: datetime) -> Rollout:
 
 def look(source: Source, rollout: Rollout, now: datetime = NOW) -> Rollout:
     """Return the rollout after a look."""
-    return Gates(metrics=source).look(rollout, rollout.stable, now)
+    return GateReader(metrics=source).look(rollout, rollout.stable, now)
 
 
 # Whose, and of which time

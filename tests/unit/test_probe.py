@@ -13,10 +13,10 @@ from shared.base.errors import (
     WorkspaceUnreachable,
 )
 from shared.events.model import Workspace
-from shared.rollouts.deciding.observation import TAG_ROLLOUT
 from shared.rollouts.engine.probe import probe
 from shared.rollouts.engine.samples import EMPTY_REQUEST
 from shared.rollouts.state.rollout import ProbeResult
+from shared.rollouts.state.tags import TAG_ROLLOUT
 from shared.rollouts.strategy.model import Probe
 from shared.twins.clock import ManualClock
 from shared.twins.workspaces import MemoryWorkspaces

@@ -9,7 +9,7 @@ from textwrap import dedent
 import pytest
 
 from commands.rollout_view import View, draw, split_of, step_of, waits_of
-from shared.rollouts.deciding.observation import Go
+from shared.rollouts.deciding.decisions import Go
 from shared.rollouts.deciding.stepping import in_step
 from shared.rollouts.engine.tick import enter
 from shared.rollouts.people.forecast import forecast

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from shared.rollouts.deciding import ending, opening, stepping
+from shared.rollouts.deciding.decisions import Decision, Wait
 from shared.rollouts.deciding.exits import abort, find_order, too_long
-from shared.rollouts.deciding.observation import Decision, Observation, Wait
+from shared.rollouts.deciding.observation import Observation
 from shared.rollouts.state.orders import OrderKind
 from shared.rollouts.state.phases import EXCLUSIVE, STEPS, TERMINAL, Phase
 from shared.rollouts.state.rollout import Rollout
@@ -31,8 +32,8 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
 _DECIDERS: Mapping[Phase, Callable[[Rollout, Observation, datetime], Decision]] = {
     Phase.QUEUED: opening.queued,
     Phase.CHECKING: opening.checking,
-    Phase.ENDPOINT: opening.endpoint,
-    Phase.DEPLOYMENT: opening.deployment,
+    Phase.ENDPOINT: opening.creating_endpoint,
+    Phase.DEPLOYMENT: opening.creating_deployment,
     **dict.fromkeys(STEPS, stepping.in_step),
     Phase.HELD: stepping.held,
     Phase.LIVE: ending.live,
@@ -41,7 +42,7 @@ _DECIDERS: Mapping[Phase, Callable[[Rollout, Observation, datetime], Decision]] 
     Phase.ROLLING_BACK: ending.rolling_back,
     Phase.KEEPING: ending.keeping,
     Phase.REMOVING: ending.removing,
-    **dict.fromkeys(TERMINAL, ending.after_the_end),
+    **dict.fromkeys(TERMINAL, ending.ended),
 }
 
 #: Deciding in these is about the endpoint, which is looked at by the rollout that has it alone.

@@ -5,6 +5,16 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from math import ceil
 
+from shared.rollouts.deciding.decisions import (
+    Decision,
+    DeleteDeployment,
+    Go,
+    ReadLogs,
+    Scale,
+    SendProbe,
+    SetTraffic,
+    Wait,
+)
 from shared.rollouts.deciding.exits import (
     WRITE_TRIES,
     find_order,
@@ -12,25 +22,13 @@ from shared.rollouts.deciding.exits import (
     go_back,
     mirror_beside,
 )
-from shared.rollouts.deciding.observation import (
-    TAG_DEPLOYMENT,
-    TAG_ROLLOUT,
-    Decision,
-    DeleteDeployment,
-    Go,
-    Observation,
-    ReadLogs,
-    Scale,
-    SendProbe,
-    SetTraffic,
-    Wait,
-    failure_in,
-)
+from shared.rollouts.deciding.observation import Observation, failure_in
 from shared.rollouts.deciding.stepping import SHORT_WAIT
 from shared.rollouts.state.orders import OrderKind
 from shared.rollouts.state.phases import Phase
 from shared.rollouts.state.rollout import Cause, Rollout
 from shared.rollouts.state.splits import is_same, leader, on_the_way, only, share, words
+from shared.rollouts.state.tags import TAG_DEPLOYMENT, TAG_ROLLOUT
 from shared.rollouts.strategy.model import StepKind
 from shared.workspaces.model import Deployment, EndpointKind, State
 
@@ -277,7 +275,7 @@ def keeping(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     return Go(phase=Phase.REMOVING)
 
 
-def after_the_end(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
+def ended(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     """Begin again where somebody says so."""
     if order := find_order(rollout, OrderKind.RETRY):
         return retry(rollout, order.words, has_kept=False)

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from shared.rollouts.deciding.observation import Go, Observation
+from shared.rollouts.deciding.decisions import Go
+from shared.rollouts.deciding.observation import Observation
 from shared.rollouts.state.orders import POSSIBLE, Order, OrderKind
 from shared.rollouts.state.phases import PHASES, STEPS, Phase
 from shared.rollouts.state.rollout import Cause, Rollout
@@ -97,7 +98,7 @@ def promote(rollout: Rollout, order: Order) -> Go:
     return next_step(replace(rollout, orders=left), start, order.words)
 
 
-def hold(rollout: Rollout, reason: str) -> Go:
+def go_held(rollout: Rollout, reason: str) -> Go:
     """Stay on this split until a person decides."""
     return Go(phase=Phase.HELD, reason=reason, rollout=rollout)
 
@@ -107,7 +108,7 @@ def go_back(rollout: Rollout, reason: str, cause: Cause = Cause.FAILED) -> Go:
     return Go(phase=Phase.ROLLING_BACK, reason=reason, rollout=replace(rollout, cause=cause))
 
 
-def turn_away(rollout: Rollout, reason: str, cause: Cause = Cause.FAILED) -> Go:
+def refuse_rollout(rollout: Rollout, reason: str, cause: Cause = Cause.FAILED) -> Go:
     """End before anything was touched; of one that is tried again, its deployment is still kept."""
     phase = Phase.KEEPING if rollout.has_kept else Phase.REFUSED
     return Go(phase=phase, reason=reason, rollout=replace(rollout, cause=cause))
@@ -121,7 +122,7 @@ def abort(rollout: Rollout, order: Order) -> Go:
         return go_back(told, order.words, cause)
     if order.supersedes and not rollout.has_kept:
         return Go(phase=Phase.SUPERSEDED, reason=order.words, rollout=replace(told, cause=cause))
-    return turn_away(told, order.words, cause)
+    return refuse_rollout(told, order.words, cause)
 
 
 def _is_unmade(rollout: Rollout) -> bool:
@@ -134,14 +135,14 @@ def fail(rollout: Rollout, seen: Observation, reason: str) -> Go:
     """Do what the strategy says of a failure; what was not made is not held on to."""
     policy = rollout.plan.strategy.on_failure
     if policy is OnFailure.HOLD and rollout.phase in STEPS:
-        return hold(rollout, reason)
+        return go_held(rollout, reason)
     return give_in(rollout, seen, reason)
 
 
 def give_in(rollout: Rollout, seen: Observation, reason: str) -> Go:
     """Go back, at once or by steps: nobody is to be waited for any more."""
     if _is_unmade(rollout):
-        return turn_away(rollout, reason)
+        return refuse_rollout(rollout, reason)
     by_steps = rollout.plan.strategy.on_failure is OnFailure.STEP_DOWN
     if by_steps and seen.live(rollout.deployment) and seen.is_healthy(rollout.deployment):
         return Go(

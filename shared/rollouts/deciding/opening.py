@@ -3,18 +3,7 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from shared.rollouts.deciding.exits import (
-    WRITE_TRIES,
-    go_back,
-    hold,
-    next_step,
-    too_long,
-    turn_away,
-)
-from shared.rollouts.deciding.observation import (
-    TAG_DEPLOYMENT,
-    TAG_MODEL,
-    TAG_VERSION,
+from shared.rollouts.deciding.decisions import (
     AskGates,
     CreateDeployment,
     CreateEndpoint,
@@ -22,16 +11,23 @@ from shared.rollouts.deciding.observation import (
     DeleteDeployment,
     Go,
     Inspect,
-    Observation,
     Overrule,
     Wait,
-    failure_in,
-    unread_reason,
 )
+from shared.rollouts.deciding.exits import (
+    WRITE_TRIES,
+    go_back,
+    go_held,
+    next_step,
+    refuse_rollout,
+    too_long,
+)
+from shared.rollouts.deciding.observation import Observation, failure_in, unread_reason
 from shared.rollouts.state.measurement import GateOutcome
 from shared.rollouts.state.phases import UNDECIDED, Phase
 from shared.rollouts.state.rollout import Cause, Rollout
 from shared.rollouts.state.splits import is_same, leader, only, share
+from shared.rollouts.state.tags import TAG_DEPLOYMENT, TAG_MODEL, TAG_VERSION
 from shared.rollouts.strategy.model import Gate, Newer, NoVerdict, StepKind
 from shared.workspaces.model import Endpoint, State
 
@@ -47,7 +43,7 @@ def queued(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     if holder is not None and holder.phase not in UNDECIDED:
         holder = None  # it only clears up
     if holder is not None and policy is Newer.REFUSE:
-        return turn_away(rollout, f"{holder.model.words} is being rolled out on this endpoint")
+        return refuse_rollout(rollout, f"{holder.model.words} is being rolled out on this endpoint")
     if holder is not None and policy is Newer.SUPERSEDE and is_newer(rollout, holder):
         is_told = any(order.supersedes for order in holder.orders)
         if not is_told and holder.cause is None:
@@ -71,7 +67,7 @@ def checking(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     if creates and seen.find(rollout.deployment) is not None:
         return _checking_ours(rollout, seen)
     if seen.endpoint is None and not creates:
-        return turn_away(rollout, f"there is no endpoint {rollout.endpoint}")
+        return refuse_rollout(rollout, f"there is no endpoint {rollout.endpoint}")
     if seen.endpoint is not None and (off := _keep_off(rollout, seen, seen.endpoint, now)):
         return off
     return (_checking_new if creates else _checking_shift)(rollout, seen, now)
@@ -81,9 +77,9 @@ def _checking_new(rollout: Rollout, seen: Observation, now: datetime) -> Decisio
     if seen.faults is None:
         return Inspect()
     if seen.faults:
-        return turn_away(rollout, "; ".join(seen.faults))
+        return refuse_rollout(rollout, "; ".join(seen.faults))
     if seen.worse:
-        return turn_away(rollout, seen.worse, Cause.NOT_BETTER)
+        return refuse_rollout(rollout, seen.worse, Cause.NOT_BETTER)
     # What is made anew, of one that is tried again, has to prove itself from the first step.
     ready = replace(as_found(rollout, seen), step=-1)
     if seen.endpoint is None or seen.endpoint.state is not State.SUCCEEDED:
@@ -98,10 +94,10 @@ def _checking_ours(rollout: Rollout, seen: Observation) -> Decision:
     assert seen.endpoint is not None  # or it would have no deployments
     is_kept = rollout.has_kept and not seen.serves(ours.name)
     if is_kept and (newer := _newer(rollout, seen.endpoint)):
-        return turn_away(rollout, newer, Cause.SUPERSEDED)
+        return refuse_rollout(rollout, newer, Cause.SUPERSEDED)
     if is_kept and ours.state in (State.FAILED, State.CANCELED):
         if rollout.tries >= WRITE_TRIES:
-            return turn_away(rollout, f"{ours.name} of the last attempt could not be deleted")
+            return refuse_rollout(rollout, f"{ours.name} of the last attempt could not be deleted")
         return DeleteDeployment(name=ours.name)
     # What served then still does, as nothing was shifted yet, or it was shifted back.
     return Go(phase=Phase.DEPLOYMENT, rollout=as_found(rollout, seen))
@@ -131,7 +127,7 @@ def _keep_off(
     """Return why the endpoint is not to be touched, or not yet; None where it may be."""
     if rollout.plan.creates:
         if not rollout.plan.adopt and (refusal := _refusal(rollout, endpoint)):
-            return turn_away(rollout, refusal)
+            return refuse_rollout(rollout, refusal)
         if newer := _newer(rollout, endpoint):
             return Go(phase=Phase.SUPERSEDED, reason=newer)
     is_settled = endpoint.state.is_settled
@@ -141,7 +137,7 @@ def _keep_off(
         return None
     if seen.deployments or not is_settled or not rollout.plan.creates:
         reason = f"endpoint {endpoint.name} is {endpoint.state}: mend it, then try again"
-        return turn_away(rollout, reason)
+        return refuse_rollout(rollout, reason)
     return None  # One that failed before it had a deployment serves nobody, and is made again.
 
 
@@ -177,7 +173,7 @@ def _checking_shift(rollout: Rollout, seen: Observation, now: datetime) -> Decis
             is_in_time = now - rollout.since <= rollout.plan.timeout
             if found is not None and not found.state.is_settled and is_in_time:
                 return Wait(reason=told)
-            return turn_away(rollout, f"{told}, and can't be given traffic")
+            return refuse_rollout(rollout, f"{told}, and can't be given traffic")
     ready = as_found(rollout, seen)
     if is_same(seen.traffic, rollout.goal):
         return next_step(ready, len(ready.plan.strategy.steps), "the endpoint has this split")
@@ -200,13 +196,13 @@ def prove_gates(rollout: Rollout, seen: Observation, now: datetime) -> Decision 
     ]
     for answer, item in blind:
         if item.lasting or answer is NoVerdict.FAIL:
-            return turn_away(rollout, f"gate {item.measure} can't measure: {item.detail}")
+            return refuse_rollout(rollout, f"gate {item.measure} can't measure: {item.detail}")
     if not blind:
         return None
     answer, item = blind[0]
     is_late = now - rollout.since > strategy.patience
     if is_late or any(answer is NoVerdict.HOLD for answer, _ in blind):
-        return hold(rollout, f"gate {item.measure} can't measure: {item.detail}")
+        return go_held(rollout, f"gate {item.measure} can't measure: {item.detail}")
     reason = f"gate {item.measure} can't measure {rollout.stable} yet: {item.detail}"
     return Wait(reason=reason, delay=seen.grain)
 
@@ -218,7 +214,7 @@ def answer_to(gate: Gate, outcome: GateOutcome) -> NoVerdict:
     return gate.too_few if outcome is GateOutcome.TOO_FEW else gate.unavailable
 
 
-def endpoint(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
+def creating_endpoint(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     """Create the endpoint."""
     if failure := failure_in(seen):
         return go_back(rollout, f"the endpoint could not be made: {failure}")
@@ -236,7 +232,7 @@ def endpoint(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     return go_back(rollout, f"the endpoint is {found.state}{unread_reason(seen)}")
 
 
-def deployment(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
+def creating_deployment(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     """Create the new deployment; nothing of its own has moved traffic until then."""
     if failure := failure_in(seen):
         return go_back(rollout, failure)

@@ -4,6 +4,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from shared.rollouts.deciding.decisions import (
+    AskGates,
+    Decision,
+    Go,
+    Scale,
+    SendProbe,
+    SetTraffic,
+    Wait,
+)
 from shared.rollouts.deciding.exits import (
     WRITE_TRIES,
     fail,
@@ -11,32 +20,21 @@ from shared.rollouts.deciding.exits import (
     first_step_again,
     give_in,
     go_back,
-    hold,
+    go_held,
     mirror_beside,
     next_step,
     obey,
     promote,
     too_long,
 )
-from shared.rollouts.deciding.observation import (
-    TAG_DEPLOYMENT,
-    AskGates,
-    Decision,
-    Go,
-    Observation,
-    Scale,
-    SendProbe,
-    SetTraffic,
-    Wait,
-    failure_in,
-    is_marked,
-)
+from shared.rollouts.deciding.observation import Observation, failure_in
 from shared.rollouts.deciding.opening import answer_to, as_found
 from shared.rollouts.state.measurement import GateOutcome, Measurement
 from shared.rollouts.state.orders import Order, OrderKind
 from shared.rollouts.state.phases import Phase
 from shared.rollouts.state.rollout import Cause, Rollout
 from shared.rollouts.state.splits import is_same, leader, on_the_way, only, words, words_of
+from shared.rollouts.state.tags import TAG_DEPLOYMENT, is_marked
 from shared.rollouts.strategy.model import NoVerdict, OnConflict, RolloutStep, StepKind
 from shared.workspaces.model import State
 
@@ -67,7 +65,7 @@ def in_step(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
 def _told(rollout: Rollout, step: RolloutStep) -> Decision | None:
     """Return what orders say, None where there are none for now."""
     if order := find_order(rollout, OrderKind.PAUSE):
-        return hold(obey(rollout, order), order.words)
+        return go_held(obey(rollout, order), order.words)
     # A split that was begun is finished before it is gone on from.
     is_split = step.kind in (StepKind.TRAFFIC, StepKind.MIRROR)
     order = None if is_split else find_order(rollout, OrderKind.PROMOTE)
@@ -125,7 +123,7 @@ def _conflict(
     if policy is OnConflict.ABORT:
         return go_back(rollout, told)
     if policy is OnConflict.HOLD:
-        held = hold(adopt(rollout, seen, now), told)
+        held = go_held(adopt(rollout, seen, now), told)
         return replace(held, by_others=True)
     gone_on = next_step(adopt(rollout, seen, now), rollout.step, f"{told}, and is adopted")
     return replace(gone_on, by_others=True)
@@ -186,7 +184,7 @@ def _set_split(rollout: Rollout, step: RolloutStep, seen: Observation, now: date
             if found is not None and not found.state.is_settled:
                 return too_long(rollout, now) or Wait(reason=f"{name} is {found.state}")
             state = f"is {found.state}" if found else "is not there"
-            return hold(rollout, f"{name} {state}, and can't be given traffic")
+            return go_held(rollout, f"{name} {state}, and can't be given traffic")
     if rollout.tries >= WRITE_TRIES:
         return fail(rollout, seen, f"traffic reads back as {words_of(seen.traffic, seen.mirror)}")
     return SetTraffic(traffic=traffic, mirror=mirror, serving=serving)
@@ -252,7 +250,7 @@ def _without_verdict(
             return fail(rollout, seen, f"gate {item.measure} has no verdict: {item.detail}")
     for answer, item in answers:
         if answer is NoVerdict.HOLD or now - end > strategy.patience:
-            return hold(rollout, f"gate {item.measure} has no verdict: {item.detail}")
+            return go_held(rollout, f"gate {item.measure} has no verdict: {item.detail}")
     _, item = answers[0]
     return Wait(reason=f"gate {item.measure} has no verdict yet: {item.detail}", delay=seen.grain)
 
@@ -288,14 +286,14 @@ def _better(rollout: Rollout, step: RolloutStep, seen: Observation, now: datetim
     if seen.measurements is None:
         return AskGates(stable=rollout.stable)
     if not seen.measurements:
-        return hold(rollout, "there is nothing to compare")
+        return go_held(rollout, "there is nothing to compare")
     item = seen.measurements[0]
     if item.outcome is GateOutcome.PASS:
         return next_step(rollout, rollout.step + 1, item.detail)
     if item.outcome is GateOutcome.FAIL:
         return go_back(rollout, item.detail, Cause.NOT_BETTER)
     if now - rollout.since > rollout.plan.strategy.patience:
-        return hold(rollout, f"it can't be told which is better: {item.detail}")
+        return go_held(rollout, f"it can't be told which is better: {item.detail}")
     return Wait(reason=item.detail, delay=seen.grain)
 
 

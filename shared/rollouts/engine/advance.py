@@ -20,7 +20,7 @@ from shared.base.wakeups import GRACE, handed_out_to, read_wakeup, write_wakeup
 from shared.events.model import Workspace
 from shared.journal.outcomes import Outcome, OutcomeStatus
 from shared.journal.records import Records
-from shared.rollouts.engine.row_lease import Hand
+from shared.rollouts.engine.row_lease import RowLease
 from shared.rollouts.engine.store import KeptRollout, RolloutStore
 from shared.rollouts.people.outbox import TellRollout
 from shared.rollouts.state.orders import POSSIBLE, Order, OrderKind
@@ -192,7 +192,7 @@ class Rollouts:
         except RowChanged:
             # Another worker has the tick, or an order came in, whose own message does it.
             return
-        before, hand = begun.rollout, Hand(self.store, begun, self.clock, self.lease)
+        before, hand = begun.rollout, RowLease(self.store, begun, self.clock, self.lease)
         with telemetry.span(
             telemetry.SPAN_TICK, parent=before.traceparent, rollout=before.id, phase=before.phase
         ):
@@ -211,7 +211,7 @@ class Rollouts:
                     hand.release()
                 raise
 
-    def _finish(self, before: Rollout, after: Rollout, hand: Hand) -> None:
+    def _finish(self, before: Rollout, after: Rollout, hand: RowLease) -> None:
         """Save, settle, tell, and send the next tick: each safe to be done again.
 
         Nobody is told what was not saved, and the row says that it is unsettled until all are told.

@@ -4,21 +4,23 @@ from dataclasses import replace
 
 from shared.base.errors import SignalboxError
 from shared.base.redact import redact
-from shared.rollouts.deciding.observation import (
+from shared.rollouts.deciding.decisions import (
+    CreateDeployment,
+    CreateEndpoint,
+    DeleteDeployment,
+    Scale,
+    SetTraffic,
+    Write,
+)
+from shared.rollouts.deciding.observation import Observation
+from shared.rollouts.state.rollout import Rollout
+from shared.rollouts.state.tags import (
     TAG_DEPLOYMENT,
     TAG_MODEL,
     TAG_ROLLOUT,
     TAG_VERSION,
-    CreateDeployment,
-    CreateEndpoint,
-    DeleteDeployment,
-    Observation,
-    Scale,
-    SetTraffic,
-    Write,
     is_marked,
 )
-from shared.rollouts.state.rollout import Rollout
 from shared.workspaces.model import Deployment, DeploymentSpec, Endpoint, EndpointKind, Operation
 from shared.workspaces.ports import Workspaces
 

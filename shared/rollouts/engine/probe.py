@@ -8,9 +8,9 @@ from typing import Any
 from shared.base.errors import WorkspaceUnreachable
 from shared.base.outside import read_json
 from shared.base.redact import redact
-from shared.rollouts.deciding.observation import TAG_ROLLOUT
 from shared.rollouts.engine.samples import EMPTY_REQUEST, Sample, SampleKind, find_sample
 from shared.rollouts.state.rollout import ProbeResult, Rollout
+from shared.rollouts.state.tags import TAG_ROLLOUT
 from shared.rollouts.strategy.model import USUAL_WAIT, Probe
 from shared.workspaces.model import Deployment, Endpoint, Score
 from shared.workspaces.ports import Workspaces

@@ -9,7 +9,7 @@ from shared.rollouts.engine.store import KeptRollout, RolloutStore
 from shared.rollouts.state.rollout import Rollout
 
 
-class Hand:
+class RowLease:
     """Writes a rollout's row for one tick, each time on the condition that nothing was added."""
 
     def __init__(

@@ -18,13 +18,10 @@ from shared.base.ports import RowChanged
 from shared.base.redact import redact
 from shared.base.retry import CAP, backoff
 from shared.rollouts.deciding.decide import decide
-from shared.rollouts.deciding.ending import leave
-from shared.rollouts.deciding.exits import fail, go_back
-from shared.rollouts.deciding.observation import (
+from shared.rollouts.deciding.decisions import (
     AskGates,
     Go,
     Inspect,
-    Observation,
     Overrule,
     Question,
     ReadLogs,
@@ -34,13 +31,16 @@ from shared.rollouts.deciding.observation import (
     Wait,
     Write,
 )
+from shared.rollouts.deciding.ending import leave
+from shared.rollouts.deciding.exits import fail, go_back
+from shared.rollouts.deciding.observation import Observation
 from shared.rollouts.engine.apply import apply, read_logs
 from shared.rollouts.engine.observe import Observer
 from shared.rollouts.engine.preflight import find_obstacles
 from shared.rollouts.engine.probe import probe
-from shared.rollouts.engine.row_lease import Hand
+from shared.rollouts.engine.row_lease import RowLease
 from shared.rollouts.engine.store import RolloutStore
-from shared.rollouts.gates.look import Gates
+from shared.rollouts.gates.look import GateReader
 from shared.rollouts.people.notices import notices_of
 from shared.rollouts.state.orders import POSSIBLE, Order
 from shared.rollouts.state.phases import EXCLUSIVE, STEPS, Phase
@@ -99,14 +99,14 @@ class Tick:
 
     store: RolloutStore
     workspaces: Workspaces
-    gates: Gates
+    gates: GateReader
     overrule: Callable[[Rollout, Rollout], None]
     clock: Clock
     budget: timedelta
     retry_base: timedelta
     read_file: Callable[[str], bytes]
 
-    def work(self, rollout: Rollout, hand: Hand) -> Rollout:
+    def work(self, rollout: Rollout, hand: RowLease) -> Rollout:
         """Go on until there is something to wait for, or the budget is spent.
 
         After an answer it goes on all the same, until that has led somewhere: no row keeps what was
@@ -156,7 +156,7 @@ class Tick:
         return replace(rollout, due_at=self.clock.now())
 
     def _apply(
-        self, write: Write, rollout: Rollout, seen: Observation, hand: Hand, now: datetime
+        self, write: Write, rollout: Rollout, seen: Observation, hand: RowLease, now: datetime
     ) -> Rollout:
         """Say in the row what is begun, then begin it: an order that came before that comes first.
 

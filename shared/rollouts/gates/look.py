@@ -24,7 +24,7 @@ _REASON_MAX = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gates:
+class GateReader:
     """Measures gates by the metrics of a workspace's endpoints."""
 
     metrics: Metrics

@@ -10,17 +10,12 @@ from datetime import datetime, timedelta
 
 from shared.base.durations import format_duration
 from shared.rollouts.deciding.decide import decide
-from shared.rollouts.deciding.ending import keeps
-from shared.rollouts.deciding.observation import (
-    TAG_DEPLOYMENT,
-    TAG_MODEL,
-    TAG_ROLLOUT,
+from shared.rollouts.deciding.decisions import (
     AskGates,
     CreateDeployment,
     DeleteDeployment,
     Go,
     Inspect,
-    Observation,
     Overrule,
     Question,
     ReadLogs,
@@ -30,11 +25,14 @@ from shared.rollouts.deciding.observation import (
     Wait,
     Write,
 )
+from shared.rollouts.deciding.ending import keeps
+from shared.rollouts.deciding.observation import Observation
 from shared.rollouts.state.measurement import GateOutcome, Measurement
 from shared.rollouts.state.orders import POSSIBLE, Order, OrderKind
 from shared.rollouts.state.phases import STEPS, TERMINAL, Phase
 from shared.rollouts.state.rollout import ProbeResult, Rollout
 from shared.rollouts.state.splits import share
+from shared.rollouts.state.tags import TAG_DEPLOYMENT, TAG_MODEL, TAG_ROLLOUT
 from shared.rollouts.strategy.model import RolloutStep, StepKind
 from shared.workspaces.model import Deployment, Endpoint, State
 

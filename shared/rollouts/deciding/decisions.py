@@ -1,0 +1,106 @@
+"""What a rollout can decide to do: wait, go on, ask, write."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from shared.rollouts.state.phases import Phase
+from shared.rollouts.state.rollout import Rollout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """Nothing to do now; look again after `delay`, or when the tick's own pace says so.
+
+    `asked` is how long the service asks to wait at the least. An alarm is told to people, once.
+    """
+
+    reason: str
+    delay: timedelta | None = None
+    asked: timedelta | None = None
+    is_alarm: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Go:
+    """Go on to another phase, or to the same one anew.
+
+    `note` is for the history alone. `rollout` is the rollout with what was learnt, None if nothing
+    was. `by_others` says that its split is somebody else's.
+    """
+
+    phase: Phase
+    reason: str = ""
+    note: str = field(default="", compare=False)
+    rollout: Rollout | None = None
+    by_others: bool = field(default=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Inspect:
+    """Find out what would keep the new deployment from being created."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskGates:
+    """Measure the gates, or what a comparison needs, against the stable deployment."""
+
+    stable: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendProbe:
+    """Send a golden request straight to a deployment."""
+
+    deployment: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLogs:
+    """Read the last log lines of the deployment that failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overrule:
+    """Have the older rollout that has the endpoint make place."""
+
+    holder: Rollout
+
+
+@dataclass(frozen=True, slots=True)
+class CreateEndpoint:
+    """Start creating the endpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreateDeployment:
+    """Start creating the new deployment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetTraffic:
+    """Start setting the whole split and mirror, and the tags that say what serves."""
+
+    traffic: Mapping[str, int]
+    serving: str  #: "" where nothing serves.
+    mirror: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """Start giving a deployment so many instances."""
+
+    name: str
+    instances: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteDeployment:
+    """Start deleting a deployment."""
+
+    name: str
+
+
+Question = Inspect | AskGates | SendProbe | ReadLogs
+Write = CreateEndpoint | CreateDeployment | SetTraffic | Scale | DeleteDeployment
+Decision = Wait | Go | Question | Overrule | Write

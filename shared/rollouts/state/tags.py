@@ -1,0 +1,17 @@
+"""The tags of an endpoint that say what serves; on deployments they tell ours from others'."""
+
+from shared.rollouts.state.rollout import Rollout
+from shared.workspaces.model import Endpoint
+
+TAG_MODEL = "signalbox_model"
+TAG_VERSION = "signalbox_version"
+TAG_DEPLOYMENT = "signalbox_deployment"
+TAG_ROLLOUT = "signalbox_rollout"
+
+
+def is_marked(rollout: Rollout, endpoint: Endpoint) -> bool:
+    """Say whether the endpoint has, or is to have, the tags that say what serves.
+
+    Moving the traffic of somebody's endpoint does not make it Signalbox's.
+    """
+    return rollout.plan.creates or TAG_MODEL in endpoint.tags
