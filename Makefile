@@ -7,22 +7,28 @@ UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url
 MODULES := sandbox/node_modules
+# A file's tests share servers: one process runs them. The long ones, of tests/app, go first.
+PYTEST := $(BIN)/python -m pytest --numprocesses=$(or $(JOBS),3) --dist=loadfile --no-loadscope-reorder
 # Where the machine has no Node, or one too old for Azurite, setup puts one into .venv.
 WITH_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test fuzz lint demo bench requirements clean
+.PHONY: help setup check test soak lint demo bench requirements clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
 setup: .venv/.installed .venv/.inference $(MODULES)/.installed ## Install what the app, the sandbox and the tests need
 
-test: setup ## Run the tests; ARGS are passed to pytest
-	@$(BIN)/python -m pytest $(ARGS)
+check: lint ## Check style and types, and run the tests that need no server
+	@SEARCH=0.2 $(PYTEST) tests/unit tests/stories tests/docs $(ARGS)
 
-fuzz: setup ## Try hostile input for long; EXAMPLES says how many of each kind
-	@FUZZ=$(or $(EXAMPLES),20000) $(BIN)/python -m pytest tests/fuzz $(ARGS)
+test: setup ## Run all that a change has to pass; ARGS are passed to pytest
+	@$(PYTEST) $(ARGS)
+
+soak: setup ## Search TIMES as far as the tests do, each time elsewhere, and try every bench
+	@SEARCH=$(or $(TIMES),20) $(PYTEST) tests/fuzz tests/unit tests/stories $(ARGS)
+	@$(BIN)/python -m bench --tiny
 
 lint: setup ## Check style, format and types
 	@$(BIN)/ruff check .

@@ -7,13 +7,15 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.searching import IS_REPEATABLE
+
 # How fast this machine is today is no property of the code. In CI every run is the same run;
 # elsewhere each looks somewhere new.
 settings.register_profile(
     "tests",
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
-    derandomize="CI" in os.environ,
+    derandomize=IS_REPEATABLE,
 )
 settings.load_profile("tests")
 

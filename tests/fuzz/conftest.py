@@ -1,14 +1,12 @@
-"""How long the fuzzers run: seeded and short, unless FUZZ says how many examples each tries."""
-
-import os
+"""The fuzzers' settings: seeded, so that each run of `make test` is the same one."""
 
 from hypothesis import HealthCheck, settings
 
-EXAMPLES = int(os.environ.get("FUZZ") or 0)
+from tests.searching import TIMES, examples
 
 fuzzed = settings(
-    max_examples=EXAMPLES or 150,
-    derandomize=not EXAMPLES,
+    max_examples=examples(150),
+    derandomize=TIMES <= 1,
     database=None,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -1,6 +1,6 @@
 """Whatever arrives: nothing but what is documented comes of it, and nothing is lost without a word.
 
-Short and seeded in `make test`; `make fuzz` tries as many examples as it is told to.
+Short and seeded in `make test`; `make soak` searches for long, each time elsewhere.
 """
 
 import json

@@ -11,6 +11,7 @@ from sandbox.workspace.cloud import Cloud
 from sandbox.workspace.entities import Workspace
 from sandbox.workspace.runs import PIPELINE_RUN, STEP_RUN, Run, RunPlan, cancel, start
 from sandbox.workspace.settings import Settings
+from tests.searching import examples
 
 WAY = ["Starting", "Preparing", "Queued", "Running", "Finalizing", "Completed"]
 PIPELINES_WAY = ["Preparing", "Running", "Finalizing", "Completed"]
@@ -255,7 +256,7 @@ def _plans(ids: Iterator[int]) -> st.SearchStrategy[RunPlan]:
     return trees.map(build)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(data=st.data(), moments=st.lists(st.floats(0.1, 200), max_size=4))
 def test_whatever_befalls_a_run_all_of_it_ends_and_every_change_is_told_once(data, moments):
     engine = Engine()

@@ -23,6 +23,7 @@ from shared.retraining.budget import WEEK
 from shared.retraining.model import Loop, LoopStatus, Retraining, Stage
 from shared.retraining.targets import REFERENCE, Submission, Submitted, TargetRun, TargetStatus
 from shared.rollouts.engine import advance
+from tests.searching import examples
 from tests.stories.kill import Killed, Ports, Replay
 from tests.stories.world import (
     WORKSPACE,
@@ -397,5 +398,5 @@ def _about(event: dict[str, Any]) -> str:
     return f"{data['monitor']}:{data['window']['id']}:{data['signal']}"
 
 
-LoopsMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=40)
+LoopsMachine.TestCase.settings = settings(max_examples=examples(200), stateful_step_count=40)
 TestLoopsMachine = LoopsMachine.TestCase

@@ -26,6 +26,7 @@ from shared.rollouts.state.phases import STEPS, Phase
 from shared.rollouts.state.rollout import Rollout, endpoint_key
 from shared.twins.metrics import MetricsBehaviour
 from shared.workspaces.model import Capacity, Score
+from tests.searching import examples
 from tests.stories.rollouts_rules import ENDPOINT
 from tests.stories.rollouts_stage import DEEDS, ERRORS, EVENTS, PLACES, Happening, Stage, words
 from tests.stories.world import WORKSPACE
@@ -348,7 +349,7 @@ class RolloutsMachine(RuleBasedStateMachine):
 
 # Of the examples of one search Hypothesis makes most by changing a little in others: many short
 # searches see more than a long one.
-@pytest.mark.parametrize("search", range(24))
+@pytest.mark.parametrize("search", range(examples(24)))
 def test_whatever_happens_traffic_is_where_it_should_be_and_every_rollout_ends(search: int) -> None:
     class Machine(RolloutsMachine):
         """One of its own for each search: they begin at different places."""

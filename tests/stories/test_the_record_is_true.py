@@ -14,6 +14,7 @@ from shared.journal import ledger, letters, records
 from shared.journal.letters import LetterStatus
 from shared.journal.outcomes import OutcomeStatus, outcome_from
 from shared.rollouts.engine import advance
+from tests.searching import examples
 from tests.stories.kill import Killed, Ports, live_through
 from tests.stories.world import LEASE, REACTIONS, World, run_status_changed
 
@@ -218,7 +219,7 @@ class Crowd:
         assert not self.world.queues.waiting(advance.QUEUE)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(st.data())
 def test_however_deliveries_and_replays_cut_in_on_one_another_the_record_is_true(
     data: st.DataObject,

@@ -27,6 +27,7 @@ from shared.events.model import (
 from shared.journal.outcomes import ref_of
 from shared.reactions.load import load_reactions
 from shared.schema.findings import ReactionsFaulty
+from tests.searching import examples
 from tests.unit.test_envelopes import EVENTS, body_of, is_sound, raw_of, unless_malformed
 
 PAYLOADS = sorted(path.stem for path in EVENTS.glob("alert_fired.*.json"))
@@ -343,7 +344,7 @@ class TestHostileInput:
             event_of(with_essentials(**{key: "hunter2\n" * 500}))
         assert "hunter2" not in caught.value.message
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=examples(200), deadline=None)
     @given(st.data())
     def test_a_spoilt_alert_is_an_event_or_malformed(self, data: st.DataObject) -> None:
         raw = copy.deepcopy(raw_of(data.draw(st.sampled_from(PAYLOADS))))

@@ -46,6 +46,7 @@ from shared.rollouts.strategy.model import (
     Strategy,
 )
 from shared.workspaces.model import OperationStatus, State
+from tests.searching import examples
 from tests.unit.rollouts import (
     APPROVE,
     BETTER,
@@ -446,7 +447,7 @@ def test_whatever_meets_whatever_the_decision_is_allowed_and_safe(phase: Phase) 
         require_sound(phase, choice)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(
     st.sampled_from(Phase),
     st.fixed_dictionaries({name: st.sampled_from(values) for name, values in VALUES.items()}),

@@ -19,6 +19,7 @@ from shared.events.breaches import (
     worse_side,
 )
 from shared.events.model import Metric
+from tests.searching import examples
 
 HEAD = (
     "The signal '{signal}' has failed due to one or more features violating metric thresholds.\n"
@@ -316,7 +317,7 @@ class TestHostileText:
         read_breach(HEAD.format(signal="s", items=text))
         assert time.perf_counter() - began < SECONDS
 
-    @settings(max_examples=300, deadline=2_000)
+    @settings(max_examples=examples(300), deadline=2_000)
     @given(
         st.text()
         | st.text("[]{}'\"\\,: nux0aU9-.eE", max_size=300)

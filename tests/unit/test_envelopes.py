@@ -43,6 +43,7 @@ from shared.events.model import (
     Workspace,
     as_data,
 )
+from tests.searching import examples
 
 #: What Event Grid was seen or is documented to deliver, bodies as they come.
 EVENTS = Path(__file__).parents[1] / "events"
@@ -784,7 +785,7 @@ def unless_malformed[T](read: Callable[[], T]) -> T | None:
 
 
 class TestHostileInput:
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=examples(200), deadline=None)
     @given(mutants())
     def test_a_spoilt_payload_is_an_event_or_malformed(self, raw: dict[str, Any]) -> None:
         envelope = unless_malformed(lambda: parse_envelope(raw))
@@ -794,13 +795,13 @@ class TestHostileInput:
             assert all(is_sound(event) for event in events)
             assert len({type(event) for event in events}) == len(events)
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=examples(200), deadline=None)
     @given(st.dictionaries(st.sampled_from(MEMBERS) | TEXT, JSON, max_size=8) | JSON)
     def test_any_json_is_an_event_or_malformed(self, raw: Any) -> None:
         events = unless_malformed(lambda: parse_events(parse_envelope(raw))) or ()
         assert all(is_sound(event) for event in events)
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=examples(200), deadline=None)
     @given(TEXT | st.binary() | BODIES | BODIES.map(lambda text: base64.b64encode(text.encode())))
     def test_any_body_holds_envelopes_or_is_malformed(self, body: str | bytes) -> None:
         envelopes = unless_malformed(lambda: read_body(body))
@@ -809,7 +810,7 @@ class TestHostileInput:
             assert all(isinstance(envelope, dict) for envelope in envelopes)
             assert json.dumps(envelopes, allow_nan=False)
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=examples(200), deadline=None)
     @given(NAMES, NAMES)
     def test_what_an_event_is_about_tells_name_and_version_apart(
         self, name: str, version: str

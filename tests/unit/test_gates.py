@@ -22,6 +22,7 @@ from shared.rollouts.gates.judge import (
 from shared.rollouts.state.measurement import GateOutcome, Measurement
 from shared.rollouts.strategy.model import Gate
 from shared.workspaces.metrics import Measure, Minute, Readings
+from tests.searching import examples
 
 START = datetime(2026, 3, 2, 3, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -492,7 +493,7 @@ any_minutes = st.lists(
 limits = st.none() | st.floats(0, 1)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(
     st.sampled_from([measure for measure in Measure if measure is not Measure.ERROR_RATE]),
     any_minutes,
@@ -517,7 +518,7 @@ def test_no_readings_raise_and_none_pass_without_evidence(
     chosen(measure, given)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(any_minutes, any_minutes, limits, st.floats(0, 1), st.floats(1e-6, 0.5))
 def test_no_counts_raise_and_none_pass_without_evidence(
     green: list[Minute], blue: list[Minute], most: float | None, more: float, alpha: float

@@ -26,6 +26,7 @@ from shared.events.model import (
     as_data,
 )
 from shared.events.monitors import BREACH_TAG, ERROR_TAG, tells_of_breach
+from tests.searching import examples
 from tests.unit.test_envelopes import EVENTS, body_of, event_of, raw_of, with_data, with_top
 
 ROOT = "5e0c7b1a-3d2f-4a86-b9c4-7f1e2d3c4b5a"
@@ -169,7 +170,7 @@ class TestBreach:
         assert event.about.isprintable()
         assert "hunter2" not in str(event.drift)
 
-    @settings(max_examples=200, deadline=2_000)
+    @settings(max_examples=examples(200), deadline=2_000)
     @given(st.text(st.characters() | st.sampled_from("[]{}'\"\\")), st.sampled_from(["Failed", ""]))
     def test_any_tag_is_read_or_left(self, text: str, step: str) -> None:
         raw = run_event(step=step, tags={BREACH_TAG: text, ERROR_TAG: text})

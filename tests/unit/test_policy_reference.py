@@ -18,6 +18,7 @@ from shared.journal.outcomes import EventRef
 from shared.retraining.model import Loop, PolicyAnswer, Retraining, SignalSeen, Stage, Window
 from shared.retraining.params import Mode, PolicyParams
 from shared.retraining.policy import PolicyFacts, decide_window, learn
+from tests.searching import examples
 
 BEGIN = datetime(2026, 3, 2, tzinfo=UTC)
 
@@ -432,7 +433,7 @@ policies = st.fixed_dictionaries(
 modes = st.sampled_from(["auto", "auto", "approve", "notify"])
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(policies, modes, weeks)
 def test_two_who_read_the_page_answer_alike(
     policy: PolicyParams, mode: str, steps: list[tuple[Any, ...]]
@@ -522,7 +523,7 @@ def test_stories(values: dict[str, Any], steps: list[Any], answers: list[str]) -
 def test_the_weeks_that_are_made_up_meet_every_answer() -> None:
     met: Counter[str] = Counter()
 
-    @settings(max_examples=500, derandomize=True, database=None)
+    @settings(max_examples=examples(500), derandomize=True, database=None)
     @given(policies, modes, weeks)
     def live(policy: PolicyParams, mode: str, steps: list[tuple[Any, ...]]) -> None:
         life = Life(policy, mode)

@@ -17,6 +17,7 @@ from shared.rollouts.gates.significance import (
     rate_increased,
     student_tail,
 )
+from tests.searching import examples
 
 
 def chances(trials: int, rate: Fraction) -> list[Fraction]:
@@ -155,7 +156,7 @@ counts = st.integers(1, 3000).flatmap(lambda n: st.tuples(st.integers(0, n), st.
 alphas = st.floats(1e-7, 0.05)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(counts, counts, st.sampled_from([0.0, 0.001, 0.01, 0.2]), alphas)
 def test_more_errors_fail_no_less_and_more_confidence_fails_no_more(
     ours: tuple[int, int], theirs: tuple[int, int], margin: float, alpha: float
@@ -171,7 +172,7 @@ def test_more_errors_fail_no_less_and_more_confidence_fails_no_more(
         assert p_value(ours[0], alpha / 10) >= alpha / 10
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=examples(50))
 @given(counts, st.floats(0, 1))
 def test_a_tail_shrinks_with_the_count_and_grows_with_the_rate(
     drawn: tuple[int, int], rate: float
