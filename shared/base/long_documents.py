@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from itertools import count, takewhile
 
-from shared.base.outgoing import for_row
+from shared.base.outgoing import Clean, for_row
 from shared.base.ports import Value
 
 #: A property holds 32,000 UTF-16 units, and a character is two at the most.
@@ -17,7 +17,7 @@ def split(document: str) -> dict[str, Value]:
     """Return the properties that hold a document: `document`, `document_1`, and so on."""
     document = for_row(document)  # a secret may lie across two of them
     starts = range(0, len(document), _PART_MAX)
-    return {_name(n): document[start : start + _PART_MAX] for n, start in enumerate(starts)}
+    return {_name(n): Clean(document[start : start + _PART_MAX]) for n, start in enumerate(starts)}
 
 
 def join(values: Mapping[str, Value]) -> str:

@@ -8,7 +8,8 @@ Every pattern takes time that grows with the text, and no faster, by one rule, w
 them to: after a part without an upper bound nothing may be required. So an attempt that fails has
 looked at a bounded number of characters, and one that goes further has found a secret.
 
-No pattern takes a quotation mark out, or half an escape: JSON remains JSON.
+No pattern takes a quotation mark out, or half an escape: JSON remains JSON, unless a text in it
+ends where a value would begin, as in "no token:". For that see `for_row` in shared/outgoing.py.
 """
 
 import re

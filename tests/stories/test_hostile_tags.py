@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from shared.base.errors import Disposition, Failure
+from shared.base.errors import Disposition, Failure, WorkspaceUnreachable
 from shared.events.envelopes import parse_envelope, parse_events
 from shared.journal import ledger, letters, records
 from shared.journal.letters import LetterStatus
@@ -185,3 +185,19 @@ def test_no_row_keeps_the_first_half_of_a_secret_that_is_too_long_for_it(world: 
     rows = [*world.rows(letters.TABLE), *world.rows(records.TABLE)]
     assert len(rows) == 2
     assert "ghp_" not in str(rows)
+
+
+def _no_answer(request: str) -> None:
+    raise WorkspaceUnreachable(request)
+
+
+@pytest.mark.parametrize("note", ["there was no token:", "password=", "login with --token "])
+def test_a_tag_that_ends_before_a_secret_spoils_no_letter_and_no_rollout(note: str) -> None:
+    world = World()
+    event = world.register("churn", "1", deploy="true", note=note, other="x")
+    world.workspaces.before = _no_answer
+    world.react.react(event)
+    world.workspaces.before = lambda _: None
+    world.settle()
+    assert [letter.status for letter in world.all_letters()] == [LetterStatus.CLOSED]
+    assert world.serving() == "1"

@@ -5,12 +5,15 @@ import json
 import re
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.adapters.aml.jobs import tags_of
+from shared.adapters.storage.limits import plain_values
+from shared.base.long_documents import join, split
 from shared.base.outgoing import for_log, for_message, for_row, for_tag, for_terminal
 from shared.events.model import Workspace
 from shared.retraining.targets import Submission
@@ -152,3 +155,45 @@ def test_what_is_started_in_azure_gets_tags_without_secrets() -> None:
     tags = tags_of(submission)
     assert tags["signalbox_monitor"] == "a b AccountKey=[redacted]"
     assert len(tags["signalbox_event"]) == 250
+
+
+#: Where a text that ends so is followed by a quotation mark, that is the end of the text.
+BEFORE_A_VALUE = [
+    *("the token:", "no password=", "token%3d", "X_KEY=", "\u5bc6\u7801:", "accesskey= "),
+    *("password&quot;:&quot;", "password%22:%22", "say \"token\": ", "Cookie: ", "Authorization:"),
+    *("login --token ", "-u ann:", "b'password': b", "?code=", "name='pwd' value="),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("is_ascii", [True, False])
+@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("text", BEFORE_A_VALUE)
+def test_json_with_a_text_that_ends_before_a_value_remains_json(
+    text: str, depth: int, is_ascii: bool
+) -> None:
+    document: Any = {"a": text, "b": ["x", text, f"{SECRET} {text}"], text: 1, "token": SECRET}
+    for _ in range(depth):
+        document = {"c": json.dumps(document, ensure_ascii=is_ascii), "d": text}
+    kept = for_row(json.dumps(document, ensure_ascii=is_ascii))
+    assert "s3cr3tValue" not in kept
+    assert for_row(kept) == kept
+    for _ in range(depth):
+        read = json.loads(kept)
+        assert read["d"] == text
+        kept = read["c"]
+    read = json.loads(kept)
+    assert read == {
+        "a": text,
+        "b": ["x", text, f"AccountKey=[redacted] {text}"],
+        text: 1,
+        "token": "[redacted]",
+    }
+
+
+def test_a_long_document_is_the_same_when_its_parts_are_read() -> None:
+    document = json.dumps(
+        [{"error": f"{number} has no token:", "x": "y"} for number in range(2000)]
+    )
+    parts = split(document)
+    assert len(parts) > 1
+    assert join(plain_values(parts)) == document
