@@ -6,12 +6,26 @@ endpoint, or decide what it costs, they choose among the names that the reaction
 
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 
 from shared.base.errors import TagForbidden
 from shared.base.ids import slug
 from shared.base.redact import redact
 from shared.reactions.model import Params, Step
 from shared.reactions.templates import is_made_from_tags, value_at
+from shared.schema.values import Values
+
+#: What a field under `allow` is for, where that is not the field of its own name.
+_OTHER = {"probe_request": "probe.request"}
+
+
+def guarded_by(
+    allow: type[Values], more: Mapping[str, str] = MappingProxyType({})
+) -> Mapping[str, str]:
+    """Return what the fields under `allow` guard, as `Params.guarded` has it, and some more."""
+    return MappingProxyType(
+        {_OTHER.get(name, name): name for name in allow.model_fields} | dict(more)
+    )
 
 
 def require_allowed(step: Step, params: Params, data: Mapping[str, object]) -> None:

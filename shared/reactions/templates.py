@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,7 +58,9 @@ _FREE = ("tags", "properties")
 
 
 def reads_tags(value: object) -> bool:
-    """Say whether a value is written with a tag or a property of the event."""
+    """Say whether a value, or one within it, is written with a tag or a property of the event."""
+    if isinstance(value, Mapping | list):
+        return any(map(reads_tags, _within(value)))
     return isinstance(value, Template) and any(
         hole.expression.names(*_FREE) for hole in value.holes
     )
@@ -67,8 +69,11 @@ def reads_tags(value: object) -> bool:
 def is_made_from_tags(value: object, data: Mapping[str, Any]) -> bool:
     """Say whether a tag or a property of this event has a part in a value, however it is written.
 
-    `values(run)` and `run.*` have no field of that name. So it is also made without them.
+    `values(run)` and `run.*` have no field of that name. So it is also made without them. Of a
+    mapping or a list, a part in one of its values is enough.
     """
+    if isinstance(value, Mapping | list):
+        return any(is_made_from_tags(item, data) for item in _within(value))
     if not isinstance(value, Template) or reads_tags(value):
         return reads_tags(value)
     bare = {
@@ -95,11 +100,13 @@ def value_at(params: Mapping[str, Any], field: str) -> object:
 
 def has_expressions(value: object) -> bool:
     """Say whether a value, or one within it, is completed from the event."""
-    if isinstance(value, Mapping):
-        return any(map(has_expressions, value.values()))
-    return isinstance(value, Template) or (
-        isinstance(value, list) and any(map(has_expressions, value))
-    )
+    if isinstance(value, Mapping | list):
+        return any(map(has_expressions, _within(value)))
+    return isinstance(value, Template)
+
+
+def _within(value: Mapping[str, Any] | list[Any]) -> Iterable[Any]:
+    return value.values() if isinstance(value, Mapping) else value
 
 
 def _as_text(expression: Expression, data: Mapping[str, Any]) -> str:

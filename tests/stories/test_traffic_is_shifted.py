@@ -412,6 +412,23 @@ def test_an_endpoint_that_is_not_there_is_not_made() -> None:
         ("endpoint: churn, to: '${{ run.\"t\\u0061gs\".to }}', allow: {to: [b*]}", {"to": "green"}),
         ("endpoint: churn, split: '${{ run.tags }}', allow: {to: [blue]}", {"green": "100%"}),
         ("endpoint: churn, split: '${{ run.* | [?green] | [0] }}'", {"green": "100%"}),
+        (
+            "endpoint: churn, split: {blue: '${{ run.tags.b }}', green: '${{ run.tags.g }}'},"
+            " allow: {to: [blue]}",
+            {"b": "0%", "g": "100%"},
+        ),
+        (
+            "endpoint: churn, split: {blue: '${{ run.*.b | [0] }}', green: '${{ run.*.g | [0] }}'}",
+            {"b": "0%", "g": "100%"},
+        ),
+        (
+            "endpoint: churn, to: green, rollout: '${{ run.tags.r }}', allow: {rollout: [canary]}",
+            {"r": "all-at-once"},
+        ),
+        (
+            "endpoint: churn, to: green, probe: {request: '${{ run.*.p | [0] }}'}",
+            {"p": "golden/churn.json"},
+        ),
     ],
 )
 def test_a_tag_chooses_only_what_the_reaction_allows(values: str, tags: dict[str, str]) -> None:

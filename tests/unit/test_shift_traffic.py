@@ -72,7 +72,21 @@ def test_traffic_can_be_shifted_on_any_event(on: str) -> None:
             ],
         ),
         ("split: {blue: 80%, green: 20%}", []),
-        ("split: {blue: '${{ run.tags.part }}', green: 20%}", []),
+        ("split: {blue: '${{ run.tags.p }}', green: 20%}\nallow: {to: [blue, green]}", []),
+        (
+            "split: {blue: '${{ run.tags.part }}', green: 20%}",
+            [
+                "1: `split` is made from a tag, and `allow.to` lists nothing"
+                " List what a tag may choose: `allow: {to: […]}`."
+            ],
+        ),
+        (
+            "to: blue\nrollout: ${{ run.tags.rollout }}\nallow: {probe_request: [a.json]}",
+            [
+                "2: `rollout` is made from a tag, and `allow.rollout` lists nothing"
+                " List what a tag may choose: `allow: {rollout: […]}`."
+            ],
+        ),
         ("split: {blue: 100%, green: 0%}", []),
         ("to: blue\nkind: batch", []),
         ("to: blue\nkind: kubernetes\nrollout: canary\nprobe: {tries: 1}\nnotify: [team]", []),

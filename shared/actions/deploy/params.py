@@ -2,12 +2,12 @@
 
 import re
 from datetime import timedelta
-from types import MappingProxyType
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
+from shared.actions.allowed import guarded_by
 from shared.base.durations import Duration, between, format_duration
 from shared.events.model import EventType
 from shared.reactions.model import Params
@@ -160,8 +160,6 @@ CutOff = Annotated[RequestTimeout, AfterValidator(_check_cut)]
 Health = Annotated[HealthParams, AfterValidator(_check_online)]
 TimelyProbe = Annotated[ProbeParams, AfterValidator(_doubt_time)]
 FittingRollout = Annotated[RolloutName, AfterValidator(_check_fits)]
-#: The field that `allow.probe_request` is for.
-_PROBE = "probe.request"
 
 
 class AllowParams(Values):
@@ -179,9 +177,7 @@ class DeployParams(Params):
     """What `deploy` takes."""
 
     events = frozenset({EventType.MODEL_REGISTERED})
-    guarded = MappingProxyType(
-        {_PROBE if name == "probe_request" else name: name for name in AllowParams.model_fields}
-    )
+    guarded = guarded_by(AllowParams)
 
     endpoint: PlainName = Field(min_length=1, max_length=255)
     kind: Literal["managed", "kubernetes", "batch"] = "managed"

@@ -1,15 +1,16 @@
 """The values of `shift_traffic`, as a reaction has them."""
 
 from datetime import timedelta
-from types import MappingProxyType
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
+from shared.actions.allowed import guarded_by
 from shared.actions.deploy.params import FittingRollout, PhaseTime
 from shared.base.ids import is_legal_name
 from shared.reactions.model import Params
+from shared.rollouts.strategy.names import RolloutGlob
 from shared.rollouts.strategy.probe_schema import ProbeParams
 from shared.schema.quantities import whole_percent
 from shared.schema.values import ChannelName, PlainName, Values, unfit
@@ -61,13 +62,15 @@ class AllowShift(Values):
     endpoint: tuple[str, ...] = ()
     to: tuple[str, ...] = ()
     to_version: tuple[str, ...] = ()
+    probe_request: tuple[str, ...] = ()
+    rollout: tuple[RolloutGlob, ...] = ()
 
 
 class ShiftTrafficParams(Params):
     """What `shift_traffic` takes; of `to`, `to_version` and `split` exactly one."""
 
     # `to` lists the names in a split as well.
-    guarded = MappingProxyType({name: name for name in AllowShift.model_fields} | {"split": "to"})
+    guarded = guarded_by(AllowShift, {"split": "to"})
 
     endpoint: PlainName = Field(min_length=1, max_length=255)
     kind: Literal["managed", "kubernetes", "batch"] = "managed"
