@@ -90,7 +90,7 @@ class React:
         try:
             raws = read_body(body, limit=limit)
         except EventMalformed as error:
-            self._dead_letters.bury(_text(body), failure_of(error))
+            self._dead_letters.bury(_text(body), failure_of(error), takes=_written(takes))
             return
         self.react_to_all(raws, takes=takes)
 
@@ -146,7 +146,7 @@ class React:
             events = parse_events(envelope)
         except EventMalformed as error:
             with telemetry.span(telemetry.SPAN_REACT):
-                self._dead_letters.bury(json.dumps(raw), failure_of(error))
+                self._dead_letters.bury(json.dumps(raw), failure_of(error), takes=_written(takes))
             return
         for event in events:
             with telemetry.span(telemetry.SPAN_REACT) as span:

@@ -334,6 +334,23 @@ def test_what_was_given_up_on_its_way_is_held_to_that_way(
     assert world.blobs.names(container) == ()
 
 
+def test_a_letter_of_what_could_not_be_read_is_held_to_its_way_when_it_is_replayed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gone = ways(monkeypatch, WORKSPACE.id)
+    event = json.loads(of_type("ModelRegistered"))
+    gone.by_queue(json.dumps(event | {"id": "hidden\u200b"}), "drift_events")
+    (letter,) = gone.world.all_letters()
+    assert letter.status is LetterStatus.PARKED
+    assert "\u200b" not in json.loads(letter.body)["id"]
+    gone.world.letters.reopen(letter)
+    gone.world.settle()
+
+    (row,) = gone.world.rows("SignalboxEvents")
+    assert EventMisplaced.code in str(row.values["outcomes"])
+    assert gone.seen()["told"] == []
+
+
 @pytest.mark.parametrize(
     "body",
     ['{"DequeueCount": "zzz"}', '{"InsertionTime": "zzz", "no": "event"}', "//79/Q=="],
