@@ -18,9 +18,9 @@ _TAG_MAX = 250
 #: Follows what would be read as a command to the service, and is not seen.
 _BREAK = "\u200b"
 #: Mentions of people, of groups, of everybody, and the anchors, tags and links with a text of their
-#: own of Discord, Google Chat, Jira, Markdown, Mattermost, Slack, Teams, Telegram and HTML.
+#: own of Discord, Google Chat, Jira, Markdown, Mattermost, Slack, Teams, Telegram, Zulip and HTML.
 _COMMANDS = re.compile(
-    r"(?<![\w.+-])@(?=[\w&!])"
+    r"(?<![\w.+-])@(?=[\w&!*])"
     r"|@(?=everyone|here|channel|all\b|room|team)"
     r"|<(?=[\w@!#&/])"
     r"|\](?=[(\[:])"

@@ -87,10 +87,11 @@ def _exact(hints: str, pattern: str) -> Spelling:
 def _named(hints: str, names: str, *, but: str = _SENTENCE) -> Spelling:
     """Return the spelling of what a name says to be a secret, also at the end of a longer name.
 
-    After a name in quotation marks only a text in quotation marks is one: JSON has numbers too.
+    After a name in quotation marks, as of JSON and of `config["token"] = …`, only a text in
+    quotation marks is one: JSON has numbers too.
     """
     equals = (
-        rf"(?:{_QUOTE}{_IS}{_PREFIX}(?={_QUOTE})|{_ENTITY}{_IS}{_ENTITY}"
+        rf"(?:{_QUOTE}\]?{_IS}{_PREFIX}(?={_QUOTE})|(?:{_ENTITY})?{_IS}{_ENTITY}"
         rf"|{_IS}(?:{_PREFIX}(?={_QUOTE}))?)"
     )
     return _any(hints, rf"((?:{names}){equals}){_PLACE}(?:{_QUOTED}|(?!{_QUOTE}){but}{_VALUE}++)")
@@ -197,6 +198,12 @@ SPELLINGS: tuple[Spelling, ...] = (
     # In addresses.
     _any(
         "://",
+        r"(\b(?:slack|discord|tgram|msteams|workflows?|gchat|mmosts?|rockets?|opsgenie|pagerduty|"
+        r"jira|pover|wxteams|webex|twilio|sns|mailgun|sendgrid|ifttt|pushbullet|victorops|splunk|"
+        rf"zulip|matrixs?|signals?|gotifys?|pagertree|squadcast|goalert)://)(?!\[redacted){_IN_URL}++",
+    ),
+    _any(
+        "://",
         r"(://[^\s:/?#@'\"\\<>\[]{0,128}:)(?!\[redacted\]@)"
         r"(?:[^\s/'\"\\<>]{1,256}(?=@)|(?!\d{1,5}[/?#])[^\s'\"\\<>?#]{1,256}(?=@))",
     ),
@@ -213,17 +220,13 @@ SPELLINGS: tuple[Spelling, ...] = (
         rf"(?:=|%3d|\\{{1,8}}u003d))(?!\[redacted){_IN_URL}{{12,}}+",
     ),
     _any(
-        "hooks webhook",
+        "hook pagerduty ifttt",
         r"(hooks\.slack(?:-gov)?\.com/(?:services|workflows|triggers)/|/hooks/catch/|/webhookb2/|"
+        r"outlook\.office(?:365)?\.com/webhook/|/bot/v2/hook/|ifttt\.com/trigger/[^/\s'\"\\]{1,64}/"
+        r"(?:json/)?with/key/|events\.(?:eu\.)?pagerduty\.com/(?:integration/|x-ere/)|"
         rf"/hooks/(?=[a-z0-9_-]{{16}})|/webhooks/(?=\d{{6}}))(?!\[redacted){_IN_URL}++",
     ),
     _any("/bot", r"(/bot)\d{6,12}:[\w-]{20,}+"),
-    _any(
-        "://",
-        r"(\b(?:slack|discord|tgram|msteams|workflows?|gchat|mmosts?|rockets?|opsgenie|pagerduty|"
-        r"jira|pover|wxteams|webex|twilio|sns|mailgun|sendgrid|ifttt|pushbullet|victorops|splunk|"
-        rf"zulip|matrixs?|signals?|gotifys?|pagertree|squadcast|goalert)://)(?!\[redacted){_IN_URL}++",
-    ),
     # By their name.
     _named(
         "pass secret identityheader accesssignature",

@@ -41,6 +41,8 @@ COMMANDS = [
     ("<!subteam^S1|x>", r"<!"),
     ("<#C123>", r"<#"),
     ("<users/all>", r"<users/"),
+    ("@**all**", r"@\*"),
+    ("@*backend*", r"@\*"),
     ("<at>Ann</at>", r"</?at>"),
     ("<https://evil.example|click>", r"<https"),
     ("[click](https://evil.example)", r"\]\("),

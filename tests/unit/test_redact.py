@@ -31,6 +31,17 @@ ALPHA = "S3CR3T" + "ABCDEFGH234567"
 
 #: A text for each spelling, and what must be gone.
 WRITTEN: list[tuple[str, str]] = [
+    # A line of code in a traceback, and a page in HTML
+    (f'os.environ["API_KEY"] = "{PLAIN}"', PLAIN),
+    (f"config['token']='{PLAIN}'", PLAIN),
+    (f"password=&quot;{PLAIN}&quot;", PLAIN),
+    # Addresses of channels
+    (f"pover://{'u' * 30}@{PLAIN}{PLAIN}", PLAIN),
+    (f"pagerduty://{'k' * 32}@{PLAIN}", PLAIN),
+    (f"https://outlook.office.com/webhook/{PLAIN}@a/IncomingWebhook/b/c", PLAIN),
+    (f"https://open.feishu.cn/open-apis/bot/v2/hook/{PLAIN}", PLAIN),
+    (f"https://maker.ifttt.com/trigger/drift/with/key/{PLAIN}", PLAIN),
+    (f"https://events.pagerduty.com/integration/{HEX[:32]}/enqueue", HEX[:32]),
     # Connection strings
     (f"AccountKey={SECRET};EndpointSuffix=core.windows.net", SECRET),
     (f"DefaultEndpointsProtocol=https;AccountName=a;AccountKey={SECRET}", SECRET),
