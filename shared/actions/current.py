@@ -39,6 +39,8 @@ def current_run[E: (RunCompleted, RunStatusChanged)](
 ) -> tuple["RunRecord", E]:
     """Return the event's run, and the event as it would be told of it now.
 
+    Not every event of a step says that it is one; run history does.
+
     Raises: RunAbsent if waiting can help, Superseded if it can't, and WorkspaceError.
     """
     found = workspaces.get_run(event.workspace, event.run.id)
@@ -46,7 +48,16 @@ def current_run[E: (RunCompleted, RunStatusChanged)](
         if is_young(event, now):
             raise RunAbsent(f"run {event.run.id} was told of just now, and can't be read yet")
         raise Superseded(f"run {event.run.id} is no longer in the workspace")
-    run = replace(event.run, status=found.status, tags=found.tags, properties=found.properties)
+    root = found.root_id or event.run.root_id
+    run = replace(
+        event.run,
+        root_id=root,
+        is_root=root == event.run.id,
+        step=found.step or event.run.step,
+        status=found.status,
+        tags=found.tags,
+        properties=found.properties,
+    )
     return found, replace(event, run=run)
 
 

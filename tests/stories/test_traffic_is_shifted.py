@@ -14,7 +14,7 @@ from shared.rollouts.state.orders import Order, OrderKind
 from shared.rollouts.state.phases import Phase
 from shared.rollouts.state.rollout import Rollout
 from shared.twins.metrics import MetricsBehaviour
-from shared.workspaces.model import DeploymentSpec, Endpoint, EndpointKind
+from shared.workspaces.model import DeploymentSpec, Endpoint, EndpointKind, RunRecord
 from tests.stories.kill import Ports, live_through
 from tests.stories.world import (
     REACTIONS,
@@ -439,6 +439,17 @@ def test_a_tag_chooses_only_what_the_reaction_allows(values: str, tags: dict[str
     assert (letter.status, letter.code) == (LetterStatus.PARKED, "deploy.tag_forbidden")
     assert world.endpoint() == {"blue": 100}
     assert world.all_rollouts() == []
+
+
+@pytest.mark.parametrize("when", ["run.is_root", "run.root_id == run.id", "run.step == ''"])
+def test_the_end_of_a_step_whose_event_does_not_say_so_moves_no_traffic(when: str) -> None:
+    world = Shifts("endpoint: churn, to: green", when=when)
+    step = RunRecord(id="run-1", status="Completed", root_id="run-0", parent_id="run-0", step="x")
+    world.workspaces.add_run(WORKSPACE, step)
+    world.react.react(run_completed("event-a", world.clock.now()))
+    world.settle()
+    assert world.is_shifted().code == "superseded"
+    assert world.endpoint() == {"blue": 100}
 
 
 @pytest.mark.parametrize("on", ["RunCompleted", "RunStatusChanged", "ModelRegistered"])
