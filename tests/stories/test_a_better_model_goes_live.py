@@ -506,6 +506,16 @@ def test_what_a_run_made_is_registered_once_with_the_run_s_own_facts() -> None:
     assert new.description == "made by run-1"
 
 
+def test_a_secret_in_a_run_s_tag_is_not_registered_with_its_model() -> None:
+    properties = 'properties: {dataset: "${{ run.tags.data }}"}'
+    world = better(register=REGISTER.replace("properties: {dataset: v3}", properties))
+    event = train(world, "run-1", 0.9, train="churn", data="https://a/b?sv=1&sig=s3cr3tValue")
+    world.react.react(event)
+    (model,) = models(world)
+    clean = "https://a/b?sv=1&sig=[redacted]"
+    assert (model.tags["data"], model.properties["dataset"]) == (clean, clean)
+
+
 def test_a_run_that_made_a_better_model_ends_in_a_deployment() -> None:
     world = better()
     go_live(world, "1", 0.91)

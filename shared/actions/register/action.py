@@ -103,8 +103,8 @@ class Register:
             path=path,
             job_name=run.id,
             description=for_row(params.description),
-            tags={name: for_row(value) for name, value in params.tags.items()} | ours,
-            properties=params.properties,
+            tags=_clean(params.tags) | ours,
+            properties=_clean(params.properties),
         )
         # What was read took time; if another worker has the claim by now, it registers the model.
         work.renew()
