@@ -16,7 +16,8 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-_MARK = "[redacted]"
+#: Stands where a secret was.
+MARK = "[redacted]"
 
 #: How much more than is asked for is looked through: the longest word that may lie on the edge.
 _WORD_MAX = 8192
@@ -299,7 +300,7 @@ def clean_of_secrets(text: str) -> str:
 def _marked(match: re.Match[str]) -> str:
     """Return what a secret is replaced by: what is kept before it, and the mark."""
     quotes = match.groupdict()
-    return f"{match[1]}{quotes.get('double') or quotes.get('single') or ''}{_MARK}"
+    return f"{match[1]}{quotes.get('double') or quotes.get('single') or ''}{MARK}"
 
 
 def hinted(text: str) -> str:

@@ -2,23 +2,26 @@
 
 Registering a model and tagging it are two calls, and the event is of the first. Where a reaction
 is not for the event only for want of a tag, the workspace is asked what tags the model has now, and
-once more a minute later.
+once more a minute later. It is also asked for the tags of a model or run whose event was kept in a
+letter, if something was taken out of them there.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from shared.actions.current import current_model
+from shared.actions.current import current_event
 from shared.base.clock import Clock
 from shared.base.errors import Disposition, SignalboxError, TagsAwaited
 from shared.events.fields import one_line
-from shared.events.model import Event, ModelRegistered, as_data
+from shared.events.model import Event, ModelRegistered, RunCompleted, RunStatusChanged, as_data
 from shared.reactions.match import Match, Matched, Unmatched, match_one
 
 if TYPE_CHECKING:
-    from shared.workspaces.ports import Models
+    from shared.workspaces.ports import Workspaces
+
+type _Tagged = ModelRegistered | RunCompleted | RunStatusChanged
 
 #: How long after its registration a model may still be tagged, in first waits of a letter: 70 s
 #: by default.
@@ -43,7 +46,7 @@ class LateTags:
     """Looks for tags that are not in an event."""
 
     def __init__(
-        self, *, workspaces: "Callable[[], Models]", clock: Clock, within: timedelta
+        self, *, workspaces: "Callable[[], Workspaces]", clock: Clock, within: timedelta
     ) -> None:
         """`within` is how long after its registration a model may still be tagged."""
         self._workspaces = workspaces
@@ -54,9 +57,15 @@ class LateTags:
         """Return what looks at the model of this event, once it is asked to."""
         return Look(event, self._read)
 
-    def _read(self, event: ModelRegistered) -> "_ModelRead":
+    def _read(self, event: _Tagged) -> "_ModelRead":
         now = self._clock.now()
-        _, read = current_model(self._workspaces(), event, now)
+        read = current_event(self._workspaces(), event, now)
+        if not isinstance(event, ModelRegistered):
+            # Of a run, the status is that of the event: it may have another by now.
+            assert isinstance(read, RunCompleted | RunStatusChanged)
+            known = replace(event.run, tags=read.run.tags, properties=read.run.properties)
+            return _ModelRead(event=replace(event, run=known), at=now, waits=None)
+        assert isinstance(read, ModelRegistered)
         age = now - event.time
         # An event that is dated ahead by more than that is not to be waited for.
         waits = self._within - age if abs(age) < self._within else None
@@ -65,33 +74,38 @@ class LateTags:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ModelRead:
-    """A model as it was read. `waits` is how long it may still be tagged, None = no longer."""
+    """A model or run as it was read. `waits` is how long it may still be tagged, None = not."""
 
-    event: ModelRegistered
+    event: _Tagged
     at: datetime
     waits: timedelta | None
 
+    @property
+    def tags(self) -> str:
+        event = self.event
+        return _listed(event.model.tags if isinstance(event, ModelRegistered) else event.run.tags)
+
     def describe(self) -> str:
-        return f"{_listed(self.event.model.tags)}, read from the workspace at {_told(self.at)}"
+        return f"{self.tags}, read from the workspace at {_told(self.at)}"
 
 
 class Look:
-    """One event, whose model is read from the workspace once at the most."""
+    """One event, whose model or run is read from the workspace once at the most."""
 
-    def __init__(self, event: Event, read: Callable[[ModelRegistered], _ModelRead]) -> None:
+    def __init__(self, event: Event, read: Callable[[_Tagged], _ModelRead]) -> None:
         self.event = event
         self._read = read
         self._reading: _ModelRead | SignalboxError | None = None
 
     def settle(self, result: Match) -> Looked:
-        """Return the match as it is, or by the tags that the model has now if that may differ.
+        """Return the match as it is, or by the tags that there are now if that may differ.
 
         Raises: TagsAwaited, and WorkspaceError where waiting can help.
         """
         event = self.event
         if (
             isinstance(result, Matched)
-            or not isinstance(event, ModelRegistered)
+            or not isinstance(event, ModelRegistered | RunCompleted | RunStatusChanged)
             or not result.wants_tags
         ):
             return Looked(match=result, event=event)
@@ -102,7 +116,7 @@ class Look:
             raise reading
         return Looked(match=result, event=event, note=reading.message, code=reading.code)
 
-    def _read_once(self, event: ModelRegistered) -> _ModelRead | SignalboxError:
+    def _read_once(self, event: _Tagged) -> _ModelRead | SignalboxError:
         if self._reading is None:
             try:
                 self._reading = self._read(event)
@@ -110,12 +124,12 @@ class Look:
                 self._reading = error
         return self._reading
 
-    def _by(self, reading: _ModelRead, before: Unmatched, event: ModelRegistered) -> Looked:
+    def _by(self, reading: _ModelRead, before: Unmatched, event: _Tagged) -> Looked:
         result = match_one(before.reaction, as_data(reading.event))
         if isinstance(result, Unmatched) and result.wants_tags and reading.waits is not None:
             raise TagsAwaited(
                 f"{result.why}, and the model was registered just now, with"
-                f" {_listed(reading.event.model.tags)}; it is read again, as it may yet be tagged",
+                f" {reading.tags}; it is read again, as it may yet be tagged",
                 retry_after=reading.waits,
             )
         return Looked(match=result, event=reading.event, note=reading.describe())

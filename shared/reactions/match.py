@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from shared.base.redact import MARK
 from shared.events.model import Event, Workspace, as_data
 from shared.events.monitors import tells_of_breach
 from shared.reactions.expressions import Expression
@@ -21,7 +22,8 @@ class Matched:
 class Unmatched:
     """The reaction is for such events, but its condition does not hold: `why` says which part.
 
-    `wants_tags` says that it could hold if the model had tags that the event does not have.
+    `wants_tags` says that it could hold if the model had tags that the event does not have, or if
+    those of a model or run were as they were: a letter keeps no secrets, nor what looks like one.
     """
 
     reaction: Reaction
@@ -55,15 +57,30 @@ def match_one(reaction: Reaction, data: Mapping[str, Any]) -> Match:
     return Unmatched(
         reaction=reaction,
         why=reaction.when.explain(data),
-        wants_tags="model" in data and _wants_tags(reaction.when, data),
+        wants_tags=_wants_tags(reaction.when, data),
     )
 
 
 def _wants_tags(when: Expression, data: Mapping[str, Any]) -> bool:
     """Say whether each part of a condition that does not hold asks for a tag that is not there."""
-    has = data["model"]["tags"].keys()
-    failing = (part for part in when.conditions or (when,) if not part.holds(data))
-    return all(part.tags is None or part.tags - has for part in failing)
+    thing = data.get("model") or data.get("run")
+    if thing is None:
+        return False
+    tags, spoilt = thing["tags"], _spoilt(thing["tags"])
+    # All tags of a run are in its event.
+    has = tags.keys() - spoilt if "model" in data else None
+    failing = [part for part in when.conditions or (when,) if not part.holds(data)]
+    return all(
+        (has is not None and (part.tags is None or part.tags - has))
+        or (spoilt if part.tags is None else part.tags & spoilt)
+        or (part.names("properties") and _spoilt(thing["properties"]))
+        for part in failing
+    )
+
+
+def _spoilt(texts: Mapping[str, str]) -> set[str]:
+    """Return the names of texts that something was taken out of, as it is for a letter."""
+    return {name for name, text in texts.items() if MARK in text}
 
 
 def as_listed(reactions: Reactions, workspace: Workspace) -> Workspace | None:

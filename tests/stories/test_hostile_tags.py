@@ -1,5 +1,6 @@
 """A model's tags are written by anyone who can register a model: they choose what is allowed."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,8 @@ from shared.events.envelopes import parse_envelope, parse_events
 from shared.journal import ledger, letters, records
 from shared.journal.letters import LetterStatus
 from shared.journal.outcomes import Outcome, OutcomeStatus, ref_of
-from tests.stories.world import REACTIONS, World
+from shared.workspaces.model import RunRecord
+from tests.stories.world import REACTIONS, WORKSPACE, World, run_status_changed
 
 
 @pytest.mark.parametrize(
@@ -201,3 +203,45 @@ def test_a_tag_that_ends_before_a_secret_spoils_no_letter_and_no_rollout(note: s
     world.settle()
     assert [letter.status for letter in world.all_letters()] == [LetterStatus.CLOSED]
     assert world.serving() == "1"
+
+
+@pytest.mark.parametrize(
+    ("when", "tags"),
+    [
+        ("model.tags.routing_key == 'eu'", {"routing_key": "eu"}),
+        ("is_true(model.tags.needs_token) && model.name == 'churn'", {"needs_token": "true"}),
+        ("contains(values(model.tags), 'token: yes')", {"note": "token: yes"}),
+    ],
+)
+def test_a_condition_on_a_tag_that_looks_like_a_secret_holds_for_a_replay_as_well(
+    when: str, tags: dict[str, str]
+) -> None:
+    world = World(REACTIONS.replace("is_true(model.tags.deploy)", json.dumps(when), 1))
+    event = world.register("churn", "1", **tags)
+    world.workspaces.before = _no_answer
+    world.react.react(event)
+    world.workspaces.before = lambda _: None
+    world.settle()
+    assert world.serving() == "1"
+
+
+@pytest.mark.parametrize("tag", ["note: yes", "token: yes", "token: no"])
+def test_a_run_s_tag_that_looks_like_a_secret_is_read_again_for_a_replay(tag: str) -> None:
+    told = """
+  - name: tell
+    on: RunStatusChanged
+    when: "run.tags.x == 'token: yes' && run.status == 'Running'"
+    do:
+      - notify: {channel: team, title: "it runs"}
+"""
+    world = World(REACTIONS + told)
+    run = RunRecord(id="run-1", status="Completed", root_id="run-1", tags={"x": tag})
+    world.workspaces.add_run(WORKSPACE, run)
+    event = run_status_changed("event-a", world.clock.now(), "Running")
+    event["data"]["runTags"] = {"x": "token: yes"}
+    world.channels.make_down("team")
+    world.react.react(event)
+    world.channels.make_well("team")
+    world.settle()
+    assert world.told() == (["it runs"] if tag == "token: yes" else [])
+    assert [letter.status for letter in world.all_letters()] == [LetterStatus.CLOSED]

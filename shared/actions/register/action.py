@@ -4,6 +4,8 @@ The event only says that there is something to look at: values are made from the
 workspace has it now.
 """
 
+from collections.abc import Mapping
+
 from shared.actions.base import Work
 from shared.actions.current import current_run, is_young
 from shared.actions.register.params import (
@@ -143,6 +145,10 @@ class Register:
             )
         if not verdict.is_enough:
             raise NotBetter(verdict.reason)
+
+
+def _clean(labels: Mapping[str, str]) -> dict[str, str]:
+    return {name: for_row(value) for name, value in labels.items()}
 
 
 def _require_own(path: str, run: RunRecord, workspace: Workspace) -> None:
