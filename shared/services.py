@@ -24,7 +24,7 @@ from shared.journal.letters import DeadLetters
 from shared.journal.records import Records
 from shared.reactions.load import load_reactions
 from shared.reactions.model import Reactions
-from shared.workspaces.model import lineage
+from shared.workspaces import lineage
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential

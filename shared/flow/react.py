@@ -24,7 +24,14 @@ from shared.base.errors import (
     WorkspaceForeign,
     failure_of,
 )
-from shared.events.envelopes import MAX_BODY, Envelope, parse_envelope, parse_events, read_body
+from shared.events.envelopes import (
+    MAX_BODY,
+    Envelope,
+    as_text,
+    parse_envelope,
+    parse_events,
+    read_body,
+)
 from shared.events.model import Event, UnknownEvent, as_data
 from shared.flow.late_tags import LateTags, Look
 from shared.flow.steps import ReactionResult, Steps, outcome_of_failure
@@ -90,7 +97,7 @@ class React:
         try:
             raws = read_body(body, limit=limit)
         except EventMalformed as error:
-            self._dead_letters.bury(_text(body), failure_of(error), takes=_written(takes))
+            self._dead_letters.bury(as_text(body), failure_of(error), takes=_written(takes))
             return
         self.react_to_all(raws, takes=takes)
 
@@ -100,7 +107,7 @@ class React:
         Raises: StorageUnavailable.
         """
         failure = failure_of(CutOff("its delivery was cut off, or given up"))
-        self._dead_letters.bury(_text(body), failure, takes=_written(takes))
+        self._dead_letters.bury(as_text(body), failure, takes=_written(takes))
 
     def react_to_all(
         self, raws: Sequence[Mapping[str, Any]], *, takes: frozenset[str] | None = None
@@ -371,10 +378,6 @@ def _events_in(letter: Letter) -> Sequence[Event | UnknownEvent]:
     Raises: EventMalformed.
     """
     return parse_events(parse_envelope(read_body(letter.body, limit=MAX_KEPT)[0]))
-
-
-def _text(body: str | bytes) -> str:
-    return body if isinstance(body, str) else body.decode(errors="replace")
 
 
 def _written(takes: frozenset[str] | None) -> str:

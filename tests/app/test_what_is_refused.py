@@ -206,21 +206,21 @@ def test_an_envelope_without_its_topic_is_parked_with_the_reason(stage: Stage) -
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "kept"),
     [
-        "this is no event",
-        '{"half": "an eve',
-        '{"id": "no-envelope"}',
-        '[{"id": "1"}, "no object"]',
-        "[]",
-        "W10=",
+        ("this is no event", "this is no event"),
+        ('{"half": "an eve', '{"half": "an eve'),
+        ('{"id": "no-envelope"}', '{"id": "no-envelope"}'),
+        ('[{"id": "1"}, "no object"]', '[{"id": "1"}, "no object"]'),
+        ("[]", "[]"),
+        ("WyBd", "[ ]"),  # base64, as Event Grid writes
     ],
 )
 def test_a_message_that_is_no_event_is_parked_with_the_reason_and_leaves_the_queue(
-    stage: Stage, text: str
+    stage: Stage, text: str, kept: str
 ) -> None:
     stage.enqueue(text)
-    (reason,) = stage.wait_for("the letter", lambda: parked_exactly(stage, text))
+    (reason,) = stage.wait_for("the letter", lambda: parked_exactly(stage, kept))
     assert reason
     queue = stage.queue_service.get_queue_client(EVENTS_QUEUE)
     stage.wait_for(

@@ -1,5 +1,6 @@
 """The same event by a direct trigger and by a queue: the same reactions, claims and letters."""
 
+import base64
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -332,6 +333,23 @@ def test_what_was_given_up_on_its_way_is_held_to_that_way(
     assert EventMisplaced.code in str(row.values["outcomes"])
     assert world.queues.receive(f"{queue}-poison") == ()
     assert world.blobs.names(container) == ()
+
+
+def test_what_event_grid_wrote_in_base64_is_kept_as_what_it_is_and_lost_by_no_letter(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = ways(monkeypatch, WORKSPACE.id).world
+    tags = {"note": "token=s3cr3tValue"}
+    given_up = json.dumps(model_registered("event-a", NOW, version="1", tags=tags))
+    cut_off = json.dumps(model_registered("event-b", NOW, version="2", tags=tags))
+    world.react.put_off(base64.b64encode(given_up.encode()).decode())
+    world.react.react_to_body(base64.b64encode(f"[{cut_off}]".encode()), is_again=True)
+
+    bodies = [json.loads(letter.body) for letter in world.all_letters()]
+    assert len(bodies) == 2
+    assert "s3cr3tValue" not in str(bodies)
+    world.settle()
+    assert sorted(world.told()) == ["ModelRegistered event-a", "ModelRegistered event-b"]
 
 
 def test_a_letter_of_what_could_not_be_read_is_held_to_its_way_when_it_is_replayed(
