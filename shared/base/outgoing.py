@@ -57,7 +57,8 @@ def for_row(text: str) -> str:
     if document is None or _is_like(document, _read(clean)):
         return clean
     # The quotation mark that ends a text, as in "no token:", was taken for one that begins a value.
-    return json.dumps(_clean_within(document), ensure_ascii=text.isascii())
+    is_ascii = text.isascii()
+    return json.dumps(_clean_within(document), ensure_ascii=is_ascii, separators=(",", ":"))
 
 
 def _read(text: str) -> Any:
