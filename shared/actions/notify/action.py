@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from shared.actions.base import Work
-from shared.actions.notify.params import _NO_RUN, FoldParams, NotifyParams
+from shared.actions.notify.params import NO_RUN, FoldParams, NotifyParams
 from shared.base import telemetry
 from shared.base.clock import Clock
 from shared.base.errors import ParamsInvalid, Superseded
@@ -91,7 +91,7 @@ class Notify:
 
         event = work.event
         if not isinstance(event, RunCompleted | RunStatusChanged):
-            raise ParamsInvalid(f"`run_details`: {_NO_RUN}, and this is a {event.type} event")
+            raise ParamsInvalid(f"`run_details`: {NO_RUN}, and this is a {event.type} event")
         reports = RunReports(workspaces=self._workspaces(), clock=self._clock)
         is_young = abs(self._clock.now() - event.time) < _YOUNG
         report = reports.read(event.workspace, event.run.id, may_wait=is_young)

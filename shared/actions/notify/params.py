@@ -13,13 +13,13 @@ from shared.schema.values import ChannelName, LoadContext, Values
 _WITHIN_MIN = timedelta(minutes=1)
 _WITHIN_MAX = timedelta(days=7)
 _OF_RUNS = (EventType.RUN_COMPLETED, EventType.RUN_STATUS_CHANGED)
-_NO_RUN = f"only {' and '.join(_OF_RUNS)} events are of a run"
+NO_RUN = f"only {' and '.join(_OF_RUNS)} events are of a run"
 
 
 def _check_has_run(wanted: bool, info: ValidationInfo) -> bool:
     on = info.context.on if isinstance(info.context, LoadContext) else None
     if wanted and on is not None and on not in _OF_RUNS:
-        raise ValueError(_NO_RUN)
+        raise ValueError(NO_RUN)
     return wanted
 
 

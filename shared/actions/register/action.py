@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from shared.actions.base import Work
 from shared.actions.current import current_run, is_young
 from shared.actions.register.params import (
-    _OF_DATASTORE,
-    _OF_RUN,
+    OF_DATASTORE,
+    OF_RUN,
     STEP,
     RegisterBetterParams,
     RegisterParams,
@@ -156,13 +156,13 @@ def _require_own(path: str, run: RunRecord, workspace: Workspace) -> None:
 
     Raises: ParamsInvalid.
     """
-    of_run = _OF_RUN.fullmatch(path)
+    of_run = OF_RUN.fullmatch(path)
     if of_run is not None and of_run["run"] != run.id:
         raise ParamsInvalid(
             f"`path` leads to run {redact(of_run['run'], most=100)}, and this is run {run.id}",
             hint="Leave `path` out, or make it with ${{ run.id }}.",
         )
-    of_datastore = _OF_DATASTORE.fullmatch(path)
+    of_datastore = OF_DATASTORE.fullmatch(path)
     named = of_datastore["workspace"] if of_datastore is not None else None
     ours = (
         f"subscriptions/{workspace.subscription}/resourcegroups/{workspace.resource_group}"

@@ -23,8 +23,8 @@ _DESCRIPTION_MAX = 5000
 _PATH_MAX = 1024
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 _REST = r"(?:/[^/\\?#%\s]+)*/?"
-_OF_RUN = re.compile(rf"azureml://jobs/(?P<run>[^/\\?#%\s]+)/outputs/[^/\\?#%\s]+{_REST}")
-_OF_DATASTORE = re.compile(
+OF_RUN = re.compile(rf"azureml://jobs/(?P<run>[^/\\?#%\s]+)/outputs/[^/\\?#%\s]+{_REST}")
+OF_DATASTORE = re.compile(
     r"azureml://(?:(?P<workspace>subscriptions/[^/]+/resourcegroups/[^/]+/workspaces/[^/]+)/)?"
     rf"datastores/[^/\\?#%\s]+/paths{_REST}",
     re.IGNORECASE,
@@ -40,7 +40,7 @@ def _check_name(name: str) -> str:
 def _check_path(path: str) -> str:
     if not path:
         return path
-    is_known = _OF_RUN.fullmatch(path) or _OF_DATASTORE.fullmatch(path)
+    is_known = OF_RUN.fullmatch(path) or OF_DATASTORE.fullmatch(path)
     if is_known is None or ".." in path.split("/") or len(path) > _PATH_MAX:
         raise ValueError(
             "give azureml://jobs/<run>/outputs/<output>/… or azureml://datastores/<name>/paths/…"
