@@ -200,4 +200,6 @@ def visible(text: str) -> str:
 
 def when(time: datetime) -> str:
     """Write a time for people, to the second, in UTC."""
-    return time.strftime("%Y-%m-%d %H:%M:%SZ")
+    from shared.base.words import second
+
+    return second(time)

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from rich.text import Text
 
 from commands.common import visible, when
+from shared.base.words import elapsed
 from shared.rollouts.engine.give_order import possible_orders
 from shared.rollouts.people.forecast import Coming, step_words
 from shared.rollouts.people.progress import (
@@ -38,7 +39,6 @@ _OUTCOMES: Final = {
 }
 _HEADING: Final = "bold"
 _INDENT: Final = " " * 8
-_UNITS_MAX: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,21 +147,10 @@ def _share(item: StepSeen | SplitSeen) -> str:
 def _times(item: StepSeen, view: View) -> str:
     if item.began is None:
         return ""
-    took = _span((item.ended or view.now) - item.began)
+    took = elapsed((item.ended or view.now) - item.began)
     if item.mark is StepMark.NOW and item.ended is None:
         return f"{when(item.began)}  for {took} now"
     return f"{when(item.began)}  {took}"
-
-
-def _span(span: timedelta) -> str:
-    """Write a time that passed in at most two units: "1h 5m"."""
-    seconds = max(0, round(span.total_seconds()))
-    parts: list[str] = []
-    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
-        count, seconds = divmod(seconds, size)
-        if count and len(parts) < _UNITS_MAX:
-            parts.append(f"{count}{unit}")
-    return " ".join(parts) or "0s"
 
 
 def _gate(item: Measurement) -> Iterator[Text]:

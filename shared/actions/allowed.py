@@ -11,6 +11,7 @@ from types import MappingProxyType
 from shared.base.errors import TagForbidden
 from shared.base.ids import slug
 from shared.base.redact import redact
+from shared.base.words import listed
 from shared.reactions.model import Params, Step
 from shared.reactions.templates import is_made_from_tags, value_at
 from shared.schema.values import Values
@@ -43,7 +44,7 @@ def require_allowed(step: Step, params: Params, data: Mapping[str, object]) -> N
             if not is_allowed(name, globs):
                 raise TagForbidden(
                     f"`{field}` is {redact(name, most=100)!r} by a tag; `allow.{guard}` lists"
-                    f" {listed(globs)}"
+                    f" {listed(globs, len(globs))}"
                 )
 
 
@@ -57,11 +58,6 @@ def globs_of(params: Params, guard: str) -> tuple[str, ...]:
 def is_allowed(name: str, globs: Sequence[str]) -> bool:
     """Say whether a name matches one of the globs; casing tells no names apart."""
     return any(fnmatchcase(name.lower(), glob.lower()) for glob in globs)
-
-
-def listed(globs: Sequence[str]) -> str:
-    """Return the globs as a message tells them."""
-    return ", ".join(globs) or "nothing"
 
 
 def _names(params: Params, field: str) -> Iterator[str]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from shared.base.outside import read_json
 from shared.base.redact import clean_of_secrets, redact
+from shared.base.words import flat
 
 _LOG_MAX = 4_000
 _TAG_MAX = 250
@@ -33,7 +34,7 @@ _COMMANDS = re.compile(
 
 def for_log(text: str) -> str:
     """Return a text on one line, so that it can't be taken for lines of the log."""
-    return " ".join(redact(text, most=_LOG_MAX).split())
+    return flat(redact(text, most=_LOG_MAX))
 
 
 class Clean(str):
@@ -122,4 +123,4 @@ def for_terminal(text: str) -> str:
 
 def for_tag(text: str) -> str:
     """Return a text as the value of a tag of a resource in Azure: one line, at most 250 long."""
-    return " ".join(redact(text, most=_TAG_MAX).split())
+    return flat(redact(text, most=_TAG_MAX))

@@ -117,7 +117,7 @@ def read_body(body: str | bytes, *, limit: int = MAX_BODY) -> tuple[dict[str, An
     return tuple(envelopes)
 
 
-def as_text(body: str | bytes) -> str:
+def as_readable(body: str | bytes) -> str:
     """Return a body as the text that it is the base64 of, where that may be JSON, or as it is.
 
     So it can be kept: in base64 nobody finds a secret, and all of it looks like one.

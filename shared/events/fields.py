@@ -8,7 +8,10 @@ from typing import Any, NoReturn
 
 from shared.base.errors import EventMalformed
 from shared.base.redact import redact
+from shared.base.words import flat, listed, shortened
 
+#: Of several keys, so many are named in a message.
+_NAMED = 12
 NAME_MAX = 255
 #: How much of a text is looked through for secrets: far more than is ever kept.
 _LOOKED_THROUGH = 8_000
@@ -148,8 +151,7 @@ def read_event_time(text: str) -> datetime | None:
 def one_line(text: str, *, most: int = NAME_MAX) -> str:
     """Return a text as it may be kept and told: no secrets, one line, printable, cut short."""
     clean = redact(text, most=_LOOKED_THROUGH)
-    flat = "".join(char for char in " ".join(clean.split()) if char.isprintable())
-    return flat if len(flat) <= most else flat[: most - 1] + "…"
+    return shortened("".join(char for char in flat(clean) if char.isprintable()), most)
 
 
 def json_text(value: object) -> str:
@@ -159,5 +161,5 @@ def json_text(value: object) -> str:
 
 def _listed(keys: Sequence[object]) -> str:
     """Name keys for a message: printable, cut short, and not too many."""
-    shown = ", ".join(ascii(one_line(str(key), most=40))[1:-1] for key in keys[:12]) or "nothing"
-    return f"{shown} and {len(keys) - 12} more" if len(keys) > 12 else shown
+    shown = [ascii(one_line(str(key), most=40))[1:-1] for key in keys[:_NAMED]]
+    return listed([*shown, *[""] * (len(keys) - _NAMED)], _NAMED)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from shared.actions.current import current_event
 from shared.base.clock import Clock
 from shared.base.errors import Disposition, SignalboxError, TagsAwaited
+from shared.base.words import second
 from shared.events.fields import one_line
 from shared.events.model import Event, ModelRegistered, RunCompleted, RunStatusChanged, as_data
 from shared.reactions.match import Match, Matched, Unmatched, match_one
@@ -86,7 +87,7 @@ class _ModelRead:
         return _listed(event.model.tags if isinstance(event, ModelRegistered) else event.run.tags)
 
     def describe(self) -> str:
-        return f"{self.tags}, read from the workspace at {_told(self.at)}"
+        return f"{self.tags}, read from the workspace at {second(self.at)}"
 
 
 class Look:
@@ -138,7 +139,3 @@ class Look:
 def _listed(tags: Iterable[str]) -> str:
     names = sorted(tags)
     return f"the tags {one_line(', '.join(names), most=100)}" if names else "no tags"
-
-
-def _told(time: datetime) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%SZ")

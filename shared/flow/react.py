@@ -27,7 +27,7 @@ from shared.base.errors import (
 from shared.events.envelopes import (
     MAX_BODY,
     Envelope,
-    as_text,
+    as_readable,
     parse_envelope,
     parse_events,
     read_body,
@@ -97,7 +97,7 @@ class React:
         try:
             raws = read_body(body, limit=limit)
         except EventMalformed as error:
-            self._dead_letters.bury(as_text(body), failure_of(error), takes=_written(takes))
+            self._dead_letters.bury(as_readable(body), failure_of(error), takes=_written(takes))
             return
         self.react_to_all(raws, takes=takes)
 
@@ -107,7 +107,7 @@ class React:
         Raises: StorageUnavailable.
         """
         failure = failure_of(CutOff("its delivery was cut off, or given up"))
-        self._dead_letters.bury(as_text(body), failure, takes=_written(takes))
+        self._dead_letters.bury(as_readable(body), failure, takes=_written(takes))
 
     def react_to_all(
         self, raws: Sequence[Mapping[str, Any]], *, takes: frozenset[str] | None = None

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
 
@@ -22,6 +22,7 @@ from shared.base.errors import StorageUnavailable
 from shared.base.ids import digest
 from shared.base.ports import Row, RowChanged, RowExists, Tables, Value
 from shared.base.redact import redact
+from shared.base.words import flat, minute
 from shared.events.model import Workspace
 from shared.messages.outbox import Tell
 from shared.messages.text import Text
@@ -271,20 +272,16 @@ def _text_of(summary: _Summary) -> Text:
     """Write the summary: how many there were, since when, and the last of them."""
     fold = summary.fold
     messages = "message" if fold.count == 1 else "messages"
-    since = fold.since.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    since = minute(fold.since)
     of = f"{fold.reaction} in workspace {fold.workspace}"
     lines = [
         f"Since {since} {fold.count} more {messages} of {of} came after the first.",
         f"Repeats are told by their key: {fold.key or '(empty)'}",
         "The last of them:" if fold.count > len(fold.titles) else "They are:",
-        *(f"- {_on_one_line(title)}" for title in fold.titles),
+        *(f"- {flat(title)}" for title in fold.titles),
     ]
-    title = f"{fold.count} more like: {_on_one_line(fold.first)}"
+    title = f"{fold.count} more like: {flat(fold.first)}"
     return Text(title=redact(title, most=_TITLE_MAX), body="\n".join(lines), good=None)
-
-
-def _on_one_line(title: str) -> str:
-    return " ".join(title.split())
 
 
 def _values(fold: Fold) -> dict[str, Value]:

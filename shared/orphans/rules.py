@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from shared.base.words import bullets, minute, shortened
 from shared.events.model import Workspace
 from shared.messages.text import Text
 from shared.orphans.schema import Orphans
@@ -264,7 +265,7 @@ def with_report(
             f"Workspace: {workspace.name}",
             "To see all: python manage.py endpoints orphans",
             "Nothing is sent to them, and no rollout needs them:",
-            *_listed([_line(orphan) for orphan in orphans]),
+            *bullets([_line(orphan) for orphan in orphans], _LISTED_MAX),
         ]
     else:
         title = f"No orphan deployments need a look in {workspace.name}"
@@ -280,7 +281,7 @@ def with_gone(
     if not gone:
         return watch
     title = f"{_counted(gone)} deleted in {workspace.name}"
-    lines = [f"Workspace: {workspace.name}", *_listed([item.line for item in gone])]
+    lines = [f"Workspace: {workspace.name}", *bullets([item.line for item in gone], _LISTED_MAX)]
     notices = _notices("deleted orphans", channels, title, lines, good=None)
     return replace(watch, notices=watch.notices + notices)
 
@@ -331,7 +332,7 @@ def _counted(found: Collection[object]) -> str:
 
 
 def _described(orphan: Orphan) -> str:
-    since = f", since {orphan.since:%Y-%m-%d %H:%M} UTC" if orphan.since else ""
+    since = f", since {minute(orphan.since)}" if orphan.since else ""
     return (
         f"{orphan.endpoint}/{orphan.deployment}: {orphan.model or 'model not told'}, "
         f"{instance_words(orphan)}{since}"
@@ -344,16 +345,10 @@ def _line(orphan: Orphan) -> str:
     return f"{_described(orphan)}{state}, {cost_words(orphan)}{trouble}"
 
 
-def _listed(lines: list[str]) -> list[str]:
-    more = len(lines) - _LISTED_MAX
-    return [f"- {line}" for line in lines[:_LISTED_MAX]] + [f"and {more} more"] * (more > 0)
-
-
 def _notices(
     kind: str, channels: Iterable[str], title: str, lines: list[str], *, good: bool | None
 ) -> tuple[OrphanNotice, ...]:
-    text = "\n".join(lines)
-    text = text if len(text) <= _TEXT_MAX else text[: _TEXT_MAX - 1] + "…"
+    text = shortened("\n".join(lines), _TEXT_MAX)
     return tuple(
         OrphanNotice(kind=kind, channel=channel, title=title, text=text, good=good)
         for channel in channels

@@ -25,6 +25,7 @@ from shared.base.ids import digest
 from shared.base.long_documents import join, split
 from shared.base.ports import Row, RowChanged, RowExists, Tables
 from shared.base.redact import redact
+from shared.base.words import flat
 from shared.events.model import Workspace
 from shared.messages.outbox import Tell
 from shared.orphans.rules import (
@@ -246,7 +247,7 @@ class OrphanWatch:
 
 
 def _orphan(workspace: Workspace, endpoint: Endpoint, found: Deployment) -> Orphan:
-    model = " ".join(" ".join(model_of(found)).split())
+    model = flat(" ".join(model_of(found)))
     return Orphan(
         workspace=workspace,
         endpoint=endpoint.name,

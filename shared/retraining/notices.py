@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from shared.base.words import minute, shortened
 from shared.events.model import DriftState, Metric
 from shared.messages.text import Text
 from shared.retraining.model import (
@@ -43,7 +44,7 @@ def notices(
     loop: Loop, kind: RetrainingNoticeKind, text: str, *, link: str = ""
 ) -> tuple[RetrainingNotice, ...]:
     """Return a message for each channel of the loop, cut to what channels and a row take."""
-    text = text if len(text) <= _TEXT_MAX else text[: _TEXT_MAX - 1] + "…"
+    text = shortened(text, _TEXT_MAX)
     return tuple(
         RetrainingNotice(kind=kind, channel=channel, text=text, link=link)
         for channel in loop.channels
@@ -142,7 +143,7 @@ def describe_request(loop: Loop, decision: Decision) -> str:
 def _span(window: Window) -> str:
     if window.start is None or window.end is None:
         return window.id
-    return f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"
+    return f"{minute(window.start)} to {minute(window.end)}"
 
 
 def _told(metric: Metric) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from shared.base.durations import format_duration
+from shared.base.words import minute
 from shared.retraining.model import Decision, Loop, PolicyAnswer, Retraining, Stage, Window
 from shared.retraining.params import Mode, PolicyParams
 from shared.retraining.reading import is_measured, rank_metric, rank_signal, read_window
@@ -291,4 +292,4 @@ def _later(at: datetime, by: timedelta) -> datetime:
 
 
 def _when(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M} UTC"
+    return minute(at)

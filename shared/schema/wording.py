@@ -6,6 +6,7 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from shared.base.redact import redact
+from shared.base.words import flat, shortened
 
 #: Longer values are cut in messages, and longer words are near to nothing.
 LONGEST = 60
@@ -65,8 +66,7 @@ def printable(text: str) -> str:
 
 def cut(text: str) -> str:
     """Return the text, shortened to what a message can hold, on one line and without secrets."""
-    flat = printable(" ".join(redact(text, most=10 * LONGEST).split()))
-    return flat if len(flat) <= LONGEST else flat[: LONGEST - 1] + "…"
+    return shortened(printable(flat(redact(text, most=10 * LONGEST))), LONGEST)
 
 
 def kind_of_value(value: Any) -> str:

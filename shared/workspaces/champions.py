@@ -15,6 +15,7 @@ from shared.base.errors import (
 )
 from shared.base.ids import folded
 from shared.base.redact import redact
+from shared.base.words import listed
 from shared.events.model import Workspace
 from shared.events.runs import has_ended
 from shared.workspaces.comparison import NO_CHAMPION, BetterParams, Verdict, compare
@@ -161,7 +162,8 @@ class _Metrics:
             return value
         run = self.workspaces.get_run(self.workspace, side.run_id)
         is_running = run is not None and not has_ended(run.status)
-        why = f"its run {side.run_id} has logged no {self.params.metric}, but {_listed(metrics)}"
+        logged = listed([redact(name, most=40) for name in sorted(metrics)], _NAMES_TOLD)
+        why = f"its run {side.run_id} has logged no {self.params.metric}, but {logged}"
         if is_running:
             why += ", and has not ended"
         return self._miss(side, why, is_awaited=is_running)
@@ -179,9 +181,3 @@ def parse_number(text: str) -> float | None:
         return None
     value = float(plain)
     return value if math.isfinite(value) else None
-
-
-def _listed(names: Mapping[str, float]) -> str:
-    shown = ", ".join(redact(name, most=40) for name in sorted(names)[:_NAMES_TOLD])
-    more = len(names) - _NAMES_TOLD
-    return (shown or "nothing") + (f" and {more} more" if more > 0 else "")

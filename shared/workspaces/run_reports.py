@@ -8,6 +8,7 @@ from urllib.parse import quote
 from shared.base.clock import Clock
 from shared.base.errors import Disposition, failure_of
 from shared.base.redact import redact
+from shared.base.words import elapsed, flat, shortened
 from shared.events.model import Run, Workspace
 from shared.events.runs import has_ended
 from shared.workspaces.model import RunRecord
@@ -160,15 +161,7 @@ def _duration(run: RunRecord) -> list[str]:
         return ["Duration: it never started"] if run.ended_at is not None else []
     if run.ended_at is None or run.ended_at < run.started_at:
         return []
-    return [f"Duration: {_spelt(run.ended_at - run.started_at)}"]
-
-
-def _spelt(span: timedelta) -> str:
-    minutes, seconds = divmod(int(span.total_seconds()), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+    return [f"Duration: {elapsed(run.ended_at - run.started_at)}"]
 
 
 def _reason(report: RunReport, run: RunRecord) -> list[str]:
@@ -203,12 +196,11 @@ def first_lines(error: str) -> str:
         # What was not read may be half of a secret's mark: its end is not told.
         tail = lines[-_TAIL_LINES:] if len(error) <= _READ_MAX else []
         lines = [*lines[:_HEAD_LINES], "…", *tail]
-    text = "\n".join(lines)
-    return text if len(text) <= _ERROR_MAX else text[: _ERROR_MAX - 1] + "…"
+    return shortened("\n".join(lines), _ERROR_MAX)
 
 
 def _name(text: str) -> str:
-    return redact(" ".join(text.split()), most=_NAME_MAX)
+    return redact(flat(text), most=_NAME_MAX)
 
 
 def run_link(run_id: str, workspace: Workspace, studio: str) -> str:

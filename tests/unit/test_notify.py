@@ -6,8 +6,8 @@ from textwrap import indent
 import pytest
 
 from shared.actions import ACTIONS
-from shared.actions.notify.action import ordinal
 from shared.actions.notify.params import NotifyParams
+from shared.base.words import ordinal
 from shared.reactions.load import load_reactions
 from shared.schema.findings import ReactionsFaulty
 

@@ -42,7 +42,7 @@ def test_a_failed_command_is_told_with_its_error_and_a_link() -> None:
         "Status: Failed",
         "Name: sad_fig",
         "Experiment: churn",
-        "Duration: 12 min 5 s",
+        "Duration: 12m 5s",
         "Error: UserError: ValueError: no column age",
         "https://ml.azure.com/runs/run-1?wsid=/subscriptions/sub/resourcegroups/rg/workspaces/ws",
     ]
@@ -100,11 +100,11 @@ def test_a_run_whose_steps_cannot_be_read_is_told_as_far_as_it_can() -> None:
 @pytest.mark.parametrize(
     ("started", "ended", "line"),
     [
-        (0, 5, "Duration: 5 s"),
-        (0, 65, "Duration: 1 min 5 s"),
-        (0, 3600, "Duration: 1 h 0 min"),
-        (0, 100 * 3600 + 59, "Duration: 100 h 0 min"),
-        (0, 0, "Duration: 0 s"),
+        (0, 5, "Duration: 5s"),
+        (0, 65, "Duration: 1m 5s"),
+        (0, 3600, "Duration: 1h"),
+        (0, 100 * 3600 + 59, "Duration: 4d 4h"),
+        (0, 0, "Duration: 0s"),
         (None, 5, "Duration: it never started"),
         (0, None, None),
         (None, None, None),

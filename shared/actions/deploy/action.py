@@ -7,7 +7,7 @@ from the model as the workspace has it now. The action starts a rollout and retu
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from shared.actions.allowed import globs_of, is_allowed, listed, require_allowed
+from shared.actions.allowed import globs_of, is_allowed, require_allowed
 from shared.actions.base import Work
 from shared.actions.begin_rollout import begin, settle_strategy
 from shared.actions.current import current_model
@@ -16,6 +16,7 @@ from shared.base.clock import Clock
 from shared.base.errors import ModelUnfit, NotBetter, Superseded, TagForbidden, WorkspaceBusy
 from shared.base.ids import deployment_name, slug
 from shared.base.redact import redact
+from shared.base.words import listed
 from shared.events.model import ModelRegistered, as_data
 from shared.journal.outcomes import Outcome, OutcomeStatus
 from shared.messages.outbox import Tell
@@ -238,8 +239,8 @@ def choose_by_tags(params: DeployParams, tags: Mapping[str, str]) -> DeployParam
             text = text.lower()  # as the names of all strategies are
         globs = globs_of(params, field)
         if not is_allowed(text, globs):
-            shown = redact(text, most=100)
-            raise TagForbidden(f"tag {tag} asks for {shown!r}; the reaction allows {listed(globs)}")
+            shown, known = redact(text, most=100), listed(globs, len(globs))
+            raise TagForbidden(f"tag {tag} asks for {shown!r}; the reaction allows {known}")
         if field == "probe_request":
             values["probe"] = {**values.get("probe", {}), "request": text}
         else:

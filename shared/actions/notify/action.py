@@ -12,6 +12,7 @@ from shared.base.clock import Clock
 from shared.base.errors import ParamsInvalid, Superseded
 from shared.base.ports import Channels
 from shared.base.redact import redact
+from shared.base.words import ordinal
 from shared.events.model import RunCompleted, RunStatusChanged
 from shared.journal.outcomes import Outcome, OutcomeStatus
 
@@ -121,12 +122,6 @@ def _repeat(work: Work, params: NotifyParams, fold: FoldParams, title: str) -> "
 def _folded(place: "PlaceInFold", repeat: "Repeat") -> str:
     which = f"the {ordinal(place.number)}" if place.number else "counted before, as one"
     return f"folded: {which} of {redact(repeat.key, most=100)!r} since {place.since:%H:%M} UTC"
-
-
-def ordinal(number: int) -> str:
-    """Return 2 as 2nd, 13 as 13th."""
-    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-    return f"{number}{'th' if number % 100 in (11, 12, 13) else ending}"
 
 
 def _require_still_matched(work: Work, event: RunEvent, run: "RunRecord") -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from shared.base.errors import JobInvalid
 from shared.base.outside import read_json_at
 from shared.base.redact import redact
+from shared.base.words import flat
 from shared.retraining.addresses import is_registered_code, is_remote
 from shared.retraining.targets import Submission
 from shared.schema.wording import cut
@@ -177,7 +178,7 @@ def _line(where: str, what: Any) -> str:
 
 
 def _plain(text: str) -> str:
-    return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", text).split())
+    return flat(re.sub(r"\x1b\[[0-9;]*m", "", text))
 
 
 def _find_unknown(document: Mapping[str, Any], inputs: Collection[str]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from shared.base.errors import OrderImpossible
 from shared.base.redact import redact
+from shared.base.words import flat
 from shared.rollouts.engine.advance import Rollouts
 from shared.rollouts.state.orders import POSSIBLE, Order, OrderKind
 from shared.rollouts.state.phases import Phase
@@ -48,7 +49,7 @@ def give_order(
 
 def _line(name: str, text: str, most: int) -> str:
     """Return a text on one line, without secrets. Raises: OrderImpossible."""
-    line = " ".join(text.split())
+    line = flat(text)
     if not line:
         raise OrderImpossible(f"`{name}` is empty", hint="Orders are kept with who, and why.")
     if len(line) > most:
