@@ -144,7 +144,7 @@ def test_a_job_that_is_refused_is_told_and_started_by_its_letter_s_replay(ready:
     assert found is not None
     assert found.stage is Progress.FAILED
     assert "limit of active jobs" in found.reason
-    assert ready.told(f"{monitor}: retraining failed")
+    ready.wait_for("it is told", lambda: ready.told(f"{monitor}: retraining failed"))
     (letter,) = [each for each in ready.dead_letters.all() if monitor in each.about]
     assert ready.dead_letters.reopen(letter)
     expect_once(ready, monitor)

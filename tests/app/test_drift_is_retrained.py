@@ -85,4 +85,5 @@ def test_drift_becomes_a_better_model_and_the_next_window_says_that_it_helped(
         return bool(loop and loop.last and loop.last.helped)
 
     stage.wait_for("the next window says that it helped", has_helped)
+    stage.wait_for("it is told", lambda: stage.told("fraud has recovered"))
     assert stage.told("fraud has recovered") == ["fraud has recovered"]
