@@ -37,9 +37,11 @@ def parse_duration(value: object) -> object:
 
 def _found(value: object) -> str:
     """Say what stands there, and how it is written if that is plain."""
-    if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10**6:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**6:
         written = format_duration(timedelta(seconds=value))
         return f"; found {value}, which is {written} if it is in seconds"
+    if isinstance(value, bool | int):
+        return f"; found {str(value)[:30].lower()}"
     if not isinstance(value, str):
         return ""
     short = value[:30] + "…" * (len(value) > 30)

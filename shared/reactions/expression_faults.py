@@ -1,8 +1,9 @@
 """What can't be right about an expression for any event of a type, found before there is one."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from shared.events.model import EventType
 from shared.reactions.expressions import Expression, Node, compile_expression, operands, unwrapped
@@ -86,15 +87,43 @@ def _compare_hint(shape: Shape, text: str, *, is_compound: bool) -> str:
     operand = f"({text})" if is_compound else text
     match shape:
         case RecordShape():
-            return f"Compare a field of it: {operand}.{next(iter(shape.fields))} == '…'."
+            field = "name" if "name" in shape.fields else next(iter(shape.fields))
+            return f"Compare a field of it: {operand}.{field} == '…'."
         case FreeMap() | Many():
             return f"Ask whether it holds anything: length({text}) > `0`."
         case Plain(kind=Kind.NUMBER):
             return f"Compare it: {operand} > `0`."
+    nothing = "''" if _is_never_null(shape) else "`null`"
     return (
         f"Compare it: {operand} == '…', is_true({text}), "
-        f"or {operand} != `null` if it only has to be there."
+        f"or {operand} != {nothing} if it only has to be there."
     )
+
+
+def _is_never_null(shape: Shape) -> bool:
+    """Say whether a value is a field that is text for every event: '' where there is nothing."""
+    return (
+        isinstance(shape, Plain)
+        and shape.kind is Kind.TEXT
+        and shape.named != ""
+        and not shape.is_free
+        and not shape.has_order  # some times are null
+        and "[" not in shape.named  # of a list, an item that may not be there
+    )
+
+
+#: What other languages' functions are called, and how the same is written here.
+_FUNCTION_HINTS = {
+    "eq": "Write `==` between the two.",
+    "ne": "Write `!=` between the two.",
+    "and": "Write `&&` between the two.",
+    "or": "Write `||` between the two.",
+    "not": "Write `!` before what is not to hold.",
+    "in": "Ask whether a list holds it: contains(['Failed', 'Canceled'], run.status).",
+    "format": "Put the expressions into the text, or join them: join('-', [model.name, 'x']).",
+    "coalesce": "A missing field is null by itself, and `||` gives a default: model.tags.a || 'b'.",
+    "always": "Leave `when` out to react always.",
+}
 
 
 _BOOLEAN_FUNCTIONS = frozenset({"contains", "ends_with", "starts_with", "is_true", "matches"})
@@ -153,6 +182,8 @@ class _ExpressionWalk:
         )
         message = f"{owner} has no `{cut(word)}`"
         if nearest(word, record.fields) is None and not record.named:
+            if word == "None":
+                return message, "What is missing is equal to null, in backticks: `null`."
             if word.lower() in ("true", "false", "null"):
                 return message, f"The value {word.lower()} goes in backticks: `{word.lower()}`."
             if node.get("quoted"):
@@ -260,8 +291,11 @@ class _ExpressionWalk:
 
     def _comparator(self, node: Node, current: Shape) -> Shape:
         left, right = (self.shape(child, current) for child in node["children"])
+        one, two = node["children"]
         if isinstance(left, Plain) and isinstance(right, Plain) and left.kind != right.kind:
             self._mismatch(node, left, right)
+        elif self._blame_never(one, left, two, right) or self._blame_never(two, right, one, left):
+            pass
         elif node["value"] not in ("eq", "ne") and _has_no_order(left, right):
             hint = "Make numbers of both: to_number(model.version) > `9`."
             self._fault(_first_field(node) or node, "text has no order in an expression", hint)
@@ -269,6 +303,41 @@ class _ExpressionWalk:
             self._choice(node, left, node["children"][1])
             self._choice(node, right, node["children"][0])
         return Plain(Kind.BOOLEAN)
+
+    def _blame_never(self, node: Node, shape: Shape, other: Node, others: Shape) -> bool:
+        """Blame what is never what it is compared with: a list a number, a name nothing."""
+        named = getattr(shape, "named", "")
+        if isinstance(shape, Many | FreeMap | RecordShape) and isinstance(others, Plain):
+            told = f"`{named}` ({_KINDS[type(shape)]})" if named else _KINDS[type(shape)]
+            hint = "Take one of it, or the greatest: max(…); or ask for one: contains(…, 'x')."
+            if not isinstance(shape, Many):
+                hint = _compare_hint(shape, named, is_compound=False)
+            message = f"{told} is compared with {others.kind}"
+            self._fault(_first_field(node) or node, message, hint)
+        elif _is_never_null(shape) and other["type"] == "literal" and other["value"] is None:
+            hint = f"Where there is none, it is an empty text: {named} == ''."
+            self._fault(_first_field(node) or node, f"`{named}` is never null", hint)
+        elif _is_lowered(node) and _text_of(other) != _text_of(other).lower():
+            hint = f"Write '{cut(_text_of(other).lower())}'."
+            message = f"lower() never gives '{cut(_text_of(other))}'"
+            self._fault(_first_field(node) or node, message, hint)
+        else:
+            return False
+        return True
+
+    def _choices_of(
+        self, node: Node, name: str, arguments: list[Node], shapes: list[Shape]
+    ) -> None:
+        """Blame a text that a function looks for in vain in a value that has few."""
+        if name == "contains" and len(shapes) == 2 and not isinstance(shapes[0], Plain):
+            for item in _items_of(arguments[0]):
+                self._choice(arguments[1], shapes[1], item)
+        elif name in _FITS and len(shapes) == 2 and isinstance(shapes[0], Plain):
+            text, field = _text_of(arguments[1]), shapes[0]
+            if text and field.choices and not any(_FITS[name](it, text) for it in field.choices):
+                valid = suggest("", filter(None, field.choices))
+                message = f"{name}() never holds for `{field.named}` and '{cut(text)}'"
+                self._fault(_first_field(arguments[0]) or node, message, valid)
 
     def _choice(self, node: Node, shape: Shape, other: Node) -> None:
         """Blame a text that the value which it is compared with can never be."""
@@ -304,7 +373,7 @@ class _ExpressionWalk:
         shapes = [self._argument(child, current) for child in arguments]
         arity = FUNCTIONS.get(name)
         if arity is None:
-            hint = suggest(name, FUNCTIONS)
+            hint = _FUNCTION_HINTS.get(name.lower()) or suggest(name, FUNCTIONS)
             return self._fault(node, f"there is no function `{cut(name)}()`", hint)
         fits = len(arguments) == arity.count or (arity.or_more and len(arguments) > arity.count)
         if not fits:
@@ -320,6 +389,7 @@ class _ExpressionWalk:
                 self._expref(child, current)
             elif not _can_take(argument, shape):
                 self._unfit(node, name, shape)
+        self._choices_of(node, name, arguments, shapes)
         if name == "not_null" and all(
             _anonymous(shape) == _anonymous(shapes[0]) for shape in shapes
         ):
@@ -353,6 +423,33 @@ def _can_take(argument: frozenset[str], shape: Shape) -> bool:
 
 
 _TYPES = {Kind.TEXT: "string", Kind.NUMBER: "number", Kind.BOOLEAN: "boolean"}
+
+
+#: What asks whether a text is like another.
+_FITS: Mapping[str, Callable[[str, str], bool]] = {
+    "contains": lambda value, text: text in value,
+    "starts_with": str.startswith,
+    "ends_with": str.endswith,
+    "matches": lambda value, glob: fnmatchcase(value.lower(), glob.lower()),
+}
+
+
+def _text_of(node: Node) -> str:
+    """Return the text that is written there, "" where it is no text."""
+    value = node["value"] if node["type"] == "literal" else ""
+    return value if isinstance(value, str) else ""
+
+
+def _items_of(node: Node) -> Iterator[Node]:
+    """Yield the items of a list that is written there."""
+    if node["type"] == "multi_select_list":
+        yield from node["children"]
+    elif node["type"] == "literal" and isinstance(node["value"], list):
+        yield from ({"type": "literal", "value": item, "children": []} for item in node["value"])
+
+
+def _is_lowered(node: Node) -> bool:
+    return bool(node["type"] == "function_expression" and node["value"] == "lower")
 
 
 def _has_no_order(*sides: Shape) -> bool:

@@ -204,6 +204,9 @@ _WORD_HINTS = {
     "?": "A missing field is null by itself, and `||` gives a default: model.tags.stage || 'test'.",
     "{": "Leave the braces out: `when` is an expression as it is.",
     "in": "Ask whether a list holds it: contains(['Failed', 'Canceled'], run.status).",
+    "$": "A field is named as it is: model.name.",
+    "&": "Write `&&`.",
+    **dict.fromkeys("\u2018\u2019\u201c\u201d", "Text goes in straight single quotes: 'prod'."),
     "-": 'A name with a dash goes in double quotes: model.tags."deploy-to".',
 }
 
@@ -220,9 +223,13 @@ def _syntax(text: str, error: exceptions.JMESPathError) -> ExpressionSyntax:
     if isinstance(error, exceptions.LexerError) and "nclosed" in error.message:
         return ExpressionSyntax("a quote is not closed", offset, f"It begins at {cut(token)}")
     hint = _WORD_HINTS.get(token.lower(), "")
+    if text[offset - 1 : offset + 1] == "=~" or text[offset : offset + 2] == "=~":
+        hint = _WORD_HINTS["~"]
+    if text[:offset].endswith("<"):
+        hint = "Write `!=` for what differs."
     if text[:offset].rstrip().endswith("["):
         hint = 'A name goes after a dot: model.tags.team, model.tags."cost-centre".'
-    if text[:offset].rstrip().endswith(("not", "not(")):
+    if text[:offset].rstrip().lower().endswith(("not", "not(")):
         hint = _WORD_HINTS["not"]
     if error.token_type == "NUMBER":
         hint = "Numbers go in backticks: drift.metrics[0].value > `0.3`."

@@ -31,6 +31,10 @@ _ID_FORM = (
 )
 #: What stands for something that was to be filled in.
 _PLACEHOLDER = re.compile(r"<[^<>]+>|%[^%]+%|\$\{[^{}]*\}|\$\(|\{\{|\.\.\.|…")
+#: The same, in the letters that an id may have.
+_UNFILLED = re.compile(
+    r"[x-]+|your[_-].+|my[_-].+|__.+__|sub|subscription(?:[_-]?id)?|todo|changeme", re.IGNORECASE
+)
 _PLACEHOLDER_HINT = "Fill in the whole id; %NAME% stands for all of it, not for a part."
 _FORM_HINT = f"Write {_ID_FORM}, or %NAME% for an app setting that holds it."
 
@@ -79,6 +83,12 @@ def load_reactions(
     if loaded is None or any(item.severity is Severity.ERROR for item in findings):
         raise ReactionsFaulty(source, findings)
     return replace(loaded, warnings=findings)
+
+
+def _texts_in(item: Any) -> Iterable[str]:
+    """Yield a text, or those in a mapping."""
+    parts = item.values() if isinstance(item, dict) else [item]
+    yield from (part for part in parts if isinstance(part, str))
 
 
 def _in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
@@ -182,13 +192,17 @@ class _ReactionsLoader:
                 hint = f'Write "%{item}%" for the app setting of that name.'
             self._report.error(path, f"{told} no ARM id of a workspace", hint)
             return None
+        if setting is None and _UNFILLED.fullmatch(workspace.subscription):
+            message = f"{found(item)} names no subscription"
+            self._report.error(path, message, _PLACEHOLDER_HINT)
+            return None
         return workspace
 
     def _channels(self, items: list[Any]) -> tuple[str, ...]:
         names: dict[str, None] = {}
         for index, item in enumerate(items):
             path = ("channels", index)
-            if isinstance(item, str) and "://" in item:
+            if any("://" in part for part in _texts_in(item)):
                 self._report.error(path, ADDRESS_IN_FILE, ADDRESS_HINT)
             elif not isinstance(item, str) or not _CHANNEL.fullmatch(item):
                 message = f"a channel can't be called {found(item)}"

@@ -326,7 +326,14 @@ def _not_one_action(item: Any, actions: Collection[str]) -> tuple[str, str]:
             told = f"the values of `{first}` are not below it"
             return told, f"Indent them by two spaces more than `{first}`."
         names = ", ".join(f"`{cut(key)}`" for key in list(item)[:4]) or "none"
-        return f"each item of `do:` is one action, found {names}", "Begin each action with `- `."
+        told = f"each item of `do:` is one action, found {names}"
+        known = [key for key in item if key in actions]
+        if not known:
+            return told, "An action's name is the key, with its values below it: `- notify:`."
+        if len(known) == 1:
+            hint = f"Leave all but `{known[0]}` out. A condition goes beside `do:`, as `when`."
+            return told, hint
+        return told, "Begin each action with `- `."
     if isinstance(item, str):
         return f"an action should be a mapping, found {found(item)}", "End its name with `:`."
     return f"an action should be a mapping, found {kind_of_value(item)}", "Write `- notify:`."

@@ -10,8 +10,19 @@ from shared.base.words import flat, shortened
 
 #: Longer values are cut in messages, and longer words are near to nothing.
 LONGEST = 60
-#: How much alike two words are of which one is misspelt, part by part, and on the whole.
-_NEAR, _VERY_NEAR = 0.6, 0.8
+#: How much alike two words are of which one is misspelt: part by part and then on the whole, or
+#: on the whole alone. At two thirds `disabled` is `enabled`, and `condition` is `description`.
+_NEAR, _NEAR_AS_A_WHOLE, _VERY_NEAR = 0.6, 0.7, 0.8
+#: What other tools call something, and its name here.
+_ELSEWHERE = {
+    **dict.fromkeys(("if", "condition", "where", "filter"), "when"),
+    **dict.fromkeys(("steps", "actions", "then"), "do"),
+    **dict.fromkeys(("trigger", "event", "events"), "on"),
+    **dict.fromkeys(("replicas", "instances"), "instance_count"),
+    **dict.fromkeys(("vm_size", "sku"), "instance_type"),
+}
+#: What means the contrary of something, and how that is written.
+_CONTRARY = {"disabled": ("enabled", "Write `enabled: false`.")}
 #: So many words are compared, and so many are told.
 _CHOICES_MAX, _TOLD_MAX = 200, 40
 ADDRESS_IN_FILE = "the address of a channel does not belong in this file"
@@ -38,6 +49,7 @@ def _likeness(word: str, choice: str) -> float:
     is_near = len(one) == len(two) and all(
         _ratio(*pair) >= _NEAR for pair in zip(one, two, strict=True)
     )
+    is_near = is_near and whole >= _NEAR_AS_A_WHOLE
     return whole if is_near or whole >= _VERY_NEAR else 0
 
 
@@ -48,6 +60,12 @@ def _ratio(one: str, two: str) -> float:
 def suggest(word: str, choices: Iterable[str]) -> str:
     """Return a hint that names what was probably meant, else every choice."""
     known = sorted(set(choices))[:_CHOICES_MAX]
+    if word.lower() not in known:
+        contrary, written = _CONTRARY.get(word.lower(), ("", ""))
+        if contrary in known:
+            return written
+        if (choice := _ELSEWHERE.get(word.lower())) in known:
+            return f"Did you mean `{choice}`?"
     meant = [
         choice for choice in known if len(word) > 2 and choice.lower().startswith(word.lower())
     ]

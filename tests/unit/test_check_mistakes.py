@@ -1,5 +1,6 @@
 """Mistakes that people make in a reactions file, and what they are told of each."""
 
+import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -10,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from commands.check import Checked, _excerpt, check_text
 from shared.actions import ACTIONS
+from shared.schema.findings import Finding
 from shared.schema.values import LoadContext, Values
 
 ID = (
@@ -382,3 +384,133 @@ def test_nothing_that_names_something_takes_an_address(text: str) -> None:
             adapter.validate_python(text, context=context)
             taken.add(name)
     assert taken == PROSE
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "hint"),
+    [
+        ("when:", "condition:", "Did you mean `when`?"),
+        ("when:", "if:", "Did you mean `when`?"),
+        ("when: is_true(model.tags.deploy)", "disabled: true", "Write `enabled: false`."),
+        ("instance_type:", "vm_size:", "Did you mean `instance_type`?"),
+    ],
+)
+def test_a_word_of_another_tool_gets_the_key_that_means_it(old: str, new: str, hint: str) -> None:
+    assert hint in [finding.hint for finding in check(old, new).findings]
+
+
+@pytest.mark.parametrize("word", ["timeoutSeconds", "timeoutInMinutes"])
+def test_a_time_in_another_unit_gets_no_key_that_means_another_thing(word: str) -> None:
+    assert "Did you mean" not in told("timeout: 1h", f"{word}: 90")[1]
+
+
+@pytest.mark.parametrize(
+    ("on", "when", "message"),
+    [
+        (
+            "DriftDetected",
+            "drift.metrics[?name == 'psi'].value > `0.3`",
+            "`drift.metrics` (a list)",
+        ),
+        ("DriftDetected", "drift.features == 'age'", "`drift.features` (a list)"),
+        ("ModelRegistered", "workspace == 'ml-prod'", "`workspace` (a mapping)"),
+        ("ModelRegistered", "model.tags != 'prod'", "`model.tags` (a mapping)"),
+        ("RunStatusChanged", "contains(['Failed', 'Cancelled'], run.status)", "never 'Cancelled'"),
+        ("RunStatusChanged", 'contains(`["failed"]`, run.status)', "never 'failed'"),
+        ("RunStatusChanged", "starts_with(run.status, 'fail')", "never holds"),
+        ("RunStatusChanged", "matches(run.status, 'fail')", "never holds"),
+        ("RunStatusChanged", "lower(run.status) == 'Failed'", "never gives 'Failed'"),
+        ("RunCompleted", "run.step == `null`", "`run.step` is never null"),
+        ("AlertFired", "alert.endpoint != `null`", "`alert.endpoint` is never null"),
+    ],
+)
+def test_a_condition_that_the_same_answer_awaits_for_every_event_is_found(
+    on: str, when: str, message: str
+) -> None:
+    assert message in condition(on, when)[0].message
+
+
+@pytest.mark.parametrize(
+    ("on", "when"),
+    [
+        ("DriftDetected", "max(drift.metrics[*].value) > `0.3`"),
+        ("DriftDetected", "drift.metrics[*].value | [0] > `0.3`"),
+        ("DriftDetected", "drift.metrics[0].feature != `null`"),
+        ("DriftDetected", "drift.window_start != `null`"),
+        ("ModelRegistered", "model.tags.stage == `null`"),
+        ("RunStatusChanged", "contains(['Failed', 'Canceled'], run.status)"),
+        ("RunStatusChanged", "matches(run.status, 'cancel*') || lower(run.status) == 'failed'"),
+        ("AlertFired", "alert.endpoint != ''"),
+    ],
+)
+def test_a_condition_that_events_decide_is_right(on: str, when: str) -> None:
+    assert condition(on, when) == ()
+
+
+def condition(on: str, when: str) -> tuple[Finding, ...]:
+    """Return what is wrong with a condition for such events."""
+    text = f"""\
+version: 1
+workspaces: [{ID}/main]
+channels: [team]
+reactions:
+  - name: tell
+    on: {on}
+    when: {json.dumps(when)}
+    do: [{{notify: {{channel: team, title: x}}}}]
+"""
+    return check_text(text, ACTIONS, {}).findings
+
+
+def test_a_text_that_has_to_be_there_is_compared_with_what_it_is_without() -> None:
+    assert "alert.endpoint != ''" in condition("AlertFired", "alert.endpoint")[0].hint
+    assert "`null`" in condition("ModelRegistered", "model.tags.deploy")[0].hint
+
+
+@pytest.mark.parametrize(
+    ("when", "hint"),
+    [
+        ("eq(model.name, 'a')", "Write `==`"),
+        ("matches(format('{0}', model.name), 'a')", "join("),
+        ("model.name =~ 'a.*'", "matches("),
+        ("model.name <> 'a'", "`!=`"),
+        ("$model.name == 'a'", "as it is"),
+        ("model.name == \u2018a\u2019", "straight single quotes"),
+        ("NOT is_true(model.tags.x)", "Write `!`"),
+        ("model.tags.x != None", "`null`"),
+    ],
+)
+def test_words_and_signs_of_another_language_get_ours(when: str, hint: str) -> None:
+    assert hint in condition("ModelRegistered", when)[0].hint
+
+
+@pytest.mark.parametrize(
+    "subscription",
+    ["xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", "your-subscription-id", "__SUB__", "SUBSCRIPTION_ID"],
+)
+def test_a_subscription_that_was_not_filled_in_is_found(subscription: str) -> None:
+    assert "names no subscription" in told("0f-1", subscription)[0]
+
+
+@pytest.mark.parametrize("value", ["0", "false"])
+def test_a_time_of_nothing_is_told_as_it_stands(value: str) -> None:
+    assert f"found {value}" in told("timeout: 1h", f"timeout: {value}")[0]
+
+
+def test_the_address_of_a_channel_in_a_list_of_mappings_is_no_name() -> None:
+    message, hint = told("channels: [team]", "channels: [team: 'slack://SECRET/b/c', team]")
+    assert "address of a channel" in message
+    assert "SECRET" not in message + hint
+
+
+@pytest.mark.parametrize(
+    ("step", "hint"),
+    [
+        ("{notify: {channel: team, title: x}, when: is_true(model.tags.x)}", "beside `do:`"),
+        ("{uses: notify, with: {channel: team, title: x}}", "name is the key"),
+        ("{notify: {channel: team, title: x}, deploy: {endpoint: abc}}", "Begin each action"),
+    ],
+)
+def test_an_item_that_is_not_one_action_says_how_it_is_written(step: str, hint: str) -> None:
+    old = GOOD[GOOD.index("      - deploy:") : GOOD.index("  - name: retrain")]
+    assert hint in told(old, f"      - {step}\n")[1]
