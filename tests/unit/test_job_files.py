@@ -305,6 +305,14 @@ def test_secrets_in_an_error_are_not_told() -> None:
         ('days: ""', "`inputs.days` is empty, and AML leaves out an input without a value"),
         ("days: 2026-01-01", '`inputs.days` is read as a date: put quotes around it, "2026-01-01"'),
         ("days: {type: integer}", "`inputs.days`: `type: integer` belongs to a component"),
+        ("days:", "`inputs.days` has no value"),
+        ("days: [1, 2]", "`inputs.days` is a list"),
+        ("days: .nan", "`inputs.days` is no finite number"),
+        ("days: {type: folder}", "`inputs.days`: there is no `type: folder`"),
+        (
+            "days: {tpye: uri_folder, path: azureml:d:1}",
+            "`inputs.days` has no `tpye`. Did you mean `type`?",
+        ),
         ("days: {type: uri_file}", "`inputs.days` has no `path`: name the data, or set it"),
         (
             "days: {type: uri_file, path: azureml:d:1, optional: true}",

@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from datetime import date
 from io import StringIO
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from shared.base.redact import redact
 from shared.base.words import flat
 from shared.retraining.addresses import is_registered_code, is_remote
 from shared.retraining.targets import Submission
-from shared.schema.wording import cut
+from shared.schema.wording import cut, suggest
 
 if TYPE_CHECKING:
     from azure.ai.ml.entities import Job
@@ -32,6 +33,20 @@ _NAMED = frozenset({"inputs", "outputs", "jobs"})
 #: Types of inputs that are an address.
 _DATA = frozenset(
     {"uri_file", "uri_folder", "mltable", "mlflow_model", "custom_model", "triton_model"}
+)
+
+#: Types of inputs that are a value, which only components declare.
+_LITERALS = ("string", "str", "integer", "int", "number", "float", "boolean", "bool", "enum")
+#: What an input that is an address may hold; the last two get words of their own.
+_KEYS = (
+    "type",
+    "path",
+    "mode",
+    "datastore",
+    "description",
+    "path_on_compute",
+    "optional",
+    "default",
 )
 
 _CODE_HINT = "register a component with it and name that: `component: azureml:churn_train@latest`"
@@ -207,6 +222,12 @@ def _find_odd(document: Mapping[str, Any], given: Collection[str] = ()) -> Itera
         where = f"`inputs.{name}`"
         if value == "":
             yield f"{where} is empty, and AML leaves out an input without a value: give it a word"
+        elif value is None:
+            yield f"{where} has no value: give it one, for when a reaction gives none"
+        elif isinstance(value, list | set):
+            yield f"{where} is a list, and an input is one value: write a text, 'a,b'"
+        elif isinstance(value, float) and not isfinite(value):
+            yield f"{where} is no finite number"
         elif isinstance(value, date):
             yield f'{where} is read as a date: put quotes around it, "{value}"'
         elif isinstance(value, dict):
@@ -215,8 +236,13 @@ def _find_odd(document: Mapping[str, Any], given: Collection[str] = ()) -> Itera
 
 def _find_odd_object(where: str, value: Mapping[str, Any], *, is_given: bool) -> Iterator[str]:
     kind = value.get("type", "uri_folder")
-    if kind not in _DATA:
-        yield f"{where}: `type: {cut(str(kind))}` belongs to a component; write the value here: 30"
+    strange = [str(key) for key in value if key not in _KEYS]
+    if kind in _LITERALS:
+        yield f"{where}: `type: {kind}` belongs to a component; write the value here: 30"
+    elif kind not in _DATA:
+        yield f"{where}: there is no `type: {cut(str(kind))}`. {suggest(str(kind), _DATA)}"
+    elif strange:
+        yield f"{where} has no `{cut(strange[0])}`. {suggest(strange[0], _KEYS)}"
     elif not value.get("path") and not is_given:
         yield f"{where} has no `path`: name the data, or set it under `inputs:` of the reaction"
     elif "optional" in value or "default" in value:
