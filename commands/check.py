@@ -42,8 +42,8 @@ class Checked:
         return f"{self.source}: {', '.join(parts)}"
 
 
-#: So much of a line is shown.
-_EXCERPT = 160
+#: So much of a line is shown, and so much on either side of a place is looked at for secrets.
+_EXCERPT, _AROUND = 160, 2000
 _ADDRESS = re.compile(r"(://)([^\s'\"\]},]+)")
 
 
@@ -144,11 +144,21 @@ def _excerpt(line: str, column: int | None) -> tuple[str, int | None]:
     Of an address nothing is shown but its scheme: most that belong to channels hold a secret.
     """
     at = (column or 1) - 1
-    start = max(0, at - _EXCERPT // 2) if len(line) > _EXCERPT else 0
-    before, after = "…" if start else "", "…" if start + _EXCERPT < len(line) else ""
-    part = visible(line[start : start + _EXCERPT])
-    hidden = _ADDRESS.sub(lambda found: found[1] + "•" * len(found[2]), part)
-    return f"{before}{hidden}{after}", None if column is None else at - start + len(before)
+    # What is cut in two looks like no secret, so that nothing is cut before they are out.
+    first = max(0, at - _AROUND)
+    hidden = _ADDRESS.sub(_dotted, line[first : at + _AROUND])
+    front, back = visible(hidden[: at - first]), visible(hidden[at - first :])
+    if front + back != visible(hidden):  # a secret begins in front of the column
+        front, back, column = visible(hidden), "", None
+    start = max(0, len(front) - _EXCERPT // 2) if len(front + back) > _EXCERPT else 0
+    shown = (front + back)[start : start + _EXCERPT]
+    before = "…" if first or start else ""
+    after = "…" if at + _AROUND < len(line) or start + _EXCERPT < len(front + back) else ""
+    return f"{before}{shown}{after}", None if column is None else len(front) - start + len(before)
+
+
+def _dotted(address: re.Match[str]) -> str:
+    return address[1] + "•" * len(address[2])
 
 
 def _told(finding: "Finding", source: str, lines: list[str]) -> "Text":

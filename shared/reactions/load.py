@@ -24,6 +24,8 @@ VERSION = 1
 
 _KEYS = {"version", "workspaces", "channels", "rollouts", "orphans", "reactions"}
 _CHANNEL = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+#: What an address has that no name has, with its scheme or without.
+_ADDRESS = re.compile(r"[/:@](?=.)")
 _SETTING_NAME = re.compile(r"[A-Z][A-Z0-9]*_[A-Z0-9_]*")
 _SETTING = re.compile(r"%([^%]+)%")
 _ID_FORM = (
@@ -202,7 +204,7 @@ class _ReactionsLoader:
         names: dict[str, None] = {}
         for index, item in enumerate(items):
             path = ("channels", index)
-            if any("://" in part for part in _texts_in(item)):
+            if any(_ADDRESS.search(part) for part in _texts_in(item)):
                 self._report.error(path, ADDRESS_IN_FILE, ADDRESS_HINT)
             elif not isinstance(item, str) or not _CHANNEL.fullmatch(item):
                 message = f"a channel can't be called {found(item)}"

@@ -187,6 +187,22 @@ def test_an_excerpt_of_a_long_line_is_short_and_points_at_the_same_character() -
     assert shown[at : at + 4] == "HERE"
 
 
+@pytest.mark.parametrize("column", [5, 90, 150, 400])
+def test_a_secret_that_the_edge_of_an_excerpt_cuts_is_not_shown(column: int) -> None:
+    secret = "T0000/B0000/abcdefghijklmnopqrstuvwx"
+    line = f'channels: ["hooks.slack.com/services/{secret}", ' + "team, " * 100 + "x]"
+    shown, at = _excerpt(line, column)
+    assert not any(secret[start : start + 8] in shown for start in range(len(secret) - 8))
+    assert at is None or at < len(shown)
+
+
+def test_an_excerpt_points_behind_what_was_taken_out_of_it() -> None:
+    line = "channels: [hooks.slack.com/services/T0000/B0000/abcdefghijklmnopqrstuvwx, Team]"
+    shown, at = _excerpt(line, line.index("Team") + 1)
+    assert at is not None
+    assert shown[at:] == "Team]"
+
+
 def cost(run: Callable[[], object]) -> float:
     """Return the CPU seconds of the quickest of three runs."""
     spent = []
@@ -497,8 +513,12 @@ def test_a_time_of_nothing_is_told_as_it_stands(value: str) -> None:
     assert f"found {value}" in told("timeout: 1h", f"timeout: {value}")[0]
 
 
-def test_the_address_of_a_channel_in_a_list_of_mappings_is_no_name() -> None:
-    message, hint = told("channels: [team]", "channels: [team: 'slack://SECRET/b/c', team]")
+@pytest.mark.parametrize(
+    "channel",
+    ["team: 'slack://SECRET/b/c'", "'x.webhook.office.com/SECRET'", "'mailto:me:SECRET@x.org'"],
+)
+def test_the_address_of_a_channel_is_found_however_it_is_written(channel: str) -> None:
+    message, hint = told("channels: [team]", f"channels: [{channel}, team]")
     assert "address of a channel" in message
     assert "SECRET" not in message + hint
 
