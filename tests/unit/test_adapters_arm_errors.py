@@ -74,6 +74,8 @@ FAILED = error(
         (409, error("Conflict", "x", details=[{"code": "SkuNotAvailable"}]), WorkspaceRefused),
         (403, error("RequestDisallowedByPolicy", "by policy 'no public'"), WorkspaceRefused),
         (403, error("PublicNetworkAccessDisabled", "x"), WorkspaceRefused),
+        (409, error("RequestDisallowedByPolicy", "by policy 'no public'"), WorkspaceRefused),
+        (409, error("Conflict", "x", details=[{"code": "PolicyViolation"}]), WorkspaceRefused),
         (403, error("ReadOnlyDisabledSubscription", "x"), WorkspaceRefused),
         (409, error("DisallowedOperation", "not permitted"), WorkspaceRefused),
         (412, {}, WorkspaceBusy),

@@ -119,7 +119,8 @@ def refusal(
     """Return the error that an answer with this status and body stands for."""
     complaint = parse_complaint(document)
     told = f"{doing}: {complaint}" if str(complaint) else f"{doing}: HTTP {status}"
-    if status == 403 and (complaint.is_forbidden or complaint.is_lasting):
+    is_lasting = complaint.is_forbidden or complaint.is_lasting
+    if status in (403, 409) and is_lasting:
         return WorkspaceRefused(told, hint=_FORBIDDEN_HINT if complaint.is_forbidden else "")
     if status in (401, 403):
         return WorkspaceDenied(told)
@@ -130,7 +131,7 @@ def refusal(
     if status in (400, 409, 422) and complaint.is_quota:
         return QuotaExceeded(told, retry_after=retry_after)
     in_the_way = status in (409, 412) or (status in (400, 422) and complaint.is_busy)
-    if in_the_way and not complaint.is_lasting:
+    if in_the_way and not is_lasting:
         return WorkspaceBusy(told, retry_after=retry_after)
     return WorkspaceRefused(told)
 
