@@ -78,7 +78,7 @@ class once[T]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """What the app asks of others. None stands for the real one, made from the settings.
+    """The ports of the app. None stands for the real one, made from the settings.
 
     Tests, benchmarks and dry runs give their own.
     """
@@ -143,7 +143,7 @@ class Services:
 
     @once
     def _retrainings(self) -> "lineage.Retrainings | None":
-        """What is told of models that retrainings made; None where no reaction retrains."""
+        """The listener to models that retrainings made; None where no reaction retrains."""
         steps = (step for reaction in self.reactions.reactions for step in reaction.do)
         return self.loops if any(step.action == "retrain" for step in steps) else None
 

@@ -1,1 +1,1 @@
-"""What everything stands on: errors, settings, time, names, words, ports to storage."""
+"""The ground: errors, settings, time, names, words, and the ports to storage."""

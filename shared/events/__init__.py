@@ -1,1 +1,1 @@
-"""What arrives: one frozen type per kind of event, and what reads it."""
+"""Events that arrive: one frozen type per kind, and the modules that read them."""

@@ -1,1 +1,1 @@
-"""What is written down of an event: claims, outcomes, records, dead letters."""
+"""The records of an event: claims, outcomes, dead letters."""

@@ -1,1 +1,1 @@
-"""How people are told things."""
+"""Messages to people: their text, their sending, their repeats."""

@@ -1,4 +1,4 @@
-"""What a reactions file says of orphans, under `orphans:`."""
+"""The values under `orphans:` of a reactions file."""
 
 from datetime import timedelta
 from typing import Annotated
@@ -11,7 +11,7 @@ _MOST = timedelta(days=90)
 
 
 class Orphans(Values):
-    """What to do about deployments that nothing is sent to: tell `notify`, and maybe delete them.
+    """How to treat deployments that nothing is sent to: tell `notify`, and maybe delete them.
 
     `after` is how long a deployment has to have been without traffic.
     """

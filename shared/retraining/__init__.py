@@ -1,1 +1,1 @@
-"""From drift to a model that helps."""
+"""From drift to a model that helps: policy, targets, loops."""

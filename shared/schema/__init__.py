@@ -1,1 +1,1 @@
-"""How files that people write are read, so that every mistake is told with its line."""
+"""Reading files that people write, so that every mistake is told with its line."""

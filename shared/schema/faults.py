@@ -1,4 +1,4 @@
-"""What is wrong with values, in people's words."""
+"""Faults of values that people write, in their words."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""What is found wrong with a file that people write, and where."""
+"""Findings in a file that people write: message, hint and place."""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""What the app asks of AML workspaces. Every method raises WorkspaceError."""
+"""The port to AML workspaces, in four parts. Every method raises WorkspaceError."""
 
 from collections.abc import Mapping
 from datetime import timedelta

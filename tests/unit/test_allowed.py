@@ -1,4 +1,4 @@
-"""What tags may choose is listed under `allow`, for every action that has one."""
+"""Tags choose among the names under `allow`, in every action that has one."""
 
 import pytest
 

@@ -163,7 +163,7 @@ FittingRollout = Annotated[RolloutName, AfterValidator(_check_fits)]
 
 
 class AllowParams(Values):
-    """What a model's own tags may choose: globs per field. A field without globs is not theirs."""
+    """Choices of a model's own tags: globs per field. A field without globs is not theirs."""
 
     endpoint: tuple[str, ...] = ()
     compute: tuple[str, ...] = ()

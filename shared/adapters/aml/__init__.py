@@ -1,1 +1,1 @@
-"""Azure Machine Learning, its metrics, and what is asked of its data planes."""
+"""Azure Machine Learning over the wire: ARM, its data planes, Azure Monitor's metrics."""

@@ -1,4 +1,4 @@
-"""What a rollout can decide to do: wait, go on, ask, write."""
+"""The decisions of a rollout: wait, go on, ask, write."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

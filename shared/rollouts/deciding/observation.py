@@ -1,4 +1,4 @@
-"""What a rollout sees at one tick."""
+"""The observation that a rollout decides by, made once a tick."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,1 +1,1 @@
-"""Whether the new deployment is worse than the stable one."""
+"""Gates: whether the new deployment is worse than the stable one."""

@@ -1,1 +1,1 @@
-"""What people see of a rollout, and what they are told."""
+"""The view of a rollout for people: progress, forecast, messages."""

@@ -1,1 +1,1 @@
-"""What a rollout is, and where it stands."""
+"""The state of a rollout: its row, its phase, its splits."""

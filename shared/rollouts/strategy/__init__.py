@@ -1,1 +1,1 @@
-"""How a rollout is to go, as it is written."""
+"""The strategy of a rollout: steps and gates, as they are written."""
