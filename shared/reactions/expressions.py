@@ -36,6 +36,9 @@ class _Parser(parser.Parser):
     """
 
     _CACHE: ClassVar[dict[str, Any]] = {}  # not the library's: its trees have no positions
+    #: `!` is of the whole path that follows, and binds stronger than `==`. The library reads
+    #: `!run.is_root` as the field `is_root` of `!run`, which is null for every event.
+    BINDING_POWER: ClassVar[dict[str, int]] = {**parser.Parser.BINDING_POWER, "not": 8}
 
     def _token_nud_unquoted_identifier(self, token: Any) -> Node:
         return super()._token_nud_unquoted_identifier(token) | {"start": token["start"]}  # type: ignore[misc, no-any-return]

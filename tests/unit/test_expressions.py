@@ -405,6 +405,30 @@ def test_an_argument_that_a_function_can_never_take_is_found(
     assert fault.message.startswith(message)
 
 
+@pytest.mark.parametrize(
+    ("text", "data", "value"),
+    [
+        ("!run.is_root", {"run": {"is_root": False}}, True),
+        ("!run.is_root", {"run": {"is_root": True}}, False),
+        ("!model.tags.skip", {"model": {"tags": {}}}, True),
+        ("!model.tags.skip", {"model": {"tags": {"skip": "1"}}}, False),
+        ("!!model.tags.skip", {"model": {"tags": {"skip": "1"}}}, True),
+        ('!model.tags."a.b"', {"model": {"tags": {"a.b": "1"}}}, False),
+        ("!alert.targets[0]", {"alert": {"targets": []}}, True),
+        ("!drift.metrics[?breached]", {"drift": {"metrics": [{"breached": True}]}}, False),
+        ("!drift.metrics[*].breached", {"drift": {"metrics": []}}, True),
+        ("!run.is_root && run.id == 'a'", {"run": {"is_root": False, "id": "a"}}, True),
+        ("run.id || !run.is_root", {"run": {"is_root": False, "id": ""}}, True),
+        ("!run.is_root == `false`", {"run": {"is_root": True}}, True),
+        ("!is_true(model.tags.a)", {"model": {"tags": {"a": "no"}}}, True),
+    ],
+)
+def test_not_is_of_the_whole_path_that_follows(
+    text: str, data: dict[str, Any], value: object
+) -> None:
+    assert compile_expression(text).evaluate(data) is value
+
+
 @pytest.mark.parametrize("text", ["run.is_root", "!run.is_root", "run.is_root && is_true(run.id)"])
 def test_what_is_true_or_false_is_a_condition_by_itself(text: str) -> None:
     assert find_condition_faults(compile_expression(text), _CHANGED) == ()
