@@ -77,10 +77,24 @@ def _find_unfit(text: str, offset: int, event_type: EventType) -> Iterator[Expre
         kind = result.kind if isinstance(result, Plain) else _KINDS[type(result)]
         message = f"`{cut(bare)}` gives {kind}, a condition has to give true or false"
         hint = _compare_hint(result, cut(bare), is_compound=operator != "")
+        if tree["type"] == "literal":
+            hint = "Compare on each side, or ask a list: contains(['x', 'y'], model.name)."
         yield ExpressionFault(message, hint, offset + start or None)
 
 
 _KINDS = {RecordShape: "a mapping", FreeMap: "a mapping", Many: "a list"}
+
+
+def _tell_no_field(word: str, shape: Plain) -> tuple[str, str]:
+    """Say that a plain value has no fields: one of it is null for every event."""
+    if not shape.named:
+        told = f"`{cut(word)}` is looked for in {shape.kind}, which has no fields"
+        return told, "Write `||` for or: after `|` there is only what is before it."
+    hint = f"It ends at `{shape.named}`."
+    if shape.is_free:
+        owner, _, name = shape.named.rpartition(".")
+        hint = f'A name with a dot goes in double quotes: {owner}."{name}.{cut(word)}".'
+    return f"`{shape.named}` is {shape.kind} and has no `{cut(word)}`", hint
 
 
 def _compare_hint(shape: Shape, text: str, *, is_compound: bool) -> str:
@@ -165,12 +179,8 @@ class _ExpressionWalk:
                 f"{listed} is a list and has no `{cut(word)}`",
                 f"Take one or all: {current.named}[0], {current.named}[*].",
             )
-        if isinstance(current, Plain) and current.named and not current.is_free:
-            return self._fault(
-                node,
-                f"`{current.named}` is {current.kind} and has no `{cut(word)}`",
-                f"It ends at `{current.named}`.",
-            )
+        if isinstance(current, Plain):
+            return self._fault(node, *_tell_no_field(word, current))
         return ANYTHING
 
     def _unknown_field(self, node: Node, record: RecordShape) -> tuple[str, str]:
@@ -184,10 +194,10 @@ class _ExpressionWalk:
         if nearest(word, record.fields) is None and not record.named:
             if word == "None":
                 return message, "What is missing is equal to null, in backticks: `null`."
-            if word.lower() in ("true", "false", "null"):
-                return message, f"The value {word.lower()} goes in backticks: `{word.lower()}`."
             if node.get("quoted"):
                 return message, f"Text goes in single quotes: '{cut(word)}'."
+            if word.lower() in ("true", "false", "null"):
+                return message, f"The value {word.lower()} goes in backticks: `{word.lower()}`."
         return message, suggest(word, record.fields)
 
     def _subexpression(self, node: Node, current: Shape) -> Shape:
@@ -220,8 +230,6 @@ class _ExpressionWalk:
         hint = "Brackets are for lists."
         if not isinstance(shape, Plain):
             hint = f"A name goes after a dot; values({shape.named}) is the list of the values."
-        elif shape.is_free:
-            return
         kind = shape.kind if isinstance(shape, Plain) else _KINDS[type(shape)]
         self._fault(node, f"`{shape.named}` is {kind}, not a list", hint)
 
@@ -273,6 +281,9 @@ class _ExpressionWalk:
 
     def _literal(self, node: Node, current: Shape) -> Shape:
         value = node["value"]
+        if isinstance(value, str) and is_path(value, self._event_type):
+            hint = f"Leave the quotes out for what the event has: {value}."
+            return self._fault(node, f"'{value}' is text, the same for every event", hint)
         if isinstance(value, bool):
             return Plain(Kind.BOOLEAN)
         if isinstance(value, str):
@@ -317,6 +328,10 @@ class _ExpressionWalk:
         elif _is_never_null(shape) and other["type"] == "literal" and other["value"] is None:
             hint = f"Where there is none, it is an empty text: {named} == ''."
             self._fault(_first_field(node) or node, f"`{named}` is never null", hint)
+        elif named in _NAMES and "*" in _text_of(other):
+            hint = f"Compare with a pattern: matches({named}, '{cut(_text_of(other))}')."
+            message = f"`{named}` is never '{cut(_text_of(other))}'"
+            self._fault(_first_field(node) or node, message, hint)
         elif _is_lowered(node) and _text_of(other) != _text_of(other).lower():
             hint = f"Write '{cut(_text_of(other).lower())}'."
             message = f"lower() never gives '{cut(_text_of(other))}'"
@@ -329,7 +344,9 @@ class _ExpressionWalk:
         self, node: Node, name: str, arguments: list[Node], shapes: list[Shape]
     ) -> None:
         """Blame a text that a function looks for in vain in a value that has few."""
-        if name == "contains" and len(shapes) == 2 and not isinstance(shapes[0], Plain):
+        if name == "matches" and (fault := _find_no_glob(*arguments)):
+            self._fault(node, *fault)
+        elif name == "contains" and len(shapes) == 2 and not isinstance(shapes[0], Plain):
             for item in _items_of(arguments[0]):
                 self._choice(arguments[1], shapes[1], item)
         elif name in _FITS and len(shapes) == 2 and isinstance(shapes[0], Plain):
@@ -432,6 +449,26 @@ _FITS: Mapping[str, Callable[[str, str], bool]] = {
     "ends_with": str.endswith,
     "matches": lambda value, glob: fnmatchcase(value.lower(), glob.lower()),
 }
+
+
+#: Names that Azure lets have no `*` in them.
+_NAMES = frozenset(
+    {
+        *("model.name", "model.version", "service.name", "run.id", "run.experiment_name"),
+        *("workspace.name", "alert.endpoint", "alert.deployment"),
+    }
+)
+_REGEX = re.compile(r"\^|.*(?:\$|\\[dwsDWSb.])")
+
+
+def _find_no_glob(text: Node, glob: Node) -> tuple[str, str] | None:
+    """Return what is wrong, and would be right, where matches() is given no glob."""
+    if _REGEX.match(_text_of(glob)):
+        hint = "Write `*` for any text, and nothing for its ends: matches(model.name, 'churn-*')."
+        return f"'{cut(_text_of(glob))}' is a regular expression, matches() takes a glob", hint
+    if re.search(r"[*?]", _text_of(text)) and glob["type"] != "literal":
+        return "matches() takes the text first, then the glob", "Write them the other way round."
+    return None
 
 
 def _text_of(node: Node) -> str:

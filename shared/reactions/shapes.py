@@ -23,9 +23,9 @@ class Kind(StrEnum):
 class Plain:
     """A plain value. `named` is how the file calls it, "" if it has no name.
 
-    `is_free` marks tags and properties, about whose inside nothing is said. `choices` are all the
-    texts that it can be, () where that is not known. `has_order` marks times: of two, the later one
-    is greater.
+    `is_free` marks tags and properties: text that anybody writes, or that is not there. `choices`
+    are all the texts that it can be, () where that is not known. `has_order` marks times: of two,
+    the later one is greater.
     """
 
     kind: Kind

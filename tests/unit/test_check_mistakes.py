@@ -438,6 +438,15 @@ def test_a_time_in_another_unit_gets_no_key_that_means_another_thing(word: str) 
         ("RunStatusChanged", "lower(run.status) == 'Failed'", "never gives 'Failed'"),
         ("RunCompleted", "run.step == `null`", "`run.step` is never null"),
         ("AlertFired", "alert.endpoint != `null`", "`alert.endpoint` is never null"),
+        ("ModelRegistered", "model.name == 'a' | model.name == 'b'", "looked for in true or false"),
+        ("ModelRegistered", "model.tags.mlflow.skip != 'yes'", "is text and has no `skip`"),
+        ("ModelRegistered", "model.tags.stages[0] == 'prod'", "is text, not a list"),
+        ("ModelRegistered", "model.name == 'churn-*'", "is never 'churn-*'"),
+        ("RunCompleted", "run.experiment_name != '*-test'", "is never '*-test'"),
+        ("ModelRegistered", "matches(model.name, '^churn$')", "is a regular expression"),
+        ("ModelRegistered", "!matches(model.name, 'v\\d+')", "is a regular expression"),
+        ("ModelRegistered", "matches('churn-*', model.name)", "takes the text first"),
+        ("ModelRegistered", "!is_true('model.tags.skip')", "the same for every event"),
     ],
 )
 def test_a_condition_that_the_same_answer_awaits_for_every_event_is_found(
@@ -457,6 +466,10 @@ def test_a_condition_that_the_same_answer_awaits_for_every_event_is_found(
         ("RunStatusChanged", "contains(['Failed', 'Canceled'], run.status)"),
         ("RunStatusChanged", "matches(run.status, 'cancel*') || lower(run.status) == 'failed'"),
         ("AlertFired", "alert.endpoint != ''"),
+        ("ModelRegistered", "model.tags.\"mlflow.skip\" != 'yes'"),
+        ("ModelRegistered", "matches(model.name, 'v1.*') || model.tags.glob == 'a*'"),
+        ("ModelRegistered", "matches(model.name, '[^a]*') || matches('a b', model.tags.glob)"),
+        ("ModelRegistered", "lower(model.name) | @ == 'churn'"),
     ],
 )
 def test_a_condition_that_events_decide_is_right(on: str, when: str) -> None:
@@ -494,6 +507,9 @@ def test_a_text_that_has_to_be_there_is_compared_with_what_it_is_without() -> No
         ("model.name == \u2018a\u2019", "straight single quotes"),
         ("NOT is_true(model.tags.x)", "Write `!`"),
         ("model.tags.x != None", "`null`"),
+        ('model.tags.x == "true"', "single quotes: 'true'"),
+        ("model.name == 'a' || 'b'", "contains(['x', 'y'], model.name)"),
+        ("model.tags.mlflow.user == 'a'", 'model.tags."mlflow.user"'),
     ],
 )
 def test_words_and_signs_of_another_language_get_ours(when: str, hint: str) -> None:
