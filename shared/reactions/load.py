@@ -113,7 +113,6 @@ class _ReactionsLoader:
         self._settings = settings
         self._strict_settings = strict_settings
         self._context = context
-        self._are_all_steps_read = True  # what is not read may name anything
 
     def load(self, data: Any) -> Reactions | None:
         """Return what the file holds, as far as it can be read."""
@@ -131,9 +130,8 @@ class _ReactionsLoader:
         context = replace(context, strategies=self._strategies(data, context))
         orphans = self._orphans(data, context)
         reactions = self._reactions(self._list(data, "reactions", required=True), context)
-        if self._are_all_steps_read and "reactions" in data:
-            self._warn_of_channels(channels if is_read else (), context)
-            self._warn_of_unused_strategies(context)
+        self._warn_of_channels(channels if is_read else (), context)
+        self._warn_of_unused_strategies(context)
         return Reactions(
             workspaces=workspaces,
             channels=channels,
@@ -222,6 +220,8 @@ class _ReactionsLoader:
         for index, name in enumerate(channels):
             path = ("channels", index)
             if name not in context.named and not is_open:
+                if self._report.has_errors:  # what can't be read may name it
+                    continue
                 hint = "Remove it, or name it in a reaction."
                 self._report.warn(path, f"no reaction uses channel '{name}'", hint)
             elif fault := context.find_channel_fault(name):
@@ -247,7 +247,7 @@ class _ReactionsLoader:
 
     def _warn_of_unused_strategies(self, context: LoadContext) -> None:
         used = context.named_strategies
-        if any(OPEN in name for name in used):
+        if self._report.has_errors or any(OPEN in name for name in used):
             return
         for name in context.strategies.keys() - used:
             hint = f"Remove it, or name it in a `deploy`: `rollout: {name}`."
@@ -267,5 +267,4 @@ class _ReactionsLoader:
     def _reactions(self, items: list[Any], context: LoadContext) -> tuple[Reaction, ...]:
         reader = ReactionReader(self._report, self._actions, context)
         read = [reader.read(item, index) for index, item in enumerate(items)]
-        self._are_all_steps_read = reader.are_all_steps_read
         return tuple(reaction for reaction in read if reaction is not None)

@@ -46,7 +46,6 @@ class ReactionReader:
         self._context = context
         self._lines: dict[str, int] = {}
         self._misread: set[Path] = set()
-        self.are_all_steps_read = True
 
     def read(self, item: Any, index: int) -> Reaction | None:
         """Return the reaction, as far as it can be read."""
@@ -205,7 +204,6 @@ class ReactionReader:
 
     def _step(self, item: Any, place: Place, earlier: Counter[str]) -> Step | None:
         if not isinstance(item, dict) or len(item) != 1:
-            self.are_all_steps_read = False
             message, hint = _not_one_action(item, self._actions)
             self._report.error(place.path, message, hint, reaction=place.reaction)
             return None

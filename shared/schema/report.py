@@ -71,6 +71,11 @@ class Report:
         mark = self.document.mark(path) if key else self.document.value_mark(path)
         self.findings.append(finding_at(mark, message, hint, severity=Severity.WARNING))
 
+    @property
+    def has_errors(self) -> bool:
+        """Whether an error was added."""
+        return self._count(Severity.ERROR) > 0
+
     def _count(self, severity: Severity) -> int:
         return sum(finding.severity is severity for finding in self.findings)
 

@@ -550,3 +550,18 @@ def test_the_address_of_a_channel_is_found_however_it_is_written(channel: str) -
 def test_an_item_that_is_not_one_action_says_how_it_is_written(step: str, hint: str) -> None:
     old = GOOD[GOOD.index("      - deploy:") : GOOD.index("  - name: retrain")]
     assert hint in told(old, f"      - {step}\n")[1]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("reactions:", "jobs:"),
+        ("    do:\n      - deploy:", "    steps:\n      - deploy:"),
+        ("- deploy:", "- deplyo:"),
+        ("notify: [team]", "notify: team"),
+    ],
+)
+def test_beside_a_mistake_nothing_is_called_unused(old: str, new: str) -> None:
+    findings = check(old, new).findings
+    assert "error" in [finding.severity for finding in findings]
+    assert not [finding for finding in findings if "no reaction uses" in finding.message]
