@@ -42,11 +42,13 @@ def _found(value: object) -> str:
         return f"; found {value}, which is {written} if it is in seconds"
     if isinstance(value, bool | int):
         return f"; found {str(value)[:30].lower()}"
+    if value is None:
+        return "; found nothing"
     if not isinstance(value, str):
         return ""
     short = value[:30] + "…" * (len(value) > 30)
     words = _WORDS.fullmatch(value)
-    if words is None:
+    if words is None or words.group(0).endswith("M"):  # a month or a minute
         return f"; found '{short}'"
     unit = next(unit for unit, word in zip(_UNITS, words.groups()[1:], strict=True) if word)
     return f"; found '{short}', which is {words[1]}{unit}"

@@ -148,7 +148,8 @@ def compile_template(text: str) -> Template | None:
 #: How other tools mark what they fill in: Jinja and Actions, Logic Apps, shells, cmd and ERB.
 _FOREIGN = re.compile(
     r"\{\{.{0,200}?\}\}|\$\[\[.{0,200}?\]\]|\$\{(?!\{)[^{}]{0,200}\}|\{%.{0,200}?%\}|<%.{0,200}?%>"
-    r"|@\{[^{}]{0,200}\}|%[A-Z][A-Z0-9_]{1,100}%|\$\([A-Za-z_][\w.]{0,100}\)",
+    r"|@\{[^{}]{0,200}\}|%[A-Z][A-Z0-9_]{1,100}%|\$\([A-Za-z_][\w.]{0,100}\)"
+    r"|\$\[ ?[A-Za-z_].{0,200}?\]",
     re.DOTALL,
 )
 

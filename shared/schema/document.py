@@ -225,9 +225,13 @@ class _Builder:
 
     def _key(self, node: yaml.Node) -> str | None:
         if not isinstance(node, yaml.ScalarNode):
-            self._fault(
-                node, "a key has to be text, found a list or a mapping", "Put quotes around it."
+            written = isinstance(node, yaml.MappingNode) and len(node.value) == 1
+            hint = (
+                'Write an expression, within quotes: "${{ … }}".'
+                if written
+                else "Put quotes around it."
             )
+            self._fault(node, "a key has to be text, found a list or a mapping", hint)
             return None
         key = self._scalar(node)
         if isinstance(key, str):
@@ -235,7 +239,9 @@ class _Builder:
                 self._fault(node, "a key can't hold an expression", "Only values can.")
             return key
         self._fault(
-            node, f"a key has to be text, found {found(key)}", f'Put quotes around it: "{key}".'
+            node,
+            f"a key has to be text, found {found(key)}",
+            f'Put quotes around it: "{found(key)}".',
         )
         return None
 
@@ -280,18 +286,37 @@ _SYNTAX_HINTS = (
     ("cannot start any token", "Put quotes around text that begins with such a character."),
     ("expected <block end>", "The lines of one list or mapping begin in the same column."),
     ("could not find expected ':'", "A key ends with `:` and a space."),
-    ("single document", "Keep everything in one document: no second `---`."),
+    ("found another document", "Keep everything in one document: no second `---`."),
     ("undefined alias", "Put quotes around text that begins with `*`."),
     ("end of stream", "A quote or a bracket is not closed."),
 )
 
 
+#: A text in quotes that is all of a value so far.
+_QUOTED = re.compile(r"""[:-]\s+(?:'[^']*'|"[^"]*")\s+\Z""")
+
+
+def _before(mark: Any, text: str) -> str:
+    """Return what stands before a place in its line."""
+    return text[text.rfind("\n", 0, mark.index) + 1 : mark.index]
+
+
 def _syntax_fault(error: yaml.MarkedYAMLError, text: str) -> Fault:
     mark = error.problem_mark or error.context_mark
     problem = (error.problem or error.context or "it can't be read").replace("\n", " ")
+    if "could not find expected ':'" in problem:  # a text went on into the next line
+        mark = error.context_mark or mark
+    if "found another document" in problem:
+        problem = "found another document"
     hint = next((hint for part, hint in _SYNTAX_HINTS if part in problem), "")
     # Between braces or brackets, what is not quoted ends before the `{`.
     if mark is not None and text[max(mark.index - 1, 0) :].startswith("${{"):
         hint = 'Put quotes around it: "${{ … }}".'
+    if (
+        mark is not None
+        and "expected <block end>" in problem
+        and _QUOTED.search(_before(mark, text))
+    ):
+        hint = "Put quotes around all of it; those within it are single ones."
     place = Mark(1, None) if mark is None else _mark(mark)
     return Fault(place, f"YAML: {problem}", hint)

@@ -41,7 +41,10 @@ def _read(value: object, least: float, most: float) -> Decimal:
         meant = f"{_as_percent(value)}%"
         is_one = _PERCENT.fullmatch(meant) and least <= float(meant[:-1]) <= most
         example = meant if is_one else f"{max(least, 10):g}%"
-        raise unfit(f"should be a percentage, found {found(value)}", f"Write `{example}`.")
+        hint = f"Write `{example}`."
+        if value == 1 and most == 100:
+            hint = "Write `1%`, or `100%` for all."
+        raise unfit(f"should be a percentage, found {found(value)}", hint)
     if not least <= float(match[1]) <= most:
         raise unfit(f"should be from {least:g}% to {most:g}%, found {found(value)}")
     return Decimal(match[1])

@@ -47,9 +47,13 @@ class LoadContext:
 _PLAIN_NAME = re.compile(r"[^\W_][\w .-]*")
 
 
+#: An id of AML's, or the host of an endpoint.
+_ADDRESS = re.compile(r"^azureml:|\.inference\.ml\.azure\.", re.IGNORECASE)
+
+
 def _check_no_address(name: str) -> str:
     """Let pass what may be a name; an address, or an id, would have one invented from it."""
-    if "://" in name or name.startswith("/") or name.lower().startswith("azureml:"):
+    if "://" in name or name.startswith("/") or _ADDRESS.search(name):
         raise ValueError("give its name, not an address or an id")
     return name
 

@@ -67,6 +67,8 @@ def test_the_good_file_is_good() -> None:
         '"churn-{{model.version}}"',
         '"${{ model.name }}-{{ model.version }}"',
         "<%= model.name %>",
+        '"$[model.name]"',
+        "$[variables['name']]",
     ],
 )
 def test_the_template_of_another_tool_is_no_text(value: str) -> None:
@@ -565,3 +567,44 @@ def test_beside_a_mistake_nothing_is_called_unused(old: str, new: str) -> None:
     findings = check(old, new).findings
     assert "error" in [finding.severity for finding in findings]
     assert not [finding for finding in findings if "no reaction uses" in finding.message]
+
+
+YAML_OF = "    when: is_true(model.tags.deploy)"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message", "hint"),
+    [
+        (YAML_OF, "    when: 'a' == model.name", "<scalar>", "Put quotes around all of it"),
+        (YAML_OF, '    when: "a" == model.name', "<scalar>", "Put quotes around all of it"),
+        ("reactions:", "---\nreactions:", "found another document", "no second `---`"),
+        (YAML_OF, "    true: x", "found true", '"true"'),
+        ("    on: ModelRegistered", "    on ModelRegistered", "expected ':'", "ends with `:`"),
+        (YAML_OF, "    when: {{ model.name }}", "has to be text", '"${{ … }}"'),
+        ("version: 1", "version: 1\nrollouts: {a: {steps: [10%]}}", "'10%'", "`traffic: 10%`"),
+        ("version: 1", "version: 1\nrollouts: {a: {steps: [probe]}}", "'probe'", "with `:`"),
+        ("version: 1", "version: 1\nrollouts: {a: {steps: [pause]}}", "'pause'", "`hold`"),
+        ("version: 1", "version: 1\nrollouts: {a: {steps: [traffic: 1]}}", "found 1", "`100%`"),
+        ("timeout: 1h", "timeout:", "found nothing", ""),
+    ],
+)
+def test_a_hint_is_of_the_mistake_that_was_made(
+    old: str, new: str, message: str, hint: str
+) -> None:
+    found = told(old, new)
+    assert message in found[0]
+    assert hint in found[1]
+
+
+def test_a_line_without_its_colon_is_told_and_not_the_next() -> None:
+    (finding,) = check("    on: ModelRegistered", "    on ModelRegistered").findings
+    assert finding.line == 6
+
+
+def test_a_capital_m_is_no_minute() -> None:
+    assert told("timeout: 1h", "timeout: 1M")[0].endswith("found '1M'")
+
+
+def test_the_host_of_an_endpoint_is_not_its_name() -> None:
+    host = "churn.westeurope.inference.ml.azure.com"
+    assert "give its name" in told("${{ model.name }}", host)[0]

@@ -191,7 +191,7 @@ MISTAKES = [
     # YAML
     ("version: 1", "version: 1\n\tx: 1", 2, 1, r"YAML: found character '\t'", "not with tabs"),
     ("do:\n", "do: a: b\n", 11, 10, "YAML: mapping values are not allowed here", "quotes"),
-    ("enabled: true", "enabled true", 9, 5, "YAML: could not find expected ':'", "A key ends with"),
+    ("enabled: true", "enabled true", 8, 5, "YAML: could not find expected ':'", "A key ends with"),
     ("[team]", "[team", 5, 10, "YAML: expected ',' or ']'", ""),
     ("count: 2", "gates: [${{ a }}]", 14, 20, "YAML: expected ',' or ']'", '"${{ … }}"'),
     ("count: 2", "gates: {a: b ${{ a }}: c}", 14, 25, "YAML: expected ',' or '}'", "quotes"),
@@ -283,7 +283,7 @@ STRUCTURES = [
     ("version: 1\nworkspaces: []\nreactions: {a: 1}", "`reactions:` should be a list, found a map"),
     ("version: 1\nworkspaces: []\nreactions:", "`reactions:` should be a list, found nothing"),
     ("version: 1\nworkspaces: []\nreactions: [a]", "a reaction should be a mapping, found 'a'"),
-    ("a: 1\n---\nb: 1", "YAML: but found another document"),
+    ("a: 1\n---\nb: 1", "YAML: found another document"),
     ("a: \x07", "the character '\\x07' is not allowed in YAML"),
     ("a: &a [*a]", "the file is nested more than 40 deep"),
     ("[" * 3_000, "the file is nested too deeply"),

@@ -56,7 +56,11 @@ def _less_is_better(value: object) -> Measure:
 def _one_step(value: object) -> object:
     """Let pass what has one key, or can't have any."""
     if isinstance(value, str):
-        raise unfit(f"should be a mapping, found {found(value)}", "End its name with `:`.")
+        hint = "End its name with `:`."
+        if value not in StepParams.model_fields:
+            is_share = value.strip().endswith("%")
+            hint = "Write `traffic: 10%`." if is_share else suggest(value, StepParams.model_fields)
+        raise unfit(f"should be a mapping, found {found(value)}", hint)
     if isinstance(value, dict) and len(value) != 1:
         names = ", ".join(f"`{cut(key)}`" for key in list(value)[:4]) or "none"
         raise unfit(f"should be one step, found {names}", "Begin each step with `- `.")
