@@ -49,6 +49,20 @@ def is_path(text: str, event_type: EventType) -> bool:
     return not find_expression_faults(compile_expression(text), event_type)
 
 
+def sample_of(expression: Expression, event_type: EventType) -> object:
+    """Return a value of the kind that the expression gives; None for text, and if not known."""
+    match _ExpressionWalk(event_type).shape(expression.tree, shape_of(event_type)):
+        case RecordShape() | FreeMap():
+            return {}
+        case Many():
+            return []
+        case Plain(kind=Kind.NUMBER):
+            return 1.5
+        case Plain(kind=Kind.BOOLEAN):
+            return True
+    return None
+
+
 def find_condition_faults(
     expression: Expression, event_type: EventType
 ) -> tuple[ExpressionFault, ...]:

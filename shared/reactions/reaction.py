@@ -12,12 +12,14 @@ from shared.reactions.expression_faults import (
     find_condition_faults,
     find_expression_faults,
     is_path,
+    sample_of,
 )
 from shared.reactions.expressions import Expression, ExpressionSyntax, compile_expression
 from shared.reactions.model import Params, Reaction, Step
-from shared.reactions.step_values import find_param_faults
+from shared.reactions.step_values import find_never_text, find_param_faults
 from shared.reactions.templates import (
     OPEN,
+    Template,
     compile_template,
     find_foreign,
     find_names,
@@ -28,7 +30,7 @@ from shared.reactions.templates import (
 from shared.schema.document import Path
 from shared.schema.report import Place, Report
 from shared.schema.values import LoadContext
-from shared.schema.wording import cut, found, kind_of_value, suggest
+from shared.schema.wording import cut, dotted, found, kind_of_value, suggest
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 #: The events of runs, for which a reaction may have `breaches:`.
@@ -227,6 +229,7 @@ class ReactionReader:
             self._report.error(path, message, hint, reaction=place.reaction, key=True)
         params = self._compiled(raw, Place(place.reaction, path, place.on))
         self._check_params(action, raw, path, place)
+        self._check_texts(action, params, path, place)
         self._check_guarded(action, params, path, place)
         return Step(
             id=action if count == 1 else f"{action}-{count}",
@@ -246,6 +249,23 @@ class ReactionReader:
             )
         for odd, (message, hint) in context.doubts.items():
             self._report.warn((*path, *odd), message, hint)
+
+    def _check_texts(self, action: str, params: Any, path: Path, place: Place) -> None:
+        """Find what is text, and made by an expression that gives something else."""
+        on = place.on
+        if on is None:
+            return
+
+        def sample(template: Template) -> object:
+            whole = len(template.parts) == 1 and template.holes
+            given = sample_of(whole[0].expression, on) if whole else None
+            return template.text if given is None else given
+
+        kind = self._actions[action]
+        for inner, expression in find_never_text(action, params, kind, sample, self._context):
+            message = f"`{dotted(inner)}` should be text, and `{cut(expression)}` gives none"
+            hint = "Make text of it: to_string(…), or join(', ', …) of a list of texts."
+            self._report.error((*path, *inner), message, hint, reaction=place.reaction)
 
     def _check_guarded(self, action: str, params: Any, path: Path, place: Place) -> None:
         """Find what a tag chooses although `allow` lists nothing that it may."""

@@ -1,6 +1,6 @@
 """The values of actions: checked while the file is loaded, and made for one event later."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +27,47 @@ def find_param_faults(
         for fault in faults
         if fault.is_of_key or not any(_overlap(fault.path, path) for path in open_paths)
     )
+
+
+def find_never_text(
+    action: str,
+    params: Mapping[str, Any],
+    kind: type[Params],
+    sample: Callable[[Template], object],
+    context: LoadContext,
+) -> Iterator[tuple[Path, str]]:
+    """Yield where text belongs and `sample`, a value such as a template gives, is none.
+
+    With it comes the template as it is written.
+    """
+    templates = dict(_templates_in(params, ()))
+    samples = {path: sample(template) for path, template in templates.items()}
+    if all(isinstance(value, str) for value in samples.values()):
+        return
+    raw = _with(params, samples, ())
+    _, faults = read_values(action, raw, kind, replace(context, find_job_faults=lambda *_: ()))
+    for fault in faults:
+        if fault.path in templates and " should be text, found " in fault.message:
+            yield fault.path, templates[fault.path].text
+
+
+def _templates_in(value: Any, path: Path) -> Iterator[tuple[Path, Template]]:
+    if isinstance(value, Template):
+        yield path, value
+    elif isinstance(value, Mapping | list):
+        pairs = value.items() if isinstance(value, Mapping) else enumerate(value)
+        for key, item in pairs:
+            yield from _templates_in(item, (*path, key))
+
+
+def _with(value: Any, samples: Mapping[Path, object], path: Path) -> Any:
+    if path in samples:
+        return samples[path]
+    if isinstance(value, Mapping):
+        return {key: _with(item, samples, (*path, key)) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with(item, samples, (*path, index)) for index, item in enumerate(value)]
+    return value
 
 
 def prepare[P: Params](step: Step, data: Mapping[str, Any], params: type[P]) -> P:

@@ -36,7 +36,7 @@ reactions:
   - name: tell-of-tagged
     on: ModelRegistered
     when: model.tags.team == 'risk' || sort(keys(model.tags))[0] == 'a'
-    do: [notify: {{channel: team, title: "${{{{ model.tags }}}}"}}]
+    do: [notify: {{channel: team, title: "${{{{ to_string(model.tags) }}}}"}}]
   - name: tell-deployed
     on: ModelDeployed
     do: [notify: {{channel: team, title: "${{{{ service.name }}}}", text: "${{{{ id }}}}"}}]

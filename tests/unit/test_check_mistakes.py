@@ -608,3 +608,56 @@ def test_a_capital_m_is_no_minute() -> None:
 def test_the_host_of_an_endpoint_is_not_its_name() -> None:
     host = "churn.westeurope.inference.ml.azure.com"
     assert "give its name" in told("${{ model.name }}", host)[0]
+
+
+def value(on: str, step: str) -> tuple[Finding, ...]:
+    """Return what is wrong with a step for such events."""
+    head = f"version: 1\nworkspaces: [{ID}/main]\nchannels: [team]\nreactions:\n"
+    text = f"{head}  - {{name: tell, on: {on}, do: [{step}]}}\n"
+    return check_text(text, ACTIONS, {}).findings
+
+
+@pytest.mark.parametrize(
+    ("on", "step", "path"),
+    [
+        ("ModelRegistered", "notify: {channel: team, title: '${{ model.tags }}'}", "title"),
+        (
+            "DriftDetected",
+            "notify: {channel: team, title: a, text: '${{ drift.features }}'}",
+            "text",
+        ),
+        (
+            "DriftDetected",
+            "notify: {channel: team, title: '${{ length(drift.metrics) }}'}",
+            "title",
+        ),
+        ("RunCompleted", "notify: {channel: team, title: '${{ run.is_root }}'}", "title"),
+        (
+            "RunCompleted",
+            "notify: {channel: team, title: a, fold: {key: '${{ run }}'}}",
+            "fold.key",
+        ),
+        (
+            "ModelRegistered",
+            "deploy: {endpoint: '${{ model }}', instance_type: Standard_D2}",
+            "endpoint",
+        ),
+    ],
+)
+def test_a_text_that_no_event_makes_is_found(on: str, step: str, path: str) -> None:
+    (finding,) = value(on, step)
+    assert finding.message.startswith(f"`{path}` should be text, and `${{{{ ")
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "notify: {channel: team, title: '${{ drift.features }} drift'}",
+        "notify: {channel: team, title: \"${{ join(', ', drift.features) }}\"}",
+        "notify: {channel: team, title: '${{ drift.metrics[0].name }}'}",
+        "notify: {channel: team, title: '${{ to_string(drift.metrics) }}'}",
+        "retrain: {target: {component: {name: a}}, inputs: {n: '${{ length(drift.metrics) }}'}}",
+    ],
+)
+def test_a_text_that_events_make_is_right(step: str) -> None:
+    assert [it.message for it in value("DriftDetected", step) if it.severity == "error"] == []
