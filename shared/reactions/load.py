@@ -35,7 +35,12 @@ _ID_FORM = (
 _PLACEHOLDER = re.compile(r"<[^<>]+>|%[^%]+%|\$\{[^{}]*\}|\$\(|\{\{|\.\.\.|…")
 #: The same, in the letters that an id may have.
 _UNFILLED = re.compile(
-    r"[x-]+|your[_-].+|my[_-].+|__.+__|sub|subscription(?:[_-]?id)?|todo|changeme", re.IGNORECASE
+    r"[0-]+|[x-]+|your[_-].+|my[_-].+|__.+__|sub|subscription(?:[_-]?id)?|todo|changeme",
+    re.IGNORECASE,
+)
+_UNFILLED_NAME = re.compile(
+    r"[xX]{3,}|[Yy][Oo][Uu][Rr][_-].+|__.+__|RESOURCE_?GROUP(?:_?NAME)?|WORKSPACE(?:_?NAME)?"
+    r"|resourceGroupName|workspaceName|TODO|CHANGEME"
 )
 _PLACEHOLDER_HINT = "Fill in the whole id; %NAME% stands for all of it, not for a part."
 _FORM_HINT = f"Write {_ID_FORM}, or %NAME% for an app setting that holds it."
@@ -194,6 +199,11 @@ class _ReactionsLoader:
             return None
         if setting is None and _UNFILLED.fullmatch(workspace.subscription):
             message = f"{found(item)} names no subscription"
+            self._report.error(path, message, _PLACEHOLDER_HINT)
+            return None
+        names = (workspace.resource_group, workspace.name)
+        if setting is None and any(map(_UNFILLED_NAME.fullmatch, names)):
+            message = f"{found(item)} names no workspace"
             self._report.error(path, message, _PLACEHOLDER_HINT)
             return None
         return workspace

@@ -520,7 +520,13 @@ def test_words_and_signs_of_another_language_get_ours(when: str, hint: str) -> N
 
 @pytest.mark.parametrize(
     "subscription",
-    ["xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx", "your-subscription-id", "__SUB__", "SUBSCRIPTION_ID"],
+    [
+        "00000000-0000-0000-0000-000000000000",
+        "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx",
+        "your-subscription-id",
+        "__SUB__",
+        "SUBSCRIPTION_ID",
+    ],
 )
 def test_a_subscription_that_was_not_filled_in_is_found(subscription: str) -> None:
     assert "names no subscription" in told("0f-1", subscription)[0]
@@ -661,3 +667,14 @@ def test_a_text_that_no_event_makes_is_found(on: str, step: str, path: str) -> N
 )
 def test_a_text_that_events_make_is_right(step: str) -> None:
     assert [it.message for it in value("DriftDetected", step) if it.severity == "error"] == []
+
+
+@pytest.mark.parametrize("name", ["WORKSPACE_NAME", "your-workspace", "xxx", "workspaceName"])
+def test_a_workspace_that_was_not_filled_in_is_found(name: str) -> None:
+    assert "names no workspace" in told("workspaces/main", f"workspaces/{name}")[0]
+    assert "names no workspace" in told("resourceGroups/rg-1", f"resourceGroups/{name}")[0]
+
+
+@pytest.mark.parametrize("name", ["workspace", "my-workspace", "xx", "ml-your-team", "RG-PROD"])
+def test_a_workspace_may_have_a_plain_name(name: str) -> None:
+    assert not check("workspaces/main", f"workspaces/{name}").count("error")

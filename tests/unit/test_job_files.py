@@ -313,6 +313,14 @@ def test_secrets_in_an_error_are_not_told() -> None:
             "days: {tpye: uri_folder, path: azureml:d:1}",
             "`inputs.days` has no `tpye`. Did you mean `type`?",
         ),
+        (
+            "days: {type: uri_file, path: azureml:d:1, mode: ro-mount}",
+            "`inputs.days`: there is no `mode: ro-mount`. Did you mean `ro_mount`?",
+        ),
+        (
+            "days: {type: uri_file, path: azureml:d:1, mode: mount}",
+            "`inputs.days`: there is no `mode: mount`. ",
+        ),
         ("days: {type: uri_file}", "`inputs.days` has no `path`: name the data, or set it"),
         (
             "days: {type: uri_file, path: azureml:d:1, optional: true}",

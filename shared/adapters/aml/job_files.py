@@ -49,6 +49,9 @@ _KEYS = (
     "default",
 )
 
+#: How data of one type or another comes to a job.
+_MODES = frozenset({"ro_mount", "rw_mount", "download", "direct", "eval_mount", "eval_download"})
+
 _CODE_HINT = "register a component with it and name that: `component: azureml:churn_train@latest`"
 _DATA_HINT = "register it as an asset and name that: `path: azureml:churn-data@latest`"
 
@@ -243,6 +246,9 @@ def _find_odd_object(where: str, value: Mapping[str, Any], *, is_given: bool) ->
         yield f"{where}: there is no `type: {cut(str(kind))}`. {suggest(str(kind), _DATA)}"
     elif strange:
         yield f"{where} has no `{cut(strange[0])}`. {suggest(strange[0], _KEYS)}"
+    elif value.get("mode", "download") not in _MODES:
+        mode = str(value["mode"])
+        yield f"{where}: there is no `mode: {cut(mode)}`. {suggest(mode, _MODES)}"
     elif not value.get("path") and not is_given:
         yield f"{where} has no `path`: name the data, or set it under `inputs:` of the reaction"
     elif "optional" in value or "default" in value:
