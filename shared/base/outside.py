@@ -16,7 +16,8 @@ DEPTH_MAX = 64
 VALUES_MAX = 1_000_000
 #: A number of more digits has no place in a float.
 _DIGITS_MAX = 300
-#: Times that leave room for arithmetic, also in another time zone.
+#: Times that leave room for arithmetic, also in another time zone. The first is the earliest that a
+#: table holds: a time that was never set is earlier, where .NET wrote it.
 TIME_MIN = datetime(1601, 1, 1, tzinfo=UTC)
 TIME_MAX = datetime(9000, 1, 1, tzinfo=UTC)
 
@@ -34,7 +35,7 @@ class TooDeep(ValueError):
     """The document is nested deeper than is read."""
 
 
-def read_json(text: str | bytes, *, depth: int = DEPTH_MAX, is_strict: bool = False) -> Any:
+def read_json(text: str | bytes, *, is_strict: bool = False) -> Any:
     """Return the value of a JSON text; bytes are UTF-8.
 
     A whole number of very many digits becomes a float, which may be infinite; half a character,
@@ -54,9 +55,9 @@ def read_json(text: str | bytes, *, depth: int = DEPTH_MAX, is_strict: bool = Fa
     try:
         value = json.loads(told, parse_int=whole, parse_float=number, parse_constant=number)
     except RecursionError as error:
-        raise TooDeep(f"nested deeper than {depth} levels") from error
-    if is_deeper(told, value, depth):
-        raise TooDeep(f"nested deeper than {depth} levels")
+        raise TooDeep(f"nested deeper than {DEPTH_MAX} levels") from error
+    if is_deeper(told, value, DEPTH_MAX):
+        raise TooDeep(f"nested deeper than {DEPTH_MAX} levels")
     if _MAYBE_HALF.search(told):
         value = json.loads(HALF.sub("\ufffd", json.dumps(value, ensure_ascii=False)))
     return value

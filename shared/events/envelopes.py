@@ -12,11 +12,11 @@ import codecs
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal, assert_never, get_args
 
 from shared.base.errors import EventMalformed
-from shared.base.outside import TooDeep, read_json
+from shared.base.outside import DEPTH_MAX, TIME_MIN, TooDeep, read_json
 from shared.events.alerts import happened_at, parse_alert
 from shared.events.fields import Fields, refuse
 from shared.events.model import (
@@ -39,10 +39,6 @@ from shared.events.runs import parse_run
 
 #: Event Grid's limit for one event, in bytes.
 MAX_BODY = 1024 * 1024
-#: Real events are four objects deep. What is much deeper is built to break whatever walks it.
-MAX_DEPTH = 64
-#: The earliest time that a table holds. What was never set is earlier, where .NET wrote it.
-TIME_MIN = datetime(1601, 1, 1, tzinfo=UTC)
 
 _AML = "Microsoft.MachineLearningServices."
 #: The types of event that Event Grid delivers and that are read, in whatever casing they arrive.
@@ -337,11 +333,11 @@ def _decode(body: str | bytes, *, limit: int) -> str:
 
 
 def _load(text: str, what: str) -> Any:
-    """Read JSON proper: without NaN, infinities, and nesting beyond MAX_DEPTH."""
+    """Read JSON proper: without NaN, infinities, and nesting beyond DEPTH_MAX."""
     try:
-        return read_json(text, depth=MAX_DEPTH, is_strict=True)
+        return read_json(text, is_strict=True)
     except TooDeep as error:
-        raise EventMalformed(f"{what} is nested deeper than {MAX_DEPTH} levels") from error
+        raise EventMalformed(f"{what} is nested deeper than {DEPTH_MAX} levels") from error
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise EventMalformed(f"{what} is not JSON: {error.msg} ({where})") from error

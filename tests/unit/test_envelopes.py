@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.base.errors import EventMalformed
+from shared.base.outside import DEPTH_MAX
 from shared.events.breaches import judge_metric
 from shared.events.envelopes import (
     MAX_BODY,
-    MAX_DEPTH,
     Envelope,
     parse_envelope,
     parse_events,
@@ -336,7 +336,7 @@ class TestBodies:
             read_body(body, limit=len(body) - 1)
 
     def test_a_body_may_be_as_deep_as_the_limit(self) -> None:
-        body = '{"b":[],"a":' * (MAX_DEPTH - 1) + '{"a":1}' + "}" * (MAX_DEPTH - 1)
+        body = '{"b":[],"a":' * (DEPTH_MAX - 1) + '{"a":1}' + "}" * (DEPTH_MAX - 1)
         assert read_body(body) == (json.loads(body),)
         with pytest.raises(EventMalformed, match="deeper than 64"):
             read_body(f'{{"a":{body}}}')
@@ -454,7 +454,7 @@ class TestEnvelopes:
         with pytest.raises(EventMalformed, match="not an object"):
             parse_envelope(raw)
 
-    @pytest.mark.parametrize("depth", [MAX_DEPTH + 1, 5_000, 100_000])
+    @pytest.mark.parametrize("depth", [DEPTH_MAX + 1, 5_000, 100_000])
     def test_an_abyss_is_no_envelope(self, depth: int) -> None:
         abyss: list[object] = []
         for _ in range(depth):
