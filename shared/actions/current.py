@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from shared.base.errors import ModelAbsent, RunAbsent, Superseded
-from shared.events.model import Event, Model, ModelRegistered, RunCompleted, RunStatusChanged
+from shared.events.model import Event, Model, ModelRegistered, Run, RunCompleted, RunStatusChanged
 
 if TYPE_CHECKING:
     from shared.workspaces.model import ModelVersion, RunRecord
@@ -39,8 +39,6 @@ def current_run[E: (RunCompleted, RunStatusChanged)](
 ) -> tuple["RunRecord", E]:
     """Return the event's run, and the event as it would be told of it now.
 
-    Not every event of a step says that it is one; run history does.
-
     Raises: RunAbsent if waiting can help, Superseded if it can't, and WorkspaceError.
     """
     found = workspaces.get_run(event.workspace, event.run.id)
@@ -48,17 +46,23 @@ def current_run[E: (RunCompleted, RunStatusChanged)](
         if is_young(event, now):
             raise RunAbsent(f"run {event.run.id} was told of just now, and can't be read yet")
         raise Superseded(f"run {event.run.id} is no longer in the workspace")
-    root = found.root_id or event.run.root_id
     run = replace(
-        event.run,
-        root_id=root,
-        is_root=root == event.run.id,
+        placed(event.run, found),
         step=found.step or event.run.step,
         status=found.status,
         tags=found.tags,
         properties=found.properties,
     )
     return found, replace(event, run=run)
+
+
+def placed(run: Run, found: "RunRecord") -> Run:
+    """Return an event's run with its place in the pipeline as run history has it.
+
+    Not every event of a step says that it is one; run history does.
+    """
+    root = found.root_id or run.root_id
+    return replace(run, root_id=root, is_root=root == run.id)
 
 
 def current_event(workspaces: "Workspaces", event: Event, now: datetime) -> Event:

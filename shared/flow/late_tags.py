@@ -58,23 +58,23 @@ class LateTags:
         """Return what looks at the model of this event, once it is asked to."""
         return Look(event, self._read)
 
-    def _read(self, event: _Tagged) -> "_ModelRead":
+    def _read(self, event: _Tagged) -> "_TaggedRead":
         now = self._clock.now()
         read = current_event(self._workspaces(), event, now)
         if not isinstance(event, ModelRegistered):
             # Of a run, the status is that of the event: it may have another by now.
             assert isinstance(read, RunCompleted | RunStatusChanged)
             known = replace(event.run, tags=read.run.tags, properties=read.run.properties)
-            return _ModelRead(event=replace(event, run=known), at=now, waits=None)
+            return _TaggedRead(event=replace(event, run=known), at=now, waits=None)
         assert isinstance(read, ModelRegistered)
         age = now - event.time
         # An event that is dated ahead by more than that is not to be waited for.
         waits = self._within - age if abs(age) < self._within else None
-        return _ModelRead(event=read, at=now, waits=waits)
+        return _TaggedRead(event=read, at=now, waits=waits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _ModelRead:
+class _TaggedRead:
     """A model or run as it was read. `waits` is how long it may still be tagged, None = not."""
 
     event: _Tagged
@@ -93,10 +93,10 @@ class _ModelRead:
 class Look:
     """One event, whose model or run is read from the workspace once at the most."""
 
-    def __init__(self, event: Event, read: Callable[[_Tagged], _ModelRead]) -> None:
+    def __init__(self, event: Event, read: Callable[[_Tagged], _TaggedRead]) -> None:
         self.event = event
         self._read = read
-        self._reading: _ModelRead | SignalboxError | None = None
+        self._reading: _TaggedRead | SignalboxError | None = None
 
     def settle(self, result: Match) -> Looked:
         """Return the match as it is, or by the tags that there are now if that may differ.
@@ -117,7 +117,7 @@ class Look:
             raise reading
         return Looked(match=result, event=event, note=reading.message, code=reading.code)
 
-    def _read_once(self, event: _Tagged) -> _ModelRead | SignalboxError:
+    def _read_once(self, event: _Tagged) -> _TaggedRead | SignalboxError:
         if self._reading is None:
             try:
                 self._reading = self._read(event)
@@ -125,7 +125,7 @@ class Look:
                 self._reading = error
         return self._reading
 
-    def _by(self, reading: _ModelRead, before: Unmatched, event: _Tagged) -> Looked:
+    def _by(self, reading: _TaggedRead, before: Unmatched, event: _Tagged) -> Looked:
         result = match_one(before.reaction, as_data(reading.event))
         if isinstance(result, Unmatched) and result.wants_tags and reading.waits is not None:
             raise TagsAwaited(

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from shared.actions.base import Work
+from shared.actions.current import is_young, placed
 from shared.actions.notify.params import NO_RUN, FoldParams, NotifyParams
 from shared.base import telemetry
 from shared.base.clock import Clock
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 _TITLE_MAX = 250
 _TEXT_MAX = 4000
-#: An event this young may wait for the workspace to answer; an older one is told without.
-_YOUNG = timedelta(minutes=10)
 
 
 type RunEvent = RunCompleted | RunStatusChanged
@@ -94,8 +92,9 @@ class Notify:
         if not isinstance(event, RunCompleted | RunStatusChanged):
             raise ParamsInvalid(f"`run_details`: {NO_RUN}, and this is a {event.type} event")
         reports = RunReports(workspaces=self._workspaces(), clock=self._clock)
-        is_young = abs(self._clock.now() - event.time) < _YOUNG
-        report = reports.read(event.workspace, event.run.id, may_wait=is_young)
+        # An older event is told without what the workspace does not answer.
+        may_wait = is_young(event, self._clock.now())
+        report = reports.read(event.workspace, event.run.id, may_wait=may_wait)
         if report.run is not None:
             _require_still_matched(work, event, report.run)
         details = describe(report, event.run, event.workspace, studio=self._studio)
@@ -127,11 +126,9 @@ def _folded(place: "PlaceInFold", repeat: "Repeat") -> str:
 def _require_still_matched(work: Work, event: RunEvent, run: "RunRecord") -> None:
     """Let pass only a run of which the reaction would still be told, were its place known then.
 
-    Not every event of a step says that it is one; run history does.
-
     Raises: Superseded.
     """
-    root = run.root_id or event.run.root_id
-    now = replace(event, run=replace(event.run, root_id=root, is_root=root == event.run.id))
+    now = replace(event, run=placed(event.run, run))
     if now != event and not work.still_holds(now):
-        raise Superseded(f"run {redact(run.id, most=100)} is a step of {redact(root, most=100)}")
+        root = redact(now.run.root_id, most=100)
+        raise Superseded(f"run {redact(run.id, most=100)} is a step of {root}")
