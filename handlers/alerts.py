@@ -13,7 +13,7 @@ from shared.services import services
 
 log = logging.getLogger(__name__)
 
-_HINT = "Send alerts of Azure Monitor, in the common alert schema: see docs/hosting.md."
+_HINT = "Send alerts of Azure Monitor, in the common alert schema: see docs/how-to/hosting.md."
 
 bp = func.Blueprint()
 

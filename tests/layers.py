@@ -1,4 +1,7 @@
-"""The layers of shared/; `python -m tests.layers` puts their picture into docs/design.md."""
+"""The layers of shared/.
+
+`python -m tests.layers` puts their picture into docs/explanation/design.md.
+"""
 
 import ast
 import re
@@ -7,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT / "shared"
-PAGE = ROOT / "docs" / "design.md"
+PAGE = ROOT / "docs" / "explanation" / "design.md"
 BLOCK = re.compile(r"(?<=<!-- layers -->\n).*?(?=<!-- end of layers -->)", re.DOTALL)
 
 #: From the ground up: a folder imports from itself and from those before it.

@@ -1,8 +1,8 @@
 """Every error of the app: what happened, what becomes of it, and what a person can do about it.
 
 An error is named for the fact. Its `code` is stable (it is a metric label and a heading in
-docs/errors.md), its `disposition` decides its fate, and `failure_of` is the only place that turns
-an exception into that decision.
+docs/reference/errors.md), its `disposition` decides its fate, and `failure_of` is the only place
+that turns an exception into that decision.
 """
 
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ class EventMisplaced(SignalboxError):
 
     code = "event.misplaced"
     disposition = Disposition.IGNORE
-    default_hint = "Subscribe the function or queue that docs/hosting.md names for the type."
+    default_hint = "Subscribe the function or queue that docs/how-to/hosting.md names for the type."
 
 
 class TagsAwaited(SignalboxError):
@@ -166,7 +166,9 @@ class TargetDenied(TargetError):
     """The app's identity, or its token, may not start this."""
 
     code = "target.denied"
-    default_hint = "See docs/retraining.md for what the target wants, then replay the letter."
+    default_hint = (
+        "See docs/reference/retraining.md for what the target wants, then replay the letter."
+    )
 
 
 class TargetAbsent(TargetError):
@@ -247,7 +249,7 @@ class WorkspaceDenied(WorkspaceError):
 
     code = "workspace.denied"
     default_hint = (
-        "Give the app's managed identity the role that docs/roles.md names."
+        "Give the app's managed identity the role that docs/reference/roles.md names."
         " On a laptop, sign in with `az login`."
     )
 
@@ -292,8 +294,8 @@ class StorageDenied(SignalboxError):
     code = "storage.denied"
     disposition = Disposition.RETRY
     default_hint = (
-        "Give the identity the storage roles in docs/roles.md, and let the account's network rules"
-        " admit it. On a laptop, sign in with `az login`."
+        "Give the identity the storage roles in docs/reference/roles.md, and let the account's"
+        " network rules admit it. On a laptop, sign in with `az login`."
     )
 
 

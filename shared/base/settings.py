@@ -1,4 +1,4 @@
-"""The app settings: read once, validated, each documented in docs/settings.md."""
+"""The app settings: read once, validated, each documented in docs/reference/settings.md."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

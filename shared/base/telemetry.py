@@ -1,7 +1,7 @@
 """Every span, metric and attribute of the app, and the trace context that messages carry.
 
 Only the OpenTelemetry API is used: what is exported, and where, is the Functions worker's to say
-(docs/telemetry.md). Without an SDK all of it does nothing.
+(docs/reference/telemetry.md). Without an SDK all of it does nothing.
 """
 
 import logging

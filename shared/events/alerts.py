@@ -23,7 +23,7 @@ DESCRIPTION_MAX = 1_000
 #: /subscriptions/…/resourceGroups/…/providers/Microsoft.MachineLearningServices/workspaces/…
 _WORKSPACE_SEGMENTS = 8
 _WORKSPACE_TYPE = ["microsoft.machinelearningservices", "workspaces"]
-_HINT = "See docs/hosting.md for which alerts the app takes."
+_HINT = "See docs/how-to/hosting.md for which alerts the app takes."
 
 
 def parse_alert(data: Mapping[str, Any]) -> tuple[str, Alert]:

@@ -1,7 +1,7 @@
 """When drift is a reason to retrain. Pure: nothing here reads or changes anything.
 
-docs/policy.md says it in prose, question by question; a second implementation made from that
-prose is compared with this one in the tests.
+docs/explanation/policy.md says it in prose, question by question; a second implementation made
+from that prose is compared with this one in the tests.
 """
 
 from collections.abc import Callable

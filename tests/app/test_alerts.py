@@ -110,7 +110,7 @@ def test_a_body_that_is_no_alert_is_refused_with_the_reason_and_not_kept(
     assert answer.headers["content-type"] == "application/json"
     error = answer.json()["error"]
     assert (error["code"], error["message"]) == (EventMalformed.code, message)
-    assert "docs/hosting.md" in error["hint"]
+    assert "docs/how-to/hosting.md" in error["hint"]
     assert letters(stage) == before
 
 

@@ -1,4 +1,7 @@
-"""Draw the phases of a rollout; `python -m tests.docs.diagram` puts that into docs/rollouts.md."""
+"""Draw the phases of a rollout.
+
+`python -m tests.docs.diagram` puts the drawing into docs/explanation/rollouts.md.
+"""
 
 import re
 from collections.abc import Iterator
@@ -6,7 +9,7 @@ from pathlib import Path
 
 from shared.rollouts.state.phases import STEPS, TRANSITIONS, Phase
 
-PAGE = Path(__file__).parents[2] / "docs" / "rollouts.md"
+PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "rollouts.md"
 BLOCK = re.compile(r"(?<=```mermaid\n)stateDiagram-v2\n.*?(?=```)", re.DOTALL)
 
 #: The phases of steps are drawn as one state: any may follow any, as the strategy has them.

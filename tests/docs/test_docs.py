@@ -26,7 +26,7 @@ WORKSPACE_ID = (
     "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w"
 )
 ROOT = Path(__file__).parent.parent.parent
-DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def read(name: str) -> str:
@@ -57,18 +57,18 @@ def test_every_error_s_code_and_fate_are_documented(error: type[errors.Signalbox
     fate = errors.failure_of(error("x")).disposition
     if error is errors.SignalboxError:
         fate = errors.failure_of(ValueError()).disposition
-    told = rows(read("errors.md"))[error.code][0]
+    told = rows(read("reference/errors.md"))[error.code][0]
     fates = {"retried": "retry", "parked": "park", "ignored": "ignore", "asked": "ask"}
     assert fates.get(told, "park") == fate
 
 
 def test_no_error_is_documented_that_there_is_not() -> None:
-    assert set(rows(read("errors.md"))) == {error.code for error in every_error()}
+    assert set(rows(read("reference/errors.md"))) == {error.code for error in every_error()}
 
 
 def test_every_setting_is_documented_once_and_has_a_safe_example() -> None:
     sample = json.loads((ROOT / "local.settings.sample.json").read_text())["Values"]
-    documented = rows(read("settings.md"))
+    documented = rows(read("reference/settings.md"))
     assert set(sample) == set(documented) - {"AZURE_CLIENT_ID"}
     source = "".join(
         path.read_text()
@@ -83,7 +83,9 @@ def test_the_defaults_that_are_documented_are_the_defaults() -> None:
     from shared.base.settings import read_settings
 
     defaults = read_settings({})
-    documented = {name: cells[0].strip("`") for name, cells in rows(read("settings.md")).items()}
+    documented = {
+        name: cells[0].strip("`") for name, cells in rows(read("reference/settings.md")).items()
+    }
     assert documented["SIGNALBOX_ARM_ENDPOINT"] == defaults.arm_endpoint
     assert documented["SIGNALBOX_STUDIO_ENDPOINT"] == defaults.studio_endpoint
     assert int(documented["SIGNALBOX_LEASE_SECONDS"]) == defaults.lease.total_seconds()
@@ -95,7 +97,7 @@ def test_the_defaults_that_are_documented_are_the_defaults() -> None:
 
 def test_every_option_of_host_json_is_explained_with_its_value() -> None:
     host = json.loads((ROOT / "host.json").read_text())
-    documented = rows(read("hosting.md"))
+    documented = rows(read("how-to/hosting.md"))
     options = {
         "functionTimeout": host["functionTimeout"],
         "telemetryMode": host["telemetryMode"],
@@ -114,11 +116,11 @@ def test_every_span_and_metric_is_documented() -> None:
     names = {
         value for name, value in vars(telemetry).items() if name.startswith(("SPAN_", "METRIC_"))
     }
-    assert set(rows(read("telemetry.md"))) >= names
+    assert set(rows(read("reference/telemetry.md"))) >= names
 
 
 def test_the_diagram_of_phases_is_the_table_of_transitions() -> None:
-    drawn = diagram.BLOCK.search(read("rollouts.md"))
+    drawn = diagram.BLOCK.search(read("explanation/rollouts.md"))
     assert drawn is not None
     assert drawn[0] == diagram.draw(), "run: python -m tests.docs.diagram"
 
@@ -128,12 +130,12 @@ def test_the_diagram_of_phases_has_every_phase() -> None:
 
 
 def test_the_diagram_of_loops_has_every_stage_of_a_retraining() -> None:
-    drawn = re.search(r"stateDiagram-v2\n(.*?)```", read("loops.md"), re.DOTALL)
+    drawn = re.search(r"stateDiagram-v2\n(.*?)```", read("explanation/loops.md"), re.DOTALL)
     assert drawn is not None
     assert set(re.findall(r"\w+", drawn[1])) >= set(Stage)
 
 
-@pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_file_that_a_page_names_is_there(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
@@ -183,7 +185,9 @@ def told(default: object) -> str:
 
 @pytest.mark.parametrize("action", ACTIONS)
 def test_every_value_of_an_action_is_documented_with_its_default(action: str) -> None:
-    section = re.search(rf"^## {action}$(.*?)(?=^## |\Z)", read("actions.md"), re.S | re.M)
+    section = re.search(
+        rf"^## {action}$(.*?)(?=^## |\Z)", read("reference/actions.md"), re.S | re.M
+    )
     assert section is not None
     documented = {name: cells[0] for name, cells in rows(section[1]).items()}
     fields = fields_of(ACTIONS[action])
@@ -194,7 +198,7 @@ def test_every_value_of_an_action_is_documented_with_its_default(action: str) ->
 
 
 def test_every_value_of_a_policy_is_documented_with_its_default() -> None:
-    documented = rows(read("policy.md"))
+    documented = rows(read("explanation/policy.md"))
     for name, info in fields_of(PolicyParams).items():
         default = info.get_default(call_default_factory=True)
         quoted = str(list(default)).replace("'", '"') if isinstance(default, tuple) else ""
@@ -203,7 +207,9 @@ def test_every_value_of_a_policy_is_documented_with_its_default() -> None:
 
 @pytest.mark.parametrize("target", TargetParams.model_fields)
 def test_every_target_has_a_section_that_names_its_values(target: str) -> None:
-    section = re.search(rf"^### {target}$(.*?)(?=^##|\Z)", read("retraining.md"), re.S | re.M)
+    section = re.search(
+        rf"^### {target}$(.*?)(?=^##|\Z)", read("reference/retraining.md"), re.S | re.M
+    )
     assert section is not None
     (params,) = [
         kind
@@ -217,7 +223,7 @@ def test_every_target_has_a_section_that_names_its_values(target: str) -> None:
 @pytest.mark.filterwarnings("ignore::marshmallow.warnings.Marshmallow4Warning")
 @pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
 def test_the_examples_of_actions_are_what_the_loader_takes() -> None:
-    examples = re.findall(r"```yaml\n(.*?)```", read("actions.md"), re.S)
+    examples = re.findall(r"```yaml\n(.*?)```", read("reference/actions.md"), re.S)
     events = {
         "deploy": "ModelRegistered",
         "notify": "RunStatusChanged",
@@ -243,6 +249,6 @@ def test_the_examples_of_actions_are_what_the_loader_takes() -> None:
 
 
 def test_the_reaction_that_registers_what_was_retrained_is_what_the_loader_takes() -> None:
-    (example,) = re.findall(r"```yaml\n(- name:.*?)```", read("retraining.md"), re.S)
+    (example,) = re.findall(r"```yaml\n(- name:.*?)```", read("reference/retraining.md"), re.S)
     text = f"version: 1\nworkspaces: ['%WS%']\nreactions:\n{example}"
     load_reactions(text, actions=ACTIONS, settings={"WS": WORKSPACE_ID})

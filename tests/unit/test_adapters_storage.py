@@ -111,7 +111,7 @@ def test_a_refusal_names_the_account(service: Service, which: str, status: int) 
     service.status = status
     with pytest.raises(StorageDenied, match="in storage account devstoreaccount1") as caught:
         call(account_at(service.server_port), which)
-    assert "docs/roles.md" in caught.value.hint
+    assert "docs/reference/roles.md" in caught.value.hint
     assert service.count == 1
 
 

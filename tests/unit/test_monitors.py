@@ -509,7 +509,7 @@ def test_every_payload_of_a_monitor_is_there() -> None:
 
 
 def test_the_documented_event_is_what_it_says() -> None:
-    page = (EVENTS.parents[1] / "docs" / "drift.md").read_text(encoding="utf-8")
+    page = (EVENTS.parents[1] / "docs" / "explanation" / "drift.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
     drift = event_of(json.loads(example)).drift
     assert (drift.monitor, drift.window, drift.run_id) == ("churn", "2026-05-13", "weekly-check-31")

@@ -47,7 +47,9 @@ REF = EventRef(key="k", id="e", type="DriftDetected", time=NOW, source="w")
 FACTS = PolicyFacts(now=NOW)
 BROKEN = SignalSeen(state=DriftState.BROKEN, detail="no data")
 FINE = SignalSeen(state=DriftState.RECOVERED)
-PAGE = (Path(__file__).parents[2] / "docs" / "policy.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "explanation" / "policy.md").read_text(
+    encoding="utf-8"
+)
 
 
 def make_policy(**values: Any) -> PolicyParams:

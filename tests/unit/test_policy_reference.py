@@ -1,4 +1,4 @@
-"""The policy once more, written from docs/policy.md alone, over a flat history of what happened.
+"""The policy once more, from docs/explanation/policy.md alone, over a flat history.
 
 Nothing is shared with the policy but its params and the words of its answers. Weeks of a monitor's
 life are made up, and both are asked after every window.

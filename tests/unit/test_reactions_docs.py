@@ -1,4 +1,4 @@
-"""The examples of docs/reactions.md are what the loader says they are."""
+"""The examples of docs/reference/reactions.md are what the loader says they are."""
 
 import re
 from dataclasses import fields
@@ -13,7 +13,9 @@ from shared.reactions.functions import FUNCTIONS
 from shared.reactions.load import load_reactions
 from shared.schema.findings import ReactionsFaulty
 
-PAGE = (Path(__file__).parents[2] / "docs" / "reactions.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "reactions.md").read_text(
+    encoding="utf-8"
+)
 _READY_MADE = "all-at-once:"
 #: Each YAML example, with the findings that follow it, if any.
 EXAMPLES = [

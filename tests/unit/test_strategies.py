@@ -41,7 +41,9 @@ from shared.schema.findings import Finding, ReactionsFaulty
 from shared.workspaces.metrics import Measure
 from shared.workspaces.model import EndpointKind
 
-PAGE = (Path(__file__).parents[2] / "docs" / "reactions.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "reactions.md").read_text(
+    encoding="utf-8"
+)
 HEAD = "version: 1\nworkspaces: []\nchannels: [team]\n"
 DEPLOY = """\
 reactions:

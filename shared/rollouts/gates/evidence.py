@@ -15,7 +15,7 @@ from shared.workspaces.metrics import Measure, Minute, Readings
 #: So many minutes make a verdict where the minute is the sample.
 MINUTES_MIN: Final = 3
 #: So many requests make a minute's latency a sample: with fewer, the way in which the service picks
-#: a percentile from them matters as much as the model. docs/gates.md has the figures.
+#: a percentile from them matters as much as the model. docs/reference/gates.md has the figures.
 REQUESTS_MIN: Final[Mapping[Measure, int]] = {
     Measure.LATENCY: 5,
     Measure.LATENCY_P50: 10,

@@ -2,8 +2,9 @@
 
 Each is one-sided and returns a p-value: the greatest probability of such values, or worse, of a
 deployment that just keeps the limit. Rates are tested exactly, by the counts; what is known by the
-minute only, by Student's t test. docs/gates.md says why these. Pure, and without a numeric library:
-SciPy takes 57 MiB and 0.65 s to import, mpmath 0.4 s and up to 50 ms for one tail of large counts.
+minute only, by Student's t test. docs/reference/gates.md says why these. Pure, and without a
+numeric library: SciPy takes 57 MiB and 0.65 s to import, mpmath 0.4 s and up to 50 ms for one tail
+of large counts.
 """
 
 import math

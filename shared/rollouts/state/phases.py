@@ -57,7 +57,7 @@ _OUT_OF_A_STEP = {
 }
 _FAILED = {Phase.STEPPING_DOWN: "failed, `on_failure: step_down`"}
 
-#: From each phase, the phases that may follow, and when. docs/rollouts.md draws it.
+#: From each phase, the phases that may follow, and when. docs/explanation/rollouts.md draws it.
 TRANSITIONS: Mapping[Phase, Mapping[Phase, str]] = {
     Phase.QUEUED: {
         Phase.CHECKING: "has the endpoint",

@@ -5,7 +5,7 @@ from typing import Any
 
 _GATES = {"error_rate": {"max_increase": "0.5%"}, "latency": {"max_ratio": 1.2}}
 
-#: By name. They are read and checked as those of a file are; docs/reactions.md shows them.
+#: By name. They are read and checked as those of a file are. docs/reference/reactions.md has them.
 READY_MADE: Mapping[str, Mapping[str, Any]] = {
     "all-at-once": {"steps": [{"probe": None}, {"traffic": "100%"}]},
     "blue-green": {
