@@ -7,13 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from shared.events.model import EventType
-from shared.reactions.expression_faults import (
-    ExpressionFault,
-    find_condition_faults,
-    find_expression_faults,
-    is_path,
-    sample_of,
-)
+from shared.reactions.condition_faults import find_condition_faults
+from shared.reactions.expression_faults import find_expression_faults, is_path, sample_of
+from shared.reactions.expression_nodes import ExpressionFault
 from shared.reactions.expressions import Expression, ExpressionSyntax, compile_expression
 from shared.reactions.model import Params, Reaction, Step
 from shared.reactions.step_values import find_never_text, find_param_faults

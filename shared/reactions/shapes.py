@@ -65,6 +65,17 @@ class Anything:
 
 Shape = Plain | RecordShape | FreeMap | Many | Anything
 ANYTHING = Anything()
+_KINDS = {RecordShape: "a mapping", FreeMap: "a mapping", Many: "a list", Anything: "anything"}
+
+
+def name_kind(shape: Shape) -> str:
+    """Return the kind of a value in the words of messages: a number, a list."""
+    return str(shape.kind) if isinstance(shape, Plain) else _KINDS[type(shape)]
+
+
+def without_name(shape: Shape) -> Shape:
+    """Return the shape of a value that is not the field itself any more."""
+    return Plain(shape.kind) if isinstance(shape, Plain) else shape
 
 
 @cache

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from shared.base.errors import ExpressionFailed
 from shared.events.model import EventType
-from shared.reactions.expression_faults import find_condition_faults
+from shared.reactions.condition_faults import find_condition_faults
 from shared.reactions.expressions import compile_expression
 from shared.reactions.shapes import (
     FreeMap,

@@ -27,7 +27,8 @@ from shared.events.model import (
     Workspace,
     as_data,
 )
-from shared.reactions.expression_faults import find_condition_faults, find_expression_faults
+from shared.reactions.condition_faults import find_condition_faults
+from shared.reactions.expression_faults import find_expression_faults
 from shared.reactions.expressions import ExpressionSyntax, compile_expression
 from shared.reactions.functions import FUNCTIONS
 from shared.reactions.shapes import FreeMap, Many, RecordShape, shape_of
