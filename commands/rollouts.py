@@ -165,7 +165,7 @@ def _order(
 
 
 def _all(services: "Services") -> "dict[str, Rollout]":
-    return {kept.rollout.id: kept.rollout for kept in services.rollouts.store.all()}
+    return {kept.value.id: kept.value for kept in services.rollouts.store.all()}
 
 
 def _view(services: "Services", rollout: "Rollout") -> "View":

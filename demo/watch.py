@@ -47,7 +47,7 @@ class Records:
 
     def rollouts(self) -> list[Rollout]:
         """Return every rollout, the oldest first."""
-        found = [kept.rollout for kept in self._rollouts.all()]
+        found = [kept.value for kept in self._rollouts.all()]
         return sorted(found, key=lambda rollout: rollout.created_at)
 
     def measured(self, rollout: Rollout) -> tuple[Measurement, ...]:

@@ -288,6 +288,12 @@ class StorageUnavailable(SignalboxError):
     disposition = Disposition.RETRY
 
 
+class StorageContended(StorageUnavailable):
+    """Other workers changed a row each time before this one could write it."""
+
+    code = "storage.contended"
+
+
 class StorageDenied(SignalboxError):
     """The app's identity can't sign in to its own storage, or may not do this there."""
 

@@ -129,7 +129,7 @@ class Sweep:
     def _wake_rollouts(self) -> Iterator[_Chore]:
         """Send the messages of ticks again that must have been lost."""
         for kept in islice(self.rollouts.overdue(), _RESENT_MAX):
-            log.warning("tick was lost", extra={"rollout": kept.rollout.id})
+            log.warning("tick was lost", extra={"rollout": kept.value.id})
             yield partial(self.rollouts.resend, kept)
 
     def _wake_letters(self) -> Iterator[_Chore]:

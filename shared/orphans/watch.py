@@ -145,8 +145,8 @@ class OrphanWatch:
         """Return the deployments without traffic, and the names of all: 1 request + endpoints."""
         kept: dict[str, frozenset[str]] = {}
         for item in self.rollouts.open():
-            place = item.rollout.partition
-            kept[place] = kept.get(place, frozenset()) | kept_by(item.rollout)
+            place = item.value.partition
+            kept[place] = kept.get(place, frozenset()) | kept_by(item.value)
         idle: list[Orphan] = []
         present: set[str] = set()
         for endpoint in self.workspaces.list_endpoints(workspace):
@@ -198,9 +198,9 @@ class OrphanWatch:
         found = self.workspaces.list_deployments(workspace, orphan.endpoint, kind=orphan.kind)
         kept: set[str] = set()
         for item in self.rollouts.open(endpoint_key(workspace, orphan.endpoint)):
-            if item.rollout.phase in EXCLUSIVE:
+            if item.value.phase in EXCLUSIVE:
                 return False
-            kept |= kept_by(item.rollout)
+            kept |= kept_by(item.value)
         idle = (_orphan(workspace, endpoint, item) for item in idle_in(endpoint, found, kept))
         return any(item.id == orphan.id and item.is_deletable for item in idle)
 

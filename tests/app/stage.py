@@ -300,7 +300,7 @@ class Stage:
 
     def rollouts(self, model: str, version: str | None = None) -> list[Rollout]:
         """Return the rollouts of a model, or of one version."""
-        found = (kept.rollout for kept in self.store.all())
+        found = (kept.value for kept in self.store.all())
         return [
             rollout
             for rollout in found
@@ -394,7 +394,7 @@ class Stage:
             f"  {rollout.model.name} {rollout.model.version}: {rollout.phase}, "
             f"tick {rollout.tick}, {rollout.trouble or rollout.reason or 'no trouble'}"
             for kept in self.store.all()
-            if not (rollout := kept.rollout).phase.is_terminal
+            if not (rollout := kept.value).phase.is_terminal
         ]
         letters = [
             f"  {letter.status} {letter.about}: {letter.code}: {letter.reason}"

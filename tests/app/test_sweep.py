@@ -82,9 +82,9 @@ def test_a_rollout_whose_tick_was_lost_goes_on(stage: Stage) -> None:
     (rollout,) = stage.rollouts("lost-tick")
     kept = stage.store.get(rollout.partition, rollout.id)
     assert kept is not None
-    assert kept.rollout.phase is Phase.DEPLOYMENT
+    assert kept.value.phase is Phase.DEPLOYMENT
     overdue = rollout.due_at - 2 * GRACE
-    stage.store.save(replace(kept.rollout, due_at=overdue, busy_until=None), etag=kept.etag)
+    stage.store.save(replace(kept.value, due_at=overdue, busy_until=None), etag=kept.etag)
     stage.start_app()
     expect_live_after_sweep(stage, event)
 

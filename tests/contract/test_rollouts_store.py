@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from shared.base.documents import Kept
 from shared.base.ports import RowChanged, Tables
 from shared.events.model import Workspace
 from shared.journal.outcomes import EventRef
-from shared.rollouts.engine.store import MEASUREMENTS, TABLE, KeptRollout, RolloutStore
+from shared.rollouts.engine.store import MEASUREMENTS, TABLE, RolloutStore
 from shared.rollouts.state.measurement import GateOutcome, Measurement
 from shared.rollouts.state.orders import Order, OrderKind
 from shared.rollouts.state.phases import EXCLUSIVE, TERMINAL, Phase
@@ -164,27 +165,27 @@ def make_measurement(number: int = 0, **values: Any) -> Measurement:
     return Measurement(**usual | values)
 
 
-def again(store: RolloutStore, kept: KeptRollout) -> KeptRollout:
+def again(store: RolloutStore, kept: Kept[Rollout]) -> Kept[Rollout]:
     """Return a rollout as it is kept now."""
-    found = store.get(kept.rollout.partition, kept.rollout.id)
+    found = store.get(kept.value.partition, kept.value.id)
     assert found is not None
     return found
 
 
-def ids(found: Iterable[KeptRollout], endpoint: str) -> set[str]:
+def ids(found: Iterable[Kept[Rollout]], endpoint: str) -> set[str]:
     """Return the ids of those on an endpoint."""
-    return {kept.rollout.id for kept in found if kept.rollout.endpoint == endpoint}
+    return {kept.value.id for kept in found if kept.value.endpoint == endpoint}
 
 
 def test_a_rollout_comes_back_as_it_was_saved(store: RolloutStore, endpoint: str) -> None:
     rollout = make_rollout(endpoint, measured=(make_measurement(),), **FULL)
     kept = store.add(rollout)
-    assert kept.rollout == rollout
+    assert kept.value == rollout
     assert again(store, kept) == kept
     moved = replace(rollout, phase=Phase.SHIFTING, step=6, orders=(), mirror={})
     saved = store.save(moved, etag=kept.etag)
     assert again(store, saved) == saved
-    assert saved.rollout == moved
+    assert saved.value == moved
 
 
 def test_a_rollout_of_which_little_is_known_comes_back_too(
@@ -192,20 +193,20 @@ def test_a_rollout_of_which_little_is_known_comes_back_too(
 ) -> None:
     kept = store.add(make_rollout(endpoint, Phase.QUEUED))
     assert again(store, kept) == kept
-    assert store.get(kept.rollout.partition, "0" * 32) is None
+    assert store.get(kept.value.partition, "0" * 32) is None
 
 
 def test_a_rollout_that_was_added_before_is_found(store: RolloutStore, endpoint: str) -> None:
     first = store.add(make_rollout(endpoint))
-    saved = store.save(replace(first.rollout, tick=1), etag=first.etag)
-    assert store.add(first.rollout) == saved
+    saved = store.save(replace(first.value, tick=1), etag=first.etag)
+    assert store.add(first.value) == saved
 
 
 def test_a_rollout_is_saved_only_as_it_was_read(store: RolloutStore, endpoint: str) -> None:
     kept = store.add(make_rollout(endpoint))
-    saved = store.save(replace(kept.rollout, tick=1), etag=kept.etag)
+    saved = store.save(replace(kept.value, tick=1), etag=kept.etag)
     with pytest.raises(RowChanged):
-        store.save(replace(kept.rollout, tick=2), etag=kept.etag)
+        store.save(replace(kept.value, tick=2), etag=kept.etag)
     assert again(store, kept) == saved
 
 
@@ -214,14 +215,14 @@ def test_a_rollout_with_much_to_tell_is_kept_whole(store: RolloutStore, endpoint
     measured = tuple(make_measurement(queries=("q" * 2000,)) for _ in range(9))
     rollout = make_rollout(endpoint, history=history, logs="x" * 3000, measured=measured)
     kept = store.add(rollout)
-    assert again(store, kept).rollout == rollout
+    assert again(store, kept).value == rollout
     saved = store.save(replace(rollout, history=history[:1]), etag=kept.etag)
-    assert again(store, saved).rollout.history == history[:1]
+    assert again(store, saved).value.history == history[:1]
 
 
 def test_what_is_to_be_done_is_found(store: RolloutStore, endpoint: str) -> None:
     def add(phase: Phase, **values: Any) -> Rollout:
-        return store.add(make_rollout(endpoint, phase, **values)).rollout
+        return store.add(make_rollout(endpoint, phase, **values)).value
 
     late = add(Phase.HOLDING, due_at=NOW - timedelta(hours=2))
     soon = add(Phase.KEEPING, due_at=NOW + timedelta(hours=2))
@@ -232,14 +233,14 @@ def test_what_is_to_be_done_is_found(store: RolloutStore, endpoint: str) -> None
     untold = add(Phase.DONE, due_at=NOW - timedelta(hours=2), notices=notices)
     orders = (Order(kind=OrderKind.RETRY, by="ada", why="", at=NOW),)
     ordered = add(Phase.ROLLED_BACK, due_at=NOW - timedelta(hours=2), orders=orders)
-    other = store.add(make_rollout(f"{endpoint}x")).rollout
+    other = store.add(make_rollout(f"{endpoint}x")).value
 
     every = {late.id, soon.id, ended.id, ended_since.id, untold.id, ordered.id}
     assert store.lock(late), "the row of the lock is no rollout's"
     assert ids(store.all(), endpoint) == every
     is_open = {late.id, soon.id, untold.id, ordered.id}
     assert ids(store.open(), endpoint) == is_open
-    assert {kept.rollout.id for kept in store.open(late.partition)} == is_open
+    assert {kept.value.id for kept in store.open(late.partition)} == is_open
     assert ids(store.overdue(NOW), endpoint) == {late.id, untold.id, ordered.id}
     assert ids(store.ended(NOW), endpoint) == {ended.id}
     assert other.id in ids(store.open(), f"{endpoint}x")
@@ -304,13 +305,13 @@ def test_a_rollout_is_removed_with_all_that_was_measured(
 ) -> None:
     kept, other = store.add(make_rollout(endpoint)), store.add(make_rollout(endpoint))
     for tick in range(20):
-        rollout = replace(kept.rollout, tick=tick)
+        rollout = replace(kept.value, tick=tick)
         store.add_measurements(rollout, (make_measurement(tick),))
-    store.add_measurements(other.rollout, (make_measurement(),))
+    store.add_measurements(other.value, (make_measurement(),))
     store.remove(kept)
-    assert list(tables.query(MEASUREMENTS, partition=kept.rollout.id)) == []
-    assert ids(store.all(), endpoint) == {other.rollout.id}
-    assert store.measurements(other.rollout.id) == (make_measurement(),)
+    assert list(tables.query(MEASUREMENTS, partition=kept.value.id)) == []
+    assert ids(store.all(), endpoint) == {other.value.id}
+    assert store.measurements(other.value.id) == (make_measurement(),)
     store.remove(kept)  # by another sweep, at the same time
 
 
@@ -318,7 +319,7 @@ def test_a_rollout_is_removed_with_all_that_was_measured(
 
 
 def test_one_rollout_has_an_endpoint(store: RolloutStore, endpoint: str) -> None:
-    first, second = (store.add(make_rollout(endpoint, Phase.CHECKING)).rollout for _ in range(2))
+    first, second = (store.add(make_rollout(endpoint, Phase.CHECKING)).value for _ in range(2))
     assert store.find_holder(first) is None
     assert store.lock(first)
     assert store.lock(first), "it has it already"
@@ -326,7 +327,9 @@ def test_one_rollout_has_an_endpoint(store: RolloutStore, endpoint: str) -> None
     assert store.find_holder(second) == first
     assert not store.is_free(second)
     assert not store.find_lock(second), "what is another's can't be let go"
-    store.unlock(first, store.find_lock(first))
+    lock = store.find_lock(first)
+    assert lock is not None
+    store.unlock(lock)
     assert store.is_free(second)
     assert store.lock(second)
     assert store.find_holder(first) == second
@@ -335,17 +338,18 @@ def test_one_rollout_has_an_endpoint(store: RolloutStore, endpoint: str) -> None
 def test_a_lock_that_was_taken_over_meanwhile_is_not_let_go(
     store: RolloutStore, endpoint: str
 ) -> None:
-    first = store.add(make_rollout(endpoint, Phase.DONE)).rollout
-    second = store.add(make_rollout(endpoint, Phase.CHECKING)).rollout
+    first = store.add(make_rollout(endpoint, Phase.DONE)).value
+    second = store.add(make_rollout(endpoint, Phase.CHECKING)).value
     assert store.lock(first)
-    etag = store.find_lock(first)
+    lock = store.find_lock(first)
+    assert lock is not None
     assert store.lock(second)
-    store.unlock(first, etag)
+    store.unlock(lock)
     assert store.find_holder(first) == second
 
 
 def test_two_spellings_of_an_endpoint_are_one(store: RolloutStore, endpoint: str) -> None:
-    first = store.add(make_rollout(endpoint)).rollout
+    first = store.add(make_rollout(endpoint)).value
     workspace = Workspace(subscription="s-1", resource_group="RG", name="ws")
     second = replace(make_rollout(endpoint.upper()), workspace=workspace)
     store.add(second)
@@ -361,7 +365,7 @@ def test_a_lock_is_its_holder_s_until_that_has_let_go_in_its_row(
     # still at work does, however long that takes.
     holder, next_one = store.add(make_rollout(endpoint, phase)), make_rollout(endpoint)
     store.add(next_one)
-    assert store.lock(holder.rollout)
+    assert store.lock(holder.value)
     assert store.lock(next_one) == (phase not in EXCLUSIVE)
     assert phase in EXCLUSIVE or phase in TERMINAL | {Phase.LIVE, Phase.KEEPING}
 
@@ -369,14 +373,14 @@ def test_a_lock_is_its_holder_s_until_that_has_let_go_in_its_row(
 def test_a_lock_of_a_rollout_that_is_gone_is_taken_over(store: RolloutStore, endpoint: str) -> None:
     gone, next_one = store.add(make_rollout(endpoint)), make_rollout(endpoint)
     store.add(next_one)
-    assert store.lock(gone.rollout)
+    assert store.lock(gone.value)
     store.remove(gone)
     assert store.find_holder(next_one) is None
     assert store.lock(next_one)
 
 
 def test_one_of_many_takes_a_free_endpoint(store: RolloutStore, endpoint: str) -> None:
-    rollouts = [store.add(make_rollout(endpoint, Phase.CHECKING)).rollout for _ in range(6)]
+    rollouts = [store.add(make_rollout(endpoint, Phase.CHECKING)).value for _ in range(6)]
     barrier, won = Barrier(len(rollouts), timeout=10), list[str]()
 
     def take(rollout: Rollout) -> None:
@@ -398,7 +402,7 @@ def test_one_of_many_takes_a_free_endpoint(store: RolloutStore, endpoint: str) -
 def test_the_lock_is_in_the_partition_of_the_endpoint_s_rollouts(
     store: RolloutStore, tables: Tables, endpoint: str
 ) -> None:
-    rollout = store.add(make_rollout(endpoint)).rollout
+    rollout = store.add(make_rollout(endpoint)).value
     store.lock(rollout)
     rows = list(tables.query(TABLE, partition=rollout.partition))
     assert sorted(row.key for row in rows) == sorted([rollout.id, "lock"])

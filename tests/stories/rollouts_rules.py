@@ -284,7 +284,7 @@ class Rules:
         after = self.world.rollouts.store.get(partition, key)
         assert kept is not None
         assert after is not None
-        self._look(self._hear, kept.rollout, after.rollout)
+        self._look(self._hear, kept.value, after.value)
         return etag
 
     def _hear(self, before: Rollout, after: Rollout) -> None:

@@ -172,7 +172,7 @@ class World:
 
     def all_rollouts(self) -> list[Rollout]:
         """Return every rollout, the oldest first."""
-        found = [kept.rollout for kept in self.rollouts.store.all()]
+        found = [kept.value for kept in self.rollouts.store.all()]
         return sorted(found, key=lambda rollout: rollout.created_at)
 
     def loop(self) -> Loop:

@@ -55,7 +55,7 @@ def kept(services: Services, rollout: Rollout) -> Rollout:
     """Return the rollout as it is kept now."""
     found = services.rollouts.store.get(rollout.partition, rollout.id)
     assert found is not None
-    return found.rollout
+    return found.value
 
 
 def document(*words: str) -> Any:

@@ -22,7 +22,7 @@ def world() -> World:
 
 def keep(world: World, phase: Phase = Phase.HOLDING, stable: str = OLD) -> Rollout:
     """Keep a rollout."""
-    return world.rollouts.store.add(make_rollout(phase, step=2, stable=stable)).rollout
+    return world.rollouts.store.add(make_rollout(phase, step=2, stable=stable)).value
 
 
 FAULTS = [

@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING
 
 from shared.base import telemetry
 from shared.base.clock import Clock
-from shared.base.errors import NotBetter, OrderImpossible
+from shared.base.documents import Kept
+from shared.base.errors import NotBetter, OrderImpossible, StorageContended
 from shared.base.ports import Queues, RowChanged
 from shared.base.wakeups import GRACE, handed_out_to, read_wakeup, write_wakeup
 from shared.events.model import Workspace
 from shared.journal.outcomes import Outcome, OutcomeStatus
 from shared.journal.records import Records
 from shared.rollouts.engine.row_lease import RowLease
-from shared.rollouts.engine.store import KeptRollout, RolloutStore
+from shared.rollouts.engine.store import RolloutStore
 from shared.rollouts.people.outbox import TellRollout
 from shared.rollouts.state.orders import POSSIBLE, Order, OrderKind
 from shared.rollouts.state.phases import EXCLUSIVE, UNDECIDED, Phase
@@ -36,9 +37,6 @@ log = logging.getLogger(__name__)
 QUEUE = "rollouts"
 #: The names in a message.
 _IN_MESSAGE = (("endpoint", "rollout"), "tick")
-#: An order that finds the row changed under its hands so often has met no tick, but a fault.
-_ORDER_TRIES = 20
-
 #: Ticks in a row that were cut off, after which the next one waits for _PUT_OFF. The Functions host
 #: gives up when its worker dies three times with no half hour in between.
 _CUT_OFF_MAX = 2
@@ -68,9 +66,9 @@ class Rollouts:
     def start(self, rollout: Rollout) -> Rollout:
         """Add the rollout and send its first tick; find the one that is there after a crash."""
         kept = self.store.add(rollout)
-        if kept.rollout.tick == 0:
-            self.wake(kept.rollout)
-        return kept.rollout
+        if kept.value.tick == 0:
+            self.wake(kept.value)
+        return kept.value
 
     def has_begun(self, rollout: Rollout) -> bool:
         """Say whether this rollout was started before."""
@@ -78,7 +76,7 @@ class Rollouts:
 
     def find_undecided(self, rollout: Rollout) -> Rollout | None:
         """Return another rollout on its endpoint that may yet change what serves, or None."""
-        others = (kept.rollout for kept in self.store.open(rollout.partition))
+        others = (kept.value for kept in self.store.open(rollout.partition))
         return next(
             (other for other in others if other.id != rollout.id and other.phase in UNDECIDED),
             None,
@@ -87,7 +85,7 @@ class Rollouts:
     def find_of_model(self, workspace: Workspace, model: str) -> str:
         """Name a rollout of a model that may yet change what serves; "" where there is none."""
         for kept in self.store.open():
-            rollout = kept.rollout
+            rollout = kept.value
             is_there = rollout.workspace.key == workspace.key
             if is_there and rollout.model.name == model and rollout.phase in UNDECIDED:
                 return f"{rollout.id[:8]} of {model} {rollout.model.version}"
@@ -100,14 +98,14 @@ class Rollouts:
         message = write_wakeup(ids, ("tick", rollout.tick), self.clock.now() + wait)
         self.queues.send(QUEUE, message, delay=wait)
 
-    def overdue(self) -> Iterator[KeptRollout]:
+    def overdue(self) -> Iterator[Kept[Rollout]]:
         """Yield the rollouts whose message must have been lost: what is only queued is not."""
         handed_out = handed_out_to(self.queues, QUEUE, *_IN_MESSAGE, self.clock.now())
         return self.store.overdue(handed_out - GRACE)
 
-    def resend(self, kept: KeptRollout) -> None:
+    def resend(self, kept: Kept[Rollout]) -> None:
         """Send the message of a tick again, and remember when; not where the row has changed."""
-        due = replace(kept.rollout, due_at=self.clock.now())
+        due = replace(kept.value, due_at=self.clock.now())
         with suppress(RowChanged):
             self.store.save(due, etag=kept.etag)
             self.wake(due)
@@ -118,22 +116,18 @@ class Rollouts:
         It is done by a tick; one that is under way begins no write any more without having heard
         of it. Raises: OrderImpossible, and StorageUnavailable.
         """
-        for _ in range(_ORDER_TRIES):
-            kept = self.store.get(rollout.partition, rollout.id)
-            if kept is None:
+
+        def add(found: Rollout | None) -> Rollout:
+            if found is None:
                 raise OrderImpossible(f"there is no rollout {rollout.id[:8]} any more")
-            _require_possible(kept.rollout, order)
-            self._require_free(kept.rollout, order)
-            ordered = replace(
-                kept.rollout, orders=(*kept.rollout.orders, order), due_at=self.clock.now()
-            )
-            try:
-                self.store.save(ordered, etag=kept.etag)
-            except RowChanged:
-                continue
-            self.wake(ordered, delay=_NO_TIME)
-            return ordered
-        raise OrderImpossible(f"rollout {rollout.id[:8]} changes too fast", retry_after=self.lease)
+            _require_possible(found, order)
+            self._require_free(found, order)
+            return replace(found, orders=(*found.orders, order), due_at=self.clock.now())
+
+        saved = self.store.change(rollout, add).saved
+        assert saved is not None  # it was just written
+        self.wake(saved.value, delay=_NO_TIME)
+        return saved.value
 
     def _require_free(self, rollout: Rollout, order: Order) -> None:
         """Raises: OrderImpossible where going back from live would have to wait for another."""
@@ -157,7 +151,7 @@ class Rollouts:
         )
         try:
             self.order(holder, order)
-        except OrderImpossible as error:
+        except (OrderImpossible, StorageContended) as error:
             log.info("not overruled: %s", error.message, extra={"rollout": holder.id})
 
     def advance(self, message: str, *, redelivered: bool = False) -> None:
@@ -174,25 +168,23 @@ class Rollouts:
         kept = self.store.get(*wakeup.ids.values()) if wakeup is not None else None
         if wakeup is None or kept is None:
             return
-        if kept.rollout.tick != wakeup.number:
-            if redelivered and kept.rollout.tick == wakeup.number + 1:
-                self._wake_next(
-                    kept.rollout, at_once=bool(kept.rollout.orders or kept.rollout.notices)
-                )
+        if kept.value.tick != wakeup.number:
+            if redelivered and kept.value.tick == wakeup.number + 1:
+                self._wake_next(kept.value, at_once=bool(kept.value.orders or kept.value.notices))
             return
         now = self.clock.now()
-        busy_until = kept.rollout.busy_until
+        busy_until = kept.value.busy_until
         if busy_until is not None and busy_until > now:
-            self.wake(kept.rollout, delay=busy_until - now)
+            self.wake(kept.value, delay=busy_until - now)
             return
-        cut_off = kept.rollout.cut_off + (busy_until is not None)
-        mine = replace(kept.rollout, busy_until=now + self.lease, cut_off=cut_off)
+        cut_off = kept.value.cut_off + (busy_until is not None)
+        mine = replace(kept.value, busy_until=now + self.lease, cut_off=cut_off)
         try:
             begun = self.store.save(mine, etag=kept.etag)
         except RowChanged:
             # Another worker has the tick, or an order came in, whose own message does it.
             return
-        before, hand = begun.rollout, RowLease(self.store, begun, self.clock, self.lease)
+        before, hand = begun.value, RowLease(self.store, begun, self.clock, self.lease)
         with telemetry.span(
             telemetry.SPAN_TICK, parent=before.traceparent, rollout=before.id, phase=before.phase
         ):
@@ -258,20 +250,20 @@ class Rollouts:
         They may take it as soon as the row of who had it says that it is over; the lock goes last,
         so that a crash before that has them waked again.
         """
-        etag = self.store.find_lock(rollout)
-        if not etag:
+        lock = self.store.find_lock(rollout)
+        if lock is None:
             return
         waiting = [
-            kept.rollout
+            kept.value
             for kept in self.store.open(rollout.partition)
-            if kept.rollout.id != rollout.id and _waits_for_endpoint(kept.rollout)
+            if kept.value.id != rollout.id and _waits_for_endpoint(kept.value)
         ]
         queued = [other for other in waiting if other.phase is Phase.QUEUED]
         first = min(queued, key=lambda other: other.created_at, default=None)
         for other in waiting:
             if other is first or other.phase is not Phase.QUEUED:
                 self.wake(other, delay=_NO_TIME)
-        self.store.unlock(rollout, etag)
+        self.store.unlock(lock)
 
     def _wake_next(self, rollout: Rollout, *, at_once: bool) -> None:
         """Send the next tick; at once where an order came in that the last one did not see."""

@@ -42,8 +42,8 @@ def give_order(
         to_end=_require_promote(kind) if to_end else False,
     )
     for kept in rollouts.store.all():
-        if kept.rollout.id == rollout_id:
-            return rollouts.order(kept.rollout, order)
+        if kept.value.id == rollout_id:
+            return rollouts.order(kept.value, order)
     raise OrderImpossible(f"there is no rollout {_shown(rollout_id)}")
 
 

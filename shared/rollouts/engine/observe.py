@@ -75,9 +75,7 @@ class Observer:
         if rollout.phase not in _RETURNING:
             return seen
         others = [
-            kept.rollout
-            for kept in self.store.open(rollout.partition)
-            if kept.rollout.id != rollout.id
+            kept.value for kept in self.store.open(rollout.partition) if kept.value.id != rollout.id
         ]
         failed = (each for each in others if each.plan.creates and each.phase in _WENT_BACK)
         return replace(

@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 from shared.base.clock import Clock
+from shared.base.documents import Kept
 from shared.base.ports import RowChanged
-from shared.rollouts.engine.store import KeptRollout, RolloutStore
+from shared.rollouts.engine.store import RolloutStore
 from shared.rollouts.state.rollout import Rollout
 
 
@@ -13,7 +15,7 @@ class RowLease:
     """Writes a rollout's row for one tick, each time on the condition that nothing was added."""
 
     def __init__(
-        self, store: RolloutStore, kept: KeptRollout, clock: Clock, lease: timedelta
+        self, store: RolloutStore, kept: Kept[Rollout], clock: Clock, lease: timedelta
     ) -> None:
         """Go on from the row as this tick wrote it when it began."""
         self._store = store
@@ -41,34 +43,39 @@ class RowLease:
 
         Raises: RowChanged, as `save` does.
         """
-        self.save(replace(self._kept.rollout, busy_until=None))
+        self.save(replace(self._kept.value, busy_until=None))
 
     def hear(self, rollout: Rollout) -> Rollout:
         """Return the rollout with the orders that came in since it was written.
 
         Raises: RowChanged where another worker has the tick.
         """
-        before = self._kept.rollout
+        before = self._kept.value
         found = self._store.get(before.partition, before.id)
-        is_mine = found is not None and (found.rollout.tick, found.rollout.busy_until) == (
-            before.tick,
-            before.busy_until,
-        )
-        if found is None or not is_mine:
-            raise RowChanged
+        heard = _with_orders(rollout, before, None if found is None else found.value)
+        if found is None or heard is None:
+            raise RowChanged("another worker has the tick")
         self._kept = found
-        news = found.rollout.orders[len(before.orders) :]
-        return replace(rollout, orders=rollout.orders + news)
+        return heard
 
     def save_all(self, rollout: Rollout) -> Rollout:
-        """Write the rollout with whatever orders came in, and return it.
+        """Write the rollout with the orders that came in, and return it.
 
         Raises: RowChanged where another worker has the tick.
         """
-        while True:
-            try:
-                self.save(rollout)
-            except RowChanged:
-                rollout = self.hear(rollout)
-            else:
-                return rollout
+        merge = partial(_with_orders, rollout, self._kept.value)
+        saved = self._store.change(rollout, merge, known=self._kept).saved
+        if saved is None:
+            raise RowChanged("another worker has the tick")
+        self._kept = saved
+        return saved.value
+
+
+def _with_orders(rollout: Rollout, before: Rollout, found: Rollout | None) -> Rollout | None:
+    """Return the rollout with the orders that were added to its row; None if the tick is lost.
+
+    `before` is the row as this tick wrote it, `found` the row as it is now.
+    """
+    if found is None or (found.tick, found.busy_until) != (before.tick, before.busy_until):
+        return None
+    return replace(rollout, orders=rollout.orders + found.orders[len(before.orders) :])
