@@ -56,7 +56,9 @@ class EventMisplaced(SignalboxError):
 
     code = "event.misplaced"
     disposition = Disposition.IGNORE
-    default_hint = "Subscribe the function or queue that docs/how-to/hosting.md names for the type."
+    default_hint = (
+        "Subscribe the function or queue that docs/reference/delivery.md names for the type."
+    )
 
 
 class TagsAwaited(SignalboxError):
@@ -167,7 +169,7 @@ class TargetDenied(TargetError):
 
     code = "target.denied"
     default_hint = (
-        "See docs/reference/retraining.md for what the target wants, then replay the letter."
+        "See docs/reference/targets.md for what the target wants, then replay the letter."
     )
 
 

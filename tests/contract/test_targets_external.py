@@ -491,12 +491,12 @@ def test_a_name_is_one_segment_of_an_address() -> None:
 
 
 def test_the_examples_of_targets_are_what_is_taken() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "reference" / "retraining.md").read_text(
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "targets.md").read_text(
         encoding="utf-8"
     )
     kinds = set()
     for heading in ("data_factory", "azure_devops", "github", "webhook"):
-        section = re.search(rf"^### {heading}$(.*?)(?=^##|\Z)", page, re.S | re.M)
+        section = re.search(rf"^## {heading}$(.*?)(?=^##|\Z)", page, re.S | re.M)
         assert section is not None, heading
         for example in re.findall(r"```yaml\n(target:.*?)```", section[1], re.S):
             kinds.add(TargetParams.model_validate(yaml.safe_load(example)["target"]).kind)

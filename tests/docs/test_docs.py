@@ -2,15 +2,18 @@
 
 import json
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from types import UnionType
-from typing import Union, get_args, get_origin
+from typing import Any, Union, get_args, get_origin
 
 import pytest
+import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+import manage
 from shared.actions import ACTIONS
 from shared.adapters.aml.job_files import find_job_faults
 from shared.base import errors, telemetry
@@ -19,6 +22,7 @@ from shared.reactions.load import load_reactions
 from shared.retraining.model import Stage
 from shared.retraining.params import PolicyParams
 from shared.retraining.targets import TargetParams
+from shared.rollouts.state.orders import OrderKind
 from shared.rollouts.state.phases import Phase
 from tests.docs import diagram
 
@@ -27,6 +31,14 @@ WORKSPACE_ID = (
 )
 ROOT = Path(__file__).parent.parent.parent
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+#: The pages outside docs/ have links, too.
+PAGES = [
+    *DOCS,
+    ROOT / "sandbox/README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
+    *(ROOT / "sandbox").glob("*/README.md"),
+]
 
 
 def read(name: str) -> str:
@@ -97,7 +109,7 @@ def test_the_defaults_that_are_documented_are_the_defaults() -> None:
 
 def test_every_option_of_host_json_is_explained_with_its_value() -> None:
     host = json.loads((ROOT / "host.json").read_text())
-    documented = rows(read("how-to/hosting.md"))
+    documented = rows(read("reference/delivery.md"))
     options = {
         "functionTimeout": host["functionTimeout"],
         "telemetryMode": host["telemetryMode"],
@@ -135,17 +147,58 @@ def test_the_diagram_of_loops_has_every_stage_of_a_retraining() -> None:
     assert set(re.findall(r"\w+", drawn[1])) >= set(Stage)
 
 
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
+    titles = re.findall(r"^#+ (.+)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    links = re.findall(
+        r"\]\((?!https?:)([^)#\s]*)(?:#([^)]+))?\)", page.read_text(encoding="utf-8")
+    )
+    for link, anchor in links:
+        target = page.parent / link if link else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), f"{link}#{anchor}"
+
+
+def test_the_index_names_every_page() -> None:
+    index = ROOT / "docs" / "README.md"
+    named = re.findall(r"\]\(([^)#]+)", index.read_text(encoding="utf-8"))
+    assert {index.parent / name for name in named} == set(DOCS[1:]) - {index}
+
+
 @pytest.mark.parametrize("page", DOCS, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_file_that_a_page_names_is_there(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
     named = re.findall(
-        r"\b((?:docs|shared|handlers|sandbox|bench|demo|tests)/[\w/.-]*\w\.\w+)", text
+        r"(?<![.\w])((?:docs|shared|handlers|sandbox|bench|demo|tests)/[\w/.-]*\w\.\w+)", text
     )
-    for link in links:
-        assert (page.parent / link).exists(), link
     for name in named:
         assert (ROOT / name).exists(), name
+
+
+def commands_of(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every command below a group, by its whole name."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands_of(command, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", command
+
+
+def test_every_command_and_option_is_documented() -> None:
+    page = read("reference/command-line.md")
+    orders = {f"rollouts {kind}": f"| `{kind}` |" for kind in OrderKind}
+    for name, command in commands_of(typer.main.get_command(manage.app)):
+        assert orders.get(name, f"`{name}") in page, name
+        for option in command.params:
+            assert option.param_type_name == "argument" or f"`{option.opts[0]}`" in page, (
+                option.opts
+            )
 
 
 def fields_of(params: type[BaseModel]) -> dict[str, FieldInfo]:
@@ -207,9 +260,7 @@ def test_every_value_of_a_policy_is_documented_with_its_default() -> None:
 
 @pytest.mark.parametrize("target", TargetParams.model_fields)
 def test_every_target_has_a_section_that_names_its_values(target: str) -> None:
-    section = re.search(
-        rf"^### {target}$(.*?)(?=^##|\Z)", read("reference/retraining.md"), re.S | re.M
-    )
+    section = re.search(rf"^## {target}$(.*?)(?=^##|\Z)", read("reference/targets.md"), re.S | re.M)
     assert section is not None
     (params,) = [
         kind
@@ -249,6 +300,6 @@ def test_the_examples_of_actions_are_what_the_loader_takes() -> None:
 
 
 def test_the_reaction_that_registers_what_was_retrained_is_what_the_loader_takes() -> None:
-    (example,) = re.findall(r"```yaml\n(- name:.*?)```", read("reference/retraining.md"), re.S)
+    (example,) = re.findall(r"```yaml\n(- name:.*?)```", read("how-to/retrain-on-drift.md"), re.S)
     text = f"version: 1\nworkspaces: ['%WS%']\nreactions:\n{example}"
     load_reactions(text, actions=ACTIONS, settings={"WS": WORKSPACE_ID})

@@ -1,4 +1,4 @@
-"""The sample event that docs/how-to/hosting.md sends does what that page says."""
+"""The sample event that docs/start/first-half-hour.md sends does what that page says."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,7 @@ def test_the_sample_event_is_told_by_the_shipped_rules_with_the_sample_settings(
 
 
 def test_what_the_page_sends_and_where_is_there() -> None:
-    page = (ROOT / "docs/how-to/hosting.md").read_text()
+    page = (ROOT / "docs/start/first-half-hour.md").read_text()
     settings = json.loads((ROOT / "local.settings.sample.json").read_text())["Values"]
 
     assert "python -m sandbox.send workspace-events docs/samples/run_failed.json" in page

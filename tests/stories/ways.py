@@ -32,7 +32,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     each.get_user_function().__name__: each.get_user_function() for each in _DECLARED
 }
 TRIGGERS = {each.get_user_function().__name__: each.get_trigger().type for each in _DECLARED}
-#: The function that docs/how-to/hosting.md names for a type of event.
+#: The function that docs/reference/delivery.md names for a type of event.
 BY_TYPE = {
     "modelregistered": "model_registered",
     "modeldeployed": "model_deployed",

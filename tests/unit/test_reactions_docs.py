@@ -1,4 +1,4 @@
-"""The examples of docs/reference/reactions.md are what the loader says they are."""
+"""The loader takes the examples of the pages on the rules file, or refuses them as they say."""
 
 import re
 from dataclasses import fields
@@ -13,8 +13,10 @@ from shared.reactions.functions import FUNCTIONS
 from shared.reactions.load import load_reactions
 from shared.schema.findings import ReactionsFaulty
 
-PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "reactions.md").read_text(
-    encoding="utf-8"
+_REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
+PAGE = "".join(
+    (_REFERENCE / name).read_text(encoding="utf-8")
+    for name in ("reactions.md", "strategies.md", "check.md")
 )
 _READY_MADE = "all-at-once:"
 #: Each YAML example, with the findings that follow it, if any.

@@ -41,9 +41,8 @@ from shared.schema.findings import Finding, ReactionsFaulty
 from shared.workspaces.metrics import Measure
 from shared.workspaces.model import EndpointKind
 
-PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "reactions.md").read_text(
-    encoding="utf-8"
-)
+_REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
+PAGES = [(_REFERENCE / name).read_text("utf-8") for name in ("strategies.md", "reactions.md")]
 HEAD = "version: 1\nworkspaces: []\nchannels: [team]\n"
 DEPLOY = """\
 reactions:
@@ -533,11 +532,11 @@ def test_orphans_are_what_is_written(text: str, orphans: Orphans | None) -> None
 
 
 def section(title: str) -> str:
-    """Return a section of the page, with those below it."""
+    """Return a section of the pages, with those below it."""
     level, _, _ = title.partition(" ")
-    found = re.search(rf"^{title}$(.*?)(?=^#{{2,{len(level)}}} |\Z)", PAGE, re.S | re.M)
-    assert found is not None
-    return found[1]
+    end = rf"(?=^#{{1,{len(level)}}} |\Z)"
+    (found,) = (text for page in PAGES for text in re.findall(rf"(?ms)^{title}$(.*?){end}", page))
+    return str(found)
 
 
 def rows(text: str) -> dict[str, str]:
@@ -547,7 +546,7 @@ def rows(text: str) -> dict[str, str]:
 
 
 def test_the_page_shows_the_ready_made_strategies_as_they_are() -> None:
-    (example,) = re.findall(r"```yaml\n(.*?)```", section("### Ready-made"), re.S)
+    (example,) = re.findall(r"```yaml\n(.*?)```", section("## Ready-made"), re.S)
     document, faults = read_document(example)
     assert faults == ()
     assert document is not None
@@ -573,8 +572,8 @@ def told(value: object) -> str:
 @pytest.mark.parametrize(
     ("title", "model"),
     [
-        ("## Strategies", StrategyParams),
-        ("### Gates of a strategy", LimitParams),
+        ("# Strategies", StrategyParams),
+        ("## Gates of a strategy", LimitParams),
         ("## Orphans", Orphans),
     ],
 )
@@ -586,9 +585,9 @@ def test_the_page_names_every_key_with_its_default(title: str, model: type[BaseM
 
 
 def test_the_page_names_every_step_and_every_gate() -> None:
-    page = section("## Strategies")
+    page = section("# Strategies")
     assert {name for name in StepParams.model_fields if f"| `{name}" in page} == set(StepKind)
-    assert all(f"`{measure}`" in section("### Gates of a strategy") for measure in Measure)
+    assert all(f"`{measure}`" in section("## Gates of a strategy") for measure in Measure)
     assert set(GatesParams.model_fields) == set(map(str, Measure))
     assert set(RequestsGateParams.model_fields) - {"min"} <= {item.name for item in fields(Gate)}
 

@@ -45,7 +45,7 @@ _RETRIES: Final[Mapping[str, Any]] = {
 #: The account of `UseDevelopmentStorage=true`.
 _AZURITE: Final = "devstoreaccount1"
 _AZURITE_HINT: Final = (
-    "That is Azurite's account, on this machine: docs/how-to/hosting.md says how it is started."
+    "That is Azurite's account, on this machine: docs/start/first-half-hour.md starts it."
 )
 _UNREACHED_HINT: Final = "See whether the account is there, and can be reached from here."
 
