@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from shared.adapters.targets.factory import Targets
     from shared.flow.sweep import Sweep
     from shared.journal.letter_notices import LetterNotices
-    from shared.messages.outbox import Tell
+    from shared.messages.outbox import Outbox
     from shared.messages.repeats import Folds
     from shared.orphans.watch import OrphanWatch
     from shared.retraining.approvals import Approvals
@@ -206,18 +206,18 @@ class Services:
         return AppriseChannels(self._environ)
 
     @once
-    def tell(self) -> "Tell":
-        """What tells people things that a row remembers."""
-        from shared.messages.outbox import Tell
+    def outbox(self) -> "Outbox":
+        """What sends the messages that rows keep."""
+        from shared.messages.outbox import Outbox
 
-        return Tell(channels=self.channels)
+        return Outbox(channels=self.channels)
 
     @once
     def folds(self) -> "Folds":
         """The folds of repeated messages."""
         from shared.messages.repeats import Folds
 
-        return Folds(tables=self.tables, tell=self.tell, clock=self.clock)
+        return Folds(tables=self.tables, outbox=self.outbox, clock=self.clock)
 
     @once
     def records(self) -> Records:
@@ -248,28 +248,24 @@ class Services:
         """What tells people of parked letters."""
         from shared.journal.letter_notices import LetterNotices
 
-        return LetterNotices(dead_letters=self.dead_letters, tell=self.tell)
+        return LetterNotices(dead_letters=self.dead_letters, outbox=self.outbox)
 
     @once
     def rollouts(self) -> "Rollouts":
         """The rollouts."""
         from shared.rollouts.engine.advance import Rollouts
-        from shared.rollouts.people.outbox import TellRollout
 
         settings = self.settings
         return Rollouts(
             store=self._rollout_store,
             queues=self.queues,
             tick=lambda: self._tick,
-            tell=TellRollout(
-                tell=self.tell,
-                clock=self.clock,
-                retry_base=settings.retry_base,
-                studio=settings.studio_endpoint,
-            ),
+            outbox=self.outbox,
             records=self.records,
             clock=self.clock,
             lease=settings.lease,
+            retry_base=settings.retry_base,
+            studio=settings.studio_endpoint,
             follow=self.loops.rollout_changed,
         )
 
@@ -304,7 +300,7 @@ class Services:
         return Loops(
             store=LoopStore(tables=self.tables),
             records=self.records,
-            tell=self.tell,
+            outbox=self.outbox,
             clock=self.clock,
             studio=self.settings.studio_endpoint,
             target=self.target,
@@ -320,7 +316,7 @@ class Services:
             tables=self.tables,
             workspaces=self.workspaces,
             rollouts=self._rollout_store,
-            tell=self.tell,
+            outbox=self.outbox,
             clock=self.clock,
             watched=self.reactions.workspaces,
             rules=self.reactions.orphans or Orphans(),
@@ -363,7 +359,7 @@ class Services:
             workspaces=self.workspaces,
             rollouts=self.rollouts,
             clock=self.clock,
-            tell=self.tell,
+            outbox=self.outbox,
             find_strategy=partial(find_strategy, own=self.reactions.rollouts),
             read_file=read_golden,
             retrainings=self._retrainings,

@@ -5,18 +5,15 @@ takes that out of the row again: no message is lost in a crash, or sent for each
 letters that were parked for one cause are one message.
 """
 
-import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from shared.events.fields import one_line
-from shared.journal.letters import DeadLetters, Letter, LetterNotice
-from shared.messages.outbox import Tell
-from shared.messages.text import Text
-
-log = logging.getLogger(__name__)
+from shared.journal.letters import DeadLetters, Letter
+from shared.messages.notice import Notice, Text
+from shared.messages.outbox import Outbox
 
 #: Of many letters, as many are named.
 _NAMED_MAX = 10
@@ -24,21 +21,11 @@ _REASON_MAX = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Group:
-    """One message to one channel, about letters of one reaction that were parked with one code."""
-
-    channel: str
-    letters: tuple[Letter, ...]
-    attempt: int
-    kind: str = "parked letters"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LetterNotices:
     """Tells people of parked letters."""
 
     dead_letters: DeadLetters
-    tell: Tell
+    outbox: Outbox
 
     def chores(self) -> Iterator[Callable[[], None]]:
         """Yield what tells of the letters that were parked since the last sweep, bit by bit.
@@ -50,53 +37,47 @@ class LetterNotices:
         """
         groups: dict[tuple[str, str, str, int], list[Letter]] = defaultdict(list)
         for letter in self.dead_letters.untold():
-            for notice in letter.notices:
-                key = (notice.channel, letter.reaction, letter.code, notice.attempt)
-                groups[key].append(letter)
+            for channel, attempt in letter.untold.items():
+                groups[channel, letter.reaction, letter.code, attempt].append(letter)
         down: set[str] = set()
         for (channel, _, _, attempt), letters in groups.items():
             if channel in down:
                 continue
-            left: list[_Group] = []
-            group = _Group(channel=channel, letters=tuple(letters), attempt=attempt)
-            yield partial(self._tell, group, left)
-            if left:
-                down.add(channel)
-            attempts = tuple(one.attempt for one in left)
-            yield from (partial(self._settle, letter.id, channel, attempts) for letter in letters)
+            left: dict[str, int] = {}
+            notice = Notice(text=_text_of(letters), attempts={channel: attempt})
+            yield partial(self._send, notice, left)
+            down |= left.keys()
+            yield from (partial(self._settle, letter.id, channel, left) for letter in letters)
 
-    def _tell(self, group: _Group, left: list[_Group]) -> None:
-        """Send a message; add it to those left where it is to be tried again."""
-        told = self.tell.all((group,), _text_of)
-        left += told.left
-        if told.untold:
-            log.warning("nobody was told of parked letters", extra={"channel": group.channel})
+    def _send(self, notice: Notice, left: dict[str, int]) -> None:
+        """Send a message; add its channel to those left where it is to be tried again."""
+        for again in self.outbox.send((notice,)).left:
+            left.update(again.attempts)
 
-    def _settle(self, letter_id: str, channel: str, left: Iterable[int]) -> None:
-        """Take the channel off the letter's notices, or count the attempt."""
-        again = tuple(LetterNotice(channel=channel, attempt=attempt) for attempt in left)
+    def _settle(self, letter_id: str, channel: str, left: Mapping[str, int]) -> None:
+        """Take the channel off those that the letter is to tell, or count the attempt."""
         while (letter := self.dead_letters.get(letter_id)) is not None:
-            others = tuple(one for one in letter.notices if one.channel != channel)
-            if len(others) == len(letter.notices):
+            if channel not in letter.untold:
                 return  # somebody has replayed or closed it meanwhile
-            if self.dead_letters.note(letter, others + again):
+            others = {name: letter.untold[name] for name in letter.untold if name != channel}
+            if self.dead_letters.note(letter, {**others, **left}):
                 return
 
 
-def _text_of(group: _Group) -> Text:
+def _text_of(letters: Sequence[Letter]) -> Text:
     """Write the message: what waits and why, and the commands that show and replay it."""
-    first, *others = group.letters
-    named = group.letters[:_NAMED_MAX]
+    first, *others = letters
+    named = letters[:_NAMED_MAX]
     title = f"{first.reaction}: {first.about or 'an event'} waits for a person"
     if others:
-        title = f"{first.reaction}: {len(group.letters)} letters wait for a person"
+        title = f"{first.reaction}: {len(letters)} letters wait for a person"
     lines = [f"Why: {first.code}: {_why(first)}"] if not others else []
     if first.hint:
         lines.append(f"What to do: {first.hint}")
     if others:
         lines += [f"- {one.id[:8]} {one.about}: {_why(one)}" for one in named]
-    if len(group.letters) > len(named):
-        lines.append(f"and {len(group.letters) - len(named)} more: python manage.py letters list")
+    if len(letters) > len(named):
+        lines.append(f"and {len(letters) - len(named)} more: python manage.py letters list")
     ids = " ".join(one.id[:8] for one in named)
     lines += [
         f"Letter: {first.id}" if not others else f"Code: {first.code}",

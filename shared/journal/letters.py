@@ -7,7 +7,7 @@ lost or doubled message does no harm: the sweep sends lost ones again, and stale
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
@@ -70,14 +70,6 @@ class LetterStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LetterNotice:
-    """A channel that is still to be told that a letter is parked."""
-
-    channel: str
-    attempt: int = 0  #: How often it was tried in vain.
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Letter:
     """A dead letter. `reaction` is "" for a whole event; `body` is the event as it arrived."""
 
@@ -99,7 +91,7 @@ class Letter:
     order: str = ""  #: What a person last ordered: that, who and why.
     is_again: bool = False  #: Whether its message was handed out before. It is not kept.
     is_read: bool = True  #: Whether `body` was read; in a list of letters, no blob is.
-    notices: tuple[LetterNotice, ...] = ()
+    untold: Mapping[str, int] = field(default_factory=dict)  #: Failed attempts, by channel.
     etag: str = ""
 
 
@@ -323,9 +315,9 @@ class DeadLetters:
         rows = self._tables.query(TABLE, partition=partition, equals=equals, before=before)
         return (_letter_from(row) for row in rows)
 
-    def note(self, letter: Letter, notices: tuple[LetterNotice, ...]) -> bool:
+    def note(self, letter: Letter, untold: Mapping[str, int]) -> bool:
         """Keep who is still to be told of a parked letter; False as in `close`."""
-        return self._replace(letter, replace(letter, notices=notices))
+        return self._replace(letter, replace(letter, untold=untold))
 
     def close(self, letter: Letter, order: str = "") -> bool:
         """Close the letter; say False, and leave it, if it has changed since it was read.
@@ -406,11 +398,11 @@ class DeadLetters:
         Not where a person's yes is missing: for that the loop asks.
         """
         if letter.status is not LetterStatus.PARKED or letter.code == ApprovalMissing.code:
-            return replace(letter, notices=())
+            return replace(letter, untold={})
         if known is not None and known.status is LetterStatus.PARKED:
             return letter
         channels = self._channels_of(letter.reaction) if letter.reaction else ()
-        return replace(letter, notices=tuple(LetterNotice(channel=name) for name in channels))
+        return replace(letter, untold=dict.fromkeys(channels, 0))
 
 
 _TEXTS = (
@@ -442,7 +434,7 @@ def _letter_from(row: Row) -> Letter:
         body=str(values["body"]),
         is_again=False,
         is_read=not values["in_blob"],
-        notices=_notices_from(str(values.get("notices", ""))),
+        untold=_untold_from(str(values.get("untold", ""))),
         etag=row.etag,
         **texts,
     )
@@ -466,12 +458,12 @@ def _values(letter: Letter, *, in_blob: bool) -> dict[str, Value]:
         "due_at": letter.due_at,
         "created_at": letter.created_at,
         "in_blob": in_blob,
-        "is_untold": bool(letter.notices),
-        "notices": " ".join(f"{one.channel}:{one.attempt}" for one in letter.notices),
+        "is_untold": bool(letter.untold),
+        "untold": " ".join(f"{name}:{attempt}" for name, attempt in letter.untold.items()),
         "body": "" if in_blob else letter.body,
     }
 
 
-def _notices_from(text: str) -> tuple[LetterNotice, ...]:
+def _untold_from(text: str) -> dict[str, int]:
     pairs = (item.rpartition(":") for item in text.split())
-    return tuple(LetterNotice(channel=name, attempt=int(tries)) for name, _, tries in pairs)
+    return {name: int(attempt) for name, _, attempt in pairs}

@@ -1,94 +1,71 @@
-"""Tell people things that a row remembers until they are told. A channel never holds work up."""
+"""The outbox: sends the messages that a row keeps. A channel that is down never holds work up."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
 
 from shared.base import telemetry
-from shared.base.errors import Disposition, failure_of
+from shared.base.errors import Disposition, Failure, failure_of
 from shared.base.ports import Channels
 from shared.base.redact import redact
-from shared.messages.text import Text
+from shared.messages.notice import Notice, Text
 
 log = logging.getLogger(__name__)
 
-#: How often a message is tried; then its row keeps what was not told, and why.
+#: After so many failed attempts a message is given up; its row says which one, and why.
 ATTEMPTS_MAX = 12
 _UNTOLD_MAX = 300
 
 
-class Notice(Protocol):
-    """A message to one channel that is still to be sent: a dataclass."""
-
-    @property
-    def kind(self) -> str:
-        """What it is about."""
-        ...
-
-    @property
-    def channel(self) -> str:
-        """Whom it is for."""
-        ...
-
-    @property
-    def attempt(self) -> int:
-        """How often it was tried in vain."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told[N]:
-    """What is left to tell, and what was given up and why, "" if nothing was."""
+class Unsent:
+    """What is to be tried again, and which message was given up and why, "" if none was."""
 
-    left: tuple[N, ...]
+    left: tuple[Notice, ...]
     untold: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tell:
+class Outbox:
     """Sends messages to channels."""
 
     channels: Channels
 
-    def all[N: Notice](
-        self, notices: tuple[N, ...], text_of: Callable[[N], Text], *, untold: str = ""
-    ) -> Told[N]:
+    def send(self, notices: tuple[Notice, ...], *, untold: str = "") -> Unsent:
         """Send the messages; return those that are to be tried again.
 
-        Messages of one channel stay in order. A message is sent again after a crash between
-        sending and saving: told twice is better than not at all.
+        The messages of one channel stay in order: after one that failed, the later ones wait. After
+        a crash between sending and saving, a message is sent twice, which is better than never.
         """
-        left: list[N] = []
+        left: list[Notice] = []
+        down: set[str] = set()
         for notice in notices:
-            if any(earlier.channel == notice.channel for earlier in left):
-                left.append(notice)
-                continue
-            reason, may_retry = self._send(notice, text_of)
-            if not reason:
-                continue
-            if may_retry and notice.attempt + 1 < ATTEMPTS_MAX:
-                left.append(_tried(notice))
-            else:
-                why = f"{notice.channel} was not told {notice.kind}: {reason}"
-                untold = redact(why, most=_UNTOLD_MAX)
-        return Told(left=tuple(left), untold=untold)
+            attempts: dict[str, int] = {}
+            for channel, attempt in notice.attempts.items():
+                if channel in down:
+                    attempts[channel] = attempt
+                    continue
+                failure = self._send(channel, notice.text)
+                if failure is None:
+                    continue
+                if failure.disposition is Disposition.RETRY and attempt + 1 < ATTEMPTS_MAX:
+                    down.add(channel)
+                    attempts[channel] = attempt + 1
+                else:
+                    why = f'{channel} was not told "{notice.text.title}": {failure.reason}'
+                    untold = redact(why, most=_UNTOLD_MAX)
+                    log.warning("a message was given up: %s", untold)
+            if attempts:
+                left.append(replace(notice, attempts=attempts))
+        return Unsent(left=tuple(left), untold=untold)
 
-    def _send[N: Notice](self, notice: N, text_of: Callable[[N], Text]) -> tuple[str, bool]:
-        """Send one message; return why it was not taken, or "", and whether waiting can help."""
-        text = text_of(notice)
+    def _send(self, channel: str, text: Text) -> Failure | None:
+        """Send one message; return why the channel did not take it, or None."""
         try:
-            self.channels.send(notice.channel, title=text.title, text=text.body, good=text.good)
-        except Exception as error:  # noqa: BLE001 - whatever a channel does, the work goes on
+            self.channels.send(channel, title=text.title, text=text.body, good=text.good)
+        except Exception as error:  # noqa: BLE001 - no channel may stop the work
             failure = failure_of(error)
-            log.warning("channel %s did not take a message: %s", notice.channel, failure.reason)
-            telemetry.count(telemetry.METRIC_MESSAGES, channel=notice.channel, status="failed")
-            return failure.reason, failure.disposition is Disposition.RETRY
-        telemetry.count(telemetry.METRIC_MESSAGES, channel=notice.channel, status="sent")
-        return "", False
-
-
-def _tried[N: Notice](notice: N) -> N:
-    changed: Any = notice
-    tried: N = replace(changed, attempt=notice.attempt + 1)
-    return tried
+            log.warning("channel %s did not take a message: %s", channel, failure.reason)
+            telemetry.count(telemetry.METRIC_MESSAGES, channel=channel, status="failed")
+            return failure
+        telemetry.count(telemetry.METRIC_MESSAGES, channel=channel, status="sent")
+        return None

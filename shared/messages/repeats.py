@@ -5,7 +5,7 @@ and is sent; those that come after it are counted until the fold's time is over 
 told how many they were. The next one opens the fold anew.
 
 Whoever counts or opens writes its event's name into the row, in the same conditional write: after
-a crash it finds itself there, and is neither counted twice nor kept from being sent.
+a crash it finds itself there, and is neither counted twice nor kept from being unsent.
 """
 
 import json
@@ -24,8 +24,8 @@ from shared.base.ports import Row, RowChanged, RowExists, Tables, Value
 from shared.base.redact import redact
 from shared.base.words import flat, minute
 from shared.events.model import Workspace
-from shared.messages.outbox import Tell
-from shared.messages.text import Text
+from shared.messages.notice import Text, notices_to
+from shared.messages.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class PlaceInFold:
 
     @property
     def is_first(self) -> bool:
-        """Whether it is to be sent."""
+        """Whether it is to be unsent."""
         return self.number == 1
 
 
@@ -118,25 +118,12 @@ class Fold:
     etag: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Summary:
-    """The message that tells what a fold has counted."""
-
-    fold: Fold
-    attempt: int = 0
-    kind: str = "summary"
-
-    @property
-    def channel(self) -> str:
-        return self.fold.channel
-
-
 class Folds:
     """Folds, kept in a table."""
 
-    def __init__(self, *, tables: Tables, tell: Tell, clock: Clock) -> None:
+    def __init__(self, *, tables: Tables, outbox: Outbox, clock: Clock) -> None:
         self._tables = tables
-        self._tell = tell
+        self._outbox = outbox
         self._clock = clock
 
     def place(self, repeat: Repeat) -> PlaceInFold:
@@ -184,8 +171,8 @@ class Folds:
 
     def _tell_one(self, fold: Fold, down: set[str]) -> None:
         """Tell what a fold has counted, or add its channel to those that are down."""
-        outcome = self._tell.all((_Summary(fold=fold),), _text_of)
-        if outcome.left or outcome.untold:
+        unsent = self._outbox.send(notices_to((fold.channel,), _text_of(fold)))
+        if unsent.left or unsent.untold:
             down.add(fold.channel)
         else:
             self._settle(fold)
@@ -268,9 +255,8 @@ def _after(fold: Fold | None, repeat: Repeat, now: datetime) -> Fold:
     )
 
 
-def _text_of(summary: _Summary) -> Text:
+def _text_of(fold: Fold) -> Text:
     """Write the summary: how many there were, since when, and the last of them."""
-    fold = summary.fold
     messages = "message" if fold.count == 1 else "messages"
     since = minute(fold.since)
     of = f"{fold.reaction} in workspace {fold.workspace}"

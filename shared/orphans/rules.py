@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from shared.base.words import bullets, minute, shortened
 from shared.events.model import Workspace
-from shared.messages.text import Text
+from shared.messages.notice import Notice, Text, notices_to
 from shared.orphans.schema import Orphans
 from shared.rollouts.state.rollout import Rollout
 from shared.rollouts.state.splits import share
@@ -114,18 +114,6 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OrphanNotice:
-    """A message to one channel that is still to be sent."""
-
-    kind: str
-    channel: str
-    title: str
-    text: str
-    good: bool | None = None
-    attempt: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
     """The watch over one workspace, as it is kept. `told` are the ids of the last report."""
 
@@ -134,7 +122,7 @@ class Watch:
     sightings: tuple[Sighting, ...] = ()
     told: tuple[str, ...] = ()
     told_at: datetime | None = None
-    notices: tuple[OrphanNotice, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
     def known(self, now: datetime) -> Mapping[str, Sighting]:
         """Return the sightings that still count, by the deployment's name."""
@@ -270,7 +258,7 @@ def with_report(
     else:
         title = f"No orphan deployments need a look in {workspace.name}"
         lines = [f"Workspace: {workspace.name}"]
-    notices = _notices("orphans", channels, title, lines, good=None if orphans else True)
+    notices = _notices(channels, title, lines, good=None if orphans else True)
     return replace(watch, told=ids, told_at=now, notices=watch.notices + notices)
 
 
@@ -282,13 +270,8 @@ def with_gone(
         return watch
     title = f"{_counted(gone)} deleted in {workspace.name}"
     lines = [f"Workspace: {workspace.name}", *bullets([item.line for item in gone], _LISTED_MAX)]
-    notices = _notices("deleted orphans", channels, title, lines, good=None)
+    notices = _notices(channels, title, lines, good=None)
     return replace(watch, notices=watch.notices + notices)
-
-
-def text_of_orphans(notice: OrphanNotice) -> Text:
-    """Return a message as a channel takes it."""
-    return Text(title=notice.title, body=notice.text, good=notice.good)
 
 
 def cost_of(capacity: Capacity | None, instances: int) -> Cost | None:
@@ -346,10 +329,7 @@ def _line(orphan: Orphan) -> str:
 
 
 def _notices(
-    kind: str, channels: Iterable[str], title: str, lines: list[str], *, good: bool | None
-) -> tuple[OrphanNotice, ...]:
-    text = shortened("\n".join(lines), _TEXT_MAX)
-    return tuple(
-        OrphanNotice(kind=kind, channel=channel, title=title, text=text, good=good)
-        for channel in channels
-    )
+    channels: Iterable[str], title: str, lines: list[str], *, good: bool | None
+) -> tuple[Notice, ...]:
+    body = shortened("\n".join(lines), _TEXT_MAX)
+    return notices_to(channels, Text(title=title, body=body, good=good))

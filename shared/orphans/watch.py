@@ -27,7 +27,7 @@ from shared.base.ports import Row, RowChanged, RowExists, Tables
 from shared.base.redact import redact
 from shared.base.words import flat
 from shared.events.model import Workspace
-from shared.messages.outbox import Tell
+from shared.messages.outbox import Outbox
 from shared.orphans.rules import (
     AGAIN,
     EVERY,
@@ -40,7 +40,6 @@ from shared.orphans.rules import (
     kept_by,
     looked,
     orphan_id,
-    text_of_orphans,
     to_delete,
     to_tell,
     with_ages,
@@ -72,7 +71,7 @@ class OrphanWatch:
     tables: Tables
     workspaces: Workspaces
     rollouts: RolloutStore
-    tell: Tell
+    outbox: Outbox
     clock: Clock
     watched: tuple[Workspace, ...]
     rules: Orphans
@@ -137,7 +136,7 @@ class OrphanWatch:
         """Send the messages; what channels did not take is tried again by the next sweep."""
         for row in self.tables.query(TABLE, equals={"untold": True}):
             watch = _watch_from(row)
-            left = self.tell.all(watch.notices, text_of_orphans).left
+            left = self.outbox.send(watch.notices).left
             with suppress(RowChanged):
                 self._write(row.key, replace(watch, notices=left), row.etag)
 

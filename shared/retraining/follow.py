@@ -18,10 +18,11 @@ from shared.base.redact import redact
 from shared.events.model import Event, ModelRegistered, RunCompleted, RunStatusChanged, Workspace
 from shared.events.runs import has_ended
 from shared.journal.records import Records
-from shared.messages.outbox import Tell, Told
+from shared.messages.notice import Notice
+from shared.messages.outbox import Outbox, Unsent
 from shared.retraining.budget import Budget, give_back, release
-from shared.retraining.model import Loop, Retraining, RetrainingNotice, RetrainingNoticeKind, Stage
-from shared.retraining.notices import notices, text_of_retraining
+from shared.retraining.model import Loop, Retraining, Stage
+from shared.retraining.notices import RetrainingNoticeKind, with_notice
 from shared.retraining.stages import (
     is_before,
     may_follow,
@@ -80,7 +81,7 @@ class Loops:
 
     store: LoopStore
     records: Records
-    tell: Tell
+    outbox: Outbox
     clock: Clock
     studio: str
     target: Callable[[str], Target[Any]]
@@ -139,8 +140,8 @@ class Loops:
                 reason="",
             )
             text = f"Run: {run_id or 'not told by the target'}"
-            told = notices(loop, RetrainingNoticeKind.STARTED, text, link=link)
-            return replace(loop.with_retraining(running), notices=loop.notices + told)
+            loop = loop.with_retraining(running)
+            return with_notice(loop, RetrainingNoticeKind.STARTED, text, link=link)
 
         return self._change(submission.workspace, submission.reference, start)
 
@@ -154,8 +155,7 @@ class Loops:
             now = self.clock.now()
             failed = retraining_ended(moved(retraining, Stage.FAILED, now, reason), now)
             text = f"It could not be started. {reason} {failure.hint}".strip()
-            told = notices(loop, RetrainingNoticeKind.FAILED, text)
-            return replace(loop.with_retraining(failed), notices=loop.notices + told)
+            return with_notice(loop.with_retraining(failed), RetrainingNoticeKind.FAILED, text)
 
         self._change(submission.workspace, submission.reference, fail)
 
@@ -177,8 +177,7 @@ class Loops:
             if is_enough or not is_before(retraining.stage, Stage.DEPLOYING):
                 return loop.with_retraining(told)
             over = moved(told, Stage.NOT_BETTER, self.clock.now())
-            news = notices(loop, RetrainingNoticeKind.NOT_BETTER, verdict)
-            return replace(loop.with_retraining(over), notices=loop.notices + news)
+            return with_notice(loop.with_retraining(over), RetrainingNoticeKind.NOT_BETTER, verdict)
 
         self._change(workspace, reference, compare)
 
@@ -285,11 +284,8 @@ class Loops:
         """
         kept = self._take_messages(KeptLoop(loop=loop, etag=etag))
         while kept is not None:
-            sent = kept.loop.notices
-            told = self.tell.all(
-                sent, partial(text_of_retraining, kept.loop), untold=kept.loop.untold
-            )
-            kept = self._put_back(kept, sent, told)
+            unsent = self.outbox.send(kept.loop.notices, untold=kept.loop.untold)
+            kept = self._put_back(kept, kept.loop.notices, unsent)
 
     def _take_messages(self, kept: KeptLoop) -> KeptLoop | None:
         """Have a loop's messages to oneself; None where there are none, or another has them."""
@@ -308,18 +304,18 @@ class Loops:
                 kept = again
 
     def _put_back(
-        self, kept: KeptLoop, sent: tuple[RetrainingNotice, ...], told: Told[RetrainingNotice]
+        self, kept: KeptLoop, taken: tuple[Notice, ...], unsent: Unsent
     ) -> KeptLoop | None:
         """Save what is left of the messages; return the loop if others were added meanwhile."""
         mine = kept.loop.telling_until
-        while kept.loop.telling_until == mine and kept.loop.notices[: len(sent)] == sent:
-            added = kept.loop.notices[len(sent) :]
-            goes_on = bool(added) and not told.left  # else in their order, by the sweep
+        while kept.loop.telling_until == mine and kept.loop.notices[: len(taken)] == taken:
+            added = kept.loop.notices[len(taken) :]
+            goes_on = bool(added) and not unsent.left  # else in their order, by the sweep
             left = replace(
                 kept.loop,
-                notices=told.left + added,
+                notices=unsent.left + added,
                 telling_until=self.clock.now() + _TELLING if goes_on else None,
-                untold=told.untold,
+                untold=unsent.untold,
             )
             try:
                 saved = self.store.save(left, kept.etag)
@@ -423,9 +419,8 @@ class Loops:
         link = retraining.link
         if not link and target_of(retraining) in _AML:
             link = run_link(retraining.run_id, loop.workspace, self.studio)
-        told = notices(loop, kind, text, link=link)
         over = retraining_ended(moved(retraining, stage, now, reason), now)
-        return replace(loop.with_retraining(over), notices=loop.notices + told)
+        return with_notice(loop.with_retraining(over), kind, text, link=link)
 
     def _move(self, workspace: Workspace, reference: str, stage: Stage, **facts: Any) -> None:
         """Take a retraining forward to a stage, never back."""

@@ -8,6 +8,7 @@ from enum import StrEnum
 from shared.base.ids import digest
 from shared.events.model import DriftState, Metric, Workspace
 from shared.journal.outcomes import EventRef
+from shared.messages.notice import Notice
 
 #: What a loop remembers: far more than any policy looks back at.
 WINDOWS_MAX = 60
@@ -151,32 +152,6 @@ class Retraining:
         return self.stage is Stage.STARTING or (self.stage is Stage.FAILED and not self.run_id)
 
 
-class RetrainingNoticeKind(StrEnum):
-    """What people are told of a loop."""
-
-    STARTED = "started"
-    ASKED = "asked"
-    DRIFT = "drift"
-    DATA_QUALITY = "data quality"
-    BROKEN = "monitor broken"
-    FAILED = "failed"
-    TRAINED = "trained"
-    NOT_BETTER = "not better"
-    RECOVERED = "recovered"
-    GAVE_UP = "gave up"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetrainingNotice:
-    """A message to one channel that is still to be sent."""
-
-    kind: RetrainingNoticeKind
-    channel: str
-    text: str
-    link: str = ""
-    attempt: int = 0
-
-
 class LoopStatus(StrEnum):
     """Where a loop stands."""
 
@@ -204,7 +179,7 @@ class Loop:
     gave_up_at: datetime | None = None
     resumed_at: datetime | None = None  #: When a person last said to go on after giving up.
     resumed_by: str = ""  #: Who said so, and why.
-    notices: tuple[RetrainingNotice, ...] = ()
+    notices: tuple[Notice, ...] = ()
     telling_until: datetime | None = None  #: Until when a worker has the messages to itself.
     untold: str = ""
     unsettled: tuple[str, ...] = ()  #: Retrainings of which the record is still to be told.

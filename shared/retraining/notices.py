@@ -1,22 +1,37 @@
 """What people are told of a loop, and in which words."""
 
 from dataclasses import replace
+from enum import StrEnum
 
 from shared.base.words import minute, shortened
 from shared.events.model import DriftState, Metric
-from shared.messages.text import Text
+from shared.messages.notice import Text, notices_to
 from shared.retraining.model import (
     Decision,
     Loop,
     PolicyAnswer,
-    RetrainingNotice,
-    RetrainingNoticeKind,
     Stage,
     Window,
 )
 
 _METRICS_TOLD = 5
 _TEXT_MAX = 4000
+
+
+class RetrainingNoticeKind(StrEnum):
+    """What people are told of a loop."""
+
+    STARTED = "started"
+    ASKED = "asked"
+    DRIFT = "drift"
+    DATA_QUALITY = "data quality"
+    BROKEN = "monitor broken"
+    FAILED = "failed"
+    TRAINED = "trained"
+    NOT_BETTER = "not better"
+    RECOVERED = "recovered"
+    GAVE_UP = "gave up"
+
 
 _TITLES = {
     RetrainingNoticeKind.STARTED: "{watched}: retraining started after drift",
@@ -40,55 +55,61 @@ _GOOD = {
 }
 
 
-def notices(
-    loop: Loop, kind: RetrainingNoticeKind, text: str, *, link: str = ""
-) -> tuple[RetrainingNotice, ...]:
-    """Return a message for each channel of the loop, cut to what channels and a row take."""
-    text = shortened(text, _TEXT_MAX)
-    return tuple(
-        RetrainingNotice(kind=kind, channel=channel, text=text, link=link)
-        for channel in loop.channels
-    )
+def with_notice(loop: Loop, kind: RetrainingNoticeKind, text: str, *, link: str = "") -> Loop:
+    """Return the loop with one more message to its channels; `text` says what happened."""
+    notices = notices_to(loop.channels, text_of_retraining(loop, kind, text, link=link))
+    return replace(loop, notices=loop.notices + notices)
+
+
+def text_of_retraining(loop: Loop, kind: RetrainingNoticeKind, text: str, *, link: str) -> Text:
+    """Write a message: what is watched, what happened, and a link where there is one."""
+    lines = [
+        f"Monitor: {loop.monitor}",
+        *([f"Model: {loop.model}"] if loop.model else []),
+        f"Workspace: {loop.workspace.name}",
+        f"Reaction: {loop.reaction}",
+        shortened(text, _TEXT_MAX),
+        *([link] if link else []),
+    ]
+    title = _TITLES[kind].format(watched=loop.model or loop.monitor)
+    return Text(title=title, body="\n".join(lines), good=_GOOD.get(kind))
 
 
 def with_news(loop: Loop, before: Loop, window: Window) -> Loop:
-    """Return the loop with what is to be told of what it has just learned of retrainings."""
-    told: tuple[RetrainingNotice, ...] = ()
+    """Return the loop with messages about what it has just learned of retrainings."""
     for item in loop.retrainings:
         known = before.find(item.id)
         if known is None:
             continue
         if item.stage is Stage.FAILED and known.stage is not Stage.FAILED:
-            told += notices(
-                loop, RetrainingNoticeKind.FAILED, f"It failed: {item.reason}", link=item.link
-            )
+            text = f"It failed: {item.reason}"
+            loop = with_notice(loop, RetrainingNoticeKind.FAILED, text, link=item.link)
         if item.helped and not known.helped:
-            found = describe_window(loop.seen(item.judged_in) or window)
-            told += notices(loop, RetrainingNoticeKind.RECOVERED, found)
-    return replace(loop, notices=loop.notices + told)
+            text = describe_window(loop.seen(item.judged_in) or window)
+            loop = with_notice(loop, RetrainingNoticeKind.RECOVERED, text)
+    return loop
 
 
 def with_notices(loop: Loop, before: Loop, window: Window, decision: Decision) -> Loop:
-    """Return the loop with what is to be told of a decision; what goes on is told once."""
+    """Return the loop with the message about a decision; a state that goes on is told once."""
     seen = loop.seen(window.id) or window
-    found = describe_window(seen)
+    text = f"{describe_window(seen)}\n{decision.reason}"
     last = _answered_last(before, seen)
-    told: tuple[RetrainingNotice, ...] = ()
     match decision.answer:
         case PolicyAnswer.ASK:
-            text = f"{found}\n{describe_request(loop, decision)}"
-            told = notices(loop, RetrainingNoticeKind.ASKED, text)
+            text = f"{describe_window(seen)}\n{describe_request(loop, decision)}"
+            return with_notice(loop, RetrainingNoticeKind.ASKED, text)
         case PolicyAnswer.TELL:
-            told = notices(loop, RetrainingNoticeKind.DRIFT, f"{found}\n{decision.reason}")
+            return with_notice(loop, RetrainingNoticeKind.DRIFT, text)
         case PolicyAnswer.DATA_QUALITY if last is not PolicyAnswer.DATA_QUALITY:
-            told = notices(loop, RetrainingNoticeKind.DATA_QUALITY, f"{found}\n{decision.reason}")
+            return with_notice(loop, RetrainingNoticeKind.DATA_QUALITY, text)
         case PolicyAnswer.MONITOR_BROKEN if last is not PolicyAnswer.MONITOR_BROKEN:
-            told = notices(loop, RetrainingNoticeKind.BROKEN, f"{found}\n{decision.reason}")
+            return with_notice(loop, RetrainingNoticeKind.BROKEN, text)
         case PolicyAnswer.GAVE_UP if not loop.has_given_up:
-            text = f"{found}\n{decision.reason}\nTo go on: python manage.py loops resume {loop.id}"
-            told = notices(loop, RetrainingNoticeKind.GAVE_UP, text)
-            loop = replace(loop, gave_up_at=decision.at)
-    return replace(loop, notices=loop.notices + told)
+            text = f"{text}\nTo go on: python manage.py loops resume {loop.id}"
+            loop = with_notice(loop, RetrainingNoticeKind.GAVE_UP, text)
+            return replace(loop, gave_up_at=decision.at)
+    return loop
 
 
 def _answered_last(loop: Loop, window: Window) -> PolicyAnswer | None:
@@ -99,20 +120,6 @@ def _answered_last(loop: Loop, window: Window) -> PolicyAnswer | None:
     upto = (item.id for item in reversed(loop.windows) if item.place < window.place)
     answers = (loop.decided(each) for each in (window.id, *upto))
     return next((decision.answer for decision in answers if decision is not None), None)
-
-
-def text_of_retraining(loop: Loop, notice: RetrainingNotice) -> Text:
-    """Write a message: what is watched, what happened, and a link where there is one."""
-    lines = [
-        f"Monitor: {loop.monitor}",
-        *([f"Model: {loop.model}"] if loop.model else []),
-        f"Workspace: {loop.workspace.name}",
-        f"Reaction: {loop.reaction}",
-        notice.text,
-        *([notice.link] if notice.link else []),
-    ]
-    title = _TITLES[notice.kind].format(watched=loop.model or loop.monitor)
-    return Text(title=title, body="\n".join(lines), good=_GOOD.get(notice.kind))
 
 
 def describe_window(window: Window) -> str:

@@ -12,7 +12,7 @@ from shared.base.errors import StorageUnavailable
 from shared.base.ids import digest
 from shared.base.ports import RowChanged, Tables
 from shared.events.model import Workspace
-from shared.messages.outbox import Tell
+from shared.messages.outbox import Outbox
 from shared.messages.repeats import TABLE, Folds, Repeat
 from shared.twins.clock import ManualClock
 from shared.twins.storage import MemoryChannels, MemoryTables
@@ -35,7 +35,7 @@ class Bench:
         self.clock = clock
         self.key = key
         self.channels = MemoryChannels()
-        self.folds = Folds(tables=tables, tell=Tell(channels=self.channels), clock=clock)
+        self.folds = Folds(tables=tables, outbox=Outbox(channels=self.channels), clock=clock)
 
     def repeat(self, event: object, **changed: Any) -> Repeat:
         """Return the message of an event."""

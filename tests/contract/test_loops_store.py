@@ -12,6 +12,7 @@ from shared.base.ports import RowChanged, Tables
 from shared.events.breaches import judge_metric
 from shared.events.model import DriftState, Workspace
 from shared.journal.outcomes import EventRef
+from shared.messages.notice import Notice, Text
 from shared.retraining.budget import Budget, Slot
 from shared.retraining.model import (
     DECISIONS_MAX,
@@ -21,8 +22,6 @@ from shared.retraining.model import (
     Loop,
     PolicyAnswer,
     Retraining,
-    RetrainingNotice,
-    RetrainingNoticeKind,
     SignalSeen,
     Stage,
     Window,
@@ -34,7 +33,9 @@ from shared.retraining.store import TABLE, LoopStore
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 WORKSPACE = Workspace(subscription="S-1", resource_group="rg", name="WS")
-NOTICE = RetrainingNotice(kind=RetrainingNoticeKind.DRIFT, channel="team", text="It has drifted.")
+NOTICE = Notice(
+    text=Text(title="churn has drifted", body="It has drifted.", good=False), attempts={"team": 1}
+)
 
 
 @pytest.fixture

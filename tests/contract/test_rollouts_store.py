@@ -13,6 +13,7 @@ from shared.base.documents import Kept
 from shared.base.ports import RowChanged, Tables
 from shared.events.model import Workspace
 from shared.journal.outcomes import EventRef
+from shared.messages.notice import Notice, Text
 from shared.rollouts.engine.store import MEASUREMENTS, TABLE, RolloutStore
 from shared.rollouts.state.measurement import GateOutcome, Measurement
 from shared.rollouts.state.orders import Order, OrderKind
@@ -23,8 +24,6 @@ from shared.rollouts.state.rollout import (
     Moment,
     Plan,
     Rollout,
-    RolloutNotice,
-    RolloutNoticeKind,
 )
 from shared.rollouts.strategy.model import (
     Gate,
@@ -79,6 +78,9 @@ STRATEGY = Strategy(
     step_down_every=timedelta(seconds=90),
 )
 
+NOTICE = Notice(
+    text=Text(title="churn 2 is live", body="größer\n🚂", good=True), attempts={"team": 1, "ops": 0}
+)
 FULL: dict[str, Any] = {
     "origin": {"blue": 70, "Green": 30},
     "split": {"blue": 63, "Green": 27, "new": 10},
@@ -108,7 +110,8 @@ FULL: dict[str, Any] = {
     "tick": 41,
     "busy_until": NOW + timedelta(minutes=1),
     "history": (Moment(at=NOW, phase=Phase.QUEUED), Moment(at=NOW, phase=Phase.HELD, text="é")),
-    "notices": (RolloutNotice(kind=RolloutNoticeKind.HELD, channel="team", reason="r", attempt=1),),
+    "link": "https://ml.azure.com/endpoints/realtime/churn/detail",
+    "notices": (NOTICE,),
     "untold": "ops was not told",
     "traceparent": "00-1-2-01",
     "retraining": "abc:1",
@@ -229,8 +232,7 @@ def test_what_is_to_be_done_is_found(store: RolloutStore, endpoint: str) -> None
     ended = add(Phase.DONE, due_at=NOW - timedelta(hours=2))
     ended_since = add(Phase.REFUSED, due_at=NOW + timedelta(hours=2))
     # Over, but with something to tell, or to be told: not to be forgotten yet.
-    notices = (RolloutNotice(kind=RolloutNoticeKind.LIVE, channel="team"),)
-    untold = add(Phase.DONE, due_at=NOW - timedelta(hours=2), notices=notices)
+    untold = add(Phase.DONE, due_at=NOW - timedelta(hours=2), notices=(NOTICE,))
     orders = (Order(kind=OrderKind.RETRY, by="ada", why="", at=NOW),)
     ordered = add(Phase.ROLLED_BACK, due_at=NOW - timedelta(hours=2), orders=orders)
     other = store.add(make_rollout(f"{endpoint}x")).value

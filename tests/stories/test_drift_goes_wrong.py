@@ -13,12 +13,12 @@ from shared.base.ports import Row, RowChanged
 from shared.events.model import Workspace
 from shared.journal.letters import Letter, LetterStatus
 from shared.journal.outcomes import OutcomeStatus
+from shared.messages.notice import Text, notices_to
 from shared.retraining.model import (
     Loop,
     LoopStatus,
     PolicyAnswer,
     Retraining,
-    RetrainingNoticeKind,
     Stage,
 )
 from shared.retraining.targets import REFERENCE, Submission, TargetRun, TargetStatus
@@ -753,8 +753,8 @@ class TestTelling:
         world = story.world
         story.window()
         kept = world.loops.store.get_for(REACTION, WORKSPACE, "churn-monitor")
-        (notice, *_) = replace_notices(kept.loop)
-        many = tuple(replace(notice, text="漂" * 4_000) for _ in range(400))
+        text = Text(title="churn has drifted", body="漂" * 4_000, good=None)
+        many = 400 * notices_to(("team",), text)
         saved = world.loops.store.save(replace(kept.loop, notices=many), kept.etag).loop
         assert 0 < len(saved.notices) < 400
         assert "not told" in saved.untold
@@ -770,14 +770,8 @@ class TestTelling:
             signal = f"s{number}-" + "漂" * 200
             window = {"id": "w"}
             story.window(after=HOUR, signal=signal, metrics=metrics, window=window)
-        assert all(len(notice.text) <= 4_000 for notice in story.world.loop().notices)
-
-
-def replace_notices(loop: Loop) -> tuple[Any, ...]:
-    """Return a message of a loop, as it would be kept."""
-    from shared.retraining.notices import notices
-
-    return notices(loop, RetrainingNoticeKind.DRIFT, "x")
+        kept = story.world.loop().notices
+        assert all(3_900 < len(notice.text.body) < 4_300 for notice in kept)
 
 
 def test_a_reaction_that_retrains_twice_is_refused_when_it_is_loaded() -> None:

@@ -164,7 +164,7 @@ def test_one_that_changes_while_it_is_told_is_not_overwritten(
     monkeypatch.setattr(world.tables, "replace", change_first)
     world.sweep.run()
     (letter,) = world.all_letters()
-    assert (letter.status, letter.notices) == (LetterStatus.WAITING, ())
+    assert (letter.status, letter.untold) == (LetterStatus.WAITING, {})
 
 
 def test_what_is_no_event_has_no_reaction_and_tells_nobody(world: World) -> None:

@@ -6,10 +6,16 @@ from datetime import timedelta
 
 import pytest
 
-from shared.rollouts.people.notices import notices_of, text_of_rollout
+from shared.rollouts.people.notices import (
+    RolloutNoticeKind,
+    kind_of,
+    studio_link,
+    text_of_rollout,
+    with_notices_of,
+)
 from shared.rollouts.state.measurement import GateOutcome
 from shared.rollouts.state.phases import STEPS, TRANSITIONS, Phase
-from shared.rollouts.state.rollout import Cause, ModelRef, RolloutNotice, RolloutNoticeKind
+from shared.rollouts.state.rollout import Cause, ModelRef
 from shared.workspaces.model import EndpointKind
 from tests.unit.rollouts import OLD, make_measurement, make_rollout, with_plan, with_strategy
 
@@ -19,15 +25,14 @@ STUDIO = "https://ml.azure.com"
 def body_of(kind: RolloutNoticeKind, **changes: object) -> str:
     """Return the body of a message of this kind."""
     rollout = replace(make_rollout(Phase.KEEPING), **changes)  # type: ignore[arg-type]
-    return text_of_rollout(rollout, RolloutNotice(kind=kind, channel="team"), studio=STUDIO).body
+    return text_of_rollout(rollout, kind, "").body
 
 
 @pytest.mark.parametrize("kind", RolloutNoticeKind)
 def test_every_message_names_model_version_endpoint_and_studio(kind: RolloutNoticeKind) -> None:
     rollout = make_rollout(logs="Traceback")
-    text = text_of_rollout(
-        rollout, RolloutNotice(kind=kind, channel="team", reason="no pip"), studio=STUDIO
-    )
+    rollout = replace(rollout, link=studio_link(rollout, STUDIO))
+    text = text_of_rollout(rollout, kind, "no pip")
     assert "churn 2" in text.title
     for line in ("Model: churn", "Version: 2", "Endpoint: churn", "Reason: no pip"):
         assert line in text.body.splitlines()
@@ -50,7 +55,7 @@ def test_every_message_names_model_version_endpoint_and_studio(kind: RolloutNoti
 def test_a_message_is_good_news_bad_news_or_a_question(
     kind: RolloutNoticeKind, good: bool | None
 ) -> None:
-    text = text_of_rollout(make_rollout(), RolloutNotice(kind=kind, channel="team"), studio=STUDIO)
+    text = text_of_rollout(make_rollout(), kind, "")
     assert text.good is good
 
 
@@ -65,17 +70,14 @@ def test_a_message_is_good_news_bad_news_or_a_question(
     ],
 )
 def test_why_it_goes_back_is_in_the_title(cause: Cause | None, title: str) -> None:
-    notice = RolloutNotice(kind=RolloutNoticeKind.FAILED, channel="team")
-    assert text_of_rollout(make_rollout(cause=cause), notice, studio=STUDIO).title == title
+    text = text_of_rollout(make_rollout(cause=cause), RolloutNoticeKind.FAILED, "")
+    assert text.title == title
 
 
 def test_where_the_model_is_not_known_the_deployment_is_named() -> None:
     rollout = make_rollout(model=ModelRef(id="", name="", version=""))
-    notice = RolloutNotice(kind=RolloutNoticeKind.LIVE, channel="team")
-    assert (
-        text_of_rollout(rollout, notice, studio=STUDIO).title
-        == f"{rollout.deployment} is live on churn"
-    )
+    text = text_of_rollout(rollout, RolloutNoticeKind.LIVE, "")
+    assert text.title == f"{rollout.deployment} is live on churn"
 
 
 def test_a_rollback_says_what_serves_now_and_shows_the_log() -> None:
@@ -89,10 +91,10 @@ def test_a_rollback_says_what_serves_now_and_shows_the_log() -> None:
 def test_a_rollback_says_how_long_the_deployment_is_kept() -> None:
     kept = with_strategy(make_rollout(Phase.KEEPING), keep_failed=timedelta(hours=2))
     line = f"{kept.deployment} is kept for 2h, without traffic"
-    notice = RolloutNotice(kind=RolloutNoticeKind.ROLLED_BACK, channel="team")
-    assert line in text_of_rollout(kept, notice, studio=STUDIO).body
+    back = RolloutNoticeKind.ROLLED_BACK
+    assert line in text_of_rollout(kept, back, "").body
     for other in (replace(kept, phase=Phase.REMOVING), with_plan(kept, creates=False)):
-        assert "is kept" not in text_of_rollout(other, notice, studio=STUDIO).body
+        assert "is kept" not in text_of_rollout(other, back, "").body
 
 
 @pytest.mark.parametrize(
@@ -157,37 +159,38 @@ TURNS = [(before, after) for before in Phase for after in TRANSITIONS[before]]
 @pytest.mark.parametrize(("before", "after"), TURNS)
 def test_each_turn_is_told_once_and_quiet_ones_are_not(before: Phase, after: Phase) -> None:
     kind = TOLD.get((before, after), ENTERED.get(after))
-    kinds = [notice.kind for notice in notices_of(make_rollout(before), after, "")]
-    assert kinds == ([] if kind is None else [kind])
+    assert kind_of(make_rollout(after), before, "") is kind
 
 
 @pytest.mark.parametrize(
     ("before", "after"), [(Phase.RETIRING, Phase.DONE), (Phase.REMOVING, Phase.ROLLED_BACK)]
 )
 def test_what_could_not_be_deleted_is_told(before: Phase, after: Phase) -> None:
-    (notice,) = notices_of(make_rollout(before), after, f"{OLD} could not be deleted: denied")
-    assert notice.kind is RolloutNoticeKind.ATTENTION
-    assert notice.reason == f"{OLD} could not be deleted: denied"
-    assert notices_of(make_rollout(before), after, "") == ()
+    reason = f"{OLD} could not be deleted: denied"
+    (notice,) = with_notices_of(make_rollout(after), before, reason).notices
+    assert notice.text == text_of_rollout(make_rollout(after), RolloutNoticeKind.ATTENTION, reason)
+    assert with_notices_of(make_rollout(after), before, "").notices == ()
 
 
 def test_every_channel_is_told_with_the_reason_there_is() -> None:
-    rollout = with_plan(make_rollout(Phase.PROBING, reason="before"), channels=("team", "ops"))
-    told = notices_of(rollout, Phase.ROLLING_BACK, "why")
-    assert [(notice.channel, notice.reason) for notice in told] == [("team", "why"), ("ops", "why")]
-    (first, _) = notices_of(rollout, Phase.ROLLING_BACK, "")
-    assert first.reason == "before"
-    assert notices_of(with_plan(rollout, channels=()), Phase.ROLLING_BACK, "why") == ()
+    back = make_rollout(Phase.ROLLING_BACK, reason="before")
+    rollout = with_plan(back, channels=("team", "ops"))
+    for reason, line in (("why", "Reason: why"), ("", "Reason: before")):
+        (notice,) = with_notices_of(rollout, Phase.PROBING, reason).notices
+        assert notice.attempts == {"team": 0, "ops": 0}
+        assert line in notice.text.body.splitlines()
+    assert with_notices_of(with_plan(back, channels=()), Phase.PROBING, "why").notices == ()
 
 
 def test_a_rollback_that_left_it_its_traffic_needs_a_look() -> None:
-    rollout = make_rollout(Phase.ROLLING_BACK, split={"other": 100})
-    stayed = replace(rollout, split={rollout.deployment: 100})
+    before = Phase.ROLLING_BACK
     for after in (Phase.KEEPING, Phase.REMOVING):
-        kinds = [notices_of(each, after, "why")[0].kind for each in (rollout, stayed)]
-        assert kinds == [RolloutNoticeKind.ROLLED_BACK, RolloutNoticeKind.ATTENTION]
-    shift = with_plan(stayed, creates=False)
-    assert notices_of(shift, Phase.KEEPING, "why")[0].kind is RolloutNoticeKind.ROLLED_BACK
+        rollout = make_rollout(after, split={"other": 100})
+        stayed = replace(rollout, split={rollout.deployment: 100})
+        assert kind_of(rollout, before, "why") is RolloutNoticeKind.ROLLED_BACK
+        assert kind_of(stayed, before, "why") is RolloutNoticeKind.ATTENTION
+        shift = with_plan(stayed, creates=False)
+        assert kind_of(shift, before, "why") is RolloutNoticeKind.ROLLED_BACK
 
 
 def test_whoever_is_asked_is_told_the_split_and_what_the_gates_measured() -> None:
@@ -212,13 +215,9 @@ def test_whoever_is_asked_is_told_the_split_and_what_the_gates_measured() -> Non
 )
 def test_what_was_begun_is_in_the_title(attempt: int, creates: bool, title: str) -> None:
     rollout = with_plan(make_rollout(attempt=attempt), creates=creates)
-    notice = RolloutNotice(kind=RolloutNoticeKind.STARTED, channel="team")
-    assert text_of_rollout(rollout, notice, studio=STUDIO).title == title
+    assert text_of_rollout(rollout, RolloutNoticeKind.STARTED, "").title == title
 
 
 def test_a_batch_endpoint_has_a_page_of_its_own_kind() -> None:
     rollout = with_plan(make_rollout(), kind=EndpointKind.BATCH)
-    body = text_of_rollout(
-        rollout, RolloutNotice(kind=RolloutNoticeKind.LIVE, channel="team"), studio=STUDIO
-    ).body
-    assert "https://ml.azure.com/endpoints/batch/churn/detail" in body
+    assert "https://ml.azure.com/endpoints/batch/churn/detail" in studio_link(rollout, STUDIO)

@@ -16,7 +16,7 @@ from shared.base.errors import (
 from shared.base.ports import Row
 from shared.events.model import Workspace
 from shared.journal.outcomes import EventRef
-from shared.messages.outbox import Tell
+from shared.messages.outbox import Outbox
 from shared.orphans import watch
 from shared.orphans.rules import CostClass, Watch, cost_of, kept_by
 from shared.orphans.schema import Orphans
@@ -72,7 +72,7 @@ class Bench:
             tables=self.tables,
             workspaces=self.workspaces,
             rollouts=self.rollouts,
-            tell=Tell(channels=self.channels),
+            outbox=Outbox(channels=self.channels),
             clock=self.clock,
             watched=watched or (WS,),
             rules=rules,

@@ -5,7 +5,6 @@ from the model as the workspace has it now. The action starts a rollout and retu
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from shared.actions.allowed import globs_of, is_allowed, require_allowed
 from shared.actions.base import Work
@@ -19,8 +18,8 @@ from shared.base.redact import redact
 from shared.base.words import listed
 from shared.events.model import ModelRegistered, as_data
 from shared.journal.outcomes import Outcome, OutcomeStatus
-from shared.messages.outbox import Tell
-from shared.messages.text import Text
+from shared.messages.notice import Text, notices_to
+from shared.messages.outbox import Outbox
 from shared.reactions.step_values import revise
 from shared.rollouts.engine.advance import Rollouts
 from shared.rollouts.state.rollout import ModelRef, Plan, Rollout
@@ -37,15 +36,6 @@ _FLAVOR = "python_function"
 TAG_PREFIX = "signalbox_"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Notice:
-    """That a model was not deployed, for one channel."""
-
-    channel: str
-    kind: str = NotBetter.code
-    attempt: int = 0
-
-
 class Deploy:
     """Starts the rollout of a registered model."""
 
@@ -57,7 +47,7 @@ class Deploy:
         workspaces: Workspaces,
         rollouts: Rollouts,
         clock: Clock,
-        tell: Tell,
+        outbox: Outbox,
         find_strategy: Callable[[str], Strategy | None],
         read_file: Callable[[str], bytes],
         retrainings: Retrainings | None,
@@ -69,7 +59,7 @@ class Deploy:
         self._workspaces = workspaces
         self._rollouts = rollouts
         self._clock = clock
-        self._tell = tell
+        self._outbox = outbox
         self._find_strategy = find_strategy
         self._read_file = read_file
         self._retrainings = retrainings
@@ -142,10 +132,9 @@ class Deploy:
             body=reason,
             good=None,
         )
-        notices = tuple(_Notice(channel=channel) for channel in plan.plan.channels)
-        told = self._tell.all(notices, lambda _: text)
-        left = ", ".join(notice.channel for notice in told.left)
-        untold = told.untold or (f"{left} did not take the message" if left else "")
+        unsent = self._outbox.send(notices_to(plan.plan.channels, text))
+        left = ", ".join(channel for notice in unsent.left for channel in notice.attempts)
+        untold = unsent.untold or (f"{left} did not take the message" if left else "")
         return f" ({untold})" if untold else ""
 
     def _plan(self, work: Work, model: ModelVersion, params: DeployParams) -> Rollout:

@@ -17,16 +17,18 @@ from shared.base.clock import Clock
 from shared.base.documents import Kept
 from shared.base.errors import NotBetter, OrderImpossible, StorageContended
 from shared.base.ports import Queues, RowChanged
+from shared.base.retry import backoff
 from shared.base.wakeups import GRACE, handed_out_to, read_wakeup, write_wakeup
 from shared.events.model import Workspace
 from shared.journal.outcomes import Outcome, OutcomeStatus
 from shared.journal.records import Records
+from shared.messages.outbox import Outbox
 from shared.rollouts.engine.row_lease import RowLease
 from shared.rollouts.engine.store import RolloutStore
-from shared.rollouts.people.outbox import TellRollout
+from shared.rollouts.people.notices import call_for_help, studio_link
 from shared.rollouts.state.orders import POSSIBLE, Order, OrderKind
 from shared.rollouts.state.phases import EXCLUSIVE, UNDECIDED, Phase
-from shared.rollouts.state.rollout import TOO_LATE, Cause, Rollout, RolloutNotice, RolloutNoticeKind
+from shared.rollouts.state.rollout import TOO_LATE, Cause, Rollout
 from shared.rollouts.state.splits import share
 
 if TYPE_CHECKING:
@@ -57,15 +59,17 @@ class Rollouts:
     store: RolloutStore
     queues: Queues
     tick: "Callable[[], Tick]"
-    tell: TellRollout
+    outbox: Outbox
     records: Records
     clock: Clock
     lease: timedelta
+    retry_base: timedelta
+    studio: str
     follow: Callable[[Rollout], None]
 
     def start(self, rollout: Rollout) -> Rollout:
         """Add the rollout and send its first tick; find the one that is there after a crash."""
-        kept = self.store.add(rollout)
+        kept = self.store.add(replace(rollout, link=studio_link(rollout, self.studio)))
         if kept.value.tick == 0:
             self.wake(kept.value)
         return kept.value
@@ -219,12 +223,22 @@ class Rollouts:
         if saved.is_unsettled:
             self._settle(saved)
         if saved.is_unsettled or saved.notices:
-            told = replace(self.tell.all(saved), is_unsettled=False)
+            told = replace(self._tell(saved), is_unsettled=False)
             if told != saved:
                 saved = hand.save_all(told)
         # What the tick did see may have to wait: a pause, until the deployment is made.
         is_news = len(saved.orders) > len(after.orders)
         self._wake_next(saved, at_once=is_news or self._waits_in_vain(saved))
+
+    def _tell(self, rollout: Rollout) -> Rollout:
+        """Send the rollout's messages; return it with what is left, due in time to try again."""
+        unsent = self.outbox.send(rollout.notices, untold=rollout.untold)
+        due_at = rollout.due_at
+        if unsent.left:
+            attempt = max(max(notice.attempts.values()) for notice in unsent.left)
+            again = self.clock.now() + backoff(max(attempt, 1), base=self.retry_base)
+            due_at = again if rollout.phase.is_terminal else min(again, due_at)
+        return replace(rollout, notices=unsent.left, untold=unsent.untold, due_at=due_at)
 
     def _waits_in_vain(self, rollout: Rollout) -> bool:
         """Say whether the endpoint that a rollout is going to wait for is free.
@@ -278,19 +292,8 @@ def _waits_for_endpoint(rollout: Rollout) -> bool:
 def _put_off(rollout: Rollout, now: datetime) -> Rollout:
     """Return a rollout whose ticks were cut off too often, to be tried again in a while, once."""
     text = "its last ticks did not come to an end: see in the log what ended the worker"
-    told = tuple(
-        RolloutNotice(kind=RolloutNoticeKind.ATTENTION, channel=channel, reason=text)
-        for channel in rollout.plan.channels
-        if rollout.alarm != text
-    )
-    return replace(
-        rollout,
-        due_at=now + _PUT_OFF,
-        cut_off=_CUT_OFF_MAX - 1,
-        trouble=text,
-        alarm=text,
-        notices=rollout.notices + told,
-    )
+    told = rollout if rollout.alarm == text else call_for_help(rollout, text)
+    return replace(told, due_at=now + _PUT_OFF, cut_off=_CUT_OFF_MAX - 1, trouble=text, alarm=text)
 
 
 def _is_to_be_settled(before: Rollout, after: Rollout) -> bool:

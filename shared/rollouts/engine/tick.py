@@ -41,7 +41,7 @@ from shared.rollouts.engine.probe import probe
 from shared.rollouts.engine.row_lease import RowLease
 from shared.rollouts.engine.store import RolloutStore
 from shared.rollouts.gates.look import GateReader
-from shared.rollouts.people.notices import notices_of
+from shared.rollouts.people.notices import call_for_help, with_notices_of
 from shared.rollouts.state.orders import POSSIBLE, Order
 from shared.rollouts.state.phases import EXCLUSIVE, STEPS, Phase
 from shared.rollouts.state.rollout import (
@@ -50,8 +50,6 @@ from shared.rollouts.state.rollout import (
     Moment,
     ProbeResult,
     Rollout,
-    RolloutNotice,
-    RolloutNoticeKind,
 )
 from shared.workspaces.ports import Workspaces
 
@@ -262,7 +260,7 @@ class Tick:
         if rollout.phase is Phase.ROLLING_BACK and is_hopeless and isinstance(write, Scale):
             # Without its instances it may be slow, which is better than what is being rolled back.
             text = f"{write.name} can't have its instances back, and gets the traffic: {reason}"
-            return _call_for_help(replace(rollout, stable_instances=0, due_at=now), text)
+            return call_for_help(replace(rollout, stable_instances=0, due_at=now), text)
         if rollout.phase is Phase.STEPPING_DOWN and is_hopeless:
             back = go_back(rollout, rollout.reason, rollout.cause or Cause.FAILED)
             return replace(enter(rollout, back, now), due_at=now)
@@ -275,7 +273,7 @@ class Tick:
         if troubles != _TROUBLES_TOLD:
             return troubled
         text = f"stuck in phase {rollout.phase}, and trying on: {reason}"
-        return _call_for_help(troubled, text)
+        return call_for_help(troubled, text)
 
 
 def _is_to_be_saved(rollout: Rollout) -> bool:
@@ -319,8 +317,7 @@ def enter(rollout: Rollout, go: Go, now: datetime) -> Rollout:
         alarm="",
         history=(*after.history, moment),
     )
-    told = notices_of(replace(entered, phase=rollout.phase), go.phase, reason)
-    return drop_stale(replace(entered, notices=rollout.notices + told), now)
+    return drop_stale(with_notices_of(entered, rollout.phase, reason), now)
 
 
 def _with_split(moment: Moment, before: Rollout, go: Go) -> Moment:
@@ -359,25 +356,17 @@ def _waiting(rollout: Rollout, wait: Wait, now: datetime) -> Rollout:
     waiting = replace(rollout, due_at=now + delay, trouble=trouble, troubles=0)
     if not wait.is_alarm or trouble == rollout.alarm:
         return waiting
-    return _call_for_help(replace(waiting, alarm=trouble), trouble)
+    return call_for_help(replace(waiting, alarm=trouble), trouble)
 
 
 def _submitted(rollout: Rollout, now: datetime) -> Rollout:
     asked = rollout.operation.retry_after if rollout.operation else None
     waiting = replace(rollout, due_at=now + _pace(rollout, now, asked), trouble="", troubles=0)
     if rollout.phase is Phase.ROLLING_BACK and rollout.tries == _WRITES_TOLD:
-        return _call_for_help(
+        return call_for_help(
             waiting, f"the endpoint did not take {_WRITES_TOLD} writes that set its traffic back"
         )
     return waiting
-
-
-def _call_for_help(rollout: Rollout, reason: str) -> Rollout:
-    notices = tuple(
-        RolloutNotice(kind=RolloutNoticeKind.ATTENTION, channel=channel, reason=reason)
-        for channel in rollout.plan.channels
-    )
-    return replace(rollout, notices=rollout.notices + notices)
 
 
 def _pace(rollout: Rollout, now: datetime, asked: timedelta | None) -> timedelta:

@@ -1,14 +1,29 @@
 """What people are told of a rollout: when, and in which words."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from enum import StrEnum
 
 from shared.base.durations import format_duration
-from shared.messages.text import Text
+from shared.messages.notice import Text, notices_to
 from shared.rollouts.state.measurement import GateOutcome
 from shared.rollouts.state.phases import STEPS, Phase
-from shared.rollouts.state.rollout import Cause, Rollout, RolloutNotice, RolloutNoticeKind
+from shared.rollouts.state.rollout import Cause, Rollout
 from shared.rollouts.state.splits import share, words
 from shared.workspaces.model import EndpointKind
+
+
+class RolloutNoticeKind(StrEnum):
+    """What people are told of a rollout."""
+
+    STARTED = "started"
+    APPROVAL = "approval"
+    HELD = "held"
+    LIVE = "live"
+    FAILED = "failed"
+    ROLLED_BACK = "rolled back"
+    ATTENTION = "needs a look"
+
 
 #: Leaving one of these phases for the other is told.
 _TOLD: Mapping[tuple[Phase, Phase], RolloutNoticeKind] = {
@@ -44,27 +59,46 @@ _WHAT: Mapping[Cause, str] = {
 }
 
 
-def notices_of(rollout: Rollout, phase: Phase, reason: str) -> tuple[RolloutNotice, ...]:
-    """Return the messages that are due when the rollout enters a phase."""
-    kind = _TOLD.get((rollout.phase, phase)) or _ENTERED.get(phase)
-    if rollout.phase is Phase.STEPPING_DOWN:
-        kind = None  # that it goes back was told
-    cannot_delete = rollout.phase in (Phase.RETIRING, Phase.REMOVING) and phase.is_terminal
-    if cannot_delete and reason:  # what stays costs money
-        kind = RolloutNoticeKind.ATTENTION
+def with_notices_of(rollout: Rollout, before: Phase, reason: str) -> Rollout:
+    """Return a rollout that has just left phase `before` with the messages that are due then."""
+    kind = kind_of(rollout, before, reason)
+    if kind is None:
+        return rollout
+    # A person who is asked to approve needs the evidence, and there is no failure to explain.
+    told = "" if kind is RolloutNoticeKind.APPROVAL else reason or rollout.reason
+    return _with_notice(rollout, kind, told)
+
+
+def call_for_help(rollout: Rollout, reason: str) -> Rollout:
+    """Return the rollout with the message that a person has to look at it."""
+    return _with_notice(rollout, RolloutNoticeKind.ATTENTION, reason)
+
+
+def _with_notice(rollout: Rollout, kind: RolloutNoticeKind, reason: str) -> Rollout:
+    notices = notices_to(rollout.plan.channels, text_of_rollout(rollout, kind, reason))
+    return replace(rollout, notices=rollout.notices + notices)
+
+
+def kind_of(rollout: Rollout, before: Phase, reason: str) -> RolloutNoticeKind | None:
+    """Return what people are told of a rollout that has just left phase `before`, None if nothing.
+
+    `reason` is why it left.
+    """
+    phase = rollout.phase
+    if before is Phase.STEPPING_DOWN:
+        return None  # people were told when it began to go back
+    if before in (Phase.RETIRING, Phase.REMOVING) and phase.is_terminal and reason:
+        return RolloutNoticeKind.ATTENTION  # a deployment that could not be deleted costs money
+    kind = _TOLD.get((before, phase)) or _ENTERED.get(phase)
     has_stayed = rollout.plan.creates and share(rollout.split, rollout.deployment)
     if kind is RolloutNoticeKind.ROLLED_BACK and has_stayed:
-        kind = RolloutNoticeKind.ATTENTION
-    if kind is None:
-        return ()
-    told = "" if kind is RolloutNoticeKind.APPROVAL else reason or rollout.reason
-    return tuple(
-        RolloutNotice(kind=kind, channel=channel, reason=told) for channel in rollout.plan.channels
-    )
+        return RolloutNoticeKind.ATTENTION
+    return kind
 
 
-def text_of_rollout(rollout: Rollout, notice: RolloutNotice, *, studio: str) -> Text:
+def text_of_rollout(rollout: Rollout, kind: RolloutNoticeKind, reason: str) -> Text:
     """Write a message: model, version, endpoint, the reason and the log lines, and a link."""
+    is_question = kind in (RolloutNoticeKind.APPROVAL, RolloutNoticeKind.HELD)
     lines = [
         f"Model: {rollout.model.name}",
         f"Version: {rollout.model.version}",
@@ -72,27 +106,23 @@ def text_of_rollout(rollout: Rollout, notice: RolloutNotice, *, studio: str) -> 
         f"Deployment: {rollout.deployment}",
         f"Workspace: {rollout.workspace.name}",
     ]
-    if notice.reason:
-        lines.append(f"Reason: {notice.reason}")
-    if notice.kind is RolloutNoticeKind.ROLLED_BACK:
+    if reason:
+        lines.append(f"Reason: {reason}")
+    if kind is RolloutNoticeKind.ROLLED_BACK:
         lines += _back(rollout)
-    if notice.kind in (RolloutNoticeKind.APPROVAL, RolloutNoticeKind.HELD):
+    if is_question:
         lines += _evidence(rollout)
-    if notice.kind in (RolloutNoticeKind.LIVE, RolloutNoticeKind.APPROVAL, RolloutNoticeKind.HELD):
+    if is_question or kind is RolloutNoticeKind.LIVE:
         lines += [f"Probe: it {rollout.proof}"] if rollout.proof else []
         lines += _observed(rollout)
-    lines += _orders(rollout, notice.kind)
-    lines.append(studio_link(rollout, studio))
-    if notice.kind is RolloutNoticeKind.ROLLED_BACK and rollout.logs:
-        # Last, for a service may take only the beginning.
+    lines += _orders(rollout, kind)
+    lines.append(rollout.link)
+    if kind is RolloutNoticeKind.ROLLED_BACK and rollout.logs:
+        # Last, because a service may take only the beginning.
         lines += ["Last lines of the container's log:", rollout.logs]
-    good = notice.kind in (RolloutNoticeKind.STARTED, RolloutNoticeKind.LIVE)
-    neutral = notice.kind in (RolloutNoticeKind.HELD, RolloutNoticeKind.APPROVAL)
-    return Text(
-        title=_title(rollout, notice.kind),
-        body="\n".join(lines),
-        good=None if neutral else good,
-    )
+    is_good = kind in (RolloutNoticeKind.STARTED, RolloutNoticeKind.LIVE)
+    title = _title(rollout, kind)
+    return Text(title=title, body="\n".join(lines), good=None if is_question else is_good)
 
 
 def _title(rollout: Rollout, kind: RolloutNoticeKind) -> str:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from shared.base.ids import digest
 from shared.events.model import Workspace
 from shared.journal.outcomes import EventRef
+from shared.messages.notice import Notice
 from shared.rollouts.state.measurement import Measurement
 from shared.rollouts.state.orders import Order
 from shared.rollouts.state.phases import Phase
@@ -62,28 +63,6 @@ class ModelRef:
     def words(self) -> str:
         """Name and version, or "" where the model is not known."""
         return f"{self.name} {self.version}".strip()
-
-
-class RolloutNoticeKind(StrEnum):
-    """What people are told of a rollout."""
-
-    STARTED = "started"
-    APPROVAL = "approval"
-    HELD = "held"
-    LIVE = "live"
-    FAILED = "failed"
-    ROLLED_BACK = "rolled back"
-    ATTENTION = "needs a look"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RolloutNotice:
-    """A message to one channel that is still to be sent."""
-
-    kind: RolloutNoticeKind
-    channel: str
-    reason: str = ""
-    attempt: int = 0
 
 
 #: How a line of the history begins that is of an order, and not of a phase.
@@ -161,8 +140,9 @@ class Rollout:
     cut_off: int = 0  #: Ticks in a row that did not come to an end.
     is_unsettled: bool = False  #: Whether others are still to be told what the last tick came to.
     history: tuple[Moment, ...] = ()
-    notices: tuple[RolloutNotice, ...] = ()
-    untold: str = ""  #: A channel that never took its message, and why.
+    link: str = ""  #: The endpoint's page in AML studio.
+    notices: tuple[Notice, ...] = ()
+    untold: str = ""  #: A message that was given up, and why.
     traceparent: str = ""
     retraining: str = ""  #: The reference of the retraining that made the model, "" if none did.
 
