@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from shared.base.clock import Clock
+from shared.base.documents import AsText, ColumnForm, Documents, RowAddress
 from shared.base.ids import digest
-from shared.base.ports import Row, RowChanged, RowExists, Tables, Value
+from shared.base.ports import Row, RowChanged, RowExists, Tables
 from shared.journal.outcomes import Outcome, outcome_from, outcome_to
 
 TABLE = "SignalboxLedger"
@@ -58,6 +59,24 @@ class HeldElsewhere:
     until: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Claim:
+    """The row of a claim: `until` is the end of its lease, `reason` why it was released."""
+
+    status: str
+    attempt: int
+    until: datetime
+    outcome: Outcome | None = None
+    reason: str | None = None
+
+
+_OUTCOME = AsText(
+    write=lambda outcome: json.dumps(outcome_to(outcome)),
+    read=lambda text: outcome_from(json.loads(text)),
+)
+_FORM = ColumnForm(_Claim, texts={"outcome": _OUTCOME})
+
+
 class ClaimLost(Exception):
     """The lease ran out and another worker took the claim."""
 
@@ -66,7 +85,7 @@ class Ledger:
     """Claims, kept in a table."""
 
     def __init__(self, *, tables: Tables, clock: Clock, lease: timedelta) -> None:
-        self._tables = tables
+        self._claims = Documents(tables, TABLE, _FORM)
         self._clock = clock
         self._lease = lease
 
@@ -74,29 +93,26 @@ class Ledger:
         """Take the right to run one step: one request when nobody had it, two or three else."""
         until = self._clock.now() + self._lease
         try:
-            etag = self._tables.insert(TABLE, key.day, _row_key(key), _held(1, until))
+            kept = self._claims.add(_address(key), _held(1, until))
         except RowExists:
             return self._claim_again(key, until)
-        return Claimed(key=key, attempt=1, until=until, etag=etag)
+        return Claimed(key=key, attempt=1, until=until, etag=kept.etag)
 
     def _claim_again(self, key: ClaimKey, until: datetime) -> Claimed | AlreadyDone | HeldElsewhere:
-        row = self._tables.get(TABLE, key.day, _row_key(key))
-        if row is None:  # retention took it between our two requests
+        kept = self._claims.get(_address(key))
+        if kept is None:  # retention took it between our two requests
             return HeldElsewhere(until=self._clock.now())
-        if row.values["status"] == "done":
-            return AlreadyDone(outcome=outcome_from(json.loads(str(row.values["outcome"]))))
-        held_until = row.values["until"]
-        assert isinstance(held_until, datetime)
-        if row.values["status"] == "held" and held_until > self._clock.now():
-            return HeldElsewhere(until=held_until)
-        attempt = int(str(row.values["attempt"])) + 1
+        found = kept.value
+        if found.outcome is not None:
+            return AlreadyDone(outcome=found.outcome)
+        if found.status == "held" and found.until > self._clock.now():
+            return HeldElsewhere(until=found.until)
+        attempt = found.attempt + 1
         try:
-            etag = self._tables.replace(
-                TABLE, key.day, row.key, _held(attempt, until), etag=row.etag
-            )
+            mine = self._claims.save(kept.at, _held(attempt, until), kept.etag)
         except RowChanged:
             return HeldElsewhere(until=until)
-        return Claimed(key=key, attempt=attempt, until=until, etag=etag)
+        return Claimed(key=key, attempt=attempt, until=until, etag=mine.etag)
 
     def renew(self, claim: Claimed) -> Claimed:
         """Hold a claim for another lease from now on.
@@ -112,25 +128,21 @@ class Ledger:
 
         Raises: ClaimLost if another worker has taken the claim meanwhile.
         """
-        self._settle(claim, {"status": "done", "outcome": json.dumps(outcome_to(outcome))})
+        self._write(claim, replace(_ended(claim, "done"), outcome=outcome))
 
     def release(self, claim: Claimed, reason: str) -> None:
         """Give the claim back, with the reason; whoever comes next may take it at once."""
-        self._settle(claim, {"status": "released", "reason": reason})
+        self._write(claim, replace(_ended(claim, "released"), reason=reason))
 
-    def _settle(self, claim: Claimed, values: dict[str, Value]) -> None:
-        self._write(claim, {"attempt": claim.attempt, "until": claim.until, **values})
-
-    def _write(self, claim: Claimed, row: dict[str, Value]) -> str:
-        key = claim.key
+    def _write(self, claim: Claimed, row: _Claim) -> str:
         try:
-            return self._tables.replace(TABLE, key.day, _row_key(key), row, etag=claim.etag)
+            return self._claims.save(_address(claim.key), row, claim.etag).etag
         except RowChanged as error:
-            raise ClaimLost(f"{key.reaction}/{key.step}") from error
+            raise ClaimLost(f"{claim.key.reaction}/{claim.key.step}") from error
 
 
-def _row_key(key: ClaimKey) -> str:
-    return f"{key.event}:{key.reaction}:{key.step}"
+def _address(key: ClaimKey) -> RowAddress:
+    return key.day, f"{key.event}:{key.reaction}:{key.step}"
 
 
 def claimed_by(row: Row) -> tuple[str, str]:
@@ -139,5 +151,9 @@ def claimed_by(row: Row) -> tuple[str, str]:
     return event, reaction
 
 
-def _held(attempt: int, until: datetime) -> dict[str, Value]:
-    return {"status": "held", "attempt": attempt, "until": until}
+def _held(attempt: int, until: datetime) -> _Claim:
+    return _Claim(status="held", attempt=attempt, until=until)
+
+
+def _ended(claim: Claimed, status: str) -> _Claim:
+    return _Claim(status=status, attempt=claim.attempt, until=claim.until)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from shared.base.clock import Clock, SystemClock
-from shared.base.ports import Row, RowChanged, RowExists, Tables, Value
+from shared.base.documents import AsText, ColumnForm, Documents, RowAddress
+from shared.base.ports import Tables
 from shared.base.redact import redact
 from shared.journal.outcomes import (
     WHOLE,
@@ -29,10 +30,11 @@ _OUTCOMES_MAX = 30_000
 class EventRecord:
     """Everything that came of one event. Outcomes are by "reaction/step"."""
 
-    key: str
+    event: str
     id: str
     type: str
     time: datetime
+    recorded_at: datetime
     source: str
     about: str
     deliveries: int
@@ -40,63 +42,38 @@ class EventRecord:
 
 
 class Records:
-    """The record of events, kept in a table, a partition a day of the event's own time."""
+    """The record of events, kept in a table, a partition for each day of the events' own times."""
 
     def __init__(self, *, tables: Tables, clock: Clock | None = None) -> None:
         """By the system's clock where none is given."""
-        self._tables = tables
+        outcomes = AsText(write=_outcomes_to, read=_outcomes_from)
+        form = ColumnForm(EventRecord, texts={"outcomes": outcomes}, most=_TEXT_MAX)
+        self._records = Documents(tables, TABLE, form)
         self._clock = clock or SystemClock()
 
     def add(self, ref: EventRef, news: Mapping[str, Outcome], *, delivery: bool) -> None:
         """Record what came of an event: one request the first time, three when there is a row.
 
-        News of an earlier arrival finds a row nearly always, and takes two. It may come in any
-        order: see `merge_news`. `delivery` says whether the event arrived (again); else the news is
-        of an earlier arrival.
+        News of an earlier arrival nearly always finds a row, and takes two. It may come in any
+        order: see `merge_news`. `delivery` says whether the event arrived (again); otherwise the
+        news is of an earlier arrival. Where retention has taken the row of an old event, this news
+        is all that is left of it.
         """
-        first = self._values(ref, int(delivery), news)
-        if delivery and self._insert(ref, first):
-            return
-        # Retention may take the row meanwhile: what is left of so old an event is this news.
-        while not (self._merge(ref, news, delivery) or self._insert(ref, first)):
-            pass
 
-    def _insert(self, ref: EventRef, values: Mapping[str, Value]) -> bool:
-        """Add the event's row; say False where there is one."""
-        try:
-            self._tables.insert(TABLE, *_address(ref), values)
-        except RowExists:
-            return False
-        return True
+        def merge(known: EventRecord | None) -> EventRecord:
+            return EventRecord(
+                event=ref.key,
+                id=ref.id,
+                type=ref.type,
+                time=ref.time,
+                recorded_at=self._clock.now(),
+                source=ref.source,
+                about=ref.about,
+                deliveries=(known.deliveries if known else 0) + int(delivery),
+                outcomes=merge_news(known.outcomes if known else {}, news),
+            )
 
-    def _merge(self, ref: EventRef, news: Mapping[str, Outcome], delivery: bool) -> bool:
-        """Merge what came of the event into its row; say False where there is none."""
-        partition, row_key = _address(ref)
-        while (row := self._tables.get(TABLE, partition, row_key)) is not None:
-            known = _record_from(row)
-            merged = merge_news(known.outcomes, news)
-            values = self._values(ref, known.deliveries + int(delivery), merged)
-            try:
-                self._tables.replace(TABLE, partition, row_key, values, etag=row.etag)
-            except RowChanged:
-                continue
-            return True
-        return False
-
-    def _values(
-        self, ref: EventRef, deliveries: int, outcomes: Mapping[str, Outcome]
-    ) -> dict[str, Value]:
-        return {
-            "event": ref.key,
-            "id": redact(ref.id, most=_TEXT_MAX),
-            "type": redact(ref.type, most=_TEXT_MAX),
-            "time": ref.time,
-            "recorded_at": self._clock.now(),
-            "source": redact(ref.source, most=_TEXT_MAX),
-            "about": redact(ref.about, most=_TEXT_MAX),
-            "deliveries": deliveries,
-            "outcomes": _outcomes_to(outcomes),
-        }
+        self._records.change(_address(ref), merge, is_new=delivery)
 
     def give_up(self, ref: EventRef, reaction: str, failed: Outcome) -> None:
         """Record as failed what of a reaction was waiting; long work goes on by itself.
@@ -118,8 +95,8 @@ class Records:
 
     def get(self, ref: EventRef) -> EventRecord | None:
         """Return the record of an event, or None."""
-        row = self._tables.get(TABLE, *_address(ref))
-        return None if row is None else _record_from(row)
+        kept = self._records.get(_address(ref))
+        return None if kept is None else kept.value
 
 
 def day_of(time: datetime) -> str:
@@ -127,7 +104,7 @@ def day_of(time: datetime) -> str:
     return time.astimezone(UTC).strftime("%Y-%m-%d")
 
 
-def _address(ref: EventRef) -> tuple[str, str]:
+def _address(ref: EventRef) -> RowAddress:
     """Return partition and row key; rows of a day sort with the newest first."""
     left = 86_400_000 - int((ref.time.astimezone(UTC).timestamp() % 86_400) * 1000)
     return day_of(ref.time), f"{left:08d}-{ref.key}"
@@ -156,18 +133,5 @@ def _outcomes_to(outcomes: Mapping[str, Outcome]) -> str:
     return json.dumps(kept)
 
 
-def _record_from(row: Row) -> EventRecord:
-    values = row.values
-    time = values["time"]
-    assert isinstance(time, datetime)
-    outcomes = json.loads(str(values["outcomes"]))
-    return EventRecord(
-        key=str(values["event"]),
-        id=str(values["id"]),
-        type=str(values["type"]),
-        time=time,
-        source=str(values["source"]),
-        about=str(values["about"]),
-        deliveries=int(str(values["deliveries"])),
-        outcomes={name: outcome_from(item) for name, item in outcomes.items()},
-    )
+def _outcomes_from(text: str) -> dict[str, Outcome]:
+    return {name: outcome_from(item) for name, item in json.loads(text).items()}
