@@ -27,6 +27,9 @@ SERVICES = ("Blob", "Queue", "Table")
 _ACCOUNTS = ";".join(f"{name}:{ACCOUNT_KEY}" for name in (ACCOUNT_NAME, WORKSPACE_ACCOUNT))
 _PROGRAM = Path(__file__).parent / "node_modules" / "azurite" / "dist" / "src" / "azurite.js"
 _FLAGS = ("--silent", "--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry")
+#: Azurite closes a connection after 5 idle seconds, even while a request is written to it.
+#: On a busy machine that request is lost, and a client does not send a POST again.
+_KEEP_ALIVE_SECONDS = 86_400
 _LISTENING = re.compile(r"Azurite (\w+) service is successfully listening at \S+:(\d+)\s")
 # Node leaves when its standard input ends, which the system sees to even when this process is
 # killed outright, whichever of its threads started Azurite.
@@ -91,6 +94,7 @@ class Azurite:
         for service in SERVICES:
             # The system picks the ports and Azurite prints them: nobody can take them in between.
             command += [f"--{service.lower()}Port", "0"]
+            command += [f"--{service.lower()}KeepAliveTimeout", f"{_KEEP_ALIVE_SECONDS}"]
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by stop()
         self._process = subprocess.Popen(
             command,

@@ -73,7 +73,8 @@ class Storage:
         self._memory.clear()
         if self._account is None:
             return
-        await self._settle()
+        await asyncio.gather(*self._waiting, return_exceptions=True)
+        self._waiting.clear()
         listed = await self._send("GET", "/", "comp=list")
         for element in ElementTree.fromstring(listed.content).iter("Container"):
             name = element.findtext("Name") or ""
@@ -108,10 +109,8 @@ class Storage:
             )
 
     def write_soon(self, container: str, files: Mapping[str, bytes]) -> None:
-        """Write blobs; whoever asks for any afterwards waits until they are there."""
-        task = asyncio.create_task(self.write(container, dict(files)))
-        self._waiting.add(task)
-        task.add_done_callback(self._waiting.discard)
+        """Write blobs; later requests wait until they are there, and fail if they could not be."""
+        self._waiting.add(asyncio.create_task(self.write(container, dict(files))))
 
     def sign_container(self, container: str, lifetime: timedelta) -> str:
         """Return a signature that lets its bearer read, list, write and delete in a container."""
@@ -194,8 +193,10 @@ class Storage:
         return answer
 
     async def _settle(self) -> None:
-        if self._waiting:
-            await asyncio.gather(*self._waiting)
+        while self._waiting:
+            waiting = tuple(self._waiting)
+            await asyncio.gather(*waiting)
+            self._waiting.difference_update(waiting)
 
 
 def _gone(error: Exception) -> ArmError:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from azure.core import MatchConditions
 from azure.core.exceptions import ResourceModifiedError
@@ -68,6 +69,12 @@ def test_a_blob_is_read_back_as_it_was_written(azurite: Azurite) -> None:
         container = service.create_container("files")
         container.upload_blob("a/b.json", b"[]")
         assert container.download_blob("a/b.json").readall() == b"[]"
+
+
+def test_a_connection_is_kept_for_longer_than_any_test_leaves_it_idle(azurite: Azurite) -> None:
+    for port in (azurite.blob_port, azurite.queue_port, azurite.table_port):
+        kept = httpx.get(f"http://127.0.0.1:{port}/").headers["keep-alive"]
+        assert int(kept.removeprefix("timeout=")) > 3600
 
 
 def test_two_run_side_by_side_on_ports_of_their_own(azurite: Azurite) -> None:
