@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.searching import IS_REPEATABLE
+from tests.searching import IS_REPEATABLE, examples
 
 # How fast this machine is today is no property of the code. In CI every run is the same run;
 # elsewhere each looks somewhere new.
 settings.register_profile(
     "tests",
     deadline=None,
+    max_examples=examples(100),
     suppress_health_check=[HealthCheck.too_slow],
     derandomize=IS_REPEATABLE,
 )

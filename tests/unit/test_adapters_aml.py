@@ -44,8 +44,8 @@ SUBMISSION = Submission(
 DISCOVERY = "https://westeurope.api.azureml.ms/discovery"
 JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=20,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
 )
 NAMED = st.sampled_from(
     [
@@ -53,7 +53,9 @@ NAMED = st.sampled_from(
         *("azureml.parameters", "metrics", "key", "value", "step", "timestamp", "inputs"),
     ]
 )
-DOCUMENT = st.dictionaries(NAMED | st.text(), JSON | st.dictionaries(NAMED, JSON))
+DOCUMENT = st.dictionaries(
+    NAMED | st.text(), JSON | st.dictionaries(NAMED, JSON, max_size=4), max_size=6
+)
 
 
 def workspace(discovery: str = DISCOVERY, tracking: str = "azureml://x.y/mlflow/v1.0/w") -> Reply:
