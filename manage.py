@@ -1,4 +1,4 @@
-"""The operator's command line: `signalbox --help`, or `python manage.py --help`."""
+"""The operator's command line: `signalbox --help`, or `signalbox --help`."""
 
 import sys
 

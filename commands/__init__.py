@@ -1,1 +1,1 @@
-"""The operator's commands, one module each: `python manage.py --help`."""
+"""The operator's commands, one module each: `signalbox --help`."""

@@ -1,4 +1,4 @@
-"""`manage.py check`: what is wrong with a reactions file, and where."""
+"""`signalbox check`: what is wrong with a reactions file, and where."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""`manage.py endpoints`: what is on the endpoints, and serves nobody."""
+"""`signalbox endpoints`: what is on the endpoints, and serves nobody."""
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any

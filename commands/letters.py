@@ -1,4 +1,4 @@
-"""`manage.py letters`: see the dead letters, replay them, close them."""
+"""`signalbox letters`: see the dead letters, replay them, close them."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""`manage.py loops`: from drift to retraining and back; approve, reject, and go on."""
+"""`signalbox loops`: from drift to retraining and back; approve, reject, and go on."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime

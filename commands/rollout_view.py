@@ -204,7 +204,7 @@ def _next(view: View) -> Iterator[Text]:
         return
     yield Text("  it can be told:")
     for kind in possible:
-        yield Text(f'    python manage.py rollouts {kind} {visible(rollout.id[:8])} -m "why"')
+        yield Text(f'    signalbox rollouts {kind} {visible(rollout.id[:8])} -m "why"')
 
 
 def _history(rollout: Rollout) -> Iterator[Text]:

@@ -1,4 +1,4 @@
-"""`manage.py rollouts`: see what is being rolled out and how it went, and tell it what to do."""
+"""`signalbox rollouts`: see what is being rolled out and how it went, and tell it what to do."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 

@@ -60,4 +60,4 @@ def to_try(play: Play) -> Iterator[str]:
 
 
 def _manage(command: str) -> str:
-    return f"(. {_FILE.relative_to(APP_ROOT)}; .venv/bin/python manage.py {command})"
+    return f"(. {_FILE.relative_to(APP_ROOT)}; .venv/bin/signalbox {command})"

@@ -163,11 +163,11 @@ def _moment(rollout: Rollout, phase: Phase) -> datetime:
 
 
 def _show_drawing(play: Play, rollout: Rollout) -> None:
-    """Show what `manage.py rollouts show` shows of a rollout."""
-    command = ["manage.py", "rollouts", "show", rollout.id[:8]]
-    play.screen.line("operator", f"python {' '.join(command)}")
+    """Show what `signalbox rollouts show` shows of a rollout."""
+    command = ["rollouts", "show", rollout.id[:8]]
+    play.screen.line("operator", f"signalbox {' '.join(command)}")
     done = subprocess.run(
-        [sys.executable, *command],
+        [sys.executable, "manage.py", *command],
         cwd=APP_ROOT,
         env={**os.environ, **play.settings},
         capture_output=True,

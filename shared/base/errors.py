@@ -72,7 +72,7 @@ class ReactionsInvalid(SignalboxError):
     """The reactions file has errors; the message lists all of them."""
 
     code = "reactions.invalid"
-    default_hint = "Run `python manage.py check` and mend what it prints."
+    default_hint = "Run `signalbox check` and mend what it prints."
 
 
 class ReactionGone(SignalboxError):
@@ -122,7 +122,7 @@ class ApprovalMissing(SignalboxError):
 
     code = "retrain.approval"
     disposition = Disposition.ASK
-    default_hint = "Run `python manage.py loops approve` or `reject`."
+    default_hint = "Run `signalbox loops approve` or `reject`."
 
 
 class WindowOpen(SignalboxError):
@@ -143,7 +143,7 @@ class JobInvalid(SignalboxError):
     """A job's YAML is none that AML takes, or needs files that only a laptop has."""
 
     code = "retrain.job_invalid"
-    default_hint = "Run `python manage.py check`, mend the file and deploy the app."
+    default_hint = "Run `signalbox check`, mend the file and deploy the app."
 
 
 class TargetError(SignalboxError):

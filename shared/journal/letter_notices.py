@@ -77,12 +77,12 @@ def _text_of(letters: Sequence[Letter]) -> Text:
     if others:
         lines += [f"- {one.id[:8]} {one.about}: {_why(one)}" for one in named]
     if len(letters) > len(named):
-        lines.append(f"and {len(letters) - len(named)} more: python manage.py letters list")
+        lines.append(f"and {len(letters) - len(named)} more: signalbox letters list")
     ids = " ".join(one.id[:8] for one in named)
     lines += [
         f"Letter: {first.id}" if not others else f"Code: {first.code}",
-        f"python manage.py letters show {first.id[:8]}",
-        f"python manage.py letters replay {ids} --why '…'",
+        f"signalbox letters show {first.id[:8]}",
+        f"signalbox letters replay {ids} --why '…'",
     ]
     return Text(title=title, body="\n".join(lines), good=False)
 

@@ -251,7 +251,7 @@ def with_report(
         title = f"{_counted(orphans)}{still} in {workspace.name}"
         lines = [
             f"Workspace: {workspace.name}",
-            "To see all: python manage.py endpoints orphans",
+            "To see all: signalbox endpoints orphans",
             "Nothing is sent to them, and no rollout needs them:",
             *bullets([_line(orphan) for orphan in orphans], _LISTED_MAX),
         ]

@@ -106,7 +106,7 @@ def with_notices(loop: Loop, before: Loop, window: Window, decision: Decision) -
         case PolicyAnswer.MONITOR_BROKEN if last is not PolicyAnswer.MONITOR_BROKEN:
             return with_notice(loop, RetrainingNoticeKind.BROKEN, text)
         case PolicyAnswer.GAVE_UP if not loop.has_given_up:
-            text = f"{text}\nTo go on: python manage.py loops resume {loop.id}"
+            text = f"{text}\nTo go on: signalbox loops resume {loop.id}"
             loop = with_notice(loop, RetrainingNoticeKind.GAVE_UP, text)
             return replace(loop, gave_up_at=decision.at)
     return loop
@@ -141,8 +141,8 @@ def describe_window(window: Window) -> str:
 def describe_request(loop: Loop, decision: Decision) -> str:
     """Tell a person what is asked of them, and how to answer."""
     return (
-        f"{decision.reason}\nTo say yes: python manage.py loops approve {loop.id} --by <you>"
-        f" --why <reason>\nTo say no: python manage.py loops reject {loop.id} --by <you>"
+        f"{decision.reason}\nTo say yes: signalbox loops approve {loop.id} --by <you>"
+        f" --why <reason>\nTo say no: signalbox loops reject {loop.id} --by <you>"
         " --why <reason>"
     )
 

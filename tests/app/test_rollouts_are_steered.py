@@ -53,7 +53,7 @@ def test_approved_it_goes_on_and_not_before(stage: Stage) -> None:
     event, rollout = at_a_tenth(stage, "steer-approve", "ask-first", Phase.APPROVING)
     stage.wait_for("the question", lambda: stage.told("steer-approve 2 waits for approval"))
     asked = next(each for each in stage.channel.told if "waits for approval" in each.title)
-    assert f"python manage.py rollouts approve {rollout.id[:8]}" in asked.text
+    assert f"signalbox rollouts approve {rollout.id[:8]}" in asked.text
     order(stage, rollout, "approve", "the figures are good")
     ended = stage.wait_live("steer-approve", "2")
     assert stage.traffic("steer-approve") == {rollout.deployment: 100}

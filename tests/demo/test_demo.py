@@ -120,7 +120,7 @@ _A_BAD_CANARY = (
     r"the record +\d+\.\d s from the first reading at 10% to traffic that is back, ",
     r"customers +\d+ s from the first failed request to the last one that churn 7 was sent$",
     r"checked +beside it: nothing else$",
-    r"operator +python manage.py rollouts show [0-9a-f]{8}$",
+    r"operator +signalbox rollouts show [0-9a-f]{8}$",
     r"✗ +3 hold 10s +█░+ +10%",
 )
 

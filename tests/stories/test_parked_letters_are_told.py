@@ -37,8 +37,8 @@ def test_the_channels_of_its_steps_are_told_why_and_what_to_run(world: World) ->
     assert message.title == "deploy-tagged-models: ModelRegistered churn:1 waits for a person"
     assert "Why: deploy.model_unfit: model churn 1 is a custom_model" in message.text
     assert "What to do: Register it as `mlflow_model` or `triton_model`." in message.text
-    assert f"python manage.py letters show {letter_id[:8]}" in message.text
-    assert f"python manage.py letters replay {letter_id[:8]} --why" in message.text
+    assert f"signalbox letters show {letter_id[:8]}" in message.text
+    assert f"signalbox letters replay {letter_id[:8]} --why" in message.text
     assert message.good is False
 
 
@@ -101,7 +101,7 @@ def test_many_letters_of_one_cause_are_one_message(world: World) -> None:
     assert message.title == "deploy-tagged-models: 15 letters wait for a person"
     assert "Code: deploy.model_unfit" in message.text
     assert message.text.count("is a custom_model") == 10
-    assert "and 5 more: python manage.py letters list" in message.text
+    assert "and 5 more: signalbox letters list" in message.text
     world.sweep.run()
     assert len(told(world)) == 1
 

@@ -1,4 +1,4 @@
-"""`manage.py check`: what it prints, and with which status it ends."""
+"""`signalbox check`: what it prints, and with which status it ends."""
 
 import json
 import os

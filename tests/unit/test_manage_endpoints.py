@@ -1,4 +1,4 @@
-"""`manage.py endpoints orphans`, on the twins of the workspaces and of the storage."""
+"""`signalbox endpoints orphans`, on the twins of the workspaces and of the storage."""
 
 import json
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""`manage.py letters`, against the app's own storage."""
+"""`signalbox letters`, against the app's own storage."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""`manage.py loops`, against the app's own storage."""
+"""`signalbox loops`, against the app's own storage."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""`manage.py rollouts`, against the app's own storage."""
+"""`signalbox rollouts`, against the app's own storage."""
 
 import json
 from collections.abc import Iterator

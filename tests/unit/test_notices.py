@@ -108,8 +108,8 @@ def test_a_rollback_says_how_long_the_deployment_is_kept() -> None:
 )
 def test_whoever_is_asked_is_told_how_to_answer(kind: RolloutNoticeKind, orders: list[str]) -> None:
     body = body_of(kind, id="0123456789abcdef")
-    lines = [line for line in body.splitlines() if line.startswith("python manage.py")]
-    assert lines == [f'python manage.py rollouts {order} 01234567 -m "why"' for order in orders]
+    lines = [line for line in body.splitlines() if line.startswith("signalbox")]
+    assert lines == [f'signalbox rollouts {order} 01234567 -m "why"' for order in orders]
 
 
 @pytest.mark.parametrize(

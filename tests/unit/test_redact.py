@@ -258,7 +258,7 @@ def test_a_secret_goes_by_its_name_however_that_is_written(text: str, equals: st
         "sha512-" + "s3cr3tVal/" * 8 + "abcdef==",
         "churn-v12 on churn-endpoint: 90 % → 100 %, 2026-01-05T10:00:00+00:00",
         "signalbox.outcomes signalbox.retrainings cpuUtilization RequestLatencyP99",
-        "python manage.py rollouts approve 0a1b2c3d -m \"why\"",
+        "signalbox rollouts approve 0a1b2c3d -m \"why\"",
         "https://host:8080/path?user=a@example.com and http://[::1]:8080/a@b",
         "docker pull registry:5000/churn@sha256:0123456789abcdef",
         "mail ml-team@example.com",

@@ -178,7 +178,7 @@ def _orders(rollout: Rollout, kind: RolloutNoticeKind) -> list[str]:
         orders = ("resume", "retry", "promote", "abort")
     else:
         return []
-    return [f'python manage.py rollouts {order} {rollout.id[:8]} -m "why"' for order in orders]
+    return [f'signalbox rollouts {order} {rollout.id[:8]} -m "why"' for order in orders]
 
 
 def studio_link(rollout: Rollout, studio: str) -> str:
