@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from shared.orphans.watch import OrphanWatch
     from shared.retraining.approvals import Approvals
     from shared.retraining.follow import Loops
+    from shared.retraining.keeper import LoopKeeper
     from shared.retraining.targets import Target
     from shared.rollouts.engine.advance import Rollouts
     from shared.rollouts.engine.store import RolloutStore
@@ -295,15 +296,25 @@ class Services:
     def loops(self) -> "Loops":
         """The loops from drift to retraining and back."""
         from shared.retraining.follow import Loops
-        from shared.retraining.store import LoopStore
 
         return Loops(
+            store=self._loop_keeper.store,
+            keeper=self._loop_keeper,
+            clock=self.clock,
+            studio=self.settings.studio_endpoint,
+            target=self.target,
+        )
+
+    @once
+    def _loop_keeper(self) -> "LoopKeeper":
+        from shared.retraining.keeper import LoopKeeper
+        from shared.retraining.store import LoopStore
+
+        return LoopKeeper(
             store=LoopStore(tables=self.tables),
             records=self.records,
             outbox=self.outbox,
             clock=self.clock,
-            studio=self.settings.studio_endpoint,
-            target=self.target,
         )
 
     @once
@@ -327,7 +338,7 @@ class Services:
         """What takes a person's word on loops."""
         from shared.retraining.approvals import Approvals
 
-        return Approvals(loops=self.loops, dead_letters=self.dead_letters, clock=self.clock)
+        return Approvals(keeper=self._loop_keeper, dead_letters=self.dead_letters, clock=self.clock)
 
     @once
     def _targets(self) -> "Targets":
@@ -372,6 +383,7 @@ class Services:
 
         return Retrain(
             loops=self.loops,
+            keeper=self._loop_keeper,
             inbox=Inbox(
                 workspaces=self.workspaces,
                 clock=self.clock,

@@ -10,7 +10,7 @@ from shared.base.ports import RowChanged
 from shared.base.redact import redact
 from shared.base.wakeups import GRACE
 from shared.journal.letters import DeadLetters, Letter, LetterStatus, letter_id_of
-from shared.retraining.follow import Loops
+from shared.retraining.keeper import LoopKeeper
 from shared.retraining.model import Loop, Retraining, Stage
 from shared.retraining.store import KeptLoop
 
@@ -21,7 +21,7 @@ _WORDS_MAX = 500
 class Approvals:
     """Takes a person's word on a loop; who said it, and why, is kept."""
 
-    loops: Loops
+    keeper: LoopKeeper
     dead_letters: DeadLetters
     clock: Clock
 
@@ -101,7 +101,7 @@ class Approvals:
             resumed_at = max(time for time in times if time is not None)
             resumed = replace(kept.loop, resumed_at=resumed_at, resumed_by=said)
             try:
-                return self.loops.store.save(resumed, kept.etag).loop
+                return self.keeper.store.save(resumed, kept.etag).loop
             except RowChanged:
                 continue
 
@@ -119,14 +119,14 @@ class Approvals:
                 why=_kept(why),
             )
             try:
-                saved = self.loops.save(kept, kept.loop.with_retraining(answered))
+                saved = self.keeper.save(kept, kept.loop.with_retraining(answered))
             except RowChanged:
                 continue
-            self.loops.settle(saved.loop, saved.etag)
+            self.keeper.settle(saved.loop, saved.etag)
             return saved.loop
 
     def _read(self, loop: Loop) -> KeptLoop:
-        return self.loops.store.get_for(loop.reaction, loop.workspace, loop.monitor)
+        return self.keeper.store.get_for(loop.reaction, loop.workspace, loop.monitor)
 
     def _letter_of(self, loop: Loop, retraining: Retraining) -> Letter | None:
         return self.dead_letters.get(letter_id_of(retraining.ref.key, loop.reaction))

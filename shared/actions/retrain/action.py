@@ -28,6 +28,7 @@ from shared.journal.outcomes import Outcome, OutcomeStatus
 from shared.retraining.budget import Budget, count_retrainings, take
 from shared.retraining.follow import Loops
 from shared.retraining.inbox import Inbox
+from shared.retraining.keeper import LoopKeeper
 from shared.retraining.model import Decision, Loop, PolicyAnswer, Retraining, Stage, Window
 from shared.retraining.notices import with_news, with_notices
 from shared.retraining.policy import PolicyFacts, decide_window, learn
@@ -65,12 +66,14 @@ class Retrain:
         self,
         *,
         loops: Loops,
+        keeper: LoopKeeper,
         inbox: Inbox,
         find_rollout: Callable[[Workspace, str], str],
         clock: Clock,
     ) -> None:
         """`find_rollout` names a rollout of a model that is under way, "" where there is none."""
         self._loops = loops
+        self._keeper = keeper
         self._inbox = inbox
         self._find_rollout = find_rollout
         self._clock = clock
@@ -85,7 +88,7 @@ class Retrain:
         assert isinstance(event, DriftDetected)  # the loader lets no other type through
         window: Window | None = None
         while True:
-            kept = self._loops.store.get_for(
+            kept = self._keeper.store.get_for(
                 work.reaction.name, event.workspace, event.drift.monitor
             )
             mine = kept.loop.find(work.key.digest[:32])
@@ -94,8 +97,8 @@ class Retrain:
             window = window or self._inbox.read(event)
             before = kept.loop.decided(window.id)
             if before is not None and before.answer.is_act:
-                self._loops.give_back(work.reaction.name, work.key.digest[:32])
-                self._loops.tell_all(kept.loop, kept.etag)
+                self._keeper.give_back(work.reaction.name, work.key.digest[:32])
+                self._keeper.tell_all(kept.loop, kept.etag)
                 detail = f"window {window.id} is decided: {before.answer}, {before.reason}"
                 return _skipped(detail, "decided")
             try:
@@ -109,16 +112,16 @@ class Retrain:
         Raises: RowChanged where the loop, or the reaction's budget, is another by now.
         """
 
-        store, params, reaction = self._loops.store, case.params, case.work.reaction.name
+        store, params, reaction = self._keeper.store, case.params, case.work.reaction.name
         budget, budget_etag = store.budget(reaction)
         now = self._clock.now()
         known = replace(kept.loop, model=params.model, channels=params.notify)
         loop = with_news(learn(params.policy, known, window, now), known, window)
         newer = _newer(loop, window)
         if newer is not None:
-            saved = self._loops.save(kept, loop)
-            self._loops.give_back(reaction, case.id)
-            self._loops.tell_all(saved.loop, saved.etag)
+            saved = self._keeper.save(kept, loop)
+            self._keeper.give_back(reaction, case.id)
+            self._keeper.tell_all(saved.loop, saved.etag)
             raise Superseded(f"window {newer.id} was told of since, and says how it stands now")
         decision = decide_window(params.policy, loop, window, self._facts(case, budget, now))
         decided = with_notices(loop.with_decision(decision), known, window, decision)
@@ -128,12 +131,12 @@ class Retrain:
             self._take_place(case, budget, budget_etag, decision)
         elif any(slot.id == case.id for slot in budget.slots):
             # Taken by a worker that was killed, or by us before the loop was found changed.
-            self._loops.give_back(reaction, case.id)
-        saved = self._loops.save(kept, decided)
+            self._keeper.give_back(reaction, case.id)
+        saved = self._keeper.save(kept, decided)
         telemetry.count(telemetry.METRIC_DECISIONS, reaction=reaction, answer=decision.answer)
         if decision.answer in (PolicyAnswer.RETRAIN, PolicyAnswer.ASK):
             return self._go_on(case, saved, is_first=True)
-        self._loops.tell_all(saved.loop, saved.etag)
+        self._keeper.tell_all(saved.loop, saved.etag)
         if decision.answer is PolicyAnswer.TELL:
             return Outcome(status=OutcomeStatus.DONE, detail=f"told: {decision.reason}")
         return _skipped(decision.reason, decision.answer)
@@ -160,7 +163,7 @@ class Retrain:
         taken = take(budget, case.id, decision.at, case.params.policy)
         assert not isinstance(taken, PolicyAnswer)  # it was decided from the same budget
         if taken != budget:
-            self._loops.store.save_budget(case.work.reaction.name, taken, etag)
+            self._keeper.store.save_budget(case.work.reaction.name, taken, etag)
 
     def _go_on(self, case: _Case, kept: KeptLoop, *, is_first: bool) -> Outcome:
         """Do what is left to do of a retraining that was decided."""
@@ -168,7 +171,7 @@ class Retrain:
         retraining = loop.find(case.id)
         assert retraining is not None  # it was just written, or found
         if retraining.stage is Stage.ASKED:
-            self._loops.tell_all(loop, kept.etag)
+            self._keeper.tell_all(loop, kept.etag)
             raise ApprovalMissing(
                 f"retraining {case.id[:8]} of {loop.model or loop.monitor} waits for approval"
             )
@@ -177,8 +180,8 @@ class Retrain:
         if not retraining.may_be_started:
             if not retraining.may_run:
                 # A place may have been taken for it anew before it was known to have run.
-                self._loops.free(loop.reaction, case.id)
-            self._loops.tell_all(loop, kept.etag)
+                self._keeper.free(loop.reaction, case.id)
+            self._keeper.tell_all(loop, kept.etag)
             return self._started(retraining)
         if not is_first:
             self._start_again(case, loop)
@@ -195,7 +198,7 @@ class Retrain:
             again = self._loops.start_again(loop.workspace, loop.reference(case.id))
             is_last = again is not None and again.stage is Stage.STARTING
         if not is_last:
-            self._loops.free(case.work.reaction.name, case.id)
+            self._keeper.free(case.work.reaction.name, case.id)
             raise Superseded("another retraining of this monitor was decided since")
 
     def _require_place(self, case: _Case) -> None:
@@ -204,7 +207,7 @@ class Retrain:
         Raises: BudgetFull.
         """
 
-        store, reaction = self._loops.store, case.work.reaction.name
+        store, reaction = self._keeper.store, case.work.reaction.name
         while True:
             budget, etag = store.budget(reaction)
             taken = take(budget, case.id, self._clock.now(), case.params.policy)
