@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from shared.messages.repeats import Folds
     from shared.orphans.watch import OrphanWatch
     from shared.retraining.approvals import Approvals
-    from shared.retraining.follow import Loops
     from shared.retraining.keeper import LoopKeeper
+    from shared.retraining.loops import Loops
     from shared.retraining.targets import Target
     from shared.rollouts.engine.advance import Rollouts
     from shared.rollouts.engine.store import RolloutStore
@@ -295,7 +295,7 @@ class Services:
     @once
     def loops(self) -> "Loops":
         """The loops from drift to retraining and back."""
-        from shared.retraining.follow import Loops
+        from shared.retraining.loops import Loops
 
         return Loops(
             store=self._loop_keeper.store,

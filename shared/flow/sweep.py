@@ -18,7 +18,7 @@ from shared.journal.letters import DeadLetters, LetterStatus, letter_id_of
 from shared.messages.repeats import Folds
 from shared.orphans.watch import OrphanWatch
 from shared.retraining.approvals import Approvals
-from shared.retraining.follow import Loops
+from shared.retraining.loops import Loops
 from shared.rollouts.engine import advance
 from shared.rollouts.engine.advance import Rollouts
 

@@ -52,7 +52,7 @@ def test_only_adapters_import_an_sdk(path: Path) -> None:
 
 
 #: What reads JSON by itself: what the app wrote, in its own tables and queues.
-OWN_JSON = {"messages/repeats", "journal/ledger", "journal/records", "retraining/follow"}
+OWN_JSON = {"messages/repeats", "journal/ledger", "journal/records", "retraining/loops"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)

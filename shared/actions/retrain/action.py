@@ -26,9 +26,9 @@ from shared.events.breaches import features_of
 from shared.events.model import DriftDetected, DriftState, Workspace
 from shared.journal.outcomes import Outcome, OutcomeStatus
 from shared.retraining.budget import Budget, count_retrainings, take
-from shared.retraining.follow import Loops
 from shared.retraining.inbox import Inbox
 from shared.retraining.keeper import LoopKeeper
+from shared.retraining.loops import Loops
 from shared.retraining.model import Decision, Loop, PolicyAnswer, Retraining, Stage, Window
 from shared.retraining.notices import with_news, with_notices
 from shared.retraining.policy import PolicyFacts, decide_window, learn
