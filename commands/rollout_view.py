@@ -10,7 +10,7 @@ from rich.text import Text
 from commands.common import visible, when
 from shared.base.words import elapsed
 from shared.rollouts.engine.give_order import possible_orders
-from shared.rollouts.people.forecast import Coming, step_words
+from shared.rollouts.people.forecast import Coming
 from shared.rollouts.people.progress import (
     SplitSeen,
     StepMark,
@@ -23,6 +23,7 @@ from shared.rollouts.state.measurement import GateOutcome, Measurement
 from shared.rollouts.state.phases import STEPS, Phase
 from shared.rollouts.state.rollout import Rollout
 from shared.rollouts.state.splits import share
+from shared.rollouts.strategy.steps.kinds import step_words
 from shared.workspaces.metrics import Measure
 
 _BAR: Final = 10

@@ -19,8 +19,8 @@ from shared.rollouts.deciding.decisions import (
     Wait,
 )
 from shared.rollouts.deciding.observation import Observation
-from shared.rollouts.deciding.opening import answer_to, is_newer
-from shared.rollouts.state.measurement import GateOutcome
+from shared.rollouts.deciding.opening import is_newer
+from shared.rollouts.state.measurement import GateOutcome, answer_to
 from shared.rollouts.state.orders import OrderKind
 from shared.rollouts.state.phases import Phase
 from shared.rollouts.state.rollout import Cause, Rollout

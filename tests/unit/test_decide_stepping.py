@@ -17,9 +17,10 @@ from shared.rollouts.deciding.decisions import (
     SetTraffic,
     Wait,
 )
-from shared.rollouts.deciding.exits import fail, next_step
+from shared.rollouts.deciding.exits import fail
+from shared.rollouts.deciding.next_steps import next_step
 from shared.rollouts.deciding.observation import Observation
-from shared.rollouts.deciding.stepping import next_look
+from shared.rollouts.deciding.steps.hold import next_look
 from shared.rollouts.state.measurement import GateOutcome
 from shared.rollouts.state.orders import OrderKind
 from shared.rollouts.state.phases import PHASES, STEPS, Phase

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.rollouts.people.forecast import forecast, step_words
+from shared.rollouts.people.forecast import forecast
 from shared.rollouts.state.orders import Order, OrderKind
 from shared.rollouts.state.phases import PHASES, STEPS, Phase
 from shared.rollouts.state.rollout import Rollout
 from shared.rollouts.strategy.model import Newer, OnFailure, Probe, RolloutStep, StepKind, Strategy
 from shared.rollouts.strategy.schema import find_strategy
+from shared.rollouts.strategy.steps.kinds import step_words
 from shared.workspaces.metrics import Measure
 from tests.stories.world import REACTIONS, World
 from tests.unit import rollouts as given_rollouts

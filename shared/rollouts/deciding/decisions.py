@@ -101,6 +101,18 @@ class DeleteDeployment:
     name: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepDone:
+    """The step has come to its end: the rollout goes on with the next. No decision yet.
+
+    `rollout` is the rollout with what was learnt; `reason` and `note` are as in `Go`.
+    """
+
+    rollout: Rollout
+    reason: str = ""
+    note: str = ""
+
+
 Question = Inspect | AskGates | SendProbe | ReadLogs
 Write = CreateEndpoint | CreateDeployment | SetTraffic | Scale | DeleteDeployment
 Decision = Wait | Go | Question | Overrule | Write

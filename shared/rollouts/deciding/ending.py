@@ -18,18 +18,18 @@ from shared.rollouts.deciding.decisions import (
 from shared.rollouts.deciding.exits import (
     WRITE_TRIES,
     find_order,
-    first_step_again,
     go_back,
     mirror_beside,
 )
+from shared.rollouts.deciding.next_steps import first_step_again
 from shared.rollouts.deciding.observation import Observation, failure_in
-from shared.rollouts.deciding.stepping import SHORT_WAIT
+from shared.rollouts.deciding.steps.kinds import DECIDERS
+from shared.rollouts.deciding.steps.probe import SHORT_WAIT
 from shared.rollouts.state.orders import OrderKind
 from shared.rollouts.state.phases import Phase
 from shared.rollouts.state.rollout import Cause, Rollout
-from shared.rollouts.state.splits import is_same, leader, on_the_way, only, share, words
+from shared.rollouts.state.splits import is_same, leader, only, share, words
 from shared.rollouts.state.tags import TAG_DEPLOYMENT, TAG_ROLLOUT
-from shared.rollouts.strategy.model import StepKind
 from shared.workspaces.model import Deployment, EndpointKind, State
 
 
@@ -104,12 +104,8 @@ def _can_step_down(rollout: Rollout, seen: Observation) -> bool:
 def _lower(rollout: Rollout) -> Mapping[str, int] | None:
     """Return the next lower split that the rollout came up by, or None."""
     ours = share(rollout.split, rollout.deployment)
-    splits = (
-        on_the_way(rollout.origin, rollout.goal, step.percent)
-        for step in rollout.plan.strategy.steps
-        if step.kind is StepKind.TRAFFIC
-    )
-    lower = [split for split in splits if 0 < share(split, rollout.deployment) < ours]
+    splits = (DECIDERS[step.kind].live_split(rollout, step) for step in rollout.plan.strategy.steps)
+    lower = [split for split in splits if split and 0 < share(split, rollout.deployment) < ours]
     return max(lower, key=lambda split: share(split, rollout.deployment), default=None)
 
 

@@ -7,10 +7,10 @@ from datetime import datetime
 from shared.rollouts.deciding.decisions import Go
 from shared.rollouts.deciding.observation import Observation
 from shared.rollouts.state.orders import POSSIBLE, Order, OrderKind
-from shared.rollouts.state.phases import PHASES, STEPS, Phase
+from shared.rollouts.state.phases import STEPS, Phase
 from shared.rollouts.state.rollout import Cause, Rollout
-from shared.rollouts.state.splits import Split, on_the_way, share
-from shared.rollouts.strategy.model import OnFailure, RolloutStep, StepKind
+from shared.rollouts.state.splits import Split
+from shared.rollouts.strategy.model import OnFailure
 
 #: How often a write that succeeded without taking effect, or failed, is tried.
 WRITE_TRIES = 3
@@ -27,49 +27,6 @@ def obey(rollout: Rollout, order: Order) -> Rollout:
     return replace(rollout, orders=tuple(other for other in rollout.orders if other is not order))
 
 
-def next_step(rollout: Rollout, start: int, reason: str = "") -> Go:
-    """Go to the first step from `start` on that there is anything to do in, or to `live`."""
-    for index, step in enumerate(rollout.plan.strategy.steps[start:], start):
-        if _applies(rollout, step):
-            return Go(phase=PHASES[step.kind], reason=reason, rollout=replace(rollout, step=index))
-    return Go(
-        phase=Phase.LIVE,
-        reason=reason,
-        rollout=replace(rollout, step=len(rollout.plan.strategy.steps)),
-    )
-
-
-def _applies(rollout: Rollout, step: RolloutStep) -> bool:
-    """Say whether a step means anything.
-
-    Where nothing served, there is nothing to protect; and traffic that the new deployment has got
-    from somebody is not taken away again, nor can it be mirrored to as well.
-    """
-    if rollout.stable and step.kind is StepKind.TRAFFIC:
-        wanted = on_the_way(rollout.origin, rollout.goal, step.percent)
-        ours = rollout.deployment
-        return step.percent == 100 or share(wanted, ours) >= share(rollout.split, ours)
-    if rollout.stable and step.kind is StepKind.MIRROR:
-        return not (step.percent and share(rollout.split, rollout.deployment))
-    if rollout.stable:
-        return True
-    if step.kind is StepKind.TRAFFIC:
-        return step.percent == 100
-    return step.kind in (StepKind.PROBE, StepKind.APPROVE) or (
-        step.kind is StepKind.SCALE and step.instances > 0
-    )
-
-
-def first_step_again(rollout: Rollout) -> int:
-    """Return the step to begin with when the one that it is at is done again.
-
-    What the split is at a step, the last step before it that set one says.
-    """
-    steps = rollout.plan.strategy.steps[: rollout.step + 1]
-    sets = (i for i, step in enumerate(steps) if step.kind in (StepKind.TRAFFIC, StepKind.MIRROR))
-    return max(sets, default=max(rollout.step, 0))
-
-
 def mirror_beside(
     mirror: Split, split: Split, rollout: Rollout, seen: Observation
 ) -> Mapping[str, int]:
@@ -80,22 +37,6 @@ def mirror_beside(
         for name, part in mirror.items()
         if name.lower() not in ours and seen.is_healthy(name)
     }
-
-
-def last_split(rollout: Rollout) -> int:
-    """Return the last step that moves traffic."""
-    steps = rollout.plan.strategy.steps
-    return max(index for index, step in enumerate(steps) if step.kind is StepKind.TRAFFIC)
-
-
-def promote(rollout: Rollout, order: Order) -> Go:
-    """Go on without what is left of this step, or without all steps before the last split."""
-    start = rollout.step + 1
-    if order.to_end:
-        start = max(start, last_split(rollout))
-    # Whoever says it twice means this gate, and not the next one too.
-    left = tuple(other for other in rollout.orders if other.kind is not OrderKind.PROMOTE)
-    return next_step(replace(rollout, orders=left), start, order.words)
 
 
 def go_held(rollout: Rollout, reason: str) -> Go:

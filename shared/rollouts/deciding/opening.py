@@ -18,17 +18,18 @@ from shared.rollouts.deciding.exits import (
     WRITE_TRIES,
     go_back,
     go_held,
-    next_step,
     refuse_rollout,
     too_long,
 )
+from shared.rollouts.deciding.next_steps import next_step
 from shared.rollouts.deciding.observation import Observation, failure_in, unread_reason
-from shared.rollouts.state.measurement import GateOutcome
+from shared.rollouts.deciding.steps.kinds import DECIDERS
+from shared.rollouts.state.measurement import GateOutcome, answer_to
 from shared.rollouts.state.phases import UNDECIDED, Phase
 from shared.rollouts.state.rollout import Cause, Rollout
 from shared.rollouts.state.splits import is_same, leader, only, share
 from shared.rollouts.state.tags import TAG_DEPLOYMENT, TAG_MODEL, TAG_VERSION
-from shared.rollouts.strategy.model import Gate, Newer, NoVerdict, StepKind
+from shared.rollouts.strategy.model import Newer, NoVerdict
 from shared.workspaces.model import Endpoint, State
 
 #: A rollout that gets its turn is woken; this is for the case that nobody lived to do so.
@@ -183,8 +184,8 @@ def _checking_shift(rollout: Rollout, seen: Observation, now: datetime) -> Decis
 def prove_gates(rollout: Rollout, seen: Observation, now: datetime) -> Decision | None:
     """Have each gate measure the stable deployment; None once all can."""
     strategy = rollout.plan.strategy
-    has_holds = any(step.kind is StepKind.HOLD for step in strategy.steps)
-    if not rollout.stable or not strategy.gates or not has_holds or rollout.is_waived:
+    judges = any(DECIDERS[step.kind].judges_gates for step in strategy.steps)
+    if not rollout.stable or not strategy.gates or not judges or rollout.is_waived:
         return None
     if seen.measurements is None:
         return AskGates(stable=rollout.stable)
@@ -205,13 +206,6 @@ def prove_gates(rollout: Rollout, seen: Observation, now: datetime) -> Decision 
         return go_held(rollout, f"gate {item.measure} can't measure: {item.detail}")
     reason = f"gate {item.measure} can't measure {rollout.stable} yet: {item.detail}"
     return Wait(reason=reason, delay=seen.grain)
-
-
-def answer_to(gate: Gate, outcome: GateOutcome) -> NoVerdict:
-    """Return what the gate says of an outcome that is no verdict."""
-    if outcome is GateOutcome.NO_DATA:
-        return gate.no_data
-    return gate.too_few if outcome is GateOutcome.TOO_FEW else gate.unavailable
 
 
 def creating_endpoint(rollout: Rollout, seen: Observation, now: datetime) -> Decision:

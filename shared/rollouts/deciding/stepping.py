@@ -1,74 +1,53 @@
 """Decide what a rollout does in the steps of its strategy. Pure and total."""
 
-from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from shared.rollouts.deciding.decisions import (
-    AskGates,
-    Decision,
-    Go,
-    Scale,
-    SendProbe,
-    SetTraffic,
-    Wait,
-)
+from shared.rollouts.deciding.decisions import Decision, Go, StepDone, Wait
 from shared.rollouts.deciding.exits import (
-    WRITE_TRIES,
-    fail,
     find_order,
-    first_step_again,
     give_in,
     go_back,
     go_held,
-    mirror_beside,
-    next_step,
     obey,
-    promote,
     too_long,
 )
-from shared.rollouts.deciding.observation import Observation, failure_in
-from shared.rollouts.deciding.opening import answer_to, as_found
-from shared.rollouts.state.measurement import GateOutcome, Measurement
+from shared.rollouts.deciding.next_steps import first_step_again, next_step, promote
+from shared.rollouts.deciding.observation import Observation
+from shared.rollouts.deciding.opening import as_found
+from shared.rollouts.deciding.steps.decider import StepDecider, next_watch
+from shared.rollouts.deciding.steps.kinds import DECIDERS
 from shared.rollouts.state.orders import Order, OrderKind
 from shared.rollouts.state.phases import Phase
-from shared.rollouts.state.rollout import Cause, Rollout
-from shared.rollouts.state.splits import is_same, leader, on_the_way, only, words, words_of
-from shared.rollouts.state.tags import TAG_DEPLOYMENT, is_marked
-from shared.rollouts.strategy.model import NoVerdict, OnConflict, RolloutStep, StepKind
+from shared.rollouts.state.rollout import Rollout
+from shared.rollouts.state.splits import Split, is_same, leader, only, words
+from shared.rollouts.strategy.model import OnConflict
 from shared.workspaces.model import State
-
-#: Between probes that did not pass.
-SHORT_WAIT = timedelta(seconds=5)
-#: Between looks at a deployment that has traffic, where nothing else is to be looked at.
-_WATCH = timedelta(hours=1)
-#: Metrics are late: a look at a window of less than this many readings would show nothing.
-_FIRST_LOOK = 2
-#: Between looks, at the least a reading, then this share of the hold so far, and at the most so
-#: many readings: what goes wrong early is noticed early, and a hold of days costs few requests.
-_LOOK_PACE = 8
-_LOOK_MOST = 15
 
 
 def in_step(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     """Do what comes before any step's own work: orders, health, conflicts; then that."""
     step = rollout.current
     assert step is not None  # no step, no phase of one
-    return (
+    decider = DECIDERS[step.kind]
+    decision = (
         _unfit(rollout, seen, now)
-        or _told(rollout, step)
-        or _conflict(rollout, step, seen, now)
-        or _STEPS[step.kind](rollout, step, seen, now)
+        or _told(rollout, decider)
+        or _conflict(rollout, decider.wanted(rollout, step, seen), seen, now)
+        or decider.decide(rollout, step, seen, now)
     )
+    if isinstance(decision, StepDone):
+        following = next_step(decision.rollout, rollout.step + 1, decision.reason)
+        return replace(following, note=decision.note)
+    return decision
 
 
-def _told(rollout: Rollout, step: RolloutStep) -> Decision | None:
+def _told(rollout: Rollout, decider: StepDecider) -> Decision | None:
     """Return what orders say, None where there are none for now."""
     if order := find_order(rollout, OrderKind.PAUSE):
         return go_held(obey(rollout, order), order.words)
     # A split that was begun is finished before it is gone on from.
-    is_split = step.kind in (StepKind.TRAFFIC, StepKind.MIRROR)
-    order = None if is_split else find_order(rollout, OrderKind.PROMOTE)
+    order = None if decider.sets_split else find_order(rollout, OrderKind.PROMOTE)
     return None if order is None else promote(rollout, order)
 
 
@@ -90,29 +69,15 @@ def _unfit(rollout: Rollout, seen: Observation, now: datetime) -> Decision | Non
     return None
 
 
-def _wanted(
-    rollout: Rollout, step: RolloutStep, seen: Observation
-) -> tuple[Mapping[str, int], Mapping[str, int]]:
-    """Return the split and the mirror that the step wants."""
-    if step.kind is StepKind.TRAFFIC:
-        split = on_the_way(rollout.origin, rollout.goal, step.percent)
-        return split, mirror_beside(rollout.mirror, split, rollout, seen)
-    if step.kind is StepKind.MIRROR:
-        mirror = {rollout.deployment: step.percent} if step.percent else {}
-        return rollout.split, mirror
-    return rollout.split, rollout.mirror
-
-
 def _conflict(
-    rollout: Rollout, step: RolloutStep, seen: Observation, now: datetime
+    rollout: Rollout, wanted: tuple[Split, Split], seen: Observation, now: datetime
 ) -> Decision | None:
     """Return what to do where somebody else has changed the split; None where nobody has.
 
     What the step wants is no conflict, whoever did it: a write of ours may have been forgotten in
     a crash.
     """
-    goal, wanted_mirror = _wanted(rollout, step, seen)
-    if is_same(seen.traffic, goal) and is_same(seen.mirror, wanted_mirror):
+    if is_same(seen.traffic, wanted[0]) and is_same(seen.mirror, wanted[1]):
         return None
     if is_same(seen.traffic, rollout.split) and is_same(seen.mirror, rollout.mirror):
         return None
@@ -152,162 +117,6 @@ def adopt(rollout: Rollout, seen: Observation, now: datetime) -> Rollout:
     )
 
 
-def _probe(rollout: Rollout, step: RolloutStep, seen: Observation, now: datetime) -> Decision:
-    wanted = step.probe or rollout.plan.probe
-    if seen.probe is None:
-        return SendProbe(deployment=rollout.deployment)
-    if seen.probe.passed:
-        return replace(next_step(rollout, rollout.step + 1), note=seen.probe.detail)
-    reason = f"the probe failed: {seen.probe.detail}"
-    if rollout.probes < wanted.tries:
-        return Wait(reason=reason, delay=SHORT_WAIT)
-    return fail(rollout, seen, reason)
-
-
-def _set_split(rollout: Rollout, step: RolloutStep, seen: Observation, now: datetime) -> Decision:
-    """Set the split and the mirror that the step wants, and go on when they read back so."""
-    assert seen.endpoint is not None  # in_step looked
-    traffic, mirror = _wanted(rollout, step, seen)
-    serving = leader(traffic, rollout.stable)
-    is_there = is_same(seen.traffic, traffic) and is_same(seen.mirror, mirror)
-    is_last = is_same(traffic, rollout.goal) and is_marked(rollout, seen.endpoint)
-    if is_there and (not is_last or seen.endpoint.tags.get(TAG_DEPLOYMENT) == serving):
-        moved = not (is_same(rollout.split, traffic) and is_same(rollout.mirror, mirror))
-        split_at = now if moved or rollout.split_at is None else rollout.split_at
-        there = replace(rollout, split=dict(traffic), mirror=dict(mirror), split_at=split_at)
-        return next_step(there, rollout.step + 1, words_of(traffic, mirror))
-    if failure := failure_in(seen):
-        return fail(rollout, seen, f"traffic could not be set: {failure}")
-    for name in traffic:
-        if not seen.is_healthy(name):
-            found = seen.find(name)
-            if found is not None and not found.state.is_settled:
-                return too_long(rollout, now) or Wait(reason=f"{name} is {found.state}")
-            state = f"is {found.state}" if found else "is not there"
-            return go_held(rollout, f"{name} {state}, and can't be given traffic")
-    if rollout.tries >= WRITE_TRIES:
-        return fail(rollout, seen, f"traffic reads back as {words_of(seen.traffic, seen.mirror)}")
-    return SetTraffic(traffic=traffic, mirror=mirror, serving=serving)
-
-
-def _hold(rollout: Rollout, step: RolloutStep, seen: Observation, now: datetime) -> Decision:
-    """Stay on this split for a while; where there are gates, until they let it pass."""
-    end = rollout.since + step.span
-    gates = rollout.plan.strategy.gates
-    if not gates:
-        if now >= end:
-            return next_step(rollout, rollout.step + 1)
-        return Wait(reason="holding", delay=_watched(rollout, seen, end - now))
-    if seen.measurements is None:
-        due = next_look(rollout, step, seen.grain)
-        if now < due:
-            return Wait(reason="holding", delay=due - now)
-        return AskGates(stable=rollout.stable)
-    return _judge(rollout, step, seen, now)
-
-
-def next_look(rollout: Rollout, step: RolloutStep, grain: timedelta) -> datetime:
-    """Return when the gates are to be measured next in a hold."""
-    first = rollout.since + _FIRST_LOOK * grain
-    end = rollout.since + step.span
-    if rollout.looked_at is None or rollout.looked_at < rollout.since:
-        return min(first, end) if step.span >= grain else first
-    passed = rollout.looked_at - rollout.since
-    pause = max(grain, min(passed / _LOOK_PACE, _LOOK_MOST * grain))
-    following = rollout.looked_at + pause
-    return min(following, end) if rollout.looked_at < end else following
-
-
-def _judge(rollout: Rollout, step: RolloutStep, seen: Observation, now: datetime) -> Decision:
-    deciding = [item for item in seen.measurements or () if not item.observe]
-    for item in deciding:
-        if item.outcome is GateOutcome.FAIL:
-            return fail(rollout, seen, f"gate {item.measure}: {item.detail}")
-    end = rollout.since + step.span
-    open_ = [item for item in deciding if item.outcome is not GateOutcome.PASS]
-    if now >= end and not open_:
-        return next_step(rollout, rollout.step + 1, "the gates let it pass")
-    if now >= end:
-        return _without_verdict(rollout, open_, seen, now, end)
-    # The measurements are in the rollout by now: the next tick measures anew.
-    due = next_look(replace(rollout, looked_at=now), step, seen.grain)
-    return Wait(reason="holding", delay=max(due - now, timedelta(0)))
-
-
-def _without_verdict(
-    rollout: Rollout,
-    blind: list[Measurement],
-    seen: Observation,
-    now: datetime,
-    end: datetime,
-) -> Decision:
-    """Do what the gates say of having no verdict at the end of a hold."""
-    strategy = rollout.plan.strategy
-    gates = {gate.measure: gate for gate in strategy.gates}
-    answers = [(answer_to(gates[item.measure], item.outcome), item) for item in blind]
-    for answer, item in answers:
-        if answer is NoVerdict.FAIL:
-            return fail(rollout, seen, f"gate {item.measure} has no verdict: {item.detail}")
-    for answer, item in answers:
-        if answer is NoVerdict.HOLD or now - end > strategy.patience:
-            return go_held(rollout, f"gate {item.measure} has no verdict: {item.detail}")
-    _, item = answers[0]
-    return Wait(reason=f"gate {item.measure} has no verdict yet: {item.detail}", delay=seen.grain)
-
-
-def _watched(rollout: Rollout, seen: Observation, wait: timedelta) -> timedelta:
-    """Return when to look next: what has died must not keep its traffic for days."""
-    return min(wait, _WATCH) if seen.live(rollout.deployment) else wait
-
-
-def _approve(rollout: Rollout, step: RolloutStep, seen: Observation, now: datetime) -> Decision:
-    if order := find_order(rollout, OrderKind.APPROVE):
-        return next_step(obey(rollout, order), rollout.step + 1, order.words)
-    until = rollout.since + step.span
-    if now >= until:
-        return give_in(rollout, seen, "nobody approved it in time")
-    return Wait(reason="a person has to approve", delay=_watched(rollout, seen, until - now))
-
-
-def _scale(rollout: Rollout, step: RolloutStep, seen: Observation, now: datetime) -> Decision:
-    ours, stable = seen.find(rollout.deployment), seen.find(rollout.stable)
-    assert ours is not None  # in_step looked
-    wanted = step.instances or (stable.instance_count if stable else ours.instance_count)
-    if ours.instance_count == wanted:
-        return next_step(rollout, rollout.step + 1, f"{wanted} instance{'s' * (wanted != 1)}")
-    if failure := failure_in(seen):
-        return fail(rollout, seen, f"{ours.name} could not be scaled: {failure}")
-    if rollout.tries >= WRITE_TRIES:
-        return fail(rollout, seen, f"{ours.name} has {ours.instance_count} instances still")
-    return Scale(name=ours.name, instances=wanted)
-
-
-def _better(rollout: Rollout, step: RolloutStep, seen: Observation, now: datetime) -> Decision:
-    if seen.measurements is None:
-        return AskGates(stable=rollout.stable)
-    if not seen.measurements:
-        return go_held(rollout, "there is nothing to compare")
-    item = seen.measurements[0]
-    if item.outcome is GateOutcome.PASS:
-        return next_step(rollout, rollout.step + 1, item.detail)
-    if item.outcome is GateOutcome.FAIL:
-        return go_back(rollout, item.detail, Cause.NOT_BETTER)
-    if now - rollout.since > rollout.plan.strategy.patience:
-        return go_held(rollout, f"it can't be told which is better: {item.detail}")
-    return Wait(reason=item.detail, delay=seen.grain)
-
-
-_STEPS = {
-    StepKind.PROBE: _probe,
-    StepKind.MIRROR: _set_split,
-    StepKind.TRAFFIC: _set_split,
-    StepKind.HOLD: _hold,
-    StepKind.APPROVE: _approve,
-    StepKind.SCALE: _scale,
-    StepKind.BETTER: _better,
-}
-
-
 def held(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     """Stay until a person decides, or for as long as the strategy lets people take."""
     order = find_order(rollout, OrderKind.RESUME, OrderKind.RETRY, OrderKind.PROMOTE)
@@ -319,7 +128,7 @@ def held(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     until = rollout.since + rollout.plan.strategy.answer_within
     if now < until:
         reason = rollout.reason or "a person has to decide"
-        return Wait(reason=reason, delay=_watched(rollout, seen, until - now))
+        return Wait(reason=reason, delay=next_watch(rollout, seen, until - now))
     return give_in(rollout, seen, f"nobody decided in time: {rollout.reason}")
 
 

@@ -4,8 +4,8 @@ import re
 
 from shared.base.errors import Disposition, SignalboxError
 from shared.rollouts.deciding.observation import Observation
+from shared.rollouts.deciding.steps.kinds import DECIDERS
 from shared.rollouts.state.rollout import Rollout
-from shared.rollouts.strategy.model import StepKind
 from shared.workspaces.model import Capacity, EndpointKind
 from shared.workspaces.ports import Endpoints
 
@@ -43,7 +43,7 @@ def find_obstacles(rollout: Rollout, seen: Observation, workspaces: Endpoints) -
 def _cannot_be_probed(rollout: Rollout, seen: Observation) -> bool:
     """Say whether the strategy probes what has no https:// address, as on a bare cluster."""
     address = seen.endpoint.scoring_uri if seen.endpoint else ""
-    probes = any(step.kind is StepKind.PROBE for step in rollout.plan.strategy.steps)
+    probes = any(DECIDERS[step.kind].sends_requests for step in rollout.plan.strategy.steps)
     return probes and address.lower().startswith("http://")
 
 
@@ -80,9 +80,6 @@ def _most_instances(rollout: Rollout, seen: Observation) -> int:
     """Return the most instances that the new deployment is to have at any step."""
     serving = [found for found in seen.deployments.values() if seen.live(found.name)]
     stable = max((found.instance_count for found in serving), default=0)
-    scales = [
-        step.instances or stable
-        for step in rollout.plan.strategy.steps
-        if step.kind is StepKind.SCALE
-    ]
+    steps = rollout.plan.strategy.steps
+    scales = (DECIDERS[step.kind].instances(step, stable) for step in steps)
     return max([rollout.plan.instance_count, *scales])

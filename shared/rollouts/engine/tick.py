@@ -34,6 +34,7 @@ from shared.rollouts.deciding.decisions import (
 from shared.rollouts.deciding.ending import leave
 from shared.rollouts.deciding.exits import fail, go_back
 from shared.rollouts.deciding.observation import Observation
+from shared.rollouts.deciding.steps.kinds import PATIENT, SETTING, decider_of
 from shared.rollouts.engine.apply import apply, read_logs
 from shared.rollouts.engine.observe import Observer
 from shared.rollouts.engine.preflight import find_obstacles
@@ -72,10 +73,8 @@ _REASON_MAX = 1000
 _FORWARD = frozenset({Phase.ENDPOINT, Phase.DEPLOYMENT, *STEPS})
 #: What is only to be deleted here harms nobody: it never keeps the next rollout out for good.
 _CLEANING = frozenset({Phase.RETIRING, Phase.REMOVING})
-#: In these, what takes long is no failure: their steps say how long.
-_PATIENT = frozenset({Phase.HOLDING, Phase.APPROVING, Phase.CHOOSING})
 #: In these, the operation sets a split.
-_SETTING = frozenset({Phase.MIRRORING, Phase.SHIFTING, Phase.STEPPING_DOWN})
+_SETTING = SETTING | {Phase.STEPPING_DOWN}
 #: In these, what changes the split is the rollout itself.
 _SETS_SPLIT = _SETTING | {Phase.ROLLING_BACK}
 _UNTOUCHED = frozenset({Phase.QUEUED, Phase.CHECKING})
@@ -83,7 +82,6 @@ _UNTOUCHED = frozenset({Phase.QUEUED, Phase.CHECKING})
 _CAPS = {
     Phase.ROLLING_BACK: _PACE_MAX,
     Phase.STEPPING_DOWN: _PACE_MAX,
-    Phase.HOLDING: 5 * _PACE_MAX,
 }
 #: What is told of why it went back stays told; what was held or retried is over.
 _KEEPS_REASON = frozenset(
@@ -182,7 +180,7 @@ class Tick:
             case SendProbe():
                 found = self._probe(question.deployment, rollout, seen)
                 rollout = replace(rollout, probes=rollout.probes + 1)
-                if found.passed and rollout.phase is Phase.PROBING:
+                if found.passed and rollout.phase in STEPS:
                     rollout = replace(rollout, proof=found.detail)
                 return rollout, replace(seen, probe=found)
             case AskGates():
@@ -255,7 +253,7 @@ class Tick:
         is_too_late = now - rollout.since > rollout.plan.timeout
         if rollout.phase in _FORWARD and is_hopeless and seen is not None:
             return replace(enter(rollout, fail(rollout, seen, reason), now), due_at=now)
-        if rollout.phase in _FORWARD - _PATIENT and is_too_late:
+        if rollout.phase in _FORWARD - PATIENT and is_too_late:
             return replace(enter(rollout, go_back(rollout, reason), now), due_at=now)
         if rollout.phase is Phase.ROLLING_BACK and is_hopeless and isinstance(write, Scale):
             # Without its instances it may be slow, which is better than what is being rolled back.
@@ -267,7 +265,8 @@ class Tick:
         troubles = rollout.troubles + 1
         if write is not None and rollout.phase in _CLEANING and troubles >= _TROUBLES_TOLD:
             return replace(enter(rollout, leave(rollout, reason), now), due_at=now)
-        cap = _CAPS.get(rollout.phase, CAP)
+        step = decider_of(rollout)
+        cap = (step and step.retry_most) or _CAPS.get(rollout.phase, CAP)
         wait = backoff(troubles, retry_after=failure.retry_after, base=self.retry_base, cap=cap)
         troubled = replace(rollout, trouble=reason, troubles=troubles, due_at=now + wait)
         if troubles != _TROUBLES_TOLD:

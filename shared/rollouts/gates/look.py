@@ -11,7 +11,7 @@ from shared.rollouts.state.measurement import Measurement
 from shared.rollouts.state.phases import Phase
 from shared.rollouts.state.rollout import Rollout
 from shared.rollouts.state.splits import share
-from shared.rollouts.strategy.model import Gate, StepKind
+from shared.rollouts.strategy.model import Gate
 from shared.workspaces.metrics import Measure, Metrics, Minute, Readings
 
 #: A gate looks at no more than so many readings: what begins late must not drown in what was well.
@@ -38,7 +38,7 @@ class GateReader:
         step, looks = rollout.current, dict(rollout.looks)
         if step is None or rollout.phase is Phase.CHECKING:  # at a step, if it is tried again
             found = self._prove(rollout, stable, now)
-        elif step.kind is StepKind.BETTER and step.measure is not None:
+        elif step.measure is not None:
             found = (self._compare(rollout, stable, step.measure, now),)
         else:
             found = self._judge(rollout, stable, now)

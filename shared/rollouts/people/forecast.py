@@ -27,13 +27,13 @@ from shared.rollouts.deciding.decisions import (
 )
 from shared.rollouts.deciding.ending import keeps
 from shared.rollouts.deciding.observation import Observation
+from shared.rollouts.deciding.steps.kinds import decider_of
 from shared.rollouts.state.measurement import GateOutcome, Measurement
-from shared.rollouts.state.orders import POSSIBLE, Order, OrderKind
-from shared.rollouts.state.phases import STEPS, TERMINAL, Phase
+from shared.rollouts.state.orders import POSSIBLE, Order
+from shared.rollouts.state.phases import TERMINAL, Phase
 from shared.rollouts.state.rollout import ProbeResult, Rollout
 from shared.rollouts.state.splits import share
 from shared.rollouts.state.tags import TAG_DEPLOYMENT, TAG_MODEL, TAG_ROLLOUT
-from shared.rollouts.strategy.model import RolloutStep, StepKind
 from shared.workspaces.model import Deployment, Endpoint, State
 
 #: More decisions than a rollout of the most steps can need, however often it is told something.
@@ -137,11 +137,14 @@ def _after(rollout: Rollout, go: Go, at: datetime) -> Rollout:
     """Return the rollout in its next phase, without the orders that mean nothing there."""
     after = go.rollout or rollout
     orders = _possible(after.orders, go.phase)
-    if go.phase is Phase.APPROVING:
-        orders += (Order(kind=OrderKind.APPROVE, by="", why="", at=at),)
-    return replace(
+    entered = replace(
         after, phase=go.phase, since=at, reason=go.reason, tries=0, probes=0, orders=orders
     )
+    step = decider_of(entered)
+    if step is None or step.awaits is None:
+        return entered
+    yes = Order(kind=step.awaits, by="", why="", at=at)
+    return replace(entered, orders=(*orders, yes))
 
 
 def _possible(orders: tuple[Order, ...], phase: Phase) -> tuple[Order, ...]:
@@ -150,7 +153,8 @@ def _possible(orders: tuple[Order, ...], phase: Phase) -> tuple[Order, ...]:
 
 def _end_of_hold(rollout: Rollout) -> datetime | None:
     """Return until when gates that pass make no difference."""
-    if rollout.phase is not Phase.HOLDING or rollout.current is None:
+    step = decider_of(rollout)
+    if step is None or not step.judges_gates or rollout.current is None:
         return None
     return rollout.since + rollout.current.span
 
@@ -203,42 +207,24 @@ def _written(write: Write, rollout: Rollout, seen: Observation) -> Observation:
     return seen
 
 
-# In words
-
-
-def step_words(step: RolloutStep) -> str:
-    """Say a step as it is written in reactions.yaml."""
-    match step.kind:
-        case StepKind.PROBE:
-            return f"probe {step.probe.request}".rstrip() if step.probe else "probe"
-        case StepKind.MIRROR | StepKind.TRAFFIC:
-            return f"{step.kind} {step.percent}%"
-        case StepKind.HOLD | StepKind.APPROVE:
-            return f"{step.kind} {format_duration(step.span)}"
-        case StepKind.SCALE:
-            return f"scale {step.instances or 'stable'}"
-        case StepKind.BETTER:
-            return f"better {step.measure}"
-
-
 def _left(before: Rollout, after: Rollout) -> str:
     """Say what ended the phase, where that is more than being done."""
     if obeyed := [order for order in before.orders if order.by and order.words == after.reason]:
         return f"{obeyed[0].kind} by {obeyed[0].by}"
     is_back = after.phase in (Phase.ROLLING_BACK, Phase.STEPPING_DOWN)
-    if is_back and before.phase in (Phase.HELD, Phase.APPROVING):
+    step = decider_of(before)
+    awaits_person = before.phase is Phase.HELD or (step is not None and step.awaits is not None)
+    if is_back and awaits_person:
         return "nobody has decided"
-    is_judged = before.phase is Phase.HOLDING and before.plan.strategy.gates
+    is_judged = step is not None and step.judges_gates and before.plan.strategy.gates
     return "the gates decide" if is_judged and not is_back else ""
 
 
 def _entered(before: Rollout, after: Rollout) -> str:
     """Say what the rollout is at in its new phase."""
-    step = after.current
-    if after.phase is Phase.APPROVING and step is not None:
-        return f"a person has to approve within {format_duration(step.span)}"
-    if after.phase in STEPS and step is not None:
-        return step_words(step)
+    step = decider_of(after)
+    if step is not None and after.current is not None:
+        return step.coming(after.current)
     if before.phase is Phase.STEPPING_DOWN and after.phase is Phase.STEPPING_DOWN:
         return f"down to {share(after.split, after.deployment)}%"
     return {

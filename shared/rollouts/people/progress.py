@@ -7,12 +7,13 @@ from enum import StrEnum
 from itertools import pairwise
 
 from shared.rollouts.deciding.ending import keeps
-from shared.rollouts.deciding.exits import next_step
+from shared.rollouts.deciding.next_steps import next_step
+from shared.rollouts.deciding.steps.kinds import DECIDERS, decider_of
 from shared.rollouts.state.measurement import GateOutcome, Measurement
 from shared.rollouts.state.phases import PHASES, STEPS, Phase
 from shared.rollouts.state.rollout import Moment, Rollout
-from shared.rollouts.state.splits import on_the_way, share, words_of
-from shared.rollouts.strategy.model import RolloutStep, StepKind
+from shared.rollouts.state.splits import share, words_of
+from shared.rollouts.strategy.model import RolloutStep
 
 _BACK = frozenset(
     {
@@ -98,14 +99,10 @@ def _shares(
 ) -> tuple[int, int]:
     """Return what of the traffic, and of its copy, the new deployment has after a step."""
     ours = rollout.deployment
-    if step.kind is StepKind.MIRROR:
-        return before[0], step.percent
-    if step.kind is StepKind.TRAFFIC:
-        if not rollout.origin:  # nothing served, or it was not looked yet
-            return step.percent, 0
-        return share(on_the_way(rollout.origin, rollout.goal, step.percent), ours), 0
-    # What is there counts, whoever made it so.
-    return (share(rollout.split, ours), share(rollout.mirror, ours)) if is_now else before
+    decider = DECIDERS[step.kind]
+    if is_now and not decider.sets_split:  # What is there counts, whoever made it so.
+        return share(rollout.split, ours), share(rollout.mirror, ours)
+    return decider.shares(rollout, step, before)
 
 
 def _entries(history: Sequence[Moment]) -> list[Moment]:
@@ -186,20 +183,16 @@ def awaited(rollout: Rollout, now: datetime) -> Awaited | None:
     """Return what the rollout waits for; None where it has ended."""
     if rollout.phase.is_terminal:
         return None
-    strategy, step = rollout.plan.strategy, rollout.current
-    span = step.span if step is not None else timedelta(0)
+    strategy, step = rollout.plan.strategy, decider_of(rollout)
     waits: Mapping[Phase, tuple[str, timedelta | None]] = {
         Phase.QUEUED: ("its turn on the endpoint", None),
         Phase.CHECKING: _awaited_before(rollout),
-        Phase.HOLDING: ("the gates" if strategy.gates else "the time to pass", span),
-        Phase.APPROVING: ("a person's yes", span),
-        Phase.CHOOSING: ("enough metrics to choose", strategy.patience),
         Phase.HELD: ("a person's decision", strategy.answer_within),
         Phase.LIVE: ("the time to pass", rollout.plan.keep_old),
         Phase.STEPPING_DOWN: ("the time to pass", strategy.step_down_every),
         Phase.KEEPING: ("the time to pass", keeps(rollout)),
     }
     what, within = waits.get(rollout.phase, ("the service", None))
-    if rollout.phase is Phase.HOLDING and strategy.gates and now > rollout.since + span:
-        what, within = "a verdict of the gates", span + strategy.patience
+    if step is not None and rollout.current is not None:
+        what, within = step.awaited(rollout, rollout.current, now)
     return Awaited(what=what, until=None if within is None else rollout.since + within)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from shared.rollouts.strategy.model import Gate, NoVerdict
 from shared.workspaces.metrics import Measure
 
 
@@ -43,3 +44,10 @@ class Measurement:
     observe: bool = False
     lasting: bool = False  #: Of UNAVAILABLE: waiting won't help, a right is missing say.
     queries: tuple[str, ...] = ()
+
+
+def answer_to(gate: Gate, outcome: GateOutcome) -> NoVerdict:
+    """Return what the gate says is to be done about an outcome that is no verdict."""
+    if outcome is GateOutcome.NO_DATA:
+        return gate.no_data
+    return gate.too_few if outcome is GateOutcome.TOO_FEW else gate.unavailable

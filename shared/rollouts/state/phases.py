@@ -38,16 +38,17 @@ class Phase(StrEnum):
         return self in TERMINAL
 
 
-#: One for each kind of step, in the order of `steps:` in reactions.yaml.
-STEPS = (
-    Phase.PROBING,
-    Phase.MIRRORING,
-    Phase.SHIFTING,
-    Phase.HOLDING,
-    Phase.APPROVING,
-    Phase.SCALING,
-    Phase.CHOOSING,
-)
+#: The phase of each kind of step, in the order of docs/reference/strategies.md.
+PHASES: Mapping[StepKind, Phase] = {
+    StepKind.PROBE: Phase.PROBING,
+    StepKind.MIRROR: Phase.MIRRORING,
+    StepKind.TRAFFIC: Phase.SHIFTING,
+    StepKind.HOLD: Phase.HOLDING,
+    StepKind.APPROVE: Phase.APPROVING,
+    StepKind.SCALE: Phase.SCALING,
+    StepKind.BETTER: Phase.CHOOSING,
+}
+STEPS = tuple(PHASES.values())
 
 _NEXT_STEP = dict.fromkeys(STEPS, "next step")
 _OUT_OF_A_STEP = {
@@ -129,13 +130,3 @@ EXCLUSIVE = frozenset(Phase) - TERMINAL - {Phase.LIVE, Phase.KEEPING}
 
 #: In these it is still open what will serve on the endpoint.
 UNDECIDED = EXCLUSIVE - {Phase.RETIRING, Phase.REMOVING}
-#: In which phase a rollout does a step of each kind.
-PHASES: Mapping[StepKind, Phase] = {
-    StepKind.PROBE: Phase.PROBING,
-    StepKind.MIRROR: Phase.MIRRORING,
-    StepKind.TRAFFIC: Phase.SHIFTING,
-    StepKind.HOLD: Phase.HOLDING,
-    StepKind.APPROVE: Phase.APPROVING,
-    StepKind.SCALE: Phase.SCALING,
-    StepKind.BETTER: Phase.CHOOSING,
-}

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from functools import cache
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, create_model
 
 from shared.base.durations import Duration, between
 from shared.rollouts.strategy.gates_schema import GatesParams
@@ -13,44 +13,22 @@ from shared.rollouts.strategy.model import (
     Newer,
     OnConflict,
     OnFailure,
-    Probe,
     RolloutStep,
     StepKind,
     Strategy,
 )
-from shared.rollouts.strategy.probe_schema import ProbeParams
 from shared.rollouts.strategy.ready_made import READY_MADE
 from shared.rollouts.strategy.step_order import find_sequence_faults
+from shared.rollouts.strategy.steps.kinds import WRITTEN
+from shared.rollouts.strategy.steps.written import SPAN_MAX, Span
 from shared.schema.faults import ParamFault, read_values
-from shared.schema.quantities import fraction, whole_percent
+from shared.schema.quantities import fraction
 from shared.schema.values import LoadContext, Values, unfit
 from shared.schema.wording import cut, found, suggest
-from shared.workspaces.metrics import Measure
 
 _MOST_STEPS = 50
-_MOST_INSTANCES = 50
 _AT_ONCE = timedelta(0)
-_SOON = timedelta(seconds=1)
 _DAY = timedelta(days=1)
-_MONTH = timedelta(days=30)
-
-Span = Annotated[Duration, between(_SOON, _MONTH)]
-
-
-def _instances(value: object) -> int:
-    if value == "stable":
-        return 0
-    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MOST_INSTANCES:
-        return value
-    told = f"should be a number of instances, 1 to {_MOST_INSTANCES}, or `stable`"
-    raise unfit(f"{told}, found {found(value)}", "`stable` is as many as what serves has.")
-
-
-def _less_is_better(value: object) -> Measure:
-    names = [str(measure) for measure in Measure if measure is not Measure.REQUESTS]
-    if value in names:
-        return Measure(value)
-    raise unfit(f"can't be {found(value)}", suggest(str(value), names))
 
 
 def _one_step(value: object) -> object:
@@ -67,30 +45,25 @@ def _one_step(value: object) -> object:
     return value
 
 
-class StepParams(Values):
-    """One step: exactly one of these."""
-
-    probe: ProbeParams | None = None
-    mirror: Annotated[int, BeforeValidator(whole_percent(0, 50))] = 0
-    traffic: Annotated[int, BeforeValidator(whole_percent(1, 100))] = 0
-    hold: Span = _AT_ONCE
-    approve: Span = _AT_ONCE
-    scale: Annotated[int, BeforeValidator(_instances)] = 0
-    better: Annotated[Measure, BeforeValidator(_less_is_better)] | None = None
+class OneStepParams(Values):
+    """One step: exactly one of the kinds, under its name."""
 
     @property
     def step(self) -> RolloutStep:
         """The step; a probe of which nothing is said is left to the action."""
         (name,) = self.model_fields_set
-        golden = self.probe if self.probe and self.probe.model_fields_set else None
-        return RolloutStep(
-            kind=StepKind(name),
-            percent=self.mirror or self.traffic,
-            span=self.hold or self.approve,
-            probe=Probe(**golden.model_dump()) if golden else None,
-            instances=self.scale,
-            measure=self.better,
-        )
+        return WRITTEN[StepKind(name)].read(getattr(self, name))
+
+
+if TYPE_CHECKING:
+    StepParams = OneStepParams
+else:
+    #: It has a field for each kind of step.
+    StepParams = create_model(
+        "StepParams",
+        __base__=OneStepParams,
+        **{str(kind): (written.value, None) for kind, written in WRITTEN.items()},
+    )
 
 
 def _check_base(name: object) -> object:
@@ -116,12 +89,12 @@ class StrategyParams(Values):
     steps: Annotated[tuple[OneStep, ...], AfterValidator(_some)]
     gates: GatesParams = Field(default_factory=GatesParams)
     confidence: Annotated[float, BeforeValidator(fraction(50, 99.99))] = 0.99
-    patience: Annotated[Duration, between(_AT_ONCE, _MONTH)] = timedelta(hours=1)
+    patience: Annotated[Duration, between(_AT_ONCE, SPAN_MAX)] = timedelta(hours=1)
     answer_within: Span = timedelta(days=7)
     on_failure: OnFailure = OnFailure.ROLLBACK
     on_conflict: OnConflict = OnConflict.HOLD
     newer: Newer = Newer.WAIT
-    keep_failed: Annotated[Duration, between(_AT_ONCE, _MONTH)] = timedelta(hours=1)
+    keep_failed: Annotated[Duration, between(_AT_ONCE, SPAN_MAX)] = timedelta(hours=1)
     step_down_every: Annotated[Duration, between(_AT_ONCE, _DAY)] = timedelta(minutes=5)
 
     def strategy(self, name: str) -> Strategy:

@@ -1,0 +1,34 @@
+"""`- scale: 3`, `- scale: stable`: the new deployment gets so many instances."""
+
+from typing import Annotated
+
+from pydantic import BeforeValidator
+
+from shared.rollouts.strategy.model import RolloutStep, StepKind
+from shared.rollouts.strategy.steps.written import WrittenStep
+from shared.schema.values import unfit
+from shared.schema.wording import found
+
+_MOST_INSTANCES = 50
+
+
+def _instances(value: object) -> int:
+    if value == "stable":
+        return 0
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MOST_INSTANCES:
+        return value
+    told = f"should be a number of instances, 1 to {_MOST_INSTANCES}, or `stable`"
+    raise unfit(f"{told}, found {found(value)}", "`stable` is as many as what serves has.")
+
+
+class WrittenScale(WrittenStep):
+    """`stable` is as many instances as the stable deployment has by then."""
+
+    kind = StepKind.SCALE
+    value = Annotated[int, BeforeValidator(_instances)]
+
+    def read(self, value: int) -> RolloutStep:
+        return RolloutStep(kind=self.kind, instances=value)
+
+    def words(self, step: RolloutStep) -> str:
+        return f"scale {step.instances or 'stable'}"
