@@ -194,15 +194,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         while time.monotonic() < end and not ending.wait(min(1.0, options.seconds)):
             # The last second is not over yet.
             for second in (seconds := load.seconds())[told:-1]:
-                _tell(second)
+                _print_second(second)
             told = max(told, len(seconds) - 1)
     for second in load.seconds()[told:]:
-        _tell(second)
+        _print_second(second)
     total = {status: count for status, count in sorted(load.statuses().items())}
     print(json.dumps({"statuses": total, "p50": load.latency(50), "p95": load.latency(95)}))
 
 
-def _tell(second: Second) -> None:
+def _print_second(second: Second) -> None:
     mean = sum(second.latencies) / (len(second.latencies) or 1)
     counts = ", ".join(f"{status}: {count}" for status, count in sorted(second.statuses.items()))
     print(f"{second.at:%H:%M:%S}  {counts}; mean {mean:.1f} ms, unsent {second.unsent}", flush=True)

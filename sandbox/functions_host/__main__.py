@@ -33,7 +33,7 @@ def main() -> int:
             on_end=ended.set,
         )
         with host:
-            _tell(host)
+            _print_functions(host)
             ended.wait()
             host.stop(drain=True)
     except HostError as error:
@@ -51,7 +51,7 @@ def _parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _tell(host: FunctionsHost) -> None:
+def _print_functions(host: FunctionsHost) -> None:
     print(f"{host.url}  (function key {host.function_key}, master key {host.master_key})")
     for name, bindings in host.functions().items():
         kinds = [binding["type"] for binding in bindings]

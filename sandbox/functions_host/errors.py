@@ -12,7 +12,7 @@ class InvocationFailed(Exception):
         super().__init__(message)
         self.stack_trace = stack_trace
 
-    def told_of(self, function: str) -> str:
+    def public_text(self, function: str) -> str:
         """Return what the real host tells the caller of it: not what the function raised."""
         return f"Exception while executing function: Functions.{function}"
 
@@ -24,7 +24,7 @@ class WorkerExited(InvocationFailed):
 class FunctionTimedOut(InvocationFailed):
     """The function ran longer than host.json's `functionTimeout`; its worker was killed."""
 
-    def told_of(self, function: str) -> str:
+    def public_text(self, function: str) -> str:
         """Return what the real host tells the caller of it."""
         return f"{self}: Functions.{function}"
 

@@ -83,7 +83,7 @@ class EventGridWebhook:
         )
         for outcome in outcomes:
             if isinstance(outcome, InvocationFailed):
-                return PlainTextResponse(outcome.told_of(function.name), status_code=500)
+                return PlainTextResponse(outcome.public_text(function.name), status_code=500)
             if isinstance(outcome, BaseException):
                 raise outcome
         return Response(status_code=202)

@@ -114,7 +114,7 @@ class DataFactory(Service):
                 "runGroupId": run_id,
                 "isLatest": True,
                 "pipelineName": name,
-                "parameters": {key: _told(value) for key, value in (defaults | kept).items()},
+                "parameters": {key: _as_text(value) for key, value in (defaults | kept).items()},
                 "invokedBy": {"id": uuid.uuid4().hex, "name": "Manual"},
                 "runStart": _now(),
                 "lastUpdated": _now(),
@@ -200,7 +200,7 @@ def _document(run: Json) -> Json:
     return {key: value for key, value in run.items() if key != "factory"}
 
 
-def _told(value: Any) -> str:
+def _as_text(value: Any) -> str:
     # Runs tell every parameter as text.
     return str(value) if not isinstance(value, dict | list) else repr(value)
 

@@ -49,7 +49,7 @@ class _Planner:
     def command(self) -> RunPlan:
         """Plan a command job."""
         compute = check_command(self._cloud, self._workspace, self._properties)
-        self._refuse_if_told()
+        self._apply_refusal()
         rule = self._rule("") or _USUAL
         inputs = literals_in(self._properties.get("inputs") or {})
         properties = {
@@ -65,7 +65,7 @@ class _Planner:
     def pipeline(self) -> RunPlan:
         """Plan a pipeline job with its steps."""
         inputs, nodes = resolve_pipeline(self._cloud, self._workspace, self._properties)
-        self._refuse_if_told()
+        self._apply_refusal()
         rule = self._rule("")
         literals = _literals(inputs)
         settings = self._properties.get("settings") or {}
@@ -162,7 +162,7 @@ class _Planner:
             Training, self._subject, experiment=self._experiment, component=component
         )
 
-    def _refuse_if_told(self) -> None:
+    def _apply_refusal(self) -> None:
         rule = self._cloud.rules.take(RefuseJob, self._subject, experiment=self._experiment)
         if rule is not None:
             raise ArmError(rule.status, rule.code, rule.message)

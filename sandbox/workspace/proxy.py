@@ -48,7 +48,7 @@ class Proxy:
             head = await reader.readuntil(b"\r\n\r\n")
         match = _CONNECT.match(head)
         if match is None:
-            await _say(writer, "405 Method Not Allowed")
+            await _send_status(writer, "405 Method Not Allowed")
             return
         host, port = match["host"].decode().lower(), int(match["port"])
         if any(fnmatchcase(host, each) for each in self._hosts):
@@ -56,10 +56,10 @@ class Proxy:
         try:
             far_reader, far_writer = await asyncio.open_connection(host, port)
         except (OSError, OverflowError):
-            await _say(writer, "502 Bad Gateway")
+            await _send_status(writer, "502 Bad Gateway")
             return
         try:
-            await _say(writer, "200 Connection Established")
+            await _send_status(writer, "200 Connection Established")
             async with asyncio.TaskGroup() as group:
                 group.create_task(_pump(reader, far_writer))
                 group.create_task(_pump(far_reader, writer))
@@ -69,7 +69,7 @@ class Proxy:
             far_writer.close()
 
 
-async def _say(writer: asyncio.StreamWriter, status: str) -> None:
+async def _send_status(writer: asyncio.StreamWriter, status: str) -> None:
     writer.write(f"HTTP/1.1 {status}\r\n\r\n".encode())
     await writer.drain()
 

@@ -152,7 +152,7 @@ def fire(cloud: Cloud, workspace: Workspace, schedule: Schedule, options: Json) 
     return run.id
 
 
-async def trigger_as_told(request: Request) -> Response:
+async def trigger_by_control(request: Request) -> Response:
     """Do once what a schedule does, by the control surface; answers with the job's name."""
     body = await json_body(request)
     cloud = cloud_of(request)
@@ -195,5 +195,5 @@ routes: list[ArmRoute] = [
 
 #: Paths of the control surface.
 control_routes = [
-    Route("/control/schedules/{schedule}/trigger", trigger_as_told, methods=["POST"]),
+    Route("/control/schedules/{schedule}/trigger", trigger_by_control, methods=["POST"]),
 ]

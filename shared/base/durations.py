@@ -6,6 +6,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator
 
+from shared.base.words import shortened
+
 #: In milliseconds.
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _PART = r"\d{1,6}(?:ms|[smhd])"
@@ -46,7 +48,7 @@ def _found(value: object) -> str:
         return "; found nothing"
     if not isinstance(value, str):
         return ""
-    short = value[:30] + "…" * (len(value) > 30)
+    short = shortened(value, 31)
     words = _WORDS.fullmatch(value)
     if words is None or words.group(0).endswith("M"):  # a month or a minute
         return f"; found '{short}'"

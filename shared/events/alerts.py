@@ -75,9 +75,9 @@ def _text(members: Fields, key: str, *, most: int = 255) -> str:
 
 
 def _choice[T: StrEnum](members: Fields, key: str, choices: type[T]) -> T:
-    told = members.name(key).lower()
+    written = members.name(key).lower()
     for choice in choices:
-        if choice.lower() == told:
+        if choice.lower() == written:
             return choice
     return members.refuse(key, f"is none of {', '.join(choices)}")
 

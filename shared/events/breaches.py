@@ -129,10 +129,10 @@ def read_breach(text: str) -> Breach:
     Source: Azure/azureml-assets, model_monitor_evaluate_metrics_threshold,
     `_generate_error_message` and `send_email_for_breached`.
     """
-    told = text[:TEXT_MAX]
-    named = _SIGNAL.search(told[:2_000])
-    begin = told.find("[", named.end() if named else 0)
-    items, is_whole = _items(told, begin + 1) if begin >= 0 else ([], False)
+    read = text[:TEXT_MAX]
+    named = _SIGNAL.search(read[:2_000])
+    begin = read.find("[", named.end() if named else 0)
+    items, is_whole = _items(read, begin + 1) if begin >= 0 else ([], False)
     metrics = tuple(metric for item in items if (metric := _metric(item)) is not None)
     return Breach(
         signal=_signal(named[1]) if named else "",

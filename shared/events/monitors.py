@@ -64,7 +64,7 @@ _COMPONENTS = frozenset(
 _REGISTERED = re.compile(r"/components/([^/]+)", re.IGNORECASE)
 
 
-def tells_of_breach(tags: Mapping[str, str]) -> bool:
+def has_breach_tag(tags: Mapping[str, str]) -> bool:
     """Say whether a run's tags tell that a model monitor found a breach in it, or below it."""
     return any(
         value.strip() and (key == BREACH_TAG or key.startswith(_ROOT_BREACH_TAG))
@@ -90,15 +90,17 @@ def find_drift(
     tags = lowered(run.tags)
     component = _component(run.step)
     if breach := tags.get(BREACH_TAG, "").strip():
-        return _told(event, run.id, _breach(run, breach))
+        return _drift_event(event, run.id, _breach(run, breach))
     if error := tags.get(ERROR_TAG, "").strip():
-        return _told(event, _broken_id(run), _broken(run, error))
+        return _drift_event(event, _broken_id(run), _broken(run, error))
     if status == "Failed" and (is_of_monitor or _is_of_monitor(run, component)):
         step = run.step or "without a name"
-        return _told(event, _broken_id(run), _broken(run, f"the monitor's step {step} failed"))
+        return _drift_event(
+            event, _broken_id(run), _broken(run, f"the monitor's step {step} failed")
+        )
     if status == "Completed" and component == _EVALUATE:
         drift = _drift(run, DriftState.RECOVERED, signal="")
-        return _told(event, drift.window, drift)
+        return _drift_event(event, drift.window, drift)
     return None
 
 
@@ -108,7 +110,7 @@ def _is_of_monitor(run: Run, component: str) -> bool:
     return find_literals(run).keys() >= _OF_A_SIGNAL
 
 
-def _told(event: RunCompleted | RunStatusChanged, id_: str, drift: Drift) -> DriftDetected:
+def _drift_event(event: RunCompleted | RunStatusChanged, id_: str, drift: Drift) -> DriftDetected:
     # To the minute: a run's several events are moments apart, and one event has one record.
     time = event.time.replace(second=0, microsecond=0)
     return DriftDetected(id=id_, time=time, workspace=event.workspace, drift=drift)
@@ -132,23 +134,23 @@ def _broken(run: Run, why: str) -> Drift:
 
 
 def _breach(run: Run, text: str) -> Drift:
-    told = read_breach(text)
-    signal = told.signal or one_line(find_literals(run).get("signal_name", ""))
+    found = read_breach(text)
+    signal = found.signal or one_line(find_literals(run).get("signal_name", ""))
     state, detail = DriftState.BREACH, ""
-    if not told.metrics:
+    if not found.metrics:
         detail = "no metric can be read from the monitor's tag"
-    elif not told.is_whole:
+    elif not found.is_whole:
         detail = "the monitor's tag is cut off, or some of its metrics can't be read"
-    elif not any(metric.breached for metric in told.metrics):
+    elif not any(metric.breached for metric in found.metrics):
         # Source: evaluate_metrics_threshold.py takes accuracy above its threshold for a breach
         # since 7fafa57b0c (#2869) of May 2024.
         state = DriftState.RECOVERED
-        names = ", ".join(dict.fromkeys(metric.name for metric in told.metrics))
+        names = ", ".join(dict.fromkeys(metric.name for metric in found.metrics))
         detail = f"the monitor tells of a breach, but every metric is on its good side: {names}"
     return replace(
         _drift(run, state, signal=signal),
-        metrics=told.metrics,
-        features=features_of(told.metrics),
+        metrics=found.metrics,
+        features=features_of(found.metrics),
         detail=one_line(detail, most=DETAIL_MAX),
     )
 
@@ -239,9 +241,9 @@ def _bounds(start: datetime | None, end: datetime | None) -> str:
 
 
 def _state(data: Fields) -> DriftState:
-    told = data.name_or_empty("state") or DriftState.BREACH
+    state = data.name_or_empty("state") or DriftState.BREACH
     try:
-        return DriftState(told.lower())
+        return DriftState(state.lower())
     except ValueError:
         data.refuse("state", f"is none of {', '.join(DriftState)}")
 
@@ -281,9 +283,9 @@ def _own_metric(item: object, where: str, state: DriftState) -> Metric:
 
 
 def _worse(data: Fields) -> Side | None:
-    told = data.name_or_empty("worse").lower()
-    if told == "higher":
+    side = data.name_or_empty("worse").lower()
+    if side == "higher":
         return "higher"
-    if told == "lower":
+    if side == "lower":
         return "lower"
-    return data.refuse("worse", "is neither higher nor lower") if told else None
+    return data.refuse("worse", "is neither higher nor lower") if side else None

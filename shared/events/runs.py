@@ -42,15 +42,15 @@ def parse_run(data: Fields, *, status: object) -> Run:
     arrived = "" if status is None else check_event_name(status, "runStatus", forbidden="/:")
     run_id = data.name("runId", forbidden="/")
     tags, properties = data.texts("runTags"), data.texts("runProperties")
-    told = lowered(tags) | lowered(properties)  # anybody may write a tag, so that properties win
+    merged = lowered(tags) | lowered(properties)  # anybody may write a tag, so that properties win
     type_ = data.name_or_empty("runType")
-    above = _find_above(run_id, told)
-    is_step = "azureml.steprun" in (type_.lower(), told.get("azureml.runsource", "").lower())
+    above = _find_above(run_id, merged)
+    is_step = "azureml.steprun" in (type_.lower(), merged.get("azureml.runsource", "").lower())
     return Run(
         id=run_id,
         root_id=above or run_id,
         is_root=not is_step and above in ("", run_id),
-        step=one_line(told.get("azureml.modulename", "")),
+        step=one_line(merged.get("azureml.modulename", "")),
         type=type_,
         status=_STATUSES.get(arrived.lower(), arrived),
         experiment_id=data.name_or_empty("experimentId"),
@@ -67,23 +67,23 @@ def lowered(texts: Mapping[str, str]) -> dict[str, str]:
 
 def find_literals(run: Run) -> dict[str, str]:
     """Return the literal inputs that the event shows of a run, by key; {} where it shows none."""
-    told = lowered(run.properties)
-    text = told.get("azureml.parameters") or told.get("parameters") or ""
+    properties = lowered(run.properties)
+    text = properties.get("azureml.parameters") or properties.get("parameters") or ""
     if not text.startswith("{") or len(text) > _LITERALS_MAX:
         return {}
     literals = read_object(text)
     return {str(key).lower(): value for key, value in literals.items() if isinstance(value, str)}
 
 
-def _find_above(run_id: str, told: Mapping[str, str]) -> str:
+def _find_above(run_id: str, merged: Mapping[str, str]) -> str:
     """Return the run that this one is a part of, "" where none is told."""
     for key in _ABOVE:
-        if _is_run_id(told.get(key, "")):
-            return told[key]
+        if _is_run_id(merged.get(key, "")):
+            return merged[key]
     trial = _TRIAL.fullmatch(run_id)
     if trial is not None:
         return trial[1]
-    template = told.get("runtemplate") or told.get("run_template") or ""
+    template = merged.get("runtemplate") or merged.get("run_template") or ""
     return run_id.rpartition("_")[0] if template.lower() == "automl_child" else ""
 
 

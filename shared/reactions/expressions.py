@@ -9,7 +9,7 @@ from jmespath import exceptions, lexer, parser, visitor
 
 from shared.base.errors import ExpressionFailed
 from shared.reactions.functions import Functions, Interpreter
-from shared.schema.wording import cut, told
+from shared.schema.wording import cut, value_and_kind
 
 #: A node of the library's syntax tree: `type`, `children`, `value`, and our `start`.
 Node = dict[str, Any]
@@ -85,7 +85,7 @@ class Expression:
         except exceptions.JMESPathTypeError as error:
             raise ExpressionFailed(
                 f"`{cut(self.text)}`: {error.function_name}() can't take"
-                f" {told(error.current_value)}"
+                f" {value_and_kind(error.current_value)}"
             ) from error
         # The library lets through whatever its functions meet: overflow, text compared with
         # numbers, a slice step of 0.
@@ -111,7 +111,7 @@ class Expression:
             except ExpressionFailed as error:
                 return error.message
             if not is_truthy(value):
-                return f"`{cut(part.text)}` is {told_value(value)}"
+                return f"`{cut(part.text)}` is {_untrue_value(value)}"
         return f"`{cut(self.text)}` does not hold"
 
 
@@ -146,9 +146,9 @@ def is_truthy(value: Any) -> bool:
     return value is not None and value is not False and value not in ("", [], {})
 
 
-def told_value(value: Any) -> str:
+def _untrue_value(value: Any) -> str:
     """Say a value that is not true."""
-    return "null" if value is None else "false" if value is False else told(value)
+    return "null" if value is None else "false" if value is False else value_and_kind(value)
 
 
 def compile_expression(text: str) -> Expression:

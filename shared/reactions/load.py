@@ -82,10 +82,10 @@ def load_reactions(
     try:
         loaded = loader.load(document.value)
     except TooManyFindings:
-        loaded, told = None, f"there are more than {FINDINGS_MAX} mistakes"
+        loaded, message = None, f"there are more than {FINDINGS_MAX} mistakes"
         last = max(report.findings, key=lambda item: item.line)
         hint, severity = "Mend these first.", Severity.ERROR
-        report.findings.append(replace(last, message=told, hint=hint, severity=severity))
+        report.findings.append(replace(last, message=message, hint=hint, severity=severity))
     findings = _in_order(report.findings)
     if loaded is None or any(item.severity is Severity.ERROR for item in findings):
         raise ReactionsFaulty(source, findings)
@@ -191,11 +191,11 @@ class _ReactionsLoader:
         workspace = read_workspace(value)
         if workspace is None:
             # A setting may hold a secret by mistake, so that its value is not told.
-            told = f"{found(item)} is" if setting is None else f"`{item}` holds"
+            subject = f"{found(item)} is" if setting is None else f"`{item}` holds"
             hint = _PLACEHOLDER_HINT if _PLACEHOLDER.search(value) else _FORM_HINT
             if _SETTING_NAME.fullmatch(item):
                 hint = f'Write "%{item}%" for the app setting of that name.'
-            self._report.error(path, f"{told} no ARM id of a workspace", hint)
+            self._report.error(path, f"{subject} no ARM id of a workspace", hint)
             return None
         if setting is None and _UNFILLED.fullmatch(workspace.subscription):
             message = f"{found(item)} names no subscription"

@@ -6,7 +6,7 @@ from typing import Any
 
 from shared.base.redact import MARK
 from shared.events.model import Event, Workspace, as_data
-from shared.events.monitors import tells_of_breach
+from shared.events.monitors import has_breach_tag
 from shared.reactions.expressions import Expression
 from shared.reactions.model import Reaction, Reactions
 
@@ -50,7 +50,7 @@ def match(reactions: Reactions, event: Event) -> tuple[Match, ...]:
 
 def match_one(reaction: Reaction, data: Mapping[str, Any]) -> Match:
     """Say of one reaction whether the event, as data, sets it off."""
-    if not reaction.breaches and "run" in data and tells_of_breach(data["run"]["tags"]):
+    if not reaction.breaches and "run" in data and has_breach_tag(data["run"]["tags"]):
         return Unmatched(reaction=reaction, why=_IS_BREACH)
     if reaction.when is None or reaction.when.holds(data):
         return Matched(reaction=reaction)

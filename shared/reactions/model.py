@@ -78,7 +78,7 @@ class Reactions:
         reaction = self.get(name)
         found: list[str] = []
         for step in reaction.do if reaction is not None else ():
-            told = step.params.get("notify", ())
-            found += told if isinstance(told, list | tuple) else ()
+            channels = step.params.get("notify", ())
+            found += channels if isinstance(channels, list | tuple) else ()
             found.append(step.params.get("channel", ""))
         return tuple(dict.fromkeys(one for one in found if one and isinstance(one, str)))

@@ -182,13 +182,13 @@ class ReactionReader:
         path = (*place.path, "do")
         items = data.get("do")
         if not isinstance(items, list) or not items:
-            told = "is missing" if "do" not in data else "should be a list of actions"
+            fault = "is missing" if "do" not in data else "should be a list of actions"
             if "do" in data:
-                told += (
+                fault += (
                     ", found an empty list" if items == [] else f", found {kind_of_value(items)}"
                 )
             hint = "Begin each action on a line of its own: `- notify:`."
-            self._report.error(path, f"`do:` {told}", hint, reaction=place.reaction, key=True)
+            self._report.error(path, f"`do:` {fault}", hint, reaction=place.reaction, key=True)
             return ()
         steps: list[Step] = []
         counts = Counter[str]()
@@ -302,11 +302,11 @@ class ReactionReader:
         foreign = find_foreign(value)
         if not foreign and not meant:
             return
-        told = f"`{cut(foreign or meant[0])}` would be taken as text"
+        message = f"`{cut(foreign or meant[0])}` would be taken as text"
         if foreign:
-            told = f"`{cut(foreign)}` is another language's template, and would be taken as text"
+            message = f"`{cut(foreign)}` is another language's template, and would be taken as text"
         hint = f"Write an expression: `${{{{ {meant[0] if meant else '…'} }}}}`."
-        self._report.error(place.path, told, hint, reaction=place.reaction)
+        self._report.error(place.path, message, hint, reaction=place.reaction)
         self._misread.add(place.path)
 
     def _compiled(self, value: Any, place: Place) -> Any:
@@ -337,17 +337,17 @@ def _not_one_action(item: Any, actions: Collection[str]) -> tuple[str, str]:
     if isinstance(item, dict):
         first = next(iter(item), "")
         if first in actions and item[first] is None and not item.keys() <= set(actions):
-            told = f"the values of `{first}` are not below it"
-            return told, f"Indent them by two spaces more than `{first}`."
+            message = f"the values of `{first}` are not below it"
+            return message, f"Indent them by two spaces more than `{first}`."
         names = ", ".join(f"`{cut(key)}`" for key in list(item)[:4]) or "none"
-        told = f"each item of `do:` is one action, found {names}"
+        message = f"each item of `do:` is one action, found {names}"
         known = [key for key in item if key in actions]
         if not known:
-            return told, "An action's name is the key, with its values below it: `- notify:`."
+            return message, "An action's name is the key, with its values below it: `- notify:`."
         if len(known) == 1:
             hint = f"Leave all but `{known[0]}` out. A condition goes beside `do:`, as `when`."
-            return told, hint
-        return told, "Begin each action with `- `."
+            return message, hint
+        return message, "Begin each action with `- `."
     if isinstance(item, str):
         return f"an action should be a mapping, found {found(item)}", "End its name with `:`."
     return f"an action should be a mapping, found {kind_of_value(item)}", "Write `- notify:`."

@@ -80,8 +80,8 @@ def prepare[P: Params](step: Step, data: Mapping[str, Any], params: type[P]) -> 
         return params.model_validate(raw)
     except ValidationError as error:
         faults = _explain(error, step.action, raw, params, ())
-        told = "; ".join(fault.message + _origin(step, fault.path) for fault in faults)
-        raise ParamsInvalid(told) from error
+        faulty = "; ".join(fault.message + _origin(step, fault.path) for fault in faults)
+        raise ParamsInvalid(faulty) from error
 
 
 def revise[P: Params](action: str, values: Mapping[str, Any], params: type[P]) -> P:
@@ -93,8 +93,8 @@ def revise[P: Params](action: str, values: Mapping[str, Any], params: type[P]) -
         return params.model_validate(values)
     except ValidationError as error:
         faults = _explain(error, action, values, params, ())
-        told = "; ".join(f"{fault.message} {fault.hint}".strip() for fault in faults)
-        raise ParamsInvalid(f"a tag's value can't be used: {told}") from None
+        faulty = "; ".join(f"{fault.message} {fault.hint}".strip() for fault in faults)
+        raise ParamsInvalid(f"a tag's value can't be used: {faulty}") from None
 
 
 def _origin(step: Step, path: Path) -> str:

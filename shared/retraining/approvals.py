@@ -31,7 +31,7 @@ class Approvals:
         Raises: LoopOrderImpossible where none waits any more, or it has no letter to replay.
         """
 
-        def say_yes(asked: Retraining) -> Retraining:
+        def as_approved(asked: Retraining) -> Retraining:
             now = self.clock.now()
             timeout_at = asked.timeout_at
             if timeout_at is not None:
@@ -42,7 +42,7 @@ class Approvals:
                 )
             return replace(asked, stage=Stage.STARTING, decided_at=now, timeout_at=timeout_at)
 
-        saved = self._answer(loop, say_yes, by=by, why=why)
+        saved = self._answer(loop, as_approved, by=by, why=why)
         approved = saved.last
         assert approved is not None  # it was answered just now
         while True:
@@ -58,7 +58,7 @@ class Approvals:
         Raises: LoopOrderImpossible where none waits any more.
         """
 
-        def say_no(asked: Retraining) -> Retraining:
+        def as_rejected(asked: Retraining) -> Retraining:
             return replace(asked, stage=Stage.REJECTED, ended_at=self.clock.now())
 
         # The letter first: whoever dies in between finds the question still open. A yes that is
@@ -67,7 +67,7 @@ class Approvals:
         letter = self._letter_of(loop, asked)
         if letter is not None and letter.status is LetterStatus.PARKED:
             self.dead_letters.close(letter, f"rejected by {_kept(by)}: {_kept(why)}")
-        return self._answer(loop, say_no, by=by, why=why)
+        return self._answer(loop, as_rejected, by=by, why=why)
 
     def chores(self, running: Iterable[KeptLoop]) -> Iterator[Callable[[], None]]:
         """Yield what is to be done now and then: to wake letters that were not when a yes came.

@@ -37,35 +37,39 @@ def count_retrainings(
     return running, sum(_is_recent(slot, now) for slot in others)
 
 
-def take(budget: Budget, id: str, now: datetime, policy: PolicyParams) -> Budget | PolicyAnswer:
+def take(
+    budget: Budget, retraining_id: str, now: datetime, policy: PolicyParams
+) -> Budget | PolicyAnswer:
     """Return the budget with a place for this id, or AT_ONCE or PER_WEEK where there is none.
 
     An id that has a place keeps it, and counts as started now; one that has ended needs room as
     any other does. Taking twice is taking once. Places that no longer count are dropped on the way.
     """
     has_place = any(
-        slot.id == id and _is_running(slot, now, policy.timeout) for slot in budget.slots
+        slot.id == retraining_id and _is_running(slot, now, policy.timeout) for slot in budget.slots
     )
-    others = _prune(give_back(budget, id), now, policy.timeout)
+    others = _prune(give_back(budget, retraining_id), now, policy.timeout)
     running, started = count_retrainings(others, now, policy.timeout)
     if running >= policy.at_once and not has_place:
         return PolicyAnswer.AT_ONCE
     if started >= policy.per_week and not has_place:
         return PolicyAnswer.PER_WEEK
-    return Budget(slots=(*others.slots, Slot(id=id, started_at=now)))
+    return Budget(slots=(*others.slots, Slot(id=retraining_id, started_at=now)))
 
 
-def give_back(budget: Budget, id: str) -> Budget:
+def give_back(budget: Budget, retraining_id: str) -> Budget:
     """Return the budget without this id's place: nothing was started."""
-    return Budget(slots=tuple(slot for slot in budget.slots if slot.id != id))
+    return Budget(slots=tuple(slot for slot in budget.slots if slot.id != retraining_id))
 
 
-def release(budget: Budget, id: str) -> Budget:
+def release(budget: Budget, retraining_id: str) -> Budget:
     """Return the budget with this id's retraining ended; the same where it has no place."""
-    if all(slot.ended or slot.id != id for slot in budget.slots):
+    if all(slot.ended or slot.id != retraining_id for slot in budget.slots):
         return budget
     return Budget(
-        slots=tuple(replace(slot, ended=True) if slot.id == id else slot for slot in budget.slots)
+        slots=tuple(
+            replace(slot, ended=True) if slot.id == retraining_id else slot for slot in budget.slots
+        )
     )
 
 

@@ -75,11 +75,11 @@ class LoopKeeper:
 
     def free(self, reaction: str, retraining_id: str) -> None:
         """Note that a retraining's run has ended, so that another may be started."""
-        self._change_budget(reaction, partial(release, id=retraining_id))
+        self._change_budget(reaction, partial(release, retraining_id=retraining_id))
 
     def give_back(self, reaction: str, retraining_id: str) -> None:
         """Note that nothing is started in a place: it may have been taken before that was known."""
-        self._change_budget(reaction, partial(give_back, id=retraining_id))
+        self._change_budget(reaction, partial(give_back, retraining_id=retraining_id))
 
     def _change_budget(self, reaction: str, change: Callable[[Budget], Budget]) -> None:
         while True:

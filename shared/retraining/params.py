@@ -79,7 +79,7 @@ class PolicyParams(Values):
 
     @field_validator("metrics")
     @classmethod
-    def _told_apart(cls, metrics: dict[str, MetricParams]) -> dict[str, MetricParams]:
+    def _check_names_differ(cls, metrics: dict[str, MetricParams]) -> dict[str, MetricParams]:
         known: dict[str, str] = {}
         for name in metrics:
             other = known.setdefault(plain_name(name), name)

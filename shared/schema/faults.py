@@ -111,8 +111,8 @@ def _explain_at(
     if errors[0]["type"] != "job_invalid":
         yield _explain_one(path, errors, action, params, channels)
         return
-    for told in errors[0].get("ctx", {}).get("faults", ()):
-        yield ParamFault(path, f"{errors[0]['input']} can't be run: {told}")
+    for fault in errors[0].get("ctx", {}).get("faults", ()):
+        yield ParamFault(path, f"{errors[0]['input']} can't be run: {fault}")
 
 
 def _explain_one(
@@ -140,20 +140,20 @@ def _explain_one(
         case "extra_forbidden":
             hint = suggest(str(path[-1]), _fields_at(params, path[:-1])) if path else ""
             return ParamFault(path, f"`{action}` has no {name}", hint, is_of_key=True)
-    return ParamFault(path, *_tell(name, first, channels))
+    return ParamFault(path, *_describe(name, first, channels))
 
 
-def _tell(name: str, error: ErrorDetails, channels: tuple[str, ...]) -> tuple[str, str]:
+def _describe(name: str, error: ErrorDetails, channels: tuple[str, ...]) -> tuple[str, str]:
     """Return message and hint for a value that is of the right kind and not right."""
     value, context = error["input"], error.get("ctx", {})
     match error["type"]:
         case "unfit":
-            return f"{name} {context['told']}", context["hint"]
+            return f"{name} {context['message']}", context["hint"]
         case "file_missing":
-            told = f"the app has no file {found(value)}"
-            return told, "Add it, or name one that is there."
+            message = f"the app has no file {found(value)}"
+            return message, "Add it, or name one that is there."
         case "channel_undeclared":
-            return _tell_channel(str(value), channels)
+            return _describe_channel(str(value), channels)
         case "strategy_undeclared":
             return f"there is no strategy {found(value)}", suggest(str(value), context["known"])
         case "literal_error" | "enum":
@@ -164,7 +164,7 @@ def _tell(name: str, error: ErrorDetails, channels: tuple[str, ...]) -> tuple[st
     return f"{name} {_plainly(error['msg'])}, found {found(value)}", ""
 
 
-def _tell_channel(name: str, channels: tuple[str, ...]) -> tuple[str, str]:
+def _describe_channel(name: str, channels: tuple[str, ...]) -> tuple[str, str]:
     if "://" in name:
         return ADDRESS_IN_FILE, ADDRESS_HINT
     hint = suggest(name, channels) or "Declare it under `channels:`."

@@ -90,8 +90,8 @@ class Report:
         unused = known - data.keys() or known
         strange = [key for key in data if key not in known]
         if len(strange) > _STRANGE_MAX:
-            told = f"{owner} has {len(strange):,} keys that it can't have"
-            self.error((*path, strange[0]), told, "Here is the first.", reaction=who, key=True)
+            message = f"{owner} has {len(strange):,} keys that it can't have"
+            self.error((*path, strange[0]), message, "Here is the first.", reaction=who, key=True)
             return
         for key in strange:
             self.error(

@@ -73,9 +73,9 @@ AnyName = Annotated[str, AfterValidator(_check_no_address)]
 PlainName = Annotated[AnyName, AfterValidator(_check_plain_name)]
 
 
-def unfit(told: str, hint: str = "") -> PydanticCustomError:
+def unfit(message: str, hint: str = "") -> PydanticCustomError:
     """Return the error of a value: what it should be, as "should be …", and what would be right."""
-    return PydanticCustomError("unfit", "{told}", {"told": told, "hint": hint})
+    return PydanticCustomError("unfit", "{message}", {"message": message, "hint": hint})
 
 
 def _check_channel(name: str, info: ValidationInfo) -> str:

@@ -117,7 +117,7 @@ def found(value: Any) -> str:
     return kind_of_value(value)
 
 
-def told(value: Any) -> str:
+def value_and_kind(value: Any) -> str:
     """Return a value and its kind, as a message tells what an expression gave."""
     if isinstance(value, bool | int | float | str):
         return f"{found(value)} ({kind_of_value(value)})"

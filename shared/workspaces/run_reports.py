@@ -105,10 +105,10 @@ class RunReports:
 def _may_be_of_a_step(run: RunRecord) -> bool:
     """Say whether a failed run's reason may be with a run below it."""
     sources = [text.lower() for name, text in run.properties.items() if name.lower() == _SOURCE]
-    return _PIPELINE in sources or _says_only_that_a_step_failed(run)
+    return _PIPELINE in sources or _has_only_step_error(run)
 
 
-def _says_only_that_a_step_failed(run: RunRecord) -> bool:
+def _has_only_step_error(run: RunRecord) -> bool:
     return not run.error.strip() or _OF_A_STEP.search(run.error[:_READ_MAX]) is not None
 
 
@@ -175,7 +175,7 @@ def _reason(report: RunReport, run: RunRecord) -> list[str]:
     step = [f"Step: {' / '.join(names)}{others}"] if names else []
     if not path:
         return [*step, *_error(run)]
-    own = [] if _says_only_that_a_step_failed(run) else _error(run)
+    own = [] if _has_only_step_error(run) else _error(run)
     told = [below for below in path if below.error.strip() or below.error_code]
     return [*own, *step, *(_error(told[-1]) if told else [])]
 

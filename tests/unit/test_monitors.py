@@ -25,7 +25,7 @@ from shared.events.model import (
     UnknownEvent,
     as_data,
 )
-from shared.events.monitors import BREACH_TAG, ERROR_TAG, tells_of_breach
+from shared.events.monitors import BREACH_TAG, ERROR_TAG, has_breach_tag
 from tests.searching import examples
 from tests.unit.test_envelopes import EVENTS, body_of, event_of, raw_of, with_data, with_top
 
@@ -349,7 +349,7 @@ class TestBroken:
     ],
 )
 def test_a_run_in_which_a_breach_was_found_says_so(tags: dict[str, str], told: bool) -> None:
-    assert tells_of_breach(tags) is told
+    assert has_breach_tag(tags) is told
 
 
 class TestDatasetDrift:

@@ -121,10 +121,10 @@ class Deploy:
             )
         if not verdict.is_enough:
             # Of a retraining, its loop tells.
-            untold = "" if plan.retraining else self._tell_of(plan, verdict.reason)
+            untold = "" if plan.retraining else self._notify_not_better(plan, verdict.reason)
             raise NotBetter(verdict.reason + untold)
 
-    def _tell_of(self, plan: Rollout, reason: str) -> str:
+    def _notify_not_better(self, plan: Rollout, reason: str) -> str:
         """Tell the reaction's channels that a model is not better; return what was not told."""
 
         text = Text(

@@ -98,18 +98,21 @@ def _check_fits(name: str, info: ValidationInfo) -> str:
 
 
 def _doubt_strategy(name: str, context: LoadContext, cut: timedelta) -> None:
-    """Doubt a probe of a strategy's own that waits for longer than the endpoint lets it."""
-
+    """Doubt a probe of a strategy that waits for longer than the endpoint lets it."""
     strategy = find_strategy(name, context.strategies)
     probes = [step.probe for step in strategy.steps if step.probe] if strategy else []
     spans = [span for probe in probes for span in (probe.timeout, probe.latency) if span]
-    if spans and max(spans) > cut:
-        written, after = format_duration(max(spans)), format_duration(cut)
-        message = (
-            f"a probe of '{name}' waits {written}, and the endpoint cuts an answer off at {after}"
-        )
-        hint = f"Write `request_timeout: {written}` as well, or a shorter time in the strategy."
-        context.doubts[("rollout",)] = (message, hint)
+    longest = max(spans, default=timedelta(0))
+    if longest > cut:
+        waits = f"a probe of '{name}' waits {format_duration(longest)}"
+        context.doubts[("rollout",)] = _too_long(waits, longest, cut, "in the strategy")
+
+
+def _too_long(subject: str, span: timedelta, cut: timedelta, where: str) -> tuple[str, str]:
+    """Return the message and the hint for a time beyond the endpoint's limit."""
+    message = f"{subject}, and the endpoint cuts an answer off at {format_duration(cut)}"
+    written = format_duration(span)
+    return message, f"Write `request_timeout: {written}` as well, or a shorter time {where}."
 
 
 def _check_online[T](value: T, info: ValidationInfo) -> T:
@@ -121,8 +124,9 @@ def _check_online[T](value: T, info: ValidationInfo) -> T:
 def _check_cut(span: timedelta, info: ValidationInfo) -> timedelta:
     most = LONGEST_CUT.get(_kind(info), span)
     if span > most:
-        told, kind = format_duration(most), _kind(info)
-        raise ValueError(f"{told} at the most for {kind} endpoints, found {format_duration(span)}")
+        longest, kind = format_duration(most), _kind(info)
+        found = format_duration(span)
+        raise ValueError(f"{longest} at the most for {kind} endpoints, found {found}")
     return _check_online(span, info)
 
 
@@ -133,10 +137,8 @@ def _doubt_time(probe: ProbeParams, info: ValidationInfo) -> ProbeParams:
     cut = info.data["request_timeout"] or USUAL_CUT
     for name, span in (("timeout", probe.timeout), ("latency", probe.latency)):
         if span is not None and span > cut and isinstance(info.context, LoadContext):
-            written, after = format_duration(span), format_duration(cut)
-            message = f"`probe.{name}` is {written}, and the endpoint cuts an answer off at {after}"
-            hint = f"Write `request_timeout: {written}` as well, or a shorter time here."
-            info.context.doubts[("probe", name)] = (message, hint)
+            is_set = f"`probe.{name}` is {format_duration(span)}"
+            info.context.doubts[("probe", name)] = _too_long(is_set, span, cut, "here")
     return probe
 
 

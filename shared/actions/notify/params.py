@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, ValidationInfo
 
-from shared.base.durations import Duration, format_duration
+from shared.base.durations import Duration, between
 from shared.events.model import EventType
 from shared.reactions.model import Params
 from shared.schema.values import ChannelName, LoadContext, Values
@@ -23,18 +23,11 @@ def _check_has_run(wanted: bool, info: ValidationInfo) -> bool:
     return wanted
 
 
-def _check_within(span: timedelta) -> timedelta:
-    if not _WITHIN_MIN <= span <= _WITHIN_MAX:
-        least, most = format_duration(_WITHIN_MIN), format_duration(_WITHIN_MAX)
-        raise ValueError(f"from {least} to {most}, found {format_duration(span)}")
-    return span
-
-
 class FoldParams(Values):
     """Which messages are repeats of one another, and for how long they are only counted."""
 
     key: str
-    within: Annotated[Duration, AfterValidator(_check_within)] = timedelta(hours=1)
+    within: Annotated[Duration, between(_WITHIN_MIN, _WITHIN_MAX)] = timedelta(hours=1)
 
 
 class NotifyParams(Params):
