@@ -1,8 +1,8 @@
-"""Reads an alert of Azure Monitor, which says the same in one schema whatever it is of.
+"""Reads an alert of Azure Monitor: all kinds of alert share one schema.
 
 Source of the schema: MicrosoftDocs/azure-monitor-docs, articles/azure-monitor/alerts,
-alerts-common-schema.md and alerts-payload-samples.md. Who raised an alert and what it is of has to
-be readable; of what differs from kind to kind, what can't be read is left out.
+alerts-common-schema.md and alerts-payload-samples.md. The source and the targets of an alert are
+required; members that only some kinds have are left out where they can't be read.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,9 +27,9 @@ _HINT = "See docs/how-to/hosting.md for which alerts the app takes."
 
 
 def parse_alert(data: Mapping[str, Any]) -> tuple[str, Alert]:
-    """Read the data of an alert; return the ARM id of the workspace that it is about with it.
+    """Read the data of an alert; return it after the ARM id of its workspace.
 
-    Raises EventMalformed if it lacks what every alert has, or is about nothing in a workspace.
+    Raises: EventMalformed if it lacks a member of every alert, or has no target in a workspace.
     """
     essentials = _inner("the essentials", data, "essentials")
     essentials.require("alertId", "severity", "monitorCondition", "firedDateTime")
@@ -44,7 +44,7 @@ def parse_alert(data: Mapping[str, Any]) -> tuple[str, Alert]:
         severity=_choice(essentials, "severity", AlertSeverity),
         condition=_choice(essentials, "monitorCondition", AlertCondition),
         fired_at=fired_at,
-        # What was never set is the year 1, where .NET wrote it.
+        # .NET writes the year 1 for a time that was never set.
         resolved_at=resolved_at if resolved_at and resolved_at >= fired_at else None,
         description=_text(essentials, "description", most=DESCRIPTION_MAX),
         signal_type=_text(essentials, "signalType"),
@@ -58,7 +58,7 @@ def parse_alert(data: Mapping[str, Any]) -> tuple[str, Alert]:
 
 
 def happened_at(alert: Alert) -> datetime:
-    """Return when what the alert tells of came to be so: fired, or was resolved."""
+    """Return the time of the alert's state: when it fired, or when it was resolved."""
     if alert.condition is AlertCondition.RESOLVED:
         return alert.resolved_at or alert.fired_at
     return alert.fired_at
@@ -83,9 +83,9 @@ def _choice[T: StrEnum](members: Fields, key: str, choices: type[T]) -> T:
 
 
 def _targets(essentials: Fields) -> Iterator[str]:
-    """Yield the ARM ids of what an alert is about, each once.
+    """Yield the ARM ids of an alert's targets, each once.
 
-    The target of a log alert may be where the logs are; whose they are is among the items then.
+    The target of a log alert may be the workspace of the logs; then the items name the resources.
     """
     seen = set()
     for key in ("alertTargetIDs", "configurationItems"):
@@ -105,7 +105,7 @@ def _is_arm_id(item: object) -> TypeGuard[str]:
 def _place(targets: tuple[str, ...]) -> tuple[str, str, str]:
     """Return the workspace of the first target in one, and the first endpoint and deployment there.
 
-    Raises EventMalformed if there is no workspace.
+    Raises: EventMalformed if there is no workspace.
     """
     workspace = ""
     for target in targets:

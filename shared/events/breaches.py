@@ -1,4 +1,4 @@
-"""Metrics held against thresholds, and the text in which a model monitor tells of a breach."""
+"""Metrics compared with thresholds, and the text in which a model monitor reports a breach."""
 
 import re
 import sys
@@ -13,10 +13,10 @@ from shared.events.model import Metric
 #: The side of a threshold on which a value is bad.
 Side = Literal["higher", "lower"]
 
-#: Of a breach's text, what is read: ten times what the largest monitors write.
+#: So many characters of a breach's text are read: ten times the text of the largest monitors.
 TEXT_MAX = 131_072
 METRICS_MAX = 500
-#: An effect beyond this, of a threshold near 0, says no more than this.
+#: The greatest effect. A threshold near 0 gives greater ones, which say no more.
 EFFECT_MAX = 1e6
 
 _ITEM_MAX = 4_096
@@ -24,7 +24,7 @@ _ENDLESS = {
     **dict.fromkeys(("inf", "infinity"), sys.float_info.max),
     **dict.fromkeys(("-inf", "-infinity"), -sys.float_info.max),
 }
-#: In a name that has any of these, being good at something is not what is measured.
+#: A name with any of these measures an error or a distance, not how good something is.
 _HIGHER = (
     *("error", "loss", "drop", "decrease", "decline", "degradation", "distance", "divergence"),
     *("dissimilarity", "irrelevance", "imprecision", "inaccuracy", "drift", "violation"),
@@ -36,7 +36,7 @@ _LOWER = (
     *("ndcg", "discountedcumulativegain", "kolmogorovsmirnov", "chisquare", "pval"),
     *("passrate", "coherence", "groundedness", "fluency", "relevance", "similarity"),
 )
-#: Too short to be looked for within other words.
+#: Too short to be searched for within other words.
 _LOWER_ENDS = ("f1", "r2")
 
 _OTHER = re.compile(r"[^a-z0-9]+")
@@ -54,9 +54,9 @@ _CONTROLS = {"n": "\n", "r": "\r", "t": "\t"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breach:
-    """What a model monitor's text of a breach tells.
+    """A breach, as a model monitor's text reports it.
 
-    `signal` is "" where it is not told. `is_whole` says whether every metric could be read.
+    `signal` is "" if the text does not name it. `is_whole` says whether every metric could be read.
     """
 
     signal: str
@@ -72,8 +72,8 @@ def bare(name: str) -> str:
 def worse_side(name: str) -> Side:
     """Say on which side of its threshold a metric of this name, in any spelling, is bad.
 
-    Lower is worse for what says how good a model or an answer is, and for tests whose value is a
-    p-value; higher is worse for everything else. Source: the metrics of AML's model monitoring
+    Lower is worse for measures of how good a model or an answer is, and for tests whose value is a
+    p-value; higher is worse for all others. Source: the metrics of AML's model monitoring
     (Azure/azureml-assets, model_monitoring/components) and of its AutoML.
     """
     key = bare(name)
@@ -91,11 +91,11 @@ def judge_metric(
     feature: str = "",
     worse: Side | None = None,
 ) -> Metric:
-    """Return the metric, held against its threshold: it breaches strictly beyond it.
+    """Return the metric, compared with its threshold: it breaches strictly beyond it.
 
-    `worse` is the bad side, that of the name where it is None. The effect is negative on the good
-    side, and at most EFFECT_MAX. Without a threshold the metric breaches, with an effect that
-    nobody knows: whoever told of it is believed.
+    `worse` is the bad side; None takes it from the name. The effect is negative on the good
+    side, and at most EFFECT_MAX. A metric without a threshold breaches with an unknown effect,
+    because its source reported it as a breach.
     """
     if threshold is None:
         return Metric(name=name, value=value, feature=feature)
@@ -115,16 +115,16 @@ def judge_metric(
 
 
 def features_of(metrics: tuple[Metric, ...]) -> tuple[str, ...]:
-    """Return the features that breach, each once, in the order in which they were told."""
+    """Return the features that breach, each once, in the order of the text."""
     return tuple(dict.fromkeys(item.feature for item in metrics if item.breached and item.feature))
 
 
 def read_breach(text: str) -> Breach:
-    """Read the text of the tag `azureml_modelmonitor_threshold_breached`; whatever it is.
+    """Read the text of the tag `azureml_modelmonitor_threshold_breached`; any text is accepted.
 
     It names the signal in quotes, and ends in a Python list of JSON objects in strings, each with
-    `metric_name`, `metric_value`, `threshold_value` and, of a feature, `group`. A list cut off
-    anywhere gives what comes before. Linear in the length of the text, of which TEXT_MAX is read.
+    `metric_name`, `metric_value`, `threshold_value` and, of a feature, `group`. A list that is cut
+    off gives the items before the cut. Linear in the length of the text, of which TEXT_MAX is read.
 
     Source: Azure/azureml-assets, model_monitor_evaluate_metrics_threshold,
     `_generate_error_message` and `send_email_for_breached`.
@@ -142,7 +142,7 @@ def read_breach(text: str) -> Breach:
 
 
 def _signal(text: str) -> str:
-    """Return the signal's name; versions of December 2023 told e-mail addresses in its place."""
+    """Return the signal's name; versions of December 2023 wrote e-mail addresses in its place."""
     return "" if "@" in text else one_line(text)
 
 
@@ -170,7 +170,7 @@ def _items(text: str, place: int) -> tuple[list[object], bool]:
 
 
 def _unescaped(text: str) -> str:
-    """Undo what Python's repr() of a string does, and what JSON does in its stead."""
+    """Undo the escapes of Python's repr() of a string, or those of JSON."""
     return _ESCAPE.sub(_meant, text)
 
 
@@ -206,9 +206,9 @@ def _metric(item: object) -> Metric | None:
 
 
 def _measured(value: object) -> float | None:
-    """Return a number; of an infinite one, which is beyond every threshold, the greatest there is.
+    """Return a number; the greatest one for infinity, which is beyond every threshold.
 
-    Python writes it into the JSON of the tag, and no row could keep it.
+    Python writes infinity into the JSON of the tag, and no row could keep it.
     """
     number = finite_number(value)
     return _ENDLESS.get(str(value).strip().lower()) if number is None else number

@@ -1,9 +1,9 @@
-"""Reads what is delivered: a body into envelopes, an envelope into events.
+"""Reads deliveries: a body into envelopes, an envelope into events.
 
-What Event Grid delivers disagrees with the documentation and with itself: two schemas, three
-casings, versions as numbers, an object as a string. Azure Monitor has a schema of its own. All
-of it is read; what can't be is EventMalformed, whatever it holds, and never another exception. No
-message repeats a value, because any of them may be hostile.
+Event Grid's deliveries disagree with its documentation and with one another: two schemas, three
+casings, versions as numbers, an object as a string. Azure Monitor has a schema of its own. All of
+these are read. An unreadable body is EventMalformed, never another exception. No message repeats a
+value, because any value may be hostile.
 """
 
 import base64
@@ -54,9 +54,9 @@ _KINDS: Mapping[str, Kind] = {
     (kind if "." in kind else f"{_AML}{kind}").lower(): kind for kind in get_args(Kind)
 }
 
-#: A type of event that is read, by whatever way: an alert is of none of Event Grid's.
+#: A type of event that is read. Alerts arrive by another way than Event Grid's types.
 Taken = Kind | Literal["AlertFired"]
-#: What a workspace itself tells of, and alerts about it.
+#: The types that a workspace publishes, and alerts about it.
 OF_WORKSPACES: frozenset[Taken] = frozenset(
     {
         "ModelRegistered",
@@ -67,7 +67,7 @@ OF_WORKSPACES: frozenset[Taken] = frozenset(
         "AlertFired",
     }
 )
-#: What others may tell of, on a topic of their own: who publishes there says what the source is.
+#: The types that others may publish on a topic of their own, where the publisher sets the source.
 OF_CHECKS: frozenset[Taken] = frozenset({"DatasetDriftDetected", "Signalbox.DriftDetected"})
 
 Schema = Literal["EventGridSchema", "CloudEventSchemaV1_0", "azureMonitorCommonAlertSchema"]
@@ -76,9 +76,9 @@ _ALERT: Schema = "azureMonitorCommonAlertSchema"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
-    """What all schemas say about an event. `time` is aware, in UTC.
+    """The part of an event that all schemas have. `time` is aware, in UTC.
 
-    `raw` is the whole envelope as it arrived and can be written as JSON; `data` is empty where the
+    `raw` is the whole envelope as it arrived, and can be written as JSON; `data` is empty if the
     envelope has no object for it.
     """
 
@@ -93,14 +93,14 @@ class Envelope:
 
     @property
     def kind(self) -> Taken | None:
-        """The type as which it is read; None for one that no reaction can be written for."""
+        """The type as which it is read; None for a type that no reaction can be written for."""
         return "AlertFired" if self.schema == _ALERT else _KINDS.get(self.type.lower())
 
 
 def read_body(body: str | bytes, *, limit: int = MAX_BODY) -> tuple[dict[str, Any], ...]:
     """Return the envelopes of a body: JSON or its base64, one object or an array of them.
 
-    Raises EventMalformed for anything else, and for a body of more than `limit` bytes.
+    Raises: EventMalformed for anything else, and for a body of more than `limit` bytes.
     """
     text = _decode(body, limit=limit)
     value = _load(text, "the body")
@@ -114,9 +114,9 @@ def read_body(body: str | bytes, *, limit: int = MAX_BODY) -> tuple[dict[str, An
 
 
 def as_readable(body: str | bytes) -> str:
-    """Return a body as the text that it is the base64 of, where that may be JSON, or as it is.
+    """Return a body decoded from base64 if the result may be JSON, else as it is.
 
-    So it can be kept: in base64 nobody finds a secret, and all of it looks like one.
+    It is kept in this form, because no secret can be found in base64, and all of it looks like one.
     """
     try:
         text = _decode(body, limit=max(len(body), MAX_BODY))
@@ -130,7 +130,7 @@ def as_readable(body: str | bytes) -> str:
 def read_alerts(body: bytes) -> tuple[dict[str, Any], ...]:
     """Return the envelopes of a body that holds nothing but alerts of the common alert schema.
 
-    Raises EventMalformed for anything else. What an alert says is not looked at.
+    Raises: EventMalformed for anything else. The content of an alert is not checked.
     """
     envelopes = read_body(body)
     for envelope in envelopes:
@@ -139,9 +139,9 @@ def read_alerts(body: bytes) -> tuple[dict[str, Any], ...]:
 
 
 def parse_envelope(raw: Mapping[str, Any]) -> Envelope:
-    """Read an envelope of any schema; `specversion` or `schemaId` tells which.
+    """Read an envelope of any schema; `specversion` or `schemaId` says which.
 
-    Raises EventMalformed if it lacks an id, a type, a source or a time, or holds an unusable one.
+    Raises: EventMalformed if it lacks an id, a type, a source or a time, or holds an unusable one.
     """
     ready = _require_json(raw)
     top = Fields("the envelope", ready)
@@ -200,12 +200,12 @@ def _require_common(top: Fields) -> None:
 
 
 def parse_events(envelope: Envelope) -> tuple[Event | UnknownEvent, ...]:
-    """Read the events in an envelope: one, or two where a run's event tells of drift as well.
+    """Read the events in an envelope: one, or two if a run's event reports drift as well.
 
-    The event that arrived comes first. UnknownEvent is of a type that no reaction can be written
+    The event that arrived comes first. An UnknownEvent has a type that no reaction can be written
     for.
 
-    Raises EventMalformed if its source is no workspace or its data isn't what its type promises.
+    Raises: EventMalformed if its source is no workspace, or its data does not fit its type.
     """
     id_, time = envelope.id, envelope.time
     if envelope.schema == _ALERT:
@@ -238,9 +238,9 @@ def parse_events(envelope: Envelope) -> tuple[Event | UnknownEvent, ...]:
 
 
 def parse_workspace(source: str, *, what: str = "the source") -> Workspace:
-    """Read the ARM id of a workspace, whatever the casing of its segments.
+    """Read the ARM id of a workspace; its segments may have any casing.
 
-    Raises EventMalformed if it is the id of anything else; `what` is its name in the message.
+    Raises: EventMalformed if it is the id of anything else; `what` is its name in the message.
     """
     found = read_workspace(source)
     if found is None:
@@ -268,7 +268,7 @@ def _parse_drift(
 
 
 def _workspace_of(envelope: Envelope, data: Fields) -> Workspace:
-    """Return the workspace that an event is about: its source, or what a custom topic's names."""
+    """Return the workspace that an event is about: its source, or the one that its data names."""
     if read_workspace(envelope.source) is None:
         for key in ("workspace", "workspaceId"):
             if data.get(key) is not None:
@@ -285,7 +285,7 @@ def _require_data(kind: str, envelope: Envelope) -> None:
 
 
 def _parse_model(data: Fields) -> Model:
-    # A colon would make `name:version` tell two models as one, and AML allows none.
+    # With a colon in it, `name:version` could mean two models. AML allows none.
     return Model(
         name=data.name("modelName", forbidden="/:"),
         version=data.label("modelVersion", forbidden="/"),
@@ -307,7 +307,7 @@ def _parse_service(data: Fields) -> Service:
 
 def _changed_status(data: Fields, envelope: Envelope) -> object:
     status = data.get("runStatus")
-    if status is None:  # the documentation's own sample has it beside the data
+    if status is None:  # the sample in the documentation has it beside the data
         status = Fields("the envelope", envelope.raw).get("runStatus")
     if status is None:
         data.require("runStatus")
@@ -318,7 +318,7 @@ def _decode(body: str | bytes, *, limit: int) -> str:
     try:
         content = body.encode() if isinstance(body, str) else body
         content = content.removeprefix(codecs.BOM_UTF8).strip()
-        if content[:1] not in (b"{", b"["):  # neither of them is in the alphabet of base64
+        if content[:1] not in (b"{", b"["):  # neither is in the alphabet of base64
             content = base64.b64decode(b"".join(content.split()), validate=True)
         text = content.decode("utf-8-sig")
     except UnicodeError as error:
@@ -333,7 +333,7 @@ def _decode(body: str | bytes, *, limit: int) -> str:
 
 
 def _load(text: str, what: str) -> Any:
-    """Read JSON proper: without NaN, infinities, and nesting beyond DEPTH_MAX."""
+    """Read strict JSON: without NaN, infinities, and nesting beyond DEPTH_MAX."""
     try:
         return read_json(text, is_strict=True)
     except TooDeep as error:
@@ -346,7 +346,7 @@ def _load(text: str, what: str) -> Any:
 
 
 def _require_json(value: object) -> dict[str, Any]:
-    """Return the object as it would be read from its JSON: whoever keeps it can write it again."""
+    """Return the object as it would be read from its JSON, so that it can be written again."""
     if not isinstance(value, Mapping):
         raise EventMalformed("the envelope is not an object")
     try:
@@ -361,5 +361,5 @@ def _object_of(value: object) -> Mapping[str, Any]:
         try:
             value = _require_json(_load(value, "the data"))
         except EventMalformed:
-            return {}  # plain text is legal data, but never of an event that is read further
+            return {}  # plain text is legal data, but no type of event that is read has it
     return value if isinstance(value, Mapping) else {}

@@ -10,18 +10,18 @@ from shared.base.errors import EventMalformed
 from shared.base.redact import redact
 from shared.base.words import flat, listed, shortened
 
-#: Of several keys, so many are named in a message.
+#: A message names so many keys at most.
 _NAMED = 12
 NAME_MAX = 255
-#: How much of a text is looked through for secrets: far more than is ever kept.
+#: So many characters of a text are searched for secrets: far more than are ever kept.
 _LOOKED_THROUGH = 8_000
 
 
 class Fields:
     """The members of an object, found by name in whatever casing they arrived.
 
-    `where` is what messages call the object, `prefix` stands before its members' names there.
-    What a method can't read is EventMalformed with the reason, which never repeats a value.
+    `where` is the object's name in messages; `prefix` stands before its members' names there.
+    A method that can't read a member raises EventMalformed with the reason, which repeats no value.
     """
 
     def __init__(self, where: str, members: Mapping[str, Any], *, prefix: str = "") -> None:
@@ -70,7 +70,7 @@ class Fields:
         return check_event_name(value, f"{self._prefix}{key}", limit=limit, forbidden=forbidden)
 
     def texts(self, key: str) -> dict[str, str]:
-        """Return a mapping of texts, {} where there is none; other values as the JSON of them."""
+        """Return a mapping of texts, {} if there is none; other values as their JSON."""
         value = self.get(key)
         if value is None:
             return {}
@@ -118,8 +118,8 @@ def check_event_name(value: object, key: str, *, limit: int = NAME_MAX, forbidde
         refuse(key, "is empty")
     if len(value) > limit:
         refuse(key, f"has {len(value):,} characters; {limit:,} are allowed")
-    # Names end up in logs, pages and messages: nothing in them may move a cursor or hide text.
-    # U+FFFD stands for what was no text, and so for any number of different names.
+    # Names are shown in logs, pages and messages, so they must not move a cursor or hide text.
+    # U+FFFD replaces bytes that are no text, so different names would become the same.
     if not value.isprintable() or "\ufffd" in value:
         refuse(key, "holds a character that can't be printed")
     for character in forbidden:
@@ -140,7 +140,7 @@ def finite_number(value: object) -> float | None:
 
 
 def read_event_time(text: str) -> datetime | None:
-    """Return a time in ISO 8601 in UTC, which is also what one without an offset is taken for."""
+    """Return a time in ISO 8601 in UTC; a time without an offset is taken as UTC."""
     try:
         time = datetime.fromisoformat(text.upper())
         return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
@@ -149,13 +149,13 @@ def read_event_time(text: str) -> datetime | None:
 
 
 def one_line(text: str, *, most: int = NAME_MAX) -> str:
-    """Return a text as it may be kept and told: no secrets, one line, printable, cut short."""
+    """Return a text that may be kept and shown: no secrets, one line, printable, cut short."""
     clean = redact(text, most=_LOOKED_THROUGH)
     return shortened("".join(char for char in flat(clean) if char.isprintable()), most)
 
 
 def json_text(value: object) -> str:
-    """Write a value as the string that it would have been, had it been written as one."""
+    """Return a string as it is, and any other value as its JSON."""
     return "" if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 

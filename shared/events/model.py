@@ -1,4 +1,4 @@
-"""Events of a workspace, normalised: one frozen type per kind, whatever casing arrived."""
+"""Events of a workspace, normalised: one frozen type per kind."""
 
 import re
 from collections.abc import Mapping
@@ -13,8 +13,8 @@ from shared.base.ids import digest, folded
 class EventType(StrEnum):
     """The kinds of event that reactions can be written for.
 
-    The names are Event Grid's, but for DriftDetected, which is made of three kinds that arrive, and
-    AlertFired, which Azure Monitor sends.
+    The names are Event Grid's, except DriftDetected, which is made from three kinds that arrive,
+    and AlertFired, which Azure Monitor sends.
     """
 
     MODEL_REGISTERED = "ModelRegistered"
@@ -25,7 +25,7 @@ class EventType(StrEnum):
     ALERT_FIRED = "AlertFired"
 
 
-#: The statuses of a run, in the casing in which events tell them here, whichever arrived.
+#: The statuses of a run, in the casing of the events here; they arrive in any.
 RUN_STATUSES = (
     "NotStarted",
     "Starting",
@@ -41,7 +41,7 @@ RUN_STATUSES = (
     "NotResponding",
     "Paused",
 )
-# Only the words are matched in any case: for a whole range that costs 8 ms of every cold start.
+# Only the words ignore case. If the ranges did, each cold start would take 8 ms longer.
 _WORKSPACE_ID = re.compile(
     r"/?(?i:subscriptions)/(?P<subscription>[\w-]{1,64})"
     r"/(?i:resourceGroups)/(?P<resource_group>[\w.()\u0080-\uffff-]{1,90})"
@@ -74,7 +74,7 @@ class Workspace:
 
 
 def read_workspace(arm_id: str) -> Workspace | None:
-    """Return the workspace of an ARM id, in whatever casing; None where it is of none."""
+    """Return the workspace of an ARM id in any casing; None if it is not the id of a workspace."""
     found = _WORKSPACE_ID.fullmatch(arm_id)
     return None if found is None else Workspace(**found.groupdict())
 
@@ -91,7 +91,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """A deployed service, as ModelDeployed tells of it."""
+    """A deployed service, as ModelDeployed reports it."""
 
     name: str
     compute_type: str
@@ -102,10 +102,10 @@ class Service:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """An AML run. `status` is "" where the event does not tell it.
+    """An AML run. `status` is "" if the event does not give it.
 
-    `root_id` is the run that was submitted, of which a step is a part: its own id for a run that
-    is no step. `step` is the component or module that a step runs, "" where it is not told.
+    `root_id` is the run that was submitted: its own id for a run that is no step of another. `step`
+    is the component or module that a step runs, "" if the event does not give it.
     """
 
     id: str
@@ -124,25 +124,25 @@ class DriftState(StrEnum):
     """What a monitor found in one window, for one signal."""
 
     BREACH = "breach"  #: A metric is on the wrong side of its threshold.
-    RECOVERED = "recovered"  #: Everything was measured, and nothing is.
+    RECOVERED = "recovered"  #: Everything was measured, and no metric is on the wrong side.
     BROKEN = "broken"  #: The monitor failed, or had no data: nothing was measured.
 
 
 class DriftSource(StrEnum):
-    """Where a drift was told of."""
+    """The source that reported a drift."""
 
     MODEL_MONITOR = "model_monitor"  #: AML's model monitoring (v2), through a run's tag.
     DATASET_MONITOR = "dataset_monitor"  #: A dataset monitor (SDK v1), or its event's shape.
-    CUSTOM = "custom"  #: An event of one's own, on a custom topic.
+    CUSTOM = "custom"  #: An event that people publish on a custom topic.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """One measure of a signal, held against its threshold.
+    """One measure of a signal, compared with its threshold.
 
     `feature` is the feature or group that was measured, "" for the whole. `effect` is how far the
     value is beyond the threshold on the wrong side, as a share of the threshold: 0.5 is half as
-    much again; None where there is no threshold, or one of 0.
+    much again; None without a threshold, or for one of 0.
     """
 
     name: str
@@ -155,10 +155,10 @@ class Metric:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drift:
-    """What a monitor found in one window for one signal; `metrics` are those that it told.
+    """The result of a monitor in one window for one signal, with the metrics that it reported.
 
-    `window` is what all signals of the window share: the monitor's run. `run_id` is the run that
-    told of it, "" if none did. `detail` says why a monitor is broken, or what was odd.
+    All signals of a window share `window`: the monitor's run. `run_id` is the run that reported it,
+    "" if none did. `detail` says why a monitor is broken, or what was odd.
     """
 
     monitor: str
@@ -171,8 +171,8 @@ class Drift:
     run_id: str = ""
     metrics: tuple[Metric, ...] = ()
     features: tuple[str, ...] = ()  #: Those that breach, each once.
-    baseline: str = ""  #: The dataset that was compared with, where the event names it.
-    target: str = ""  #: The dataset that was measured, where the event names it.
+    baseline: str = ""  #: The dataset to compare with, if the event names it.
+    target: str = ""  #: The dataset that was measured, if the event names it.
     detail: str = ""
 
 
@@ -187,19 +187,19 @@ class AlertSeverity(StrEnum):
 
 
 class AlertCondition(StrEnum):
-    """Whether what an alert tells of is so."""
+    """Whether the condition of an alert holds."""
 
     FIRED = "Fired"
-    RESOLVED = "Resolved"  #: It is so no more. Not every kind of alert tells this.
+    RESOLVED = "Resolved"  #: It holds no more. Not every kind of alert reports this.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """An alert of Azure Monitor. `id` is an ARM id, that of its resolution too.
+    """An alert of Azure Monitor. `id` is an ARM id; an alert and its resolution share it.
 
-    `targets` are the ARM ids of what it is about, often in lower case; `endpoint` and `deployment`
-    are the names of the first online ones of them in the workspace, "" where there is none.
-    `metric` and `value` are of the rule's first condition, "" and None where that is no number's.
+    `targets` are the ARM ids of its resources, often in lower case; `endpoint` and `deployment` are
+    the names of the first online ones among them in the workspace, "" if there is none. `metric`
+    and `value` are of the rule's first condition, "" and None if that is not about a number.
     """
 
     id: str
@@ -229,7 +229,7 @@ class Event:
 
     @property
     def about(self) -> str:
-        """What the event tells of, derived from its data: two facts under one id differ here."""
+        """The subject of the event, from its data: two facts under one id differ here."""
         raise NotImplementedError
 
     @property
@@ -292,10 +292,10 @@ class RunStatusChanged(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriftDetected(Event):
-    """A monitor measured a signal: it found drift, or none, or could not measure.
+    """A monitor measured a signal: it found drift, found no drift, or could not measure.
 
-    Whatever tells of one signal in one window of a model monitor is one event: its `id` is the
-    run's, so that the run's several events are one.
+    All reports of one signal in one window of a model monitor are one event: its `id` is that of
+    the run, which several events of the run share.
     """
 
     type: ClassVar[EventType] = EventType.DRIFT_DETECTED

@@ -1,8 +1,8 @@
-"""What monitors tell of, as drifts: a model monitor's runs, a dataset monitor, one's own events.
+"""Reports of monitors, as drifts: from a model monitor's runs, a dataset monitor, and own events.
 
-Source of what a model monitor (v2) does: Azure/azureml-assets, assets/model_monitoring/components.
-Its last step of each signal gets a tag when a metric breaches, and completes all the same; several
-events carry the tag, and only the one in which the run has ended counts.
+Source on a model monitor (v2): Azure/azureml-assets, assets/model_monitoring/components.
+Its last step of each signal gets a tag when a metric breaches, and still completes. Several events
+carry the tag; only the one in which the run has ended counts.
 """
 
 import re
@@ -24,22 +24,22 @@ from shared.events.model import (
 )
 from shared.events.runs import find_literals, has_ended, lowered
 
-#: The tag of a step that found a breach, and of what a monitor could not do.
+#: The tags of a step that found a breach, and of a failure of the monitor.
 BREACH_TAG = "azureml_modelmonitor_threshold_breached"
 ERROR_TAG = "azureml.modelmonitor.error"
-#: The root run gets this and the signal's name, where a monitor sends e-mail.
+#: The root run gets this and the signal's name, if the monitor sends e-mail.
 _ROOT_BREACH_TAG = "azureml.modelmonitor.threshold.breached."
 #: A dataset monitor measures one thing.
 DATASET_SIGNAL = "data_drift"
 DETAIL_MAX = 1_000
 
 _EVALUATE = bare("model_monitor_evaluate_metrics_threshold")
-#: How the pipeline of one signal is called, whichever signal: it fails with any of its steps.
+#: The name of the pipeline of any one signal; it fails with any of its steps.
 _SIGNAL = bare("signal_monitor")
-#: What every pipeline of a signal is given, and so are the steps that write its metrics.
+#: The inputs of every pipeline of a signal, and of the steps that write its metrics.
 _OF_A_SIGNAL = frozenset({"monitor_name", "signal_name"})
-#: The components of a model monitor's run that are neither, by all names that they were published
-#: under. Source: Azure/azureml-assets at 4b41f8cc (July 2026), and the names that it had before.
+#: The other components of a model monitor's run, by all names that they were published under.
+#: Source: Azure/azureml-assets at 4b41f8cc (July 2026), and its earlier names.
 _COMPONENTS = frozenset(
     bare(name)
     for name in (
@@ -65,7 +65,7 @@ _REGISTERED = re.compile(r"/components/([^/]+)", re.IGNORECASE)
 
 
 def has_breach_tag(tags: Mapping[str, str]) -> bool:
-    """Say whether a run's tags tell that a model monitor found a breach in it, or below it."""
+    """Say whether a run's tags say that a model monitor found a breach in it, or below it."""
     return any(
         value.strip() and (key == BREACH_TAG or key.startswith(_ROOT_BREACH_TAG))
         for key, value in lowered(tags).items()
@@ -75,12 +75,12 @@ def has_breach_tag(tags: Mapping[str, str]) -> bool:
 def find_drift(
     event: RunCompleted | RunStatusChanged, *, is_of_monitor: bool = False
 ) -> DriftDetected | None:
-    """Return what the event of a run tells of drift; None for nearly every run.
+    """Return the drift that the event of a run reports; None for nearly every run.
 
-    A run that has ended, whatever became of it, with the tag of a breach is a breach. An evaluating
-    step that completed without it found none, which is told once for the whole window. A monitor's
-    step that failed, and any run with the tag of an error, is a monitor that is broken. With
-    `is_of_monitor` the run is known to be a part of a monitor's, whatever it runs. The window is
+    A run that has ended with the tag of a breach is a breach, whether it completed or failed. An
+    evaluating step that completed without the tag found no breach; the whole window has one such
+    event. A monitor's step that failed, or any run with the tag of an error, means that the monitor
+    is broken. With `is_of_monitor` the run is known to be a part of a monitor's run. The window is
     the root run, as far as the event knows it: see Run.
     """
     run = event.run
@@ -111,13 +111,13 @@ def _is_of_monitor(run: Run, component: str) -> bool:
 
 
 def _drift_event(event: RunCompleted | RunStatusChanged, id_: str, drift: Drift) -> DriftDetected:
-    # To the minute: a run's several events are moments apart, and one event has one record.
+    # To the minute: a run's several events are moments apart, and have to share one record.
     time = event.time.replace(second=0, microsecond=0)
     return DriftDetected(id=id_, time=time, workspace=event.workspace, drift=drift)
 
 
 def _component(step: str) -> str:
-    """Return the component that a step runs: without version, registry, case and punctuation."""
+    """Return the component that a step runs, without version, registry, case and punctuation."""
     registered = _REGISTERED.search(step)
     name = registered[1] if registered else step.removeprefix("azureml:")
     return bare(name.partition(":")[0].partition("@")[0])
@@ -142,11 +142,11 @@ def _breach(run: Run, text: str) -> Drift:
     elif not found.is_whole:
         detail = "the monitor's tag is cut off, or some of its metrics can't be read"
     elif not any(metric.breached for metric in found.metrics):
-        # Source: evaluate_metrics_threshold.py takes accuracy above its threshold for a breach
-        # since 7fafa57b0c (#2869) of May 2024.
+        # Source: since 7fafa57b0c (#2869) of May 2024 evaluate_metrics_threshold.py reports
+        # accuracy above its threshold as a breach.
         state = DriftState.RECOVERED
         names = ", ".join(dict.fromkeys(metric.name for metric in found.metrics))
-        detail = f"the monitor tells of a breach, but every metric is on its good side: {names}"
+        detail = f"the monitor reports a breach, but every metric is on its good side: {names}"
     return replace(
         _drift(run, state, signal=signal),
         metrics=found.metrics,
@@ -157,7 +157,7 @@ def _breach(run: Run, text: str) -> Drift:
 
 def _drift(run: Run, state: DriftState, *, signal: str) -> Drift:
     literals = find_literals(run)
-    # Evaluating steps show no other name, and all runs of a monitor have to give the same one.
+    # Evaluating steps have no other name, and all runs of a monitor must give the same one.
     monitor = run.experiment_name or one_line(literals.get("monitor_name", ""))
     return Drift(
         monitor=monitor or signal or run.root_id,
@@ -172,11 +172,10 @@ def _drift(run: Run, state: DriftState, *, signal: str) -> Drift:
 
 
 def parse_dataset_drift(data: Fields, event_id: str) -> tuple[str, Drift]:
-    """Read the data of DatasetDriftDetected (SDK v1); return the drift's event id with it.
+    """Read the data of DatasetDriftDetected (SDK v1); return the drift after its event's id.
 
-    The run's id is the event's, where there is one, so that a drift told twice is one event.
-
-    Raises EventMalformed.
+    The event's id is the run's, if there is one, so a drift that is reported twice is one event.
+    Raises: EventMalformed.
     """
     if data.get("dataDriftName") in (None, ""):
         data.require("dataDriftId")
@@ -202,10 +201,10 @@ def parse_dataset_drift(data: Fields, event_id: str) -> tuple[str, Drift]:
 def parse_own_drift(data: Fields, event_id: str) -> Drift:
     """Read the data of Signalbox.DriftDetected, an event that people publish themselves.
 
-    What it says of its state holds, whatever its metrics say. Its window is named by `window.id`,
-    else by the run, else by its bounds, else it is the event's own.
+    Its own state holds, even against its metrics. Its window is named by `window.id`, else by the
+    run, else by its bounds; without any of these it is the event's own.
 
-    Raises EventMalformed.
+    Raises: EventMalformed.
     """
     state = _state(data)
     metrics = tuple(

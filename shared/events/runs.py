@@ -1,7 +1,7 @@
-"""What an event tells of a run: the run that it is a part of, and the step that it runs.
+"""Reads the run of an event: its status, the run above it, and the step that it runs.
 
-Run history has all of this for certain; an event only shows it in properties and tags, some in
-both, in casings that differ, and without any promise. What can't be read is left out.
+Run history has all of this for certain. An event only shows it in properties and tags, some in
+both, in casings that differ, and undocumented. Unreadable members are left out.
 """
 
 import re
@@ -11,13 +11,14 @@ from shared.base.outside import read_object
 from shared.events.fields import NAME_MAX, Fields, check_event_name, one_line
 from shared.events.model import RUN_STATUSES, Run
 
-#: The statuses after which nothing more happens to a run. One that is NotResponding may come back.
+#: The statuses after which nothing more happens to a run. A run that is NotResponding may come
+#: back.
 _ENDED = frozenset({"completed", "failed", "canceled"})
 
 _STATUSES = {status.lower(): status for status in RUN_STATUSES}
-#: Where the run is told of which this one is a part, the surest first. `azureml.pipelinerunid` was
-#: seen in properties and in tags; it is the pipeline just above, and the root only where there is
-#: but one.
+#: The members that name the run above this one, the surest first. `azureml.pipelinerunid` was seen
+#: in properties and in tags; it is the pipeline just above, which is the root unless pipelines are
+#: nested.
 _ABOVE = (
     "azureml.rootpipelinerunid",
     "mlflow.rootrunid",
@@ -30,19 +31,19 @@ _LITERALS_MAX = 65_536
 
 
 def has_ended(status: str) -> bool:
-    """Say whether nothing more happens to a run of this status, in whatever casing."""
+    """Say whether nothing more happens to a run of this status, in any casing."""
     return status.lower() in _ENDED
 
 
 def parse_run(data: Fields, *, status: object) -> Run:
-    """Read the run of an event; `status` is as it arrived, None where it did not.
+    """Read the run of an event; `status` is as it arrived, None if the event has none.
 
-    Raises EventMalformed if there is no run, or something of it can't be used.
+    Raises: EventMalformed if there is no run, or a member of it can't be used.
     """
     arrived = "" if status is None else check_event_name(status, "runStatus", forbidden="/:")
     run_id = data.name("runId", forbidden="/")
     tags, properties = data.texts("runTags"), data.texts("runProperties")
-    merged = lowered(tags) | lowered(properties)  # anybody may write a tag, so that properties win
+    merged = lowered(tags) | lowered(properties)  # properties win, because anybody may write a tag
     type_ = data.name_or_empty("runType")
     above = _find_above(run_id, merged)
     is_step = "azureml.steprun" in (type_.lower(), merged.get("azureml.runsource", "").lower())
@@ -66,7 +67,7 @@ def lowered(texts: Mapping[str, str]) -> dict[str, str]:
 
 
 def find_literals(run: Run) -> dict[str, str]:
-    """Return the literal inputs that the event shows of a run, by key; {} where it shows none."""
+    """Return the literal inputs that the event shows of a run, by key."""
     properties = lowered(run.properties)
     text = properties.get("azureml.parameters") or properties.get("parameters") or ""
     if not text.startswith("{") or len(text) > _LITERALS_MAX:
@@ -76,7 +77,7 @@ def find_literals(run: Run) -> dict[str, str]:
 
 
 def _find_above(run_id: str, merged: Mapping[str, str]) -> str:
-    """Return the run that this one is a part of, "" where none is told."""
+    """Return the run that this one is a part of, "" if the event names none."""
     for key in _ABOVE:
         if _is_run_id(merged.get(key, "")):
             return merged[key]
