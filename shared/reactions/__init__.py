@@ -1,1 +1,1 @@
-"""reactions.yaml: read, checked, matched, its values made from an event."""
+"""reactions.yaml: read, checked and matched; its values made from an event."""

@@ -35,7 +35,7 @@ _FUNCTION_HINTS = {
     "ne": "Write `!=` between the two.",
     "and": "Write `&&` between the two.",
     "or": "Write `||` between the two.",
-    "not": "Write `!` before what is not to hold.",
+    "not": "Write `!` before the condition.",
     "in": "Ask whether a list holds it: contains(['Failed', 'Canceled'], run.status).",
     "format": "Put the expressions into the text, or join them: join('-', [model.name, 'x']).",
     "coalesce": "A missing field is null by itself, and `||` gives a default: model.tags.a || 'b'.",
@@ -81,11 +81,11 @@ def find_call_faults(node: Node, shapes: Sequence[Shape]) -> Iterator[Expression
 
 
 def reference_fault(node: Node) -> ExpressionFault:
-    """Return the fault of an `&` outside of an argument that is applied to items.
+    """Return the fault of an `&` outside an argument that is applied to items.
 
-    To the library it is a value like any other, and true.
+    The library accepts it as a value like any other, which is true.
     """
-    hint = "It belongs into an argument of sort_by(), min_by(), max_by() or map()."
+    hint = "It belongs in an argument of sort_by(), min_by(), max_by() or map()."
     return fault_in(node, "`&` can't stand here", hint)
 
 

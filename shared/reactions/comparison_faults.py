@@ -49,7 +49,7 @@ def find_choice_faults(node: Node, shape: Shape, other: Node) -> Iterator[Expres
 
 
 def compare_hint(shape: Shape, text: str, *, is_compound: bool) -> str:
-    """Return how to compare an expression of this shape, so that it is true or false."""
+    """Return a hint on how to make a condition of an expression of this shape."""
     operand = f"({text})" if is_compound else text
     match shape:
         case RecordShape():
@@ -117,7 +117,7 @@ def _is_never_null(shape: Shape) -> bool:
         and shape.named != ""
         and not shape.is_free
         and not shape.has_order  # some times are null
-        and "[" not in shape.named  # of a list, an item that may not be there
+        and "[" not in shape.named  # an item of a list may be missing
     )
 
 

@@ -14,7 +14,7 @@ from shared.schema.wording import cut
 def find_condition_faults(
     expression: Expression, event_type: EventType
 ) -> tuple[ExpressionFault, ...]:
-    """Return as `find_expression_faults` does, and which results of it can't be a condition."""
+    """Return the expression's faults; if it has none, those of results that are no condition."""
     faults = find_expression_faults(expression, event_type)
     return faults or tuple(_find_unfit(expression.text, 0, event_type))
 

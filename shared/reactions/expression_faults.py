@@ -35,7 +35,7 @@ def find_expression_faults(
 
 
 def is_path(text: str, event_type: EventType) -> bool:
-    """Say whether a text is the way to a field of such events, and nothing else: model.name."""
+    """Say whether a text is exactly the path of a field of such events: model.name."""
     if _PATH.fullmatch(text) is None or text.partition(".")[0] not in shape_of(event_type).fields:
         return False
     return not find_expression_faults(compile_expression(text), event_type)
@@ -47,7 +47,7 @@ def shape_of_result(expression: Expression, event_type: EventType) -> Shape:
 
 
 def sample_of(expression: Expression, event_type: EventType) -> object:
-    """Return a value of the kind that the expression gives; None for text, and if not known."""
+    """Return a value of the expression's kind; None for text, and for an unknown kind."""
     match shape_of_result(expression, event_type):
         case RecordShape() | FreeMap():
             return {}
@@ -68,7 +68,7 @@ class _ExpressionWalk:
         self._event_type = event_type
 
     def shape(self, node: Node, current: Shape) -> Shape:
-        """Return the shape of what the node gives when applied to `current`."""
+        """Return the shape of the node's result when it is applied to `current`."""
         handler = getattr(self, f"_{node['type']}", None)
         if handler is None:
             return ANYTHING
@@ -108,7 +108,7 @@ class _ExpressionWalk:
         message = f"{owner} has no `{cut(word)}`"
         if nearest(word, record.fields) is None and not record.named:
             if word == "None":
-                return message, "What is missing is equal to null, in backticks: `null`."
+                return message, "A missing value is equal to null, in backticks: `null`."
             if node.get("quoted"):
                 return message, f"Text goes in single quotes: '{cut(word)}'."
             if word.lower() in ("true", "false", "null"):
@@ -139,7 +139,7 @@ class _ExpressionWalk:
     _current = _identity = _same
 
     def _require_list(self, node: Node, shape: Shape) -> None:
-        """Blame brackets after what is no list for any event: they give null."""
+        """Add a fault for brackets after a value that is a list for no event: they give null."""
         if isinstance(shape, Many | Anything) or not shape.named:
             return
         hint = "Brackets are for lists."
@@ -195,7 +195,7 @@ class _ExpressionWalk:
     def _literal(self, node: Node, current: Shape) -> Shape:
         value = node["value"]
         if isinstance(value, str) and is_path(value, self._event_type):
-            hint = f"Leave the quotes out for what the event has: {value}."
+            hint = f"Leave the quotes out for a field of the event: {value}."
             return self._fault(node, f"'{value}' is text, the same for every event", hint)
         if isinstance(value, bool):
             return Plain(Kind.BOOLEAN)
@@ -234,7 +234,7 @@ def _no_field_in_plain(word: str, shape: Plain) -> tuple[str, str]:
     """Return the message and the hint for a field of a plain value, which has none."""
     if not shape.named:
         message = f"`{cut(word)}` is looked for in {shape.kind}, which has no fields"
-        return message, "Write `||` for or: after `|` there is only what is before it."
+        return message, "Write `||` for or: `|` applies its right side to the left one."
     hint = f"It ends at `{shape.named}`."
     if shape.is_free:
         owner, _, name = shape.named.rpartition(".")

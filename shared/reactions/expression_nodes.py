@@ -26,7 +26,7 @@ def fault_in(node: Node, message: str, hint: str) -> ExpressionFault:
 
 
 def first_field(node: Node) -> Node | None:
-    """Return the first identifier in the node, to have a place to point at."""
+    """Return the first identifier in the node, which has a place to point at."""
     if "start" in node:
         return node
     for child in node["children"]:

@@ -1,4 +1,4 @@
-"""JMESPath as reactions use it: with a few functions of ours, and errors that say where."""
+"""JMESPath as reactions use it: with a few own functions, and errors that have a place."""
 
 import warnings
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ DEEPEST_EXPRESSION = 50
 
 
 class ExpressionSyntax(Exception):
-    """A text is no expression. `offset` is where it stops being one, from 0."""
+    """A text is not a valid expression. `offset` is the place of the error, from 0."""
 
     def __init__(self, message: str, offset: int, hint: str = "") -> None:
         super().__init__(message)
@@ -29,14 +29,13 @@ class ExpressionSyntax(Exception):
 
 
 class _Parser(parser.Parser):
-    """Notes in each identifier where it begins, which the library forgets.
+    """Notes in each identifier where it begins, which the library does not keep.
 
-    Should a later version of the library rename these methods, findings lose their columns and
-    nothing else.
+    If a later version of the library renames these methods, findings only lose their columns.
     """
 
     _CACHE: ClassVar[dict[str, Any]] = {}  # not the library's: its trees have no positions
-    #: `!` is of the whole path that follows, and binds stronger than `==`. The library reads
+    #: `!` applies to the whole path that follows, and binds stronger than `==`. The library reads
     #: `!run.is_root` as the field `is_root` of `!run`, which is null for every event.
     BINDING_POWER: ClassVar[dict[str, int]] = {**parser.Parser.BINDING_POWER, "not": 8}
 
@@ -67,16 +66,16 @@ class Expression:
 
     @property
     def tags(self) -> frozenset[str] | None:
-        """The names of the tags that it reads; None where it reads all of them."""
+        """The names of the tags that it reads; None if it reads all of them."""
         read = set(_tags_in(self.tree))
         return None if None in read else frozenset(filter(None, read))
 
     def names(self, *fields: str) -> bool:
-        """Say whether it has one of these fields in it, however that is quoted."""
+        """Say whether it has one of these fields in it, quoted or not."""
         return _names(self.tree, fields)
 
     def evaluate(self, data: Mapping[str, Any]) -> Any:
-        """Return what the expression gives for the event's data.
+        """Return the expression's value for the event's data.
 
         Raises: ExpressionFailed.
         """
@@ -87,16 +86,16 @@ class Expression:
                 f"`{cut(self.text)}`: {error.function_name}() can't take"
                 f" {value_and_kind(error.current_value)}"
             ) from error
-        # The library lets through whatever its functions meet: overflow, text compared with
-        # numbers, a slice step of 0.
+        # The library lets errors of its functions through: overflow, text compared with numbers, a
+        # slice step of 0.
         except Exception as error:
             raise ExpressionFailed(f"`{cut(self.text)}`: {cut(str(error))}") from error
 
     def holds(self, data: Mapping[str, Any]) -> bool:
         """Say whether the condition holds.
 
-        As in JMESPath null, false, and an empty text, list or mapping do not. What can't be
-        evaluated for this event does not either: `explain` says why.
+        As in JMESPath null, false, and an empty text, list or mapping do not hold. Nor does an
+        expression that can't be evaluated for this event: `explain` says why.
         """
         try:
             return is_truthy(self.evaluate(data))
@@ -104,7 +103,7 @@ class Expression:
             return False
 
     def explain(self, data: Mapping[str, Any]) -> str:
-        """Say which part of a condition that does not hold is the first that does not."""
+        """Say which part of a condition is the first that does not hold."""
         for part in self.conditions or (self,):
             try:
                 value = part.evaluate(data)
@@ -142,12 +141,12 @@ def _is_field(node: Node) -> bool:
 
 
 def is_truthy(value: Any) -> bool:
-    """Say whether JMESPath takes a value for true: 0 is, for it is a value."""
+    """Say whether JMESPath takes a value as true: it does so for 0, which is a value."""
     return value is not None and value is not False and value not in ("", [], {})
 
 
 def _untrue_value(value: Any) -> str:
-    """Say a value that is not true."""
+    """Return a value that is not true, in the words of messages."""
     return "null" if value is None else "false" if value is False else value_and_kind(value)
 
 
@@ -174,7 +173,7 @@ def _parse(text: str) -> Node:
             tree: Node = _Parser().parse(text).parsed  # type: ignore[assignment]
     except PendingDeprecationWarning:
         raise ExpressionSyntax(
-            "what is between backticks is no JSON",
+            "the text between backticks is not JSON",
             text.find("`"),
             "Text goes in single quotes, numbers and true or false in backticks.",
         ) from None
@@ -199,9 +198,9 @@ def _depth(tree: Node) -> int:
 _WORD_HINTS = {
     "and": "Write `&&`.",
     "or": "Write `||`.",
-    "not": "Write `!` before what is not to hold.",
+    "not": "Write `!` before the condition.",
     "=": "Write `==` to compare.",
-    "is": "Write `== …` or `!= …`; what is missing is equal to `null`, in backticks.",
+    "is": "Write `== …` or `!= …`; a missing value is equal to `null`, in backticks.",
     "like": "Compare with a pattern: matches(model.name, 'churn-*').",
     "~": "Compare with a pattern: matches(model.name, 'churn-*').",
     "?": "A missing field is null by itself, and `||` gives a default: model.tags.stage || 'test'.",
@@ -229,7 +228,7 @@ def _syntax(text: str, error: exceptions.JMESPathError) -> ExpressionSyntax:
     if text[offset - 1 : offset + 1] == "=~" or text[offset : offset + 2] == "=~":
         hint = _WORD_HINTS["~"]
     if text[:offset].endswith("<"):
-        hint = "Write `!=` for what differs."
+        hint = "Write `!=` for not equal."
     if text[:offset].rstrip().endswith("["):
         hint = 'A name goes after a dot: model.tags.team, model.tags."cost-centre".'
     if text[:offset].rstrip().lower().endswith(("not", "not(")):
@@ -242,17 +241,17 @@ def _syntax(text: str, error: exceptions.JMESPathError) -> ExpressionSyntax:
 
 
 def _conjuncts(text: str) -> Iterator[str]:
-    """Yield the sides of the top level's `&&`, if nothing that binds weaker is there."""
+    """Yield the sides of the `&&` on the top level, unless a weaker operator is there."""
     operator, sides = operands(text)
     if operator == "and":
         yield from (side for _, side in sides)
 
 
 def operands(text: str) -> tuple[str, tuple[tuple[int, str], ...]]:
-    """Return what binds weakest on the top level of a valid expression, and its sides.
+    """Return the weakest operator on the top level of a valid expression, and its sides.
 
-    It is "pipe", "or", "and", or "" with the whole text as the only side. A side is where it
-    begins, from 0, and its text.
+    The operator is "pipe", "or", "and", or "" with the whole text as the only side. A side is its
+    offset from 0, and its text.
     """
     cuts: dict[str, list[tuple[int, int]]] = {"pipe": [], "or": [], "and": []}
     depth = 0
@@ -274,7 +273,7 @@ def operands(text: str) -> tuple[str, tuple[tuple[int, str], ...]]:
 
 
 def unwrapped(text: str) -> tuple[int, str]:
-    """Return a valid expression without the parentheses around all of it, and where it begins."""
+    """Return the offset and the text of a valid expression without the parentheses around it."""
     offset, text = _stripped(text, 0, len(text))
     while text.startswith("("):
         depth = 0

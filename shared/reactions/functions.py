@@ -1,4 +1,4 @@
-"""What expressions can call, and how they compare: JMESPath's, total, and a few of ours."""
+"""Functions and comparisons of expressions: JMESPath's, made total, and a few own ones."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -17,14 +17,15 @@ _TRUE_WORDS = frozenset({"true", "yes", "y", "on", "1"})
 
 
 class Functions(functions.Functions):
-    """The standard functions and ours; of nothing, each gives nothing.
+    """The standard functions and our own; each returns null for null.
 
-    A model without a tag is no mistake of the file, so that no function trips over a null that it
-    has no use for, nor over one in a list.
+    A model without a tag is no mistake in the file, so no function fails on a null argument, or on
+    a null in a list.
     """
 
     def call_function(self, function_name: str, resolved_args: Iterable[Any]) -> Any:
-        """Return what a function gives for these arguments; None where it can't take a null."""
+        """Return a function's value for these arguments; None if it can't take a null among
+        them."""
         arguments = list(resolved_args)
         signature = self.FUNCTION_TABLE.get(function_name, {}).get("signature", ())
         if signature and signature[-1].get("variadic"):
@@ -87,12 +88,12 @@ def _holds_one_kind(argument: Mapping[str, Any]) -> bool:
 
 
 def _with_key(array: list[Any], by: Any) -> list[Any]:
-    """Return the items for which there is something to compare them by."""
+    """Return the items that have a key to compare them by."""
     return [item for item in array if by.visit(by.expression, item) is not None]
 
 
 class Interpreter(visitor.TreeInterpreter):
-    """Compares in order what has one: numbers with numbers, and text, such as times, with text."""
+    """Orders values of one kind: numbers with numbers, and text, such as times, with text."""
 
     def visit_comparator(self, node: Any, value: Any) -> bool | None:
         """Return null where two things have no order, as JMESPath does."""
@@ -110,7 +111,7 @@ def _number_or_none(value: Any) -> type[float] | None:
 
 
 def is_true(value: Any) -> bool:
-    """Say whether a tag means yes, in whatever spelling: true, "True", "yes", "on", 1, "1"."""
+    """Say whether a tag means yes in any spelling: true, "True", "yes", "on", 1, "1"."""
     if isinstance(value, str):
         return value.strip().lower() in _TRUE_WORDS
     return isinstance(value, bool | int | float) and value == 1
@@ -132,7 +133,7 @@ FUNCTIONS: Mapping[str, Arity] = {
     )
     for name, spec in Functions.FUNCTION_TABLE.items()
 }
-#: The types that each of a function's arguments can be, none where it takes any.
+#: The types that each argument of a function can have; an empty set means any.
 SIGNATURES: Mapping[str, tuple[frozenset[str], ...]] = {
     name: tuple(frozenset(argument["types"]) for argument in spec["signature"])
     for name, spec in Functions.FUNCTION_TABLE.items()

@@ -1,4 +1,4 @@
-"""Load a reactions file: every mistake in it is found at once, with its place and what is right."""
+"""Load a reactions file: all its mistakes are found at once, each with its place and a hint."""
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -24,16 +24,16 @@ VERSION = 1
 
 _KEYS = {"version", "workspaces", "channels", "rollouts", "orphans", "reactions"}
 _CHANNEL = re.compile(r"[a-z][a-z0-9_-]{0,62}")
-#: What an address has that no name has, with its scheme or without.
+#: Characters that an address has, with its scheme or without, and a name has not.
 _ADDRESS = re.compile(r"[/:@](?=.)")
 _SETTING_NAME = re.compile(r"[A-Z][A-Z0-9]*_[A-Z0-9_]*")
 _SETTING = re.compile(r"%([^%]+)%")
 _ID_FORM = (
     "/subscriptions/…/resourceGroups/…/providers/Microsoft.MachineLearningServices/workspaces/…"
 )
-#: What stands for something that was to be filled in.
+#: A placeholder that was not filled in.
 _PLACEHOLDER = re.compile(r"<[^<>]+>|%[^%]+%|\$\{[^{}]*\}|\$\(|\{\{|\.\.\.|…")
-#: The same, in the letters that an id may have.
+#: A placeholder in the characters that an id may have.
 _UNFILLED = re.compile(
     r"[0-]+|[x-]+|your[_-].+|my[_-].+|__.+__|sub|subscription(?:[_-]?id)?|todo|changeme",
     re.IGNORECASE,
@@ -57,13 +57,13 @@ def load_reactions(
     find_job_faults: Callable[[str, Collection[str]], tuple[str, ...]] = lambda *_: (),
     find_channel_fault: Callable[[str], tuple[str, str] | None] = lambda _: None,
 ) -> Reactions:
-    """Load the text of a reactions file; `source` is what messages call it.
+    """Load the text of a reactions file; `source` is its name in messages.
 
-    `settings` is what `%NAME%` stands for. Without `strict_settings` one that is not set is a
-    warning and its workspace is left out, which is for checking where the settings are not.
-    `has_file` says whether the app has a file that a value names, `find_job_faults` what is wrong
-    with the file of a job, `find_channel_fault` what is wrong with the app setting of a channel,
-    and what would be right; the last is a warning.
+    `settings` are the values for `%NAME%`. Without `strict_settings` a missing one is a warning and
+    its workspace is left out, so that a file can be checked without the app's settings. `has_file`
+    says whether the app has a file that a value names. `find_job_faults` returns the faults in the
+    file of a job. `find_channel_fault` returns the fault in the app setting of a channel, and a
+    hint; it becomes a warning.
 
     Raises: ReactionsInvalid, with every finding.
     """
@@ -84,7 +84,7 @@ def load_reactions(
     except TooManyFindings:
         loaded, message = None, f"there are more than {FINDINGS_MAX} mistakes"
         last = max(report.findings, key=lambda item: item.line)
-        hint, severity = "Mend these first.", Severity.ERROR
+        hint, severity = "Fix these first.", Severity.ERROR
         report.findings.append(replace(last, message=message, hint=hint, severity=severity))
     findings = _in_order(report.findings)
     if loaded is None or any(item.severity is Severity.ERROR for item in findings):
@@ -103,7 +103,7 @@ def _in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 class _ReactionsLoader:
-    """Reads the data of one document, layer by layer; what is wrong goes to the report."""
+    """Reads the data of one document, layer by layer; its mistakes go to the report."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class _ReactionsLoader:
         self._context = context
 
     def load(self, data: Any) -> Reactions | None:
-        """Return what the file holds, as far as it can be read."""
+        """Return the reactions in the file, as far as they can be read."""
         if not isinstance(data, dict):
             message = f"the file should be a mapping, found {kind_of_value(data)}"
             self._report.error((), message, "Begin with `version: 1`.")
@@ -190,7 +190,7 @@ class _ReactionsLoader:
             return None
         workspace = read_workspace(value)
         if workspace is None:
-            # A setting may hold a secret by mistake, so that its value is not told.
+            # A setting may hold a secret by mistake, so its value is not shown.
             subject = f"{found(item)} is" if setting is None else f"`{item}` holds"
             hint = _PLACEHOLDER_HINT if _PLACEHOLDER.search(value) else _FORM_HINT
             if _SETTING_NAME.fullmatch(item):
@@ -225,12 +225,12 @@ class _ReactionsLoader:
         return tuple(names)
 
     def _warn_of_channels(self, channels: tuple[str, ...], context: LoadContext) -> None:
-        # Which channels an expression names, only the events know.
+        # Only events decide which channels an expression names.
         is_open = any(OPEN in name for name in context.named)
         for index, name in enumerate(channels):
             path = ("channels", index)
             if name not in context.named and not is_open:
-                if self._report.has_errors:  # what can't be read may name it
+                if self._report.has_errors:  # an unreadable part may name it
                     continue
                 hint = "Remove it, or name it in a reaction."
                 self._report.warn(path, f"no reaction uses channel '{name}'", hint)

@@ -1,4 +1,4 @@
-"""Which reactions an event sets off. Pure: nothing here reads or changes anything."""
+"""Finds the reactions that an event sets off. Pure: it does no I/O."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ class Matched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unmatched:
-    """The reaction is for such events, but its condition does not hold: `why` says which part.
+    """The reaction is for such events, but its condition does not hold; `why` names the part.
 
-    `wants_tags` says that it could hold if the model had tags that the event does not have, or if
-    those of a model or run were as they were: a letter keeps no secrets, nor what looks like one.
+    `wants_tags` says that it could hold with other tags: those that the model does not have yet, or
+    those of a model or run that a letter lost. A letter keeps no text that looks like a secret.
     """
 
     reaction: Reaction
@@ -40,7 +40,7 @@ _IS_BREACH = (
 
 
 def match(reactions: Reactions, event: Event) -> tuple[Match, ...]:
-    """Say of each enabled reaction for this type of event whether the event sets it off."""
+    """Return for each enabled reaction to this type of event whether the event sets it off."""
     concerned = [item for item in reactions.reactions if item.enabled and item.on is event.type]
     if not concerned:
         return ()
@@ -49,7 +49,7 @@ def match(reactions: Reactions, event: Event) -> tuple[Match, ...]:
 
 
 def match_one(reaction: Reaction, data: Mapping[str, Any]) -> Match:
-    """Say of one reaction whether the event, as data, sets it off."""
+    """Return whether the event, as data, sets this reaction off."""
     if not reaction.breaches and "run" in data and has_breach_tag(data["run"]["tags"]):
         return Unmatched(reaction=reaction, why=_IS_BREACH)
     if reaction.when is None or reaction.when.holds(data):
@@ -62,7 +62,7 @@ def match_one(reaction: Reaction, data: Mapping[str, Any]) -> Match:
 
 
 def _wants_tags(when: Expression, data: Mapping[str, Any]) -> bool:
-    """Say whether each part of a condition that does not hold asks for a tag that is not there."""
+    """Say whether each part of a condition that does not hold reads a tag that is missing."""
     thing = data.get("model") or data.get("run")
     if thing is None:
         return False
@@ -79,13 +79,13 @@ def _wants_tags(when: Expression, data: Mapping[str, Any]) -> bool:
 
 
 def _spoilt(texts: Mapping[str, str]) -> set[str]:
-    """Return the names of texts that something was taken out of, as it is for a letter."""
+    """Return the names of texts that lost a secret when they were kept in a letter."""
     return {name for name, text in texts.items() if MARK in text}
 
 
 def as_listed(reactions: Reactions, workspace: Workspace) -> Workspace | None:
-    """Return the workspace in the casing in which the file lists it; None where it does not.
+    """Return the workspace in the casing of the file; None if the file does not list it.
 
-    Events differ in it, those of alerts are in lower case, and conditions compare names.
+    Events differ in casing, alerts are in lower case, and conditions compare names.
     """
     return next((it for it in reactions.workspaces if it.key == workspace.key), None)

@@ -1,4 +1,4 @@
-"""What a reactions file holds once it is loaded, and what is found wrong with one."""
+"""A loaded reactions file: reactions, their steps, and the base of an action's values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 class Params(Values):
-    """The base of every action's values, as they stand under the action in a reaction.
+    """The base of every action's values, as they are written below the action in a reaction.
 
-    `events` are the types of event that the action can be done for; empty means every type.
-    `is_single` says whether a reaction may do it once only. `hears_all` are fields of the event
-    that `when` should leave alone: the action has to hear of every value. `guarded` are fields,
-    dotted where they are nested, that a tag may only choose as far as a field under `allow` lists
-    it: by name, that one's name.
+    `events` are the types of event that the action accepts; empty means every type. `is_single`
+    says whether a reaction may have it only once. `hears_all` are fields of the event that `when`
+    should not compare, because the action needs every value. `guarded` are the fields, dotted if
+    nested, for which a tag may only choose values that `allow` lists, each with the name of its
+    list under `allow`.
     """
 
     events: ClassVar[frozenset[EventType]] = frozenset()
@@ -34,7 +34,7 @@ class Params(Values):
 class Step:
     """One action of a reaction. `params` holds the values as written, with Templates compiled.
 
-    `id` is the action, with -2, -3 for further ones of the same action: claims are made of it.
+    `id` is the action, with -2, -3 for further ones of the same action. Claims are made from it.
     """
 
     id: str
@@ -74,7 +74,8 @@ class Reactions:
         return next((item for item in self.reactions if item.name == name), None)
 
     def channels_of(self, name: str) -> tuple[str, ...]:
-        """Return the channels that the steps of a reaction tell, each once; () if it is gone."""
+        """Return the channels that the steps of a reaction write to, each once; () if it is
+        gone."""
         reaction = self.get(name)
         found: list[str] = []
         for step in reaction.do if reaction is not None else ():

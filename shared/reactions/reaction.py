@@ -34,7 +34,7 @@ _OF_RUNS = (EventType.RUN_COMPLETED, EventType.RUN_STATUS_CHANGED)
 
 
 class ReactionReader:
-    """Reads reactions, one after the other; what is wrong with them goes to the report."""
+    """Reads reactions, one after the other; their mistakes go to the report."""
 
     def __init__(
         self, report: Report, actions: Mapping[str, type[Params]], context: LoadContext
@@ -84,7 +84,7 @@ class ReactionReader:
         on = self._event_type(data, place)
         breaches = self._breaches(data, on, place)
         is_fit = self._check_fits(on, data.get("do"), place)
-        # Of another type of event, everything in the reaction would be told as a mistake.
+        # For a wrong type of event, everything in the reaction would be reported as a mistake.
         place = Place(place.reaction, place.path, on if is_fit else None)
         when = self._when(data, place)
         do = self._steps(data, place)
@@ -164,7 +164,7 @@ class ReactionReader:
         return expression
 
     def _warn_of_narrow(self, when: Expression | None, do: tuple[Step, ...], place: Place) -> None:
-        """Warn of a condition that keeps from an action what it has to hear of."""
+        """Warn of a condition that keeps events from an action that needs them."""
         for step in do:
             for field in self._actions[step.action].hears_all:
                 if when is not None and re.search(rf"(?<![\w.]){re.escape(field)}\b", when.text):
@@ -247,7 +247,7 @@ class ReactionReader:
             self._report.warn((*path, *odd), message, hint)
 
     def _check_texts(self, action: str, params: Any, path: Path, place: Place) -> None:
-        """Find what is text, and made by an expression that gives something else."""
+        """Find texts that are made by an expression that gives something else."""
         on = place.on
         if on is None:
             return
@@ -264,11 +264,11 @@ class ReactionReader:
             self._report.error((*path, *inner), message, hint, reaction=place.reaction)
 
     def _check_guarded(self, action: str, params: Any, path: Path, place: Place) -> None:
-        """Find what a tag chooses although `allow` lists nothing that it may."""
+        """Find fields that a tag chooses although `allow` lists no values for them."""
         allow = params.get("allow")
         if has_expressions(allow):
-            message = "`allow` is made from the event, which would allow itself what it likes"
-            hint = "Write down what may be chosen, without expressions."
+            message = "`allow` is made from the event, which could then allow itself anything"
+            hint = "List the allowed values, without expressions."
             self._report.error((*path, "allow"), message, hint, reaction=place.reaction)
         for field, guard in self._actions[action].guarded.items():
             listed = isinstance(allow, dict) and allow.get(guard)
@@ -279,7 +279,7 @@ class ReactionReader:
                 self._report.error(where, message, hint, reaction=place.reaction)
 
     def _check_fits(self, on: EventType | None, items: Any, place: Place) -> bool:
-        """Say whether each action can be done for such events."""
+        """Say whether each action accepts such events."""
         steps = enumerate(items if isinstance(items, list) else [])
         named = [(index, key) for index, item in steps if isinstance(item, dict) for key in item]
         unfit = [(index, key) for index, key in named if not self._takes(key, on)]
@@ -297,7 +297,7 @@ class ReactionReader:
         return not self._actions[action].events or on in self._actions[action].events
 
     def _check_text(self, value: str, place: Place) -> None:
-        """Find what was meant for an expression, and would be taken as text."""
+        """Find text that was probably meant as an expression."""
         meant = [inner for inner in find_names(value) if place.on and is_path(inner, place.on)]
         foreign = find_foreign(value)
         if not foreign and not meant:

@@ -1,4 +1,4 @@
-"""What an expression can see of an event, so that a misspelt field is found before any event."""
+"""Shapes of events, as expressions see them: a misspelt field is found before any event."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
@@ -21,11 +21,11 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """A plain value. `named` is how the file calls it, "" if it has no name.
+    """A plain value. `named` is its name in the file, "" if it has none.
 
-    `is_free` marks tags and properties: text that anybody writes, or that is not there. `choices`
-    are all the texts that it can be, () where that is not known. `has_order` marks times: of two,
-    the later one is greater.
+    `is_free` marks tags and properties: text that anybody writes, or that is missing. `choices` are
+    all texts that it can be, () if they are not known. `has_order` marks times, of which the later
+    one is greater.
     """
 
     kind: Kind
@@ -60,7 +60,7 @@ class Many:
 
 @dataclass(frozen=True, slots=True)
 class Anything:
-    """A value of which nothing is known, so that everything about it is accepted."""
+    """A value of which nothing is known: any use of it is accepted."""
 
 
 Shape = Plain | RecordShape | FreeMap | Many | Anything
@@ -74,7 +74,7 @@ def name_kind(shape: Shape) -> str:
 
 
 def without_name(shape: Shape) -> Shape:
-    """Return the shape of a value that is not the field itself any more."""
+    """Return the shape of a value that was computed from a field."""
     return Plain(shape.kind) if isinstance(shape, Plain) else shape
 
 

@@ -1,4 +1,4 @@
-"""The values of actions: checked while the file is loaded, and made for one event later."""
+"""Values of actions: checked while the file is loaded, and made for one event later."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -17,7 +17,7 @@ from shared.schema.values import LoadContext
 def find_param_faults(
     action: str, raw: Mapping[str, Any], params: type[Params], context: LoadContext
 ) -> tuple[ParamFault, ...]:
-    """Return what is wrong with values as written; what an expression decides is left open."""
+    """Return the faults of values as written, except those that an expression decides."""
     inputs = raw.get("inputs")
     names = tuple(inputs) if isinstance(inputs, Mapping) else ()
     _, faults = read_values(action, raw, params, replace(context, inputs=names))
@@ -36,9 +36,9 @@ def find_never_text(
     sample: Callable[[Template], object],
     context: LoadContext,
 ) -> Iterator[tuple[Path, str]]:
-    """Yield where text belongs and `sample`, a value such as a template gives, is none.
+    """Yield each path that takes only text, if `sample` of its template is of another kind.
 
-    With it comes the template as it is written.
+    Each comes with the template as it is written.
     """
     templates = dict(_templates_in(params, ()))
     samples = {path: sample(template) for path, template in templates.items()}
@@ -85,9 +85,9 @@ def prepare[P: Params](step: Step, data: Mapping[str, Any], params: type[P]) -> 
 
 
 def revise[P: Params](action: str, values: Mapping[str, Any], params: type[P]) -> P:
-    """Return an action's values of which some were chosen by a tag.
+    """Return an action's values after a tag has chosen some of them.
 
-    Raises: ParamsInvalid, with a sentence for each that is no value.
+    Raises: ParamsInvalid, with a sentence for each invalid value.
     """
     try:
         return params.model_validate(values)

@@ -20,7 +20,7 @@ def read_strategies(
 ) -> dict[str, Strategy | None]:
     """Return the strategies by name, None for one with a mistake; the report has the mistakes.
 
-    One that can't be called so is left out.
+    A strategy with an invalid name is left out.
     """
     read = {name: _read(name, raw, report, context) for name, raw in data.items()}
     return {name: strategy for name, strategy in read.items() if _check_name(name, report)}

@@ -1,4 +1,4 @@
-"""Values of actions that are made from the event: text with `${{ expressions }}` in it."""
+"""Values of actions that are made from the event: text that holds `${{ expressions }}`."""
 
 import json
 import re
@@ -43,7 +43,7 @@ class Template:
     def render(self, data: Mapping[str, Any]) -> Any:
         """Return the completed text, or the bare value if the text is one expression only.
 
-        Raises: ExpressionFailed, also where a value within longer text is missing.
+        Raises: ExpressionFailed, also if a value within longer text is missing.
         """
         if len(self.parts) == 1 and isinstance(self.parts[0], Hole):
             return self.parts[0].expression.evaluate(data)
@@ -53,12 +53,12 @@ class Template:
         )
 
 
-#: Text under names that anybody chooses who can register a model or run a job.
+#: Mappings that anybody can write who can register a model or run a job.
 _FREE = ("tags", "properties")
 
 
 def reads_tags(value: object) -> bool:
-    """Say whether a value, or one within it, is written with a tag or a property of the event."""
+    """Say whether a value, or one within it, reads a tag or a property of the event by name."""
     if isinstance(value, Mapping | list):
         return any(map(reads_tags, _within(value)))
     return isinstance(value, Template) and any(
@@ -67,10 +67,10 @@ def reads_tags(value: object) -> bool:
 
 
 def is_made_from_tags(value: object, data: Mapping[str, Any]) -> bool:
-    """Say whether a tag or a property of this event has a part in a value, however it is written.
+    """Say whether a tag or a property of this event is used in a value, in any spelling.
 
-    `values(run)` and `run.*` have no field of that name. So it is also made without them. Of a
-    mapping or a list, a part in one of its values is enough.
+    `values(run)` and `run.*` name no tag, so the value is also made without tags and compared. For
+    a mapping or a list, one such value is enough.
     """
     if isinstance(value, Mapping | list):
         return any(is_made_from_tags(item, data) for item in _within(value))
@@ -89,7 +89,7 @@ def is_made_from_tags(value: object, data: Mapping[str, Any]) -> bool:
 
 
 def value_at(params: Mapping[str, Any], field: str) -> object:
-    """Return what stands at a dotted field, or the template that makes what it is part of."""
+    """Return the value at a dotted field, or the template that makes a part above it."""
     value: object = params
     for part in field.split("."):
         if not isinstance(value, Mapping):
@@ -114,7 +114,7 @@ def _as_text(expression: Expression, data: Mapping[str, Any]) -> str:
     if value is None:
         text = cut(expression.text)
         raise ExpressionFailed(
-            f"`{text}` gave nothing, and text can't be made of that",
+            f"`{text}` gave nothing, which can't be part of a text",
             hint=f"Give it a default: {text} || 'none'.",
         )
     if isinstance(value, str):
@@ -145,7 +145,7 @@ def compile_template(text: str) -> Template | None:
     return Template(text, tuple(parts))
 
 
-#: How other tools mark what they fill in: Jinja and Actions, Logic Apps, shells, cmd and ERB.
+#: Templates of other tools: Jinja and Actions, Logic Apps, shells, cmd and ERB.
 _FOREIGN = re.compile(
     r"\{\{.{0,200}?\}\}|\$\[\[.{0,200}?\]\]|\$\{(?!\{)[^{}]{0,200}\}|\{%.{0,200}?%\}|<%.{0,200}?%>"
     r"|@\{[^{}]{0,200}\}|%[A-Z][A-Z0-9_]{1,100}%|\$\([A-Za-z_][\w.]{0,100}\)"
@@ -155,13 +155,13 @@ _FOREIGN = re.compile(
 
 
 def find_foreign(text: str) -> str:
-    """Return a part of a text that only means something to another tool, "" where there is none."""
+    """Return a part of a text that is another tool's template, "" if there is none."""
     found = _FOREIGN.search(_outside(text))
     return "" if found is None else found[0]
 
 
 def _outside(text: str) -> str:
-    """Return a text, which compile_template takes, without its expressions."""
+    """Return a text that compile_template accepts, without its expressions."""
     parts, done = [], 0
     while (start := text.find(OPEN, done)) >= 0:
         parts.append(text[done:start])
@@ -170,12 +170,12 @@ def _outside(text: str) -> str:
 
 
 _DOTTED = r"[a-z_]{1,40}(?:\.[A-Za-z_]\w{0,100}){1,5}"
-#: A name with dots that is all of a text, or stands behind what begins a template in some tool.
+#: A name with dots that is a whole text, or follows the opening of some tool's template.
 _NAMED = re.compile(rf"(?:\A|(?:[{{<$]|\[\[|%\()\s{{0,4}})({_DOTTED})", re.ASCII)
 
 
 def find_names(text: str) -> tuple[str, ...]:
-    """Return the names with dots that stand in a text where another tool's templates have them."""
+    """Return the names with dots that a text has in the places of another tool's templates."""
     outside = _outside(text).strip()
     found = [match for match in _NAMED.finditer(outside) if match.start(1) or match[1] == outside]
     return tuple(match[1] for match in found)
@@ -191,9 +191,9 @@ def _hole(text: str, start: int, end: int) -> Hole:
 
 
 def _end_of_hole(text: str, start: int) -> int:
-    """Find the `}}` that closes, which is not one within quotes or of a `{a: {b: c}}`."""
+    """Find the `}}` that closes, but not one within quotes or of a `{a: {b: c}}`."""
     quote, depth, at = "", 0, start
-    # A longer expression is refused anyway, and every `${{` of a text may be such a one.
+    # A longer expression is refused anyway. Without this limit a text of many `${{` takes long.
     while at < min(len(text), start + LONGEST_EXPRESSION):
         char = text[at]
         if quote:
@@ -210,7 +210,7 @@ def _end_of_hole(text: str, start: int) -> int:
         elif text.startswith(CLOSE, at):
             return at
         at += 1
-    # Something inside is not closed. Up to the first `}}` the compiler can say what.
+    # A part is not closed; the compiler names it, given the text up to the first `}}`.
     end = text.find(CLOSE, start)
     if end < 0:
         raise ExpressionSyntax(

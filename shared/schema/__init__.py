@@ -1,1 +1,1 @@
-"""Reading files that people write, so that every mistake is told with its line."""
+"""Reading files that people write: every mistake is reported with its line."""

@@ -1,4 +1,4 @@
-"""A YAML document as plain data that knows where everything in it stands."""
+"""A YAML document as plain data, with the place of each value in the text."""
 
 import re
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ import yaml
 
 from shared.schema.wording import cut, found
 
-#: Where a value is in the document: the keys and indexes that lead to it.
+#: The path of a value in the document: the keys and indexes that lead to it.
 Path = tuple[str | int, ...]
 
 LARGEST_DOCUMENT = 256 * 1024
@@ -29,7 +29,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that keeps the text from being a document."""
+    """A fault that makes the text unreadable as a document."""
 
     mark: Mark
     message: str
@@ -154,9 +154,9 @@ def _compose(text: str) -> yaml.Node | Fault:
         )
     except RecursionError:
         return Fault(Mark(1, None), "the file is nested too deeply")
-    # What the library lets through, for example of an escape that is no character.
+    # The library does not catch these, for example for an escape that is no character.
     except (ValueError, OverflowError, LookupError, yaml.YAMLError) as error:
-        return Fault(Mark(1, None), f"the file is no YAML: {cut(str(error))}")
+        return Fault(Mark(1, None), f"the file is not YAML: {cut(str(error))}")
     return Fault(Mark(1, None), "the file is empty") if root is None else root
 
 
@@ -165,7 +165,7 @@ class _TooMuch(Exception):
 
 
 class _Builder:
-    """Turns nodes into data, notes their places, and collects what is wrong with them."""
+    """Turns nodes into data, notes their places, and collects their faults."""
 
     def __init__(self) -> None:
         self.keys: dict[Path, Mark] = {}
@@ -181,7 +181,7 @@ class _Builder:
             return None
 
     def _build(self, node: yaml.Node, path: Path) -> Any:
-        # Both limits also end what contains itself, and aliases of aliases of aliases.
+        # Both limits also stop a value that contains itself, and aliases of aliases of aliases.
         if len(self.nodes) >= MOST_VALUES:
             raise _TooMuch(f"the file has more than {MOST_VALUES} values, aliases written out")
         if len(path) > DEEPEST_VALUE:
@@ -280,7 +280,7 @@ def _tag_fault(tag: str) -> tuple[str, str]:
 _SYNTAX_HINTS = (
     (
         "mapping values are not allowed",
-        "Put quotes around text that holds `: `, or mend the line above: its column, its `:`.",
+        "Put quotes around text that holds `: `, or fix the line above: its column, its `:`.",
     ),
     (r"character '\t'", "Indent with spaces, not with tabs."),
     ("cannot start any token", "Put quotes around text that begins with such a character."),
@@ -292,24 +292,24 @@ _SYNTAX_HINTS = (
 )
 
 
-#: A text in quotes that is all of a value so far.
+#: A value that is one text in quotes so far.
 _QUOTED = re.compile(r"""[:-]\s+(?:'[^']*'|"[^"]*")\s+\Z""")
 
 
 def _before(mark: Any, text: str) -> str:
-    """Return what stands before a place in its line."""
+    """Return the text before a place in its line."""
     return text[text.rfind("\n", 0, mark.index) + 1 : mark.index]
 
 
 def _syntax_fault(error: yaml.MarkedYAMLError, text: str) -> Fault:
     mark = error.problem_mark or error.context_mark
     problem = (error.problem or error.context or "it can't be read").replace("\n", " ")
-    if "could not find expected ':'" in problem:  # a text went on into the next line
+    if "could not find expected ':'" in problem:  # a text continued on the next line
         mark = error.context_mark or mark
     if "found another document" in problem:
         problem = "found another document"
     hint = next((hint for part, hint in _SYNTAX_HINTS if part in problem), "")
-    # Between braces or brackets, what is not quoted ends before the `{`.
+    # Between braces or brackets, a text without quotes ends before the `{`.
     if mark is not None and text[max(mark.index - 1, 0) :].startswith("${{"):
         hint = 'Put quotes around it: "${{ … }}".'
     if (

@@ -1,4 +1,4 @@
-"""Faults of values that people write, in their words."""
+"""Faults of values that people write, in the words of the reference pages."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +15,7 @@ from shared.schema.wording import ADDRESS_HINT, ADDRESS_IN_FILE, dotted, found, 
 
 @dataclass(frozen=True, slots=True)
 class ParamFault:
-    """A value that the action does not take, or a key. `path` leads there from the action."""
+    """A value, or a key, that the action does not take. `path` leads to it from the action."""
 
     path: Path
     message: str
@@ -26,14 +26,14 @@ class ParamFault:
 def read_values[V: Values](
     owner: str, raw: Mapping[str, Any], values: type[V], context: LoadContext
 ) -> tuple[V | None, tuple[ParamFault, ...]]:
-    """Return what is written below `owner`, or None and all that is wrong with it."""
+    """Return the values written below `owner` and no faults, or None and all faults."""
     try:
         return values.model_validate(raw, context=context), ()
     except ValidationError as error:
         return None, _explain(error, owner, raw, values, context.channels or ())
 
 
-#: Whoever has more than these mends the first, and asks again.
+#: With more faults than these, people fix the first ones and check again.
 _FAULTS_MAX = 50
 _KINDS = {
     "string": "text",
@@ -51,7 +51,7 @@ _KINDS = {
     "none": "nothing",
 }
 _LISTS = {kind for kind, words in _KINDS.items() if words == "a list"}
-#: Text that means the same between brackets.
+#: Text that means the same when it is put between brackets.
 _PLAIN = re.compile(r"\w(?:[\w.,@/ -]{0,48}\w)?")
 _KIND_ERROR = re.compile(
     rf"({'|'.join(_KINDS)})_(?:type|parsing|from_float|required|attributes_type)"
@@ -65,7 +65,7 @@ def _explain(
     params: type[Values],
     channels: Iterable[str],
 ) -> tuple[ParamFault, ...]:
-    """Say in people's words what pydantic found, one fault for each place."""
+    """Return pydantic's findings in plain words, one fault for each place."""
     by_path: dict[Path, list[ErrorDetails]] = {}
     for details in error.errors(include_url=False)[:_FAULTS_MAX]:
         by_path.setdefault(_real_path(details, raw), []).append(details)
@@ -77,7 +77,8 @@ def _explain(
 
 
 def _real_path(details: ErrorDetails, raw: Any) -> Path:
-    """Leave out what pydantic adds to a path, such as which member of a union it tried."""
+    """Leave out the parts that pydantic adds to a path, such as the member of a union that it
+    tried."""
     path: Path = ()
     *upper, last = details["loc"] or ("",)
     for part in upper:
@@ -107,7 +108,7 @@ def _explain_at(
     params: type[Values],
     channels: tuple[str, ...],
 ) -> Iterator[ParamFault]:
-    """Yield one fault for a place; but every fault of a job's file, for these are of the file."""
+    """Yield one fault for a place, or every fault of a job's file."""
     if errors[0]["type"] != "job_invalid":
         yield _explain_one(path, errors, action, params, channels)
         return
@@ -144,7 +145,7 @@ def _explain_one(
 
 
 def _describe(name: str, error: ErrorDetails, channels: tuple[str, ...]) -> tuple[str, str]:
-    """Return message and hint for a value that is of the right kind and not right."""
+    """Return the message and the hint for a wrong value of the right kind."""
     value, context = error["input"], error.get("ctx", {})
     match error["type"]:
         case "unfit":

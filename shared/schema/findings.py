@@ -7,7 +7,7 @@ from shared.base import errors
 
 
 class Severity(StrEnum):
-    """Whether a finding keeps the file from being used."""
+    """Whether the file can be used with a finding."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -15,9 +15,9 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that is wrong with a reactions file, where it is, and what would be right.
+    """One mistake in a reactions file, with its place and a hint.
 
-    Lines and columns count from 1. `reaction` is None where the finding is of no single reaction.
+    Lines and columns count from 1. `reaction` is None if the finding is about no single reaction.
     """
 
     line: int

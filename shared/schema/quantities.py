@@ -14,17 +14,17 @@ _LONGEST = timedelta(hours=1)
 
 
 def percent(least: float, most: float) -> Callable[[object], float]:
-    """Return what reads "0.5%" as 0.5, and takes it from `least` to `most` only."""
+    """Return a validator that reads "0.5%" as 0.5, from `least` to `most` only."""
     return lambda value: float(_read(value, least, most))
 
 
 def fraction(least: float, most: float) -> Callable[[object], float]:
-    """Return what reads "0.5%" as 0.005; `least` and `most` are in percent."""
+    """Return a validator that reads "0.5%" as 0.005; `least` and `most` are in percent."""
     return lambda value: float(_read(value, least, most) / 100)
 
 
 def whole_percent(least: int, most: int) -> Callable[[object], int]:
-    """Return what reads "10%" as 10, and takes no fractions."""
+    """Return a validator that reads "10%" as 10, and takes no fractions."""
 
     def read(value: object) -> int:
         number = _read(value, least, most)
@@ -51,7 +51,7 @@ def _read(value: object, least: float, most: float) -> Decimal:
 
 
 def _as_percent(value: object) -> object:
-    """Return what a bare number means: below 1 it is a share."""
+    """Return a bare number as percent: below 1 it is a share."""
     if isinstance(value, float) and 0 < value < 1:
         return f"{value * 100:.4g}"
     return value

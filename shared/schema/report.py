@@ -1,4 +1,4 @@
-"""Collects what is found wrong with a document, each finding with its place."""
+"""Collects the findings in a document, each with its place."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,19 +28,19 @@ def finding_at(
     )
 
 
-#: More keys than these are no misspellings.
+#: More unknown keys than these are no misspellings.
 _STRANGE_MAX = 50
-#: Nobody reads more than these. To look for the place of one, the whole text may be walked.
+#: Nobody reads more than these, and to find the place of each the whole text may be walked.
 FINDINGS_MAX = 200
 
 
 class TooManyFindings(Exception):
-    """There are so many mistakes that looking for more helps nobody."""
+    """There are too many mistakes for further ones to help anybody."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Collects findings. `error` and `warn` take a place in the document."""
+    """Collects findings; `error` and `warn` take a place in the document."""
 
     document: Document
     findings: list[Finding] = field(default_factory=list)
@@ -105,7 +105,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the loader is: in which reaction, at which path, for which event type."""
+    """The place of the loader: the reaction, the path, and the event type."""
 
     reaction: str
     path: Path

@@ -1,4 +1,4 @@
-"""The base of all values that people write, and what they are held against."""
+"""The base of all values that people write, and the context that they are checked against."""
 
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -12,23 +12,23 @@ from shared.events.model import EventType
 
 
 class Values(BaseModel):
-    """Values that stand together in a reaction."""
+    """The base of values that belong together in a file."""
 
-    # Built when a file first uses the action: most files don't use most actions.
+    # Built when a file first uses the action, because most files use few actions.
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 @dataclass(frozen=True, slots=True)
 class LoadContext:
-    """What values are held against while a file is loaded, through pydantic's context.
+    """The facts that values are checked against while a file is loaded, as pydantic's context.
 
-    `channels` are those that it declares, None where they can't be read; `named` collects those
-    that values name, so that unused ones can be told. `has_file` says whether the app has a file of
-    this path. `on` is the type of event that the reaction is for, None where that is not known.
-    `find_job_faults` says what is wrong with the file of a job that gets inputs of these names;
-    `inputs` are those of the step. `find_channel_fault` says what is wrong with a channel's app
-    setting, and what would be right. `strategies` are those of rollouts that it declares, None for
-    one that can't be read; `named_strategies` is to them as `named` is to channels.
+    `channels` are those that the file declares, None if they can't be read. `named` collects the
+    channels that values name, to find unused ones. `has_file` says whether the app has a file of
+    this path. `on` is the event type of the reaction, None if it is not known. `find_job_faults`
+    returns the faults in the file of a job that gets inputs of these names; `inputs` are those of
+    the step. `find_channel_fault` returns the fault in a channel's app setting, and a hint.
+    `strategies` are those that the file declares, None for one that can't be read;
+    `named_strategies` collects those that values name.
     """
 
     channels: frozenset[str] | None
@@ -43,16 +43,16 @@ class LoadContext:
     doubts: dict[tuple[str, ...], tuple[str, str]] = field(default_factory=dict)
 
 
-#: What a name in a file is made of; from anything else one would be invented.
+#: The characters of a name; a name with others would be replaced by an invented one.
 _PLAIN_NAME = re.compile(r"[^\W_][\w .-]*")
 
 
-#: An id of AML's, or the host of an endpoint.
+#: An AML id, or the host of an endpoint.
 _ADDRESS = re.compile(r"^azureml:|\.inference\.ml\.azure\.", re.IGNORECASE)
 
 
 def _check_no_address(name: str) -> str:
-    """Let pass what may be a name; an address, or an id, would have one invented from it."""
+    """Return the name; an address or an id would be replaced by an invented name."""
     if "://" in name or name.startswith("/") or _ADDRESS.search(name):
         raise ValueError("give its name, not an address or an id")
     return name
@@ -67,14 +67,14 @@ def _check_plain_name(name: str, info: ValidationInfo) -> str:
     return name
 
 
-#: A name that may have any characters, such as those of another service's.
+#: A name that may have any characters, such as the names in other services.
 AnyName = Annotated[str, AfterValidator(_check_no_address)]
-#: A name of AML's, which becomes a part of addresses, or from which one is made.
+#: A name in AML, which becomes a part of addresses or of other names.
 PlainName = Annotated[AnyName, AfterValidator(_check_plain_name)]
 
 
 def unfit(message: str, hint: str = "") -> PydanticCustomError:
-    """Return the error of a value: what it should be, as "should be …", and what would be right."""
+    """Return the error of a value: a message such as "should be …", and a hint."""
     return PydanticCustomError("unfit", "{message}", {"message": message, "hint": hint})
 
 
@@ -88,9 +88,9 @@ def _check_channel(name: str, info: ValidationInfo) -> str:
 
 
 def check_file(path: str, info: ValidationInfo) -> str:
-    """Look whether the app has the file, or "", where the context knows that.
+    """Check that the app has the file, if the context knows it; "" is accepted.
 
-    It goes after what checks the form of the path, which is to be told first.
+    Use it after the check of the path's form, whose fault is reported first.
     """
     if path and isinstance(info.context, LoadContext) and not info.context.has_file(path):
         raise PydanticCustomError("file_missing", "the app has no such file")
@@ -98,7 +98,7 @@ def check_file(path: str, info: ValidationInfo) -> str:
 
 
 def check_job(path: str, info: ValidationInfo) -> str:
-    """Hold the file of a job against what jobs are, where the context knows that."""
+    """Check the file of a job, if the context has a check for it."""
     context = info.context
     faults = (
         context.find_job_faults(path, context.inputs) if isinstance(context, LoadContext) else ()
@@ -108,6 +108,5 @@ def check_job(path: str, info: ValidationInfo) -> str:
     return path
 
 
-#: The name of a channel. The loader checks, wherever it stands in a Params model, that the file
-#: declares it.
+#: The name of a channel. The loader checks that the file declares it.
 ChannelName = Annotated[str, AfterValidator(_check_channel)]

@@ -1,4 +1,4 @@
-"""How findings speak: the nearest valid word, and what was found where something else belongs."""
+"""Words of findings: the nearest valid word, and the value or kind that was found."""
 
 import re
 from collections.abc import Iterable
@@ -8,12 +8,12 @@ from typing import Any
 from shared.base.redact import redact
 from shared.base.words import flat, shortened
 
-#: Longer values are cut in messages, and longer words are near to nothing.
+#: Longer values are cut in messages, and longer words have no nearest word.
 LONGEST = 60
-#: How much alike two words are of which one is misspelt: part by part and then on the whole, or
-#: on the whole alone. At two thirds `disabled` is `enabled`, and `condition` is `description`.
+#: The least likeness of a word and its misspelling: part by part and then on the whole, or on the
+#: whole alone. At two thirds `disabled` is `enabled`, and `condition` is `description`.
 _NEAR, _NEAR_AS_A_WHOLE, _VERY_NEAR = 0.6, 0.7, 0.8
-#: What other tools call something, and its name here.
+#: Names in other tools, and the names here.
 _ELSEWHERE = {
     **dict.fromkeys(("if", "condition", "where", "filter"), "when"),
     **dict.fromkeys(("steps", "actions", "then"), "do"),
@@ -21,9 +21,9 @@ _ELSEWHERE = {
     **dict.fromkeys(("replicas", "instances"), "instance_count"),
     **dict.fromkeys(("vm_size", "sku"), "instance_type"),
 }
-#: What means the contrary of something, and how that is written.
+#: Words that mean the contrary of a key, with that key and a hint.
 _CONTRARY = {"disabled": ("enabled", "Write `enabled: false`.")}
-#: So many words are compared, and so many are told.
+#: So many words are compared, and so many are shown.
 _CHOICES_MAX, _TOLD_MAX = 200, 40
 ADDRESS_IN_FILE = "the address of a channel does not belong in this file"
 ADDRESS_HINT = (
@@ -35,7 +35,7 @@ ADDRESS_HINT = (
 def nearest(word: str, choices: Iterable[str]) -> str | None:
     """Return the choice that was probably meant, or None.
 
-    A choice that only shares a word means another thing: `timeout` is no misspelt
+    A choice that only shares a part means another thing: `timeout` is not a misspelt
     `request_timeout`.
     """
     best = max(choices, key=lambda choice: (_likeness(word, choice), choice), default=None)
@@ -43,7 +43,7 @@ def nearest(word: str, choices: Iterable[str]) -> str | None:
 
 
 def _likeness(word: str, choice: str) -> float:
-    """Return how much alike two words are, up to 1; 0 where one is no misspelling of the other."""
+    """Return how much alike two words are, up to 1; 0 if one is no misspelling of the other."""
     one, two = (re.split(r"[_-]", text[:LONGEST].lower()) for text in (word, choice))
     whole = _ratio("".join(one), "".join(two))
     is_near = len(one) == len(two) and all(
@@ -58,7 +58,7 @@ def _ratio(one: str, two: str) -> float:
 
 
 def suggest(word: str, choices: Iterable[str]) -> str:
-    """Return a hint that names what was probably meant, else every choice."""
+    """Return a hint with the choice that was probably meant, else with every choice."""
     known = sorted(set(choices))[:_CHOICES_MAX]
     if word.lower() not in known:
         contrary, written = _CONTRARY.get(word.lower(), ("", ""))
@@ -83,7 +83,7 @@ def printable(text: str) -> str:
 
 
 def cut(text: str) -> str:
-    """Return the text, shortened to what a message can hold, on one line and without secrets."""
+    """Return the text, short enough for a message, on one line and without secrets."""
     return shortened(printable(flat(redact(text, most=10 * LONGEST))), LONGEST)
 
 
@@ -105,20 +105,20 @@ def kind_of_value(value: Any) -> str:
 
 
 def found(value: Any) -> str:
-    """Return what a message shows of a value: scalars themselves, else their kind."""
+    """Return the words for a value in a message: a scalar itself, the kind of any other."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
         return cut(str(value)) if abs(value) < 1e300 else "a huge number"
     if isinstance(value, str):
-        # The address of a channel holds a secret, and may stand where something else belongs.
+        # The address of a channel holds a secret, and may have been written in the wrong place.
         scheme, is_address, _ = value.partition("://")
         return f"'{cut(scheme)}://…'" if is_address else f"'{cut(value)}'"
     return kind_of_value(value)
 
 
 def value_and_kind(value: Any) -> str:
-    """Return a value and its kind, as a message tells what an expression gave."""
+    """Return a value and its kind, for a message on the result of an expression."""
     if isinstance(value, bool | int | float | str):
         return f"{found(value)} ({kind_of_value(value)})"
     return kind_of_value(value)

@@ -260,7 +260,7 @@ def test_a_condition_says_which_part_does_not_hold(text: str, why: str) -> None:
         ("a > 0.3", "unexpected `0`", 4, "Numbers go in backticks"),
         ("tags.deploy-to", "unexpected `-`", 11, "double quotes"),
         ("a == 'b", "a quote is not closed", 5, "'b"),
-        ("a == `b`", "what is between backticks is no JSON", 5, "single quotes"),
+        ("a == `b`", "the text between backticks is not JSON", 5, "single quotes"),
         ("f(a", "the expression ends too early", 3, ""),
         ("a b", "unexpected `b`", 2, ""),
         ("(" * 900 + "a" + ")" * 900, "the expression is nested too deeply", 0, ""),

@@ -288,7 +288,7 @@ STRUCTURES = [
     ("a: &a [*a]", "the file is nested more than 40 deep"),
     ("[" * 3_000, "the file is nested too deeply"),
     ("#" * 300_000, "the file has 300000 characters, at most 262144 are allowed"),
-    ('a: "\\U99999999"', "the file is no YAML"),
+    ('a: "\\U99999999"', "the file is not YAML"),
 ]
 
 

@@ -67,8 +67,8 @@ def test_traffic_can_be_shifted_on_any_event(on: str) -> None:
         (
             "to: ${{ run.tags.to }}\nallow: {to: ['${{ run.tags.to }}']}",
             [
-                "2: `allow` is made from the event, which would allow itself what it likes"
-                " Write down what may be chosen, without expressions."
+                "2: `allow` is made from the event, which could then allow itself anything"
+                " List the allowed values, without expressions."
             ],
         ),
         ("split: {blue: 80%, green: 20%}", []),
