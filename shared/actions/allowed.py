@@ -1,7 +1,7 @@
 """The names that tags and properties may choose for an action: those that its `allow` lists.
 
-Anybody who registers a model or runs a job sets its tags and properties. Where these name an
-endpoint, or decide what it costs, they choose among the names that the reaction's author listed.
+Anybody who registers a model or runs a job sets its tags and properties. If these name an endpoint,
+or decide its cost, they choose among the names that the reaction's author listed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,21 +16,21 @@ from shared.reactions.model import Params, Step
 from shared.reactions.templates import is_made_from_tags, value_at
 from shared.schema.values import Values
 
-#: What a field under `allow` is for, where that is not the field of its own name.
+#: The field that a list under `allow` is for, if it has another name.
 _OTHER = {"probe_request": "probe.request"}
 
 
 def guarded_by(
     allow: type[Values], more: Mapping[str, str] = MappingProxyType({})
 ) -> Mapping[str, str]:
-    """Return what the fields under `allow` guard, as `Params.guarded` has it, and some more."""
+    """Return `Params.guarded` for the lists under `allow`, and for more fields."""
     return MappingProxyType(
         {_OTHER.get(name, name): name for name in allow.model_fields} | dict(more)
     )
 
 
 def require_allowed(step: Step, params: Params, data: Mapping[str, object]) -> None:
-    """Let pass only values that the file says, or that `allow` lets a tag choose.
+    """Refuse values that a tag chose and `allow` does not list.
 
     `params` are the step's values for the event with these data.
 
@@ -49,14 +49,14 @@ def require_allowed(step: Step, params: Params, data: Mapping[str, object]) -> N
 
 
 def globs_of(params: Params, guard: str) -> tuple[str, ...]:
-    """Return what the field of `allow` lists."""
+    """Return the globs of a list under `allow`."""
     globs = _read(params, f"allow.{guard}")
     assert isinstance(globs, tuple)
     return tuple(map(str, globs))
 
 
 def is_allowed(name: str, globs: Sequence[str]) -> bool:
-    """Say whether a name matches one of the globs; casing tells no names apart."""
+    """Say whether a name matches one of the globs, in any casing."""
     return any(fnmatchcase(name.lower(), glob.lower()) for glob in globs)
 
 

@@ -1,4 +1,4 @@
-"""Make the rollout that an action begins: all its values are settled then."""
+"""Makes the rollout that an action begins, with all its values settled."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -20,11 +20,11 @@ def settle_strategy(
     kind: EndpointKind,
     request_timeout: timedelta | None = None,
 ) -> Strategy:
-    """Return a strategy as a rollout keeps it, with the action's probe where it names none.
+    """Return a strategy as a rollout keeps it, with the action's probe if it has none.
 
-    `request_timeout` is the action's, too.
+    `request_timeout` is the action's as well.
 
-    Raises: ParamsInvalid where there is none, or where such endpoints can't do it.
+    Raises: ParamsInvalid if there is no such strategy, or it does not fit the kind of endpoint.
     """
     if strategy is None:
         raise ParamsInvalid(f"there is no strategy {name!r}", hint="Declare it under `rollouts:`.")
@@ -45,9 +45,10 @@ def begin(
     goal: Mapping[str, int],
     retraining: str = "",
 ) -> Rollout:
-    """Return the rollout of a step of a reaction; it has the id of the step's claim.
+    """Return the rollout of a reaction's step; it has the id of the step's claim.
 
-    Raises: ParamsInvalid where the app lacks a golden file, which is better known now.
+    Raises: ParamsInvalid if the app lacks a golden file, which is reported before the rollout
+    starts.
     """
     for path in _files_of(plan):
         read_file(path)

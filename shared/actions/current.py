@@ -1,4 +1,4 @@
-"""What an event tells of, as the workspace has it now: an event is a hint, and may be forged."""
+"""Reads an event's model or run as it is now: an event is a hint, and may be forged."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from shared.workspaces.model import ModelVersion, RunRecord
     from shared.workspaces.ports import Models, Runs, Workspaces
 
-#: So long after its event a model or run that isn't there may still be on its way.
+#: For so long after its event, a model or run that is missing may still appear.
 _YOUNG = timedelta(minutes=10)
 
 
 def current_model(
     workspaces: "Models", event: ModelRegistered, now: datetime
 ) -> tuple["ModelVersion", ModelRegistered]:
-    """Return the event's model, and the event as it would be told of it now.
+    """Return the event's model, and the event as it would be sent now.
 
     Raises: ModelAbsent if waiting can help, Superseded if it can't, and WorkspaceError.
     """
@@ -37,17 +37,17 @@ def current_model(
 def current_run[E: (RunCompleted, RunStatusChanged)](
     workspaces: "Runs", event: E, now: datetime
 ) -> tuple["RunRecord", E]:
-    """Return the event's run, and the event as it would be told of it now.
+    """Return the event's run, and the event as it would be sent now.
 
     Raises: RunAbsent if waiting can help, Superseded if it can't, and WorkspaceError.
     """
     found = workspaces.get_run(event.workspace, event.run.id)
     if found is None:
         if is_young(event, now):
-            raise RunAbsent(f"run {event.run.id} was told of just now, and can't be read yet")
+            raise RunAbsent(f"run {event.run.id} was reported just now, and can't be read yet")
         raise Superseded(f"run {event.run.id} is no longer in the workspace")
     run = replace(
-        placed(event.run, found),
+        with_place(event.run, found),
         step=found.step or event.run.step,
         status=found.status,
         tags=found.tags,
@@ -56,7 +56,7 @@ def current_run[E: (RunCompleted, RunStatusChanged)](
     return found, replace(event, run=run)
 
 
-def placed(run: Run, found: "RunRecord") -> Run:
+def with_place(run: Run, found: "RunRecord") -> Run:
     """Return an event's run with its place in the pipeline as run history has it.
 
     Not every event of a step says that it is one; run history does.
@@ -66,9 +66,9 @@ def placed(run: Run, found: "RunRecord") -> Run:
 
 
 def current_event(workspaces: "Workspaces", event: Event, now: datetime) -> Event:
-    """Return the event as it would be told now; one without a model or a run as it is.
+    """Return the event as it would be sent now; one without a model or a run as it is.
 
-    Raises: what `current_model` and `current_run` raise.
+    Raises: ModelAbsent, RunAbsent, Superseded, and WorkspaceError.
     """
     if isinstance(event, ModelRegistered):
         return current_model(workspaces, event, now)[1]
@@ -80,5 +80,5 @@ def current_event(workspaces: "Workspaces", event: Event, now: datetime) -> Even
 
 
 def is_young(event: Event, now: datetime) -> bool:
-    """Say whether what an event tells of may still be on its way."""
-    return abs(now - event.time) < _YOUNG  # one that is dated ahead is not young for ever
+    """Say whether the model or run of an event may still appear."""
+    return abs(now - event.time) < _YOUNG  # an event dated ahead is not young for ever

@@ -24,8 +24,7 @@ class Functions(functions.Functions):
     """
 
     def call_function(self, function_name: str, resolved_args: Iterable[Any]) -> Any:
-        """Return a function's value for these arguments; None if it can't take a null among
-        them."""
+        """Return a function's value; None if an argument is null and it can't take that."""
         arguments = list(resolved_args)
         signature = self.FUNCTION_TABLE.get(function_name, {}).get("signature", ())
         if signature and signature[-1].get("variadic"):

@@ -74,8 +74,7 @@ class Reactions:
         return next((item for item in self.reactions if item.name == name), None)
 
     def channels_of(self, name: str) -> tuple[str, ...]:
-        """Return the channels that the steps of a reaction write to, each once; () if it is
-        gone."""
+        """Return the channels of a reaction's steps, each once; () if it is gone."""
         reaction = self.get(name)
         found: list[str] = []
         for step in reaction.do if reaction is not None else ():

@@ -158,7 +158,6 @@ class Loops:
         self, workspace: Workspace, reference: str, model: str, verdict: str, is_enough: bool
     ) -> None:
         """Note how a retraining's model compares with the one that serves."""
-
         verdict = redact(verdict, most=_REASON_MAX)
 
         def compare(loop: Loop, retraining: Retraining) -> Loop:

@@ -77,8 +77,7 @@ def _explain(
 
 
 def _real_path(details: ErrorDetails, raw: Any) -> Path:
-    """Leave out the parts that pydantic adds to a path, such as the member of a union that it
-    tried."""
+    """Leave out the parts that pydantic adds to a path, such as the member of a union."""
     path: Path = ()
     *upper, last = details["loc"] or ("",)
     for part in upper:

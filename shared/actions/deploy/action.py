@@ -1,7 +1,7 @@
 """The `deploy` action: put a registered model on an online endpoint, without code.
 
-The event only says that there is something to look at. What is deployed, and whether, is decided
-from the model as the workspace has it now. The action starts a rollout and returns.
+The event is only a hint. The action reads the model as the workspace has it now, decides from it
+whether and how to deploy, starts a rollout and returns.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,9 +30,9 @@ from shared.workspaces.lineage import Retrainings, reference_of_model
 from shared.workspaces.model import WITHOUT_CODE, EndpointKind, ModelKind, ModelVersion, Serving
 from shared.workspaces.ports import Workspaces
 
-#: What an MLflow model needs to be deployed without code.
+#: The flavor that an MLflow model needs to be deployed without code.
 _FLAVOR = "python_function"
-#: A tag of this name and a field's chooses that field, where the reaction's `allow` lets it.
+#: A tag named by this prefix and a field chooses that field, if the reaction's `allow` lists it.
 TAG_PREFIX = "signalbox_"
 
 
@@ -52,9 +52,9 @@ class Deploy:
         read_file: Callable[[str], bytes],
         retrainings: Retrainings | None,
     ) -> None:
-        """Find strategies and files of the app by name; tell `retrainings` of their models.
+        """Find strategies and files of the app by name; report models to `retrainings`.
 
-        None says that no reaction retrains: no request is spent on finding out.
+        None means that no reaction retrains, so no request is spent on a model's retraining.
         """
         self._workspaces = workspaces
         self._rollouts = rollouts
@@ -67,13 +67,13 @@ class Deploy:
     def act(self, work: Work) -> Outcome:
         """Start a rollout, or find the one that was started before a crash.
 
-        Its values are made from the model as the workspace has it, not as the event told it.
+        Its values are made from the model as the workspace has it, not as the event described it.
 
         Raises: Superseded, ModelAbsent, ModelUnfit, TagForbidden, ExpressionFailed, ParamsInvalid,
         NotBetter, MetricMissing, MetricAwaited, and WorkspaceError.
         """
         event = work.event
-        assert isinstance(event, ModelRegistered)  # the loader lets no other type through
+        assert isinstance(event, ModelRegistered)  # the loader accepts no other type
         found, now = current_model(self._workspaces, event, self._clock.now())
         _require_current(work, now, found)
         written = work.params(DeployParams, now)
@@ -82,7 +82,7 @@ class Deploy:
         _require_no_code(found, params.kind)
         plan = self._plan(work, found, params)
         if params.when_better is not None and not self._rollouts.has_begun(plan):
-            # Once it has, the model may serve already, and would be compared with itself.
+            # After it has begun the model may serve already, and would be compared with itself.
             self._require_better(plan, found, params.when_better)
         rollout = self._rollouts.start(plan)
         if self._retrainings is not None and plan.retraining:
@@ -91,17 +91,15 @@ class Deploy:
         return Outcome(status=OutcomeStatus.WAITING, detail=detail, rollout=rollout.id)
 
     def _require_better(self, plan: Rollout, model: ModelVersion, params: BetterParams) -> None:
-        """Let pass only a model that is better than the one that serves; tell of any other.
+        """Refuse a model that is not better than the one that serves, and send a message about it.
 
-        Raises: NotBetter, MetricMissing, MetricAwaited, Superseded, WorkspaceBusy, and what
-        Workspaces raises.
+        Raises: NotBetter, MetricMissing, MetricAwaited, Superseded, and WorkspaceError.
         """
-
         other = self._rollouts.find_undecided(plan)
         if other is not None:
             raise WorkspaceBusy(
                 f"{other.model.name} {other.model.version} is being rolled out on {plan.endpoint};"
-                f" {model.name} {model.version} is compared with what serves then"
+                f" {model.name} {model.version} is compared with the model that serves then"
             )
         verdict = challenge(
             self._workspaces,
@@ -120,13 +118,12 @@ class Deploy:
                 is_enough=verdict.is_enough,
             )
         if not verdict.is_enough:
-            # Of a retraining, its loop tells.
+            # A retraining's loop sends the message itself.
             untold = "" if plan.retraining else self._notify_not_better(plan, verdict.reason)
             raise NotBetter(verdict.reason + untold)
 
     def _notify_not_better(self, plan: Rollout, reason: str) -> str:
-        """Tell the reaction's channels that a model is not better; return what was not told."""
-
+        """Tell the reaction's channels that a model is not better; return any failure."""
         text = Text(
             title=f"{plan.model.name} {plan.model.version} was not deployed on {plan.endpoint}",
             body=reason,
@@ -185,7 +182,7 @@ def _key(model: ModelVersion) -> str:
 
 
 def _require_current(work: Work, event: ModelRegistered, model: ModelVersion) -> None:
-    """Let pass only a model of which the event, told anew, would set off the same reaction.
+    """Refuse a model that would no longer set off the same reaction.
 
     Raises: Superseded.
     """
@@ -197,8 +194,10 @@ def _require_current(work: Work, event: ModelRegistered, model: ModelVersion) ->
 
 
 def _require_no_code(model: ModelVersion, kind: str) -> None:
-    """Let pass only a model that endpoints of this kind run without code; raises ModelUnfit."""
+    """Refuse a model that endpoints of this kind can't run without code.
 
+    Raises: ModelUnfit.
+    """
     name = f"{model.name} {model.version}"
     known = WITHOUT_CODE[EndpointKind(kind)]
     if model.kind not in known:
@@ -212,11 +211,11 @@ def _require_no_code(model: ModelVersion, kind: str) -> None:
 
 
 def choose_by_tags(params: DeployParams, tags: Mapping[str, str]) -> DeployParams:
-    """Return the values with what the model's tags choose, as far as `allow` lets them.
+    """Return the values after the model's tags have chosen some, as far as `allow` lets them.
 
-    Raises: TagForbidden for a choice that is not allowed, ParamsInvalid for one that is no value.
+    Raises: TagForbidden for a choice that is not allowed, ParamsInvalid for an invalid value.
     """
-    # Of what nobody wrote, the defaults may not fit each kind of endpoint.
+    # Defaults are left out, because some do not fit each kind of endpoint.
     values = params.model_dump(exclude_unset=True)
     for tag, text in tags.items():
         field = tag.lower().removeprefix(TAG_PREFIX)
@@ -225,7 +224,7 @@ def choose_by_tags(params: DeployParams, tags: Mapping[str, str]) -> DeployParam
         if field == "endpoint":
             text = slug(text)
         if field == "rollout":
-            text = text.lower()  # as the names of all strategies are
+            text = text.lower()  # names of strategies are in lower case
         globs = globs_of(params, field)
         if not is_allowed(text, globs):
             shown, known = redact(text, most=100), listed(globs, len(globs))

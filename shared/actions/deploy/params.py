@@ -1,4 +1,4 @@
-"""The values of `deploy`, as a reaction has them."""
+"""The values of `deploy` in a reaction."""
 
 import re
 from datetime import timedelta
@@ -21,18 +21,18 @@ from shared.workspaces.comparison import BetterParams
 from shared.workspaces.model import AUTH_MODES, EndpointKind
 
 _INSTANCE_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9_]{2,63}")
-#: In a cluster they have names that are given there.
+#: The names of instance types are given in the cluster.
 _CLUSTER_INSTANCE_TYPE = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
 _COMPUTE = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,62}")
 
 
 def _needed(hint: str = "") -> PydanticCustomError:
-    """Return the error of a value that is not there."""
+    """Return the error of a missing value."""
     return PydanticCustomError("missing", "missing", {"hint": hint})
 
 
 def _kind(info: ValidationInfo) -> str:
-    """Return the kind of endpoint, as far as it is known; it is checked before."""
+    """Return the kind of endpoint, which is checked before, "" if it was wrong."""
     return str(info.data.get("kind", ""))
 
 
@@ -63,11 +63,10 @@ def _check_instance_type(name: str, info: ValidationInfo) -> str:
 
 
 def _settle_auth_mode(mode: str | None, info: ValidationInfo) -> str | None:
-    """Return the way to sign in, or the usual one of the kind of endpoint; None if it is unknown.
+    """Return the way to sign in, by default that of the kind of endpoint; None for an unknown kind.
 
-    Raises: PydanticCustomError for one that endpoints of the kind don't have.
+    Raises: PydanticCustomError for a way that endpoints of the kind don't have.
     """
-
     kind = _kind(info)
     if not kind:
         return mode
@@ -85,7 +84,7 @@ def _check_network(access: str, info: ValidationInfo) -> str:
 
 
 def _check_fits(name: str, info: ValidationInfo) -> str:
-    """Hold a strategy against the kind of endpoint, where the file's are known."""
+    """Check that a strategy fits the kind of endpoint, if the file's strategies are known."""
     kind = _kind(info)
     if isinstance(info.context, LoadContext) and kind in ("kubernetes", "batch"):
         strategy = find_strategy(name, info.context.strategies)
@@ -133,7 +132,7 @@ def _check_cut(span: timedelta, info: ValidationInfo) -> timedelta:
 def _doubt_time(probe: ProbeParams, info: ValidationInfo) -> ProbeParams:
     """Doubt a time that no answer can take, because the endpoint cuts it off before."""
     if "request_timeout" not in info.data:
-        return probe  # it is wrong, or only the event knows it
+        return probe  # it is wrong, or depends on the event
     cut = info.data["request_timeout"] or USUAL_CUT
     for name, span in (("timeout", probe.timeout), ("latency", probe.latency)):
         if span is not None and span > cut and isinstance(info.context, LoadContext):
@@ -165,7 +164,7 @@ FittingRollout = Annotated[RolloutName, AfterValidator(_check_fits)]
 
 
 class AllowParams(Values):
-    """Choices of a model's own tags: globs per field. A field without globs is not theirs."""
+    """Globs of the values that a model's tags may choose, by field; without globs none."""
 
     endpoint: tuple[str, ...] = ()
     compute: tuple[str, ...] = ()
@@ -176,7 +175,7 @@ class AllowParams(Values):
 
 
 class DeployParams(Params):
-    """What `deploy` takes."""
+    """The values that `deploy` takes."""
 
     events = frozenset({EventType.MODEL_REGISTERED})
     guarded = guarded_by(AllowParams)

@@ -1,1 +1,1 @@
-"""`notify`: tell a channel something about an event."""
+"""`notify`: send a message about an event to a channel."""

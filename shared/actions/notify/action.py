@@ -1,11 +1,11 @@
-"""The `notify` action: tell a channel something about an event, or count a repeat of it."""
+"""The `notify` action: send a message about an event to a channel, or count it as a repeat."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from shared.actions.base import Work
-from shared.actions.current import is_young, placed
+from shared.actions.current import is_young, with_place
 from shared.actions.notify.params import NO_RUN, FoldParams, NotifyParams
 from shared.base import telemetry
 from shared.base.clock import Clock
@@ -31,10 +31,10 @@ type RunEvent = RunCompleted | RunStatusChanged
 class Notify:
     """Sends one message to one channel.
 
-    `folds` and `workspaces` are asked for only where a reaction needs them.
+    `folds` and `workspaces` are built only if a reaction needs them.
     """
 
-    #: A channel that is down keeps nothing else from being done; its own letter tries again.
+    #: If a channel is down, the other steps go on; this step's own letter tries again.
     may_fail = True
 
     def __init__(
@@ -46,7 +46,7 @@ class Notify:
         clock: Clock,
         studio: str,
     ) -> None:
-        """Send messages; `studio` is what links to runs begin with."""
+        """Send messages; `studio` is the beginning of links to runs."""
         self._channels = channels
         self._folds = folds
         self._workspaces = workspaces
@@ -54,7 +54,7 @@ class Notify:
         self._studio = studio
 
     def act(self, work: Work) -> Outcome:
-        """Send the message, or count it where it is a repeat.
+        """Send the message, or count it if it is a repeat.
 
         Raises: ExpressionFailed, ParamsInvalid, ChannelDown, ChannelUnknown, StorageUnavailable,
         Superseded and, while the event is young, a WorkspaceError that waiting can help.
@@ -67,7 +67,7 @@ class Notify:
         place = self._folds().place(repeat)
         if not place.is_first:
             telemetry.count(telemetry.METRIC_MESSAGES, channel=params.channel, status="folded")
-            return Outcome(status=OutcomeStatus.DONE, detail=_folded(place, repeat))
+            return Outcome(status=OutcomeStatus.DONE, detail=_fold_detail(place, repeat))
         try:
             return self._send(work, params, title)
         except Superseded:
@@ -85,14 +85,14 @@ class Notify:
         return Outcome(status=OutcomeStatus.DONE, detail=f"told {params.channel}")
 
     def _with_details(self, work: Work, text: str) -> tuple[str, bool | None]:
-        """Return the text with what is known of the run after it, and whether it is good news."""
+        """Return the text followed by the details of the run, and whether they are good news."""
         from shared.workspaces.run_reports import RunReports, describe, is_good
 
         event = work.event
         if not isinstance(event, RunCompleted | RunStatusChanged):
             raise ParamsInvalid(f"`run_details`: {NO_RUN}, and this is a {event.type} event")
         reports = RunReports(workspaces=self._workspaces(), clock=self._clock)
-        # An older event is told without what the workspace does not answer.
+        # For an older event the message is sent without the details that can't be read.
         may_wait = is_young(event, self._clock.now())
         report = reports.read(event.workspace, event.run.id, may_wait=may_wait)
         if report.run is not None:
@@ -118,17 +118,17 @@ def _repeat(work: Work, params: NotifyParams, fold: FoldParams, title: str) -> "
     )
 
 
-def _folded(place: "PlaceInFold", repeat: "Repeat") -> str:
+def _fold_detail(place: "PlaceInFold", repeat: "Repeat") -> str:
     which = f"the {ordinal(place.number)}" if place.number else "counted before, as one"
     return f"folded: {which} of {redact(repeat.key, most=100)!r} since {place.since:%H:%M} UTC"
 
 
 def _require_still_matched(work: Work, event: RunEvent, run: "RunRecord") -> None:
-    """Let pass only a run of which the reaction would still be told, were its place known then.
+    """Refuse a run that, given its place in the pipeline, would not have set off the reaction.
 
     Raises: Superseded.
     """
-    now = replace(event, run=placed(event.run, run))
+    now = replace(event, run=with_place(event.run, run))
     if now != event and not work.still_holds(now):
         root = redact(now.run.root_id, most=100)
         raise Superseded(f"run {redact(run.id, most=100)} is a step of {root}")

@@ -1,4 +1,4 @@
-"""The values of `notify`, as a reaction has them."""
+"""The values of `notify` in a reaction."""
 
 from datetime import timedelta
 from typing import Annotated
@@ -24,14 +24,14 @@ def _check_has_run(wanted: bool, info: ValidationInfo) -> bool:
 
 
 class FoldParams(Values):
-    """Which messages are repeats of one another, and for how long they are only counted."""
+    """The key of messages that are repeats of one another, and how long they are only counted."""
 
     key: str
     within: Annotated[Duration, between(_WITHIN_MIN, _WITHIN_MAX)] = timedelta(hours=1)
 
 
 class NotifyParams(Params):
-    """What `notify` takes."""
+    """The values that `notify` takes."""
 
     channel: ChannelName
     title: str

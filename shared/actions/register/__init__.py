@@ -1,1 +1,1 @@
-"""`register`: make a model version of what a run has made."""
+"""`register`: make a model version of a run's output."""

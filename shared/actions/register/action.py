@@ -1,7 +1,6 @@
-"""The `register` action: make a model version of what a run has made.
+"""The `register` action: make a model version of a run's output.
 
-The event only says that there is something to look at: values are made from the run as the
-workspace has it now.
+The event is only a hint: values are made from the run as the workspace has it now.
 """
 
 from collections.abc import Mapping
@@ -40,9 +39,9 @@ class Register:
         clock: Clock,
         retrainings: Retrainings | None,
     ) -> None:
-        """Tell `retrainings` of the models that they made.
+        """Report the models of retrainings to `retrainings`.
 
-        None says that no reaction retrains: no request is spent on finding out.
+        None means that no reaction retrains, so no request is spent on a run's retraining.
         """
         self._workspaces = workspaces
         self._clock = clock
@@ -55,7 +54,7 @@ class Register:
         ParamsInvalid, ClaimLost, and WorkspaceError.
         """
         event = work.event
-        assert isinstance(event, RunCompleted)  # the loader lets no other type through
+        assert isinstance(event, RunCompleted)  # the loader accepts no other type
         run, now = current_run(self._workspaces, event, self._clock.now())
         self._require_completed(event, run)
         if not work.still_holds(now):
@@ -77,7 +76,7 @@ class Register:
         return Outcome(status=OutcomeStatus.DONE, detail=f"registered {model.name} {model.version}")
 
     def _require_completed(self, event: RunCompleted, run: RunRecord) -> None:
-        """Let pass only a run that has completed.
+        """Refuse a run that has not completed.
 
         Raises: RunAbsent if waiting can help, Superseded if it can't.
         """
@@ -108,7 +107,7 @@ class Register:
             tags=_clean(params.tags) | ours,
             properties=_clean(params.properties),
         )
-        # What was read took time; if another worker has the claim by now, it registers the model.
+        # Reading took time. If another worker has the claim by now, that one registers the model.
         work.renew()
         return self._workspaces.register_model(workspace, new)
 
@@ -120,11 +119,10 @@ class Register:
         wanted: RegisterBetterParams,
         reference: str,
     ) -> None:
-        """Let pass only what is better than the model that serves.
+        """Refuse a model that is not better than the one that serves.
 
         Raises: NotBetter, MetricMissing, MetricAwaited, and WorkspaceError.
         """
-
         challenger = Side(
             called=f"the model of run {run.id}",
             run_id=run.id,
@@ -152,7 +150,7 @@ def _clean(labels: Mapping[str, str]) -> dict[str, str]:
 
 
 def _require_own(path: str, run: RunRecord, workspace: Workspace) -> None:
-    """Let pass only a path that leads to this run's outputs, or to this workspace's datastores.
+    """Refuse a path that leads neither to this run's outputs nor to this workspace's datastores.
 
     Raises: ParamsInvalid.
     """

@@ -1,4 +1,4 @@
-"""The values of `register`, as a reaction has them."""
+"""The values of `register` in a reaction."""
 
 import re
 from typing import Annotated, Literal
@@ -11,11 +11,11 @@ from shared.reactions.model import Params
 from shared.schema.values import PlainName
 from shared.workspaces.comparison import BetterParams
 
-#: The tag by which a model that was registered before a crash is found.
+#: The tag that finds a model which was registered before a crash.
 STEP = "signalbox_step"
 _OURS = frozenset({STEP, REFERENCE})
-#: What AML takes of tags and properties, less room for our own tags. Source: "Service limits in
-#: Azure Machine Learning", which gives them for runs and names none for models.
+#: AML's limits of tags and properties, less our own tags. Source: "Service limits in Azure Machine
+#: Learning", which has limits for runs and none for models.
 _TAGS_MAX = 50 - len(_OURS)
 _KEY_MAX = 100
 _VALUE_MAX = 1000
@@ -65,14 +65,14 @@ Labels = Annotated[dict[str, str], AfterValidator(_check_labels)]
 
 
 class RegisterBetterParams(BetterParams):
-    """When what a run made is better than the model that serves on an endpoint."""
+    """When a run's model is better than the one that serves on an endpoint."""
 
     endpoint: PlainName = Field(min_length=1, max_length=255)
     kind: Literal["managed", "kubernetes", "batch"] | None = None
 
 
 class RegisterParams(Params):
-    """What `register` takes."""
+    """The values that `register` takes."""
 
     events = frozenset({EventType.RUN_COMPLETED})
 

@@ -1,1 +1,1 @@
-"""`retrain`: start a training, where a policy says that drift is a reason to."""
+"""`retrain`: start a training, if a policy says that drift is a reason to."""

@@ -1,7 +1,7 @@
 """The `retrain` action: ask the policy whether drift is a reason to retrain, and start it.
 
-What is decided is written before anything is started, so that of two workers one starts it; what
-is started is named from the claim, so that after a crash it is found.
+The decision is written before anything is started, so only one of two workers starts it. The job is
+named from the claim, so it is found after a crash.
 """
 
 from collections.abc import Callable, Mapping
@@ -37,15 +37,15 @@ from shared.retraining.store import KeptLoop
 from shared.retraining.targets import Submission, TargetParams
 
 _REASON_MAX = 1000
-#: How long to wait for a place among the runs that a reaction may have.
+#: The wait for a place among the runs that a reaction may have.
 _PLACE_WAIT = timedelta(minutes=10)
-#: Events have no order: only a window that was told of later by this much makes one late.
+#: Events have no order: a window is late only if another was reported so much later.
 _LATE = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Case:
-    """One drift that is to be decided about, by one step of a reaction."""
+    """One drift to decide about, by one step of a reaction."""
 
     work: Work
     event: DriftDetected
@@ -53,12 +53,12 @@ class _Case:
 
     @property
     def id(self) -> str:
-        """The id of the retraining, if there comes to be one."""
+        """The id of the retraining, if the decision is to start one."""
         return self.work.key.digest[:32]
 
 
 class Retrain:
-    """Starts retrainings, where the policy says so."""
+    """Starts retrainings, if the policy says so."""
 
     may_fail = False
 
@@ -71,7 +71,7 @@ class Retrain:
         find_rollout: Callable[[Workspace, str], str],
         clock: Clock,
     ) -> None:
-        """`find_rollout` names a rollout of a model that is under way, "" where there is none."""
+        """`find_rollout` returns the name of a model's unfinished rollout, "" if there is none."""
         self._loops = loops
         self._keeper = keeper
         self._inbox = inbox
@@ -79,13 +79,13 @@ class Retrain:
         self._clock = clock
 
     def act(self, work: Work) -> Outcome:
-        """Decide about the event's window; start what is to be started, or find it started.
+        """Decide about the event's window; start the retraining, or find it started.
 
         Raises: ExpressionFailed, ParamsInvalid, WindowOpen, ApprovalMissing, BudgetFull,
         Superseded, TargetError and WorkspaceError.
         """
         event = work.event
-        assert isinstance(event, DriftDetected)  # the loader lets no other type through
+        assert isinstance(event, DriftDetected)  # the loader accepts no other type
         window: Window | None = None
         while True:
             kept = self._keeper.store.get_for(
@@ -104,33 +104,32 @@ class Retrain:
             try:
                 return self._decide(_case(work, window), kept, window)
             except RowChanged:
-                continue  # another signal of the window, another monitor, or what became of a run
+                continue  # another signal or monitor, or the end of a run, changed it
 
     def _decide(self, case: _Case, kept: KeptLoop, window: Window) -> Outcome:
         """Ask the policy, write its answer, and then act on it.
 
-        Raises: RowChanged where the loop, or the reaction's budget, is another by now.
+        Raises: RowChanged if the loop, or the reaction's budget, has changed meanwhile.
         """
-
         store, params, reaction = self._keeper.store, case.params, case.work.reaction.name
         budget, budget_etag = store.budget(reaction)
         now = self._clock.now()
         known = replace(kept.loop, model=params.model, channels=params.notify)
         loop = with_news(learn(params.policy, known, window, now), known, window)
-        newer = _newer(loop, window)
+        newer = _find_newer(loop, window)
         if newer is not None:
             saved = self._keeper.save(kept, loop)
             self._keeper.give_back(reaction, case.id)
             self._keeper.tell_all(saved.loop, saved.etag)
-            raise Superseded(f"window {newer.id} was told of since, and says how it stands now")
+            raise Superseded(f"window {newer.id} was reported later, and shows the present state")
         decision = decide_window(params.policy, loop, window, self._facts(case, budget, now))
         decided = with_notices(loop.with_decision(decision), known, window, decision)
         if decision.answer in (PolicyAnswer.RETRAIN, PolicyAnswer.ASK):
-            decided = decided.with_retraining(_begun(case, window, decision))
+            decided = decided.with_retraining(_new_retraining(case, window, decision))
         if decision.answer is PolicyAnswer.RETRAIN:
             self._take_place(case, budget, budget_etag, decision)
         elif any(slot.id == case.id for slot in budget.slots):
-            # Taken by a worker that was killed, or by us before the loop was found changed.
+            # A worker that was killed took it, or this one did before it found the loop changed.
             self._keeper.give_back(reaction, case.id)
         saved = self._keeper.save(kept, decided)
         telemetry.count(telemetry.METRIC_DECISIONS, reaction=reaction, answer=decision.answer)
@@ -157,19 +156,18 @@ class Retrain:
     def _take_place(self, case: _Case, budget: Budget, etag: str, decision: Decision) -> None:
         """Take the place that the decision found free.
 
-        Raises: RowChanged when somebody else took one meanwhile.
+        Raises: RowChanged if another worker took one meanwhile.
         """
-
         taken = take(budget, case.id, decision.at, case.params.policy)
-        assert not isinstance(taken, PolicyAnswer)  # it was decided from the same budget
+        assert not isinstance(taken, PolicyAnswer)  # the decision was made from the same budget
         if taken != budget:
             self._keeper.store.save_budget(case.work.reaction.name, taken, etag)
 
     def _go_on(self, case: _Case, kept: KeptLoop, *, is_first: bool) -> Outcome:
-        """Do what is left to do of a retraining that was decided."""
+        """Do the next part of a retraining that was decided."""
         loop = kept.loop
         retraining = loop.find(case.id)
-        assert retraining is not None  # it was just written, or found
+        assert retraining is not None  # it was just written or found
         if retraining.stage is Stage.ASKED:
             self._keeper.tell_all(loop, kept.etag)
             raise ApprovalMissing(
@@ -179,7 +177,7 @@ class Retrain:
             return _skipped(f"rejected by {retraining.by}: {retraining.why}", "rejected")
         if not retraining.may_be_started:
             if not retraining.may_run:
-                # A place may have been taken for it anew before it was known to have run.
+                # A second place may have been taken for it before its run was known.
                 self._keeper.free(loop.reaction, case.id)
             self._keeper.tell_all(loop, kept.etag)
             return self._started(retraining)
@@ -188,9 +186,9 @@ class Retrain:
         return self._start(case, loop, retraining, is_first=is_first)
 
     def _start_again(self, case: _Case, loop: Loop) -> None:
-        """Make ready to start what was approved, or could not be started, or perhaps was.
+        """Prepare to start a retraining that was approved, failed to start, or may have started.
 
-        Raises: BudgetFull, and Superseded where another was decided since.
+        Raises: BudgetFull, and Superseded if another was decided since.
         """
         is_last = loop.last is not None and loop.last.id == case.id
         if is_last:
@@ -202,11 +200,10 @@ class Retrain:
             raise Superseded("another retraining of this monitor was decided since")
 
     def _require_place(self, case: _Case) -> None:
-        """Take a place for what was approved, or failed to start, or keep the one that it has.
+        """Take a place for a retraining that is to start, unless it has one.
 
         Raises: BudgetFull.
         """
-
         store, reaction = self._keeper.store, case.work.reaction.name
         while True:
             budget, etag = store.budget(reaction)
@@ -234,7 +231,7 @@ class Retrain:
         started = self._loops.started(
             submission,
             submitted,
-            target=_written(target),
+            target=_target_json(target),
             timeout=case.params.policy.timeout,
         )
         return self._started(started or retraining)
@@ -273,7 +270,7 @@ class Retrain:
 
 
 def _case(work: Work, window: Window | None) -> _Case:
-    """Return the case with the step's values made from the event and from what its window knows.
+    """Return the case, with the step's values made from the event and its window.
 
     Raises: ExpressionFailed, ParamsInvalid.
     """
@@ -293,14 +290,14 @@ def _case(work: Work, window: Window | None) -> _Case:
     return _Case(work=work, event=event, params=work.params(RetrainParams, event))
 
 
-def _begun(case: _Case, window: Window, decision: Decision) -> Retraining:
+def _new_retraining(case: _Case, window: Window, decision: Decision) -> Retraining:
     is_asked = decision.answer is PolicyAnswer.ASK
     return Retraining(
         id=case.id,
         window=window.id,
         ref=case.work.ref,
         step=f"{case.work.reaction.name}/{case.work.key.step}",
-        target=_written(case.params.target),
+        target=_target_json(case.params.target),
         stage=Stage.ASKED if is_asked else Stage.STARTING,
         decided_at=decision.at,
         changed_at=decision.at,
@@ -308,12 +305,12 @@ def _begun(case: _Case, window: Window, decision: Decision) -> Retraining:
     )
 
 
-def _written(target: TargetParams) -> str:
+def _target_json(target: TargetParams) -> str:
     return target.model_dump_json(exclude_none=True, exclude_defaults=True)
 
 
-def _newer(loop: Loop, window: Window) -> Window | None:
-    """Return a window that was told of so much later that this one says nothing any more."""
+def _find_newer(loop: Loop, window: Window) -> Window | None:
+    """Return a window that was reported so much later that this one is out of date."""
     at = (loop.seen(window.id) or window).at
     return next((item for item in reversed(loop.windows) if item.at - at >= _LATE), None)
 

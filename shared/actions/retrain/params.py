@@ -1,4 +1,4 @@
-"""The values of `retrain`, as a reaction has them."""
+"""The values of `retrain` in a reaction."""
 
 import re
 from collections.abc import Mapping
@@ -16,15 +16,15 @@ _HOST = re.compile(r"(?:\*\.)?[a-z0-9](?:[a-z0-9-]{0,62}\.)+[a-z]{2,63}", re.IGN
 
 
 def _drop_nothing(inputs: object) -> object:
-    """Leave out inputs that an expression gave nothing for: the target has its own default."""
+    """Leave out inputs that an expression made null: the target has its own defaults."""
     if not isinstance(inputs, Mapping):
         return inputs
     return {name: value for name, value in inputs.items() if value is not None}
 
 
 Inputs = Annotated[dict[str, Input], BeforeValidator(_drop_nothing)]
-#: Characters that a shell, or a workflow's template, takes for more than a part of a word; and a
-#: word that a command would take for an option, unless it is a number.
+#: Characters with a meaning to a shell or to a workflow's template, and a word that a command would
+#: read as an option, unless it is a number.
 _UNPLAIN = re.compile(r"[^\w .,:/@%+=-]|(?:(?<= )|\A)-+(?![\d. -]|\Z)\w?")
 
 
@@ -35,7 +35,7 @@ def _check_host(pattern: str) -> str:
 
 
 class AllowInputs(Values):
-    """What the inputs may hold beyond plain texts and what is registered in the workspace."""
+    """The inputs that may hold more than plain texts and assets of the workspace."""
 
     #: Hosts that an address among the inputs may name.
     hosts: tuple[Annotated[str, AfterValidator(_check_host)], ...] = ()
@@ -44,10 +44,10 @@ class AllowInputs(Values):
 
 
 class RetrainParams(Params):
-    """What `retrain` takes."""
+    """The values that `retrain` takes."""
 
     events = frozenset({EventType.DRIFT_DETECTED})
-    is_single = True  # its loop is the reaction's
+    is_single = True  # two would share the loops of the reaction
     hears_all = ("drift.state", "drift.signal")
 
     target: TargetParams

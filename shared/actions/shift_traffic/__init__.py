@@ -1,1 +1,1 @@
-"""`shift_traffic`: move an endpoint's traffic between deployments that are there."""
+"""`shift_traffic`: move an endpoint's traffic between existing deployments."""

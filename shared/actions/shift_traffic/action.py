@@ -1,8 +1,7 @@
-"""The `shift_traffic` action: move an endpoint's traffic between deployments that are there.
+"""The `shift_traffic` action: move an endpoint's traffic between existing deployments.
 
-The event only says that there is something to do. What there is to move, and between which
-deployments, is decided from the endpoint as the workspace has it now. The action starts a rollout
-and returns.
+The event is only a hint. The action reads the endpoint as the workspace has it now, decides from it
+how much to move between which deployments, starts a rollout and returns.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -53,12 +52,12 @@ class ShiftTraffic:
     def act(self, work: Work) -> Outcome:
         """Start a rollout, or find the one that was started before a crash.
 
-        Its values are made from the model or run as the workspace has it, not as the event told it.
+        Its values are made from the model or run as the workspace has it, not as the event
+        described it.
 
         Raises: ModelAbsent, RunAbsent, Superseded, TagForbidden, ExpressionFailed, ParamsInvalid,
         and WorkspaceError.
         """
-
         event = current_event(self._workspaces, work.event, self._clock.now())
         if not work.still_holds(event):
             raise Superseded(f"{event.about} has changed, and `when` no longer holds")
@@ -67,7 +66,7 @@ class ShiftTraffic:
         where, kind = (work.event.workspace, slug(params.endpoint)), EndpointKind(params.kind)
         endpoint = self._workspaces.get_endpoint(*where, kind=kind)
         if endpoint is None:
-            raise ParamsInvalid(f"there is no {_of(kind)}endpoint {where[1]}")
+            raise ParamsInvalid(f"there is no {_kind_prefix(kind)}endpoint {where[1]}")
         deployments = self._workspaces.list_deployments(*where, kind=kind)
         plan = self._plan(work, params, endpoint, deployments)
         if self._is_done(plan, endpoint):
@@ -110,8 +109,7 @@ class ShiftTraffic:
         )
 
     def _is_done(self, rollout: Rollout, endpoint: Endpoint) -> bool:
-        """Say whether there is nothing to move, nor will be when other rollouts have ended."""
-
+        """Say whether nothing is to be moved, now or when other rollouts have ended."""
         return (
             is_same(endpoint.traffic, rollout.goal)
             and not self._rollouts.has_begun(rollout)
@@ -119,14 +117,14 @@ class ShiftTraffic:
         )
 
 
-def _of(kind: str) -> str:
+def _kind_prefix(kind: str) -> str:
     return "batch " if kind == "batch" else ""
 
 
 def find_goal(params: ShiftTrafficParams, deployments: Collection[Deployment]) -> Mapping[str, int]:
-    """Return the split that is wanted, in percent under the deployments' own names.
+    """Return the wanted split, in percent by deployment name.
 
-    Raises: ParamsInvalid, with what is there.
+    Raises: ParamsInvalid, with the deployments that are there.
     """
     if params.to_version:
         return {_find_version(params.to_version, deployments): 100}
@@ -135,27 +133,27 @@ def find_goal(params: ShiftTrafficParams, deployments: Collection[Deployment]) -
     absent = [name for name, part in wanted.items() if part and name.lower() not in own]
     if absent:
         raise ParamsInvalid(
-            f"the endpoint has no deployment {' and no '.join(absent)}", hint=_what_is(deployments)
+            f"the endpoint has no deployment {' and no '.join(absent)}",
+            hint=_list_hint(deployments),
         )
     return {own[name.lower()]: part for name, part in wanted.items() if part}
 
 
 def _find_version(version: str, deployments: Collection[Deployment]) -> str:
     """Return the deployment of a model version; of several, the only one that can serve."""
-
     of_it = [found for found in deployments if model_of(found)[1] == version]
     fit = [found for found in of_it if found.state is State.SUCCEEDED] or of_it
     if not fit:
         shown = redact(version, most=100)
         told = f"the endpoint has no deployment of version {shown!r}"
-        raise ParamsInvalid(told, hint=_what_is(deployments))
+        raise ParamsInvalid(told, hint=_list_hint(deployments))
     if len(fit) > 1:
         told = f"several deployments are of version {version}: {_list(fit)}"
         raise ParamsInvalid(told, hint="Name one of them with `to`.")
     return fit[0].name
 
 
-def _what_is(deployments: Collection[Deployment]) -> str:
+def _list_hint(deployments: Collection[Deployment]) -> str:
     return f"It has {_list(deployments) or 'none'}."
 
 
@@ -170,5 +168,4 @@ def _list(deployments: Collection[Deployment]) -> str:
 
 def find_growing(goal: Mapping[str, int], traffic: Mapping[str, int]) -> str:
     """Return the deployment whose share grows most, among equals the one with the largest goal."""
-
     return max(goal, key=lambda name: (goal[name] - share(traffic, name), goal[name], name))

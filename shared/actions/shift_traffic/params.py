@@ -1,4 +1,4 @@
-"""The values of `shift_traffic`, as a reaction has them."""
+"""The values of `shift_traffic` in a reaction."""
 
 from datetime import timedelta
 from typing import Annotated, Literal
@@ -29,10 +29,10 @@ def _check_version(version: str, info: ValidationInfo) -> str:
 
 
 def _check_split(split: dict[str, int], info: ValidationInfo) -> dict[str, int]:
-    """Hold a split against what it has to be, and against what stands beside it."""
+    """Check a split by itself, and with the other values of the action."""
     ways = [info.data.get(name) for name in ("to", "to_version")]
     if None in ways:
-        return split  # one of them is wrong, which is told first
+        return split  # one of them is wrong, and is reported first
     if not split:
         if not any(ways):
             hint = "Or give `to` or `to_version`: one deployment, for all traffic."
@@ -57,7 +57,7 @@ Shares = Annotated[dict[DeploymentName, Share], AfterValidator(_check_split)]
 
 
 class AllowShift(Values):
-    """What tags and properties may choose, where an expression reads them: globs per field."""
+    """Globs of the values that tags and properties may choose in an expression, by field."""
 
     endpoint: tuple[str, ...] = ()
     to: tuple[str, ...] = ()
@@ -67,7 +67,7 @@ class AllowShift(Values):
 
 
 class ShiftTrafficParams(Params):
-    """What `shift_traffic` takes; of `to`, `to_version` and `split` exactly one."""
+    """The values that `shift_traffic` takes; exactly one of `to`, `to_version` and `split`."""
 
     # `to` lists the names in a split as well.
     guarded = guarded_by(AllowShift, {"split": "to"})
