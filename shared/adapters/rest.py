@@ -13,9 +13,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlencode
 
-from shared.adapters.aml.refusals import parse_complaint, parse_retry_after
 from shared.adapters.http import Http, NoAnswer, is_https
 from shared.adapters.identity import NoToken, get_token
+from shared.adapters.refusals import parse_complaint, parse_retry_after
 from shared.adapters.untraced import untraced
 from shared.base.clock import Clock, SystemClock
 from shared.base.errors import (

@@ -35,9 +35,9 @@ from urllib.parse import quote, urlencode
 from azure.core.credentials import AccessToken, TokenCredential
 from azure.core.exceptions import AzureError, ClientAuthenticationError
 
-from shared.adapters.aml.refusals import parse_retry_after, refusal
 from shared.adapters.http import Http, NoAnswer, Reply
 from shared.adapters.identity import NoToken, get_token
+from shared.adapters.refusals import parse_retry_after, refusal
 from shared.base.clock import Clock, SystemClock
 from shared.base.errors import (
     SignalboxError,

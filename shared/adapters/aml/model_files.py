@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 from shared.adapters.aml.addresses import Aml, path_of
 from shared.adapters.aml.arm import Tokens, segment
-from shared.adapters.aml.refusals import refusal
 from shared.adapters.http import NoAnswer, is_https
+from shared.adapters.refusals import refusal
 from shared.base.errors import WorkspaceRefused, WorkspaceUnreachable
 from shared.base.redact import redact
 from shared.events.model import Workspace

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from shared.adapters.aml.addresses import Aml
 from shared.adapters.aml.arm import segment
-from shared.adapters.aml.refusals import parse_complaint
+from shared.adapters.refusals import parse_complaint
 from shared.base.outside import Json, read_object, read_time
 from shared.events.model import Workspace
 from shared.workspaces.model import RunRecord

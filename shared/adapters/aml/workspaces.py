@@ -15,10 +15,10 @@ from shared.adapters.aml.capacity import Capacities
 from shared.adapters.aml.mlflow import Mlflow
 from shared.adapters.aml.model_files import ModelFiles
 from shared.adapters.aml.models import ModelRegistry
-from shared.adapters.aml.refusals import parse_complaint, parse_retry_after
 from shared.adapters.aml.run_history import RunHistory
 from shared.adapters.aml.scoring import ScoringClient
 from shared.adapters.http import Http
+from shared.adapters.refusals import parse_complaint, parse_retry_after
 from shared.base.clock import Clock
 from shared.base.errors import WorkspaceRefused
 from shared.base.outside import Json

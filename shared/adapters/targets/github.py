@@ -13,7 +13,7 @@ from datetime import UTC, timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from shared.adapters.aml.refusals import parse_retry_after
+from shared.adapters.refusals import parse_retry_after
 from shared.adapters.rest import (
     Rest,
     RestAnswer,

@@ -12,7 +12,7 @@ from shared.adapters.aml.arm import failure
 from shared.adapters.aml.job_files import faults_of, make_job
 from shared.adapters.aml.jobs import Jobs, tags_of, told_absent
 from shared.adapters.aml.mlclient import MlClients
-from shared.adapters.aml.refusals import parse_retry_after, refusal
+from shared.adapters.refusals import parse_retry_after, refusal
 from shared.base.clock import Clock
 from shared.base.errors import (
     JobInvalid,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.adapters.aml.refusals import parse_complaint, parse_retry_after, refusal
+from shared.adapters.refusals import parse_complaint, parse_retry_after, refusal
 from shared.base.errors import (
     QuotaExceeded,
     SignalboxError,
