@@ -1,5 +1,6 @@
 """Who the app is: its managed identity, and the tokens that it is given."""
 
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
 
 #: In seconds. The platform's own endpoint is on the same machine, and begins with the app.
 _TIMEOUT = 5
+#: A token that ends within so many seconds is not used any more.
+_TOKEN_LEFT = 300
 
 
 class NoToken(Exception):
@@ -44,14 +47,35 @@ def make_credential(environ: Mapping[str, str]) -> "TokenCredential":
     return DefaultAzureCredential()
 
 
-def get_token(credential: "Callable[[], TokenCredential]", scope: str) -> "AccessToken":
-    """Return a token for a scope. Raises: NoToken."""
+class Tokens:
+    """The app's tokens for one audience, each used until shortly before it ends."""
+
+    def __init__(self, credential: "Callable[[], TokenCredential]", audience: str) -> None:
+        """Make the credential on first use."""
+        self._credential: Final = credential
+        self._scope: Final = f"{audience}/.default"
+        self._kept: AccessToken | None = None
+
+    def get(self) -> str:
+        """Return a token. Raises: NoToken."""
+        kept = self._kept
+        if kept is None or kept.expires_on - time.time() < _TOKEN_LEFT:
+            try:
+                kept = self._kept = self._credential().get_token(self._scope)
+            except Exception as error:  # its libraries trip over answers of unknown shapes
+                raise no_token(error) from error
+        return kept.token
+
+    def forget(self) -> None:
+        """Ask for another one next time: the one that is kept was not accepted."""
+        self._kept = None
+
+
+def no_token(error: Exception) -> NoToken:
+    """Return the reason why azure-identity gave no token."""
     from azure.core.exceptions import ClientAuthenticationError
 
-    try:
-        return credential().get_token(scope)
-    except ClientAuthenticationError as error:
+    if isinstance(error, ClientAuthenticationError):
         reason = redact(str(error).partition("\n")[0], most=300)
-        raise NoToken(reason, is_denied=(error.status_code or 0) < 500) from error
-    except Exception as error:  # its libraries trip over answers of another shape than they know
-        raise NoToken(type(error).__name__, is_denied=False) from error
+        return NoToken(reason, is_denied=(error.status_code or 0) < 500)
+    return NoToken(type(error).__name__, is_denied=False)

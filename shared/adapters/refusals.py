@@ -1,17 +1,25 @@
-"""What the workspace's refusals mean: from an HTTP status and an error document to our errors."""
+"""The meaning of refusals: from an HTTP status and an error document to one of our errors.
+
+Each kind of service has a table; `refusal` is the one function that reads it.
+"""
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Final
 
 from shared.base.clock import Clock
 from shared.base.errors import (
     QuotaExceeded,
     SignalboxError,
+    TargetAbsent,
+    TargetDenied,
+    TargetRefused,
+    TargetThrottled,
+    TargetUnreachable,
     WorkspaceBusy,
     WorkspaceDenied,
     WorkspaceRefused,
@@ -59,9 +67,83 @@ _FORBIDDEN_HINT = (
     " reaction so that the rule is kept (`public_network_access: disabled`), or ask its owner."
 )
 
-#: Error documents are nested; deeper than this nobody looks.
+#: Error documents are nested; nothing deeper than this is read.
 _DEPTH_MAX = 10
 _SECONDS_MAX = 999_999_999
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """The error that an answer stands for, by its status and, with `says`, by its words."""
+
+    statuses: Container[int]
+    error: type[SignalboxError]
+    says: re.Pattern[str] | None = None
+    hint: str | None = None  #: In place of the error's own.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusals:
+    """The errors of one kind of service: those that every kind has, and meanings of its own.
+
+    `unreachable` is also for no answer at all, `denied` for an app that can't sign in, `refused`
+    for all that has no other meaning.
+    """
+
+    unreachable: type[SignalboxError]
+    throttled: type[SignalboxError]
+    denied: type[SignalboxError]
+    absent: type[SignalboxError]
+    refused: type[SignalboxError]
+    #: Before the usual meanings, and after them. The first that fits counts.
+    special: tuple[Meaning, ...] = ()
+    others: tuple[Meaning, ...] = ()
+
+    @property
+    def meanings(self) -> tuple[Meaning, ...]:
+        """All meanings, in the order in which they count."""
+        usual = (
+            Meaning({401, 403}, self.denied),
+            Meaning({404, 410}, self.absent),
+            Meaning({429}, self.throttled),
+            Meaning(_DOWN, self.unreachable),
+        )
+        return (*self.special, *usual, *self.others, Meaning(range(1000), self.refused))
+
+
+_DOWN = frozenset({408, *range(500, 1000)})
+WORKSPACE: Final = Refusals(
+    unreachable=WorkspaceUnreachable,
+    throttled=WorkspaceThrottled,
+    denied=WorkspaceDenied,
+    absent=WorkspaceRefused,
+    refused=WorkspaceRefused,
+    special=(
+        Meaning({403, 409}, WorkspaceRefused, says=_FORBIDDEN, hint=_FORBIDDEN_HINT),
+        Meaning({403, 409}, WorkspaceRefused, says=_LASTING),
+    ),
+    others=(
+        Meaning({400, 409, 422}, QuotaExceeded, says=_QUOTA),
+        Meaning({400, 412, 422}, WorkspaceRefused, says=_FORBIDDEN),
+        Meaning({400, 412, 422}, WorkspaceRefused, says=_LASTING),
+        Meaning({409, 412}, WorkspaceBusy),
+        Meaning({400, 422}, WorkspaceBusy, says=_BUSY),
+    ),
+)
+TARGET: Final = Refusals(
+    unreachable=TargetUnreachable,
+    throttled=TargetThrottled,
+    denied=TargetDenied,
+    absent=TargetAbsent,
+    refused=TargetRefused,
+    others=(
+        Meaning(
+            range(300, 400),
+            TargetRefused,
+            hint="No redirect is followed: name the new address, then replay the letter.",
+        ),
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,26 +153,6 @@ class Complaint:
     code: str
     message: str
     text: str
-
-    @property
-    def is_quota(self) -> bool:
-        """Whether it is for want of quota."""
-        return _QUOTA.search(self.text) is not None
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether another operation stands in the way."""
-        return _BUSY.search(self.text) is not None
-
-    @property
-    def is_lasting(self) -> bool:
-        """Whether something stands in the way that does not pass by itself."""
-        return _LASTING.search(self.text) is not None
-
-    @property
-    def is_forbidden(self) -> bool:
-        """Whether a policy or a network rule forbids it to everybody."""
-        return _FORBIDDEN.search(self.text) is not None
 
     def __str__(self) -> str:
         return ": ".join(part for part in (self.code, self.message) if part)
@@ -108,32 +170,30 @@ def parse_complaint(document: Any) -> Complaint:
         message=redact(_unwrap(message)),
         text=json.dumps(error, default=str),
     )
-    if not complaint.is_quota:
+    if _QUOTA.search(complaint.text) is None:
         return complaint
     return Complaint(code=OUT_OF_QUOTA, message=complaint.message, text=complaint.text)
 
 
 def refusal(
-    doing: str, status: int, document: Any, *, retry_after: timedelta | None = None
+    table: Refusals,
+    doing: str,
+    status: int,
+    document: Any,
+    *,
+    retry_after: timedelta | None = None,
 ) -> SignalboxError:
     """Return the error that an answer with this status and body stands for."""
     complaint = parse_complaint(document)
-    told = f"{doing}: {complaint}" if str(complaint) else f"{doing}: HTTP {status}"
-    is_lasting = complaint.is_forbidden or complaint.is_lasting
-    if status in (403, 409) and is_lasting:
-        return WorkspaceRefused(told, hint=_FORBIDDEN_HINT if complaint.is_forbidden else "")
-    if status in (401, 403):
-        return WorkspaceDenied(told)
-    if status == 429:
-        return WorkspaceThrottled(told, retry_after=retry_after)
-    if status == 408 or status >= 500:
-        return WorkspaceUnreachable(told, retry_after=retry_after)
-    if status in (400, 409, 422) and complaint.is_quota:
-        return QuotaExceeded(told, retry_after=retry_after)
-    in_the_way = status in (409, 412) or (status in (400, 422) and complaint.is_busy)
-    if in_the_way and not is_lasting:
-        return WorkspaceBusy(told, retry_after=retry_after)
-    return WorkspaceRefused(told)
+    told = str(complaint) or f"HTTP {status}"
+    if 300 <= status < 400:
+        told = f"the answer leads elsewhere (HTTP {status})"
+    meaning = next(
+        each
+        for each in table.meanings
+        if status in each.statuses and (each.says is None or each.says.search(complaint.text))
+    )
+    return meaning.error(f"{doing}: {told}", hint=meaning.hint, retry_after=retry_after)
 
 
 def parse_retry_after(headers: Mapping[str, str], clock: Clock) -> timedelta | None:

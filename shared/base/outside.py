@@ -6,9 +6,9 @@ What is no use is a ValueError, or None, whatever it holds: it is an answer, not
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeIs
 
 #: Real documents are a dozen levels deep. What is much deeper is built to break what walks it.
 DEPTH_MAX = 64
@@ -70,6 +70,25 @@ def read_object(text: str | bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def is_object(value: object) -> TypeIs[Json]:
+    """Say whether a value of a document is an object."""
+    return isinstance(value, Mapping)
+
+
+def object_in(document: Json, *names: str) -> Json:
+    """Return the object that has these names, one in the other, or {} where there is none."""
+    for name in names:
+        value = document.get(name)
+        document = value if is_object(value) else {}
+    return document
+
+
+def objects_in(document: Json, name: str) -> Iterator[Json]:
+    """Yield the objects of the list that has this name; none where there is no list."""
+    items = document.get(name)
+    yield from filter(is_object, items if isinstance(items, list) else ())
 
 
 def read_json_at(text: str, start: int) -> tuple[Any, int]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from shared.adapters.aml.models import ModelRegistry
 from shared.base.errors import WorkspaceBusy, WorkspaceRefused
 from shared.events.model import Workspace
 from shared.twins.workspaces import MemoryWorkspaces
@@ -110,7 +111,7 @@ def test_a_version_that_somebody_took_meanwhile_is_busy_and_the_next_try_takes_t
     workspaces: Any, somebody: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspaces.register_model(WORKSPACE, MODEL)
-    next_version = workspaces._models._next_version
+    next_version = ModelRegistry._next_version
 
     def late(*args: Any) -> str:
         version: str = next_version(*args)
@@ -118,7 +119,7 @@ def test_a_version_that_somebody_took_meanwhile_is_busy_and_the_next_try_takes_t
         somebody.put(f"/models/churn/versions/{version}", properties)
         return version
 
-    monkeypatch.setattr(workspaces._models, "_next_version", late)
+    monkeypatch.setattr(ModelRegistry, "_next_version", late)
     with pytest.raises(WorkspaceBusy, match="version 2 was taken meanwhile"):
         workspaces.register_model(WORKSPACE, MODEL)
     monkeypatch.undo()

@@ -28,8 +28,8 @@ from sandbox.services.data_factory import DataFactory as DataFactoryService
 from sandbox.services.github import GitHub as GitHubService
 from sandbox.services.server import Service
 from sandbox.services.webhook import Webhook as WebhookService
+from shared.adapters.client import path_to, with_query
 from shared.adapters.http import BODY_MAX, Http
-from shared.adapters.rest import Rest, url_of
 from shared.adapters.targets.azure_devops import AzureDevOps
 from shared.adapters.targets.data_factory import PUBLIC_ENDPOINT, DataFactory
 from shared.adapters.targets.github import GitHub
@@ -140,12 +140,12 @@ def serve(authority: trustme.CA, tmp_path: Path) -> Iterator[Callable[..., Any]]
 
 
 @pytest.fixture
-def rest(authority: trustme.CA, tmp_path: Path, clock: Clock) -> Iterator[Rest]:
+def http(authority: trustme.CA, tmp_path: Path) -> Iterator[Http]:
     path = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(path))
-    rest = Rest(Http(ca_path=str(path)), clock=clock)
-    yield rest
-    rest.close()
+    http = Http(ca_path=str(path))
+    yield http
+    http.close()
 
 
 @pytest.fixture
@@ -154,13 +154,13 @@ def environ() -> dict[str, str]:
 
 
 @pytest.fixture
-def data_factory(serve: Any, rest: Rest, credential: FakeCredential) -> Bench:
+def data_factory(serve: Any, http: Http, credential: FakeCredential, clock: Clock) -> Bench:
     service = serve(DataFactoryService)
     declared = {"days": "int", "rate": "float", "full": "bool", "data": "string"}
     parameters = {name: {"type": kind} for name, kind in declared.items()}
     service.have(FACTORY, "retrain", parameters | {REFERENCE: {"type": "string"}})
     return Bench(
-        target=DataFactory(rest, lambda: credential, endpoint=service.url),
+        target=DataFactory(lambda: credential, endpoint=service.url, http=http, clock=clock),
         service=service,
         params=DataFactoryTarget(factory=FACTORY, pipeline="retrain"),
         absent=DataFactoryTarget(factory=FACTORY, pipeline="retire"),
@@ -171,11 +171,11 @@ def data_factory(serve: Any, rest: Rest, credential: FakeCredential) -> Bench:
 
 
 @pytest.fixture
-def azure_devops(serve: Any, rest: Rest, credential: FakeCredential) -> Bench:
+def azure_devops(serve: Any, http: Http, credential: FakeCredential) -> Bench:
     service = serve(AzureDevOpsService)
     service.have("contoso", "ml ops", 7, {name: {} for name in NAMES})
     return Bench(
-        target=AzureDevOps(rest, lambda: credential, endpoint=service.url),
+        target=AzureDevOps(lambda: credential, endpoint=service.url, http=http),
         service=service,
         params=AzureDevOpsTarget(organization="contoso", project="ml ops", pipeline=7),
         absent=AzureDevOpsTarget(organization="contoso", project="ml ops", pipeline=8),
@@ -206,9 +206,11 @@ def github_service(serve: Any, environ: dict[str, str]) -> GitHubService:
     return service
 
 
-def make_github(service: GitHubService, rest: Rest, environ: dict[str, str], **way: str) -> Bench:
+def make_github(
+    service: GitHubService, http: Http, environ: dict[str, str], clock: Clock, **way: str
+) -> Bench:
     return Bench(
-        target=GitHub(rest, environ, endpoint=service.url),
+        target=GitHub(environ, endpoint=service.url, http=http, clock=clock),
         service=service,
         params=GitHubTarget(repository="contoso/churn", **way),
         absent=GitHubTarget(repository="contoso/other", **way),
@@ -219,22 +221,26 @@ def make_github(service: GitHubService, rest: Rest, environ: dict[str, str], **w
 
 
 @pytest.fixture
-def github(github_service: GitHubService, rest: Rest, environ: dict[str, str]) -> Bench:
-    return make_github(github_service, rest, environ, workflow="retrain.yml")
+def github(
+    github_service: GitHubService, http: Http, environ: dict[str, str], clock: Clock
+) -> Bench:
+    return make_github(github_service, http, environ, clock, workflow="retrain.yml")
 
 
 @pytest.fixture
-def github_event(github_service: GitHubService, rest: Rest, environ: dict[str, str]) -> Bench:
-    return make_github(github_service, rest, environ, event="drift")
+def github_event(
+    github_service: GitHubService, http: Http, environ: dict[str, str], clock: Clock
+) -> Bench:
+    return make_github(github_service, http, environ, clock, event="drift")
 
 
 @pytest.fixture
-def webhook(serve: Any, rest: Rest, environ: dict[str, str]) -> Bench:
+def webhook(serve: Any, http: Http, environ: dict[str, str], clock: Clock) -> Bench:
     service = serve(WebhookService, SECRET)
     environ["SIGNALBOX_WEBHOOK_MY_TRAINER_URL"] = f"{service.url}{PATH}"
     environ["SIGNALBOX_WEBHOOK_MY_TRAINER_SECRET"] = SECRET
     return Bench(
-        target=Webhook(rest, environ),
+        target=Webhook(environ, http=http, clock=clock),
         service=service,
         params=WebhookTarget(name="my-trainer"),
         absent=WebhookTarget(name="other"),
@@ -369,10 +375,10 @@ def test_an_answer_that_is_no_document_names_no_run(bench: Bench, body: bytes) -
 def test_an_answer_that_comes_in_drops_is_too_late(
     webhook: Bench, tmp_path: Path, environ: dict[str, str]
 ) -> None:
-    hasty = Rest(Http(ca_path=str(tmp_path / "ca.pem"), longest=0.2))
+    hasty = Http(ca_path=str(tmp_path / "ca.pem"), longest=0.2)
     webhook.service.fail(status=200, body=b"x" * 100, drip=0.05)
     with pytest.raises(TargetUnreachable, match="ReadTimeout"):
-        Webhook(hasty, environ).submit(webhook.params, SUBMISSION)
+        Webhook(environ, http=hasty).submit(webhook.params, SUBMISSION)
     hasty.close()
 
 
@@ -485,9 +491,8 @@ def test_a_name_does_not_lead_out_of_its_place(
 
 
 def test_a_name_is_one_segment_of_an_address() -> None:
-    assert url_of("https://x", "a/../b?c#d", 7, q="1&2=3") == (
-        "https://x/a%2F..%2Fb%3Fc%23d/7?q=1%262%3D3"
-    )
+    path = path_to("a/../b?c#d", 7, error=TargetRefused)
+    assert with_query(path, {"q": "1&2=3"}) == "/a%2F..%2Fb%3Fc%23d/7?q=1%262%3D3"
 
 
 def test_the_examples_of_targets_are_what_is_taken() -> None:
@@ -528,12 +533,12 @@ class TestDataFactory:
         undeclared: str,
         parameters: dict[str, Any],
         serve: Any,
-        rest: Rest,
+        http: Http,
         credential: FakeCredential,
     ) -> None:
         service = serve(DataFactoryService, undeclared=undeclared)
         service.have(FACTORY, "retrain", parameters)
-        target = DataFactory(rest, lambda: credential, endpoint=service.url)
+        target = DataFactory(lambda: credential, endpoint=service.url, http=http)
         params = DataFactoryTarget(factory=FACTORY, pipeline="retrain")
         with pytest.raises(TargetRefused, match=r"no parameter .*days") as raised:
             target.submit(params, SUBMISSION)
@@ -546,11 +551,11 @@ class TestDataFactory:
             data_factory.submit(wrong)
 
     def test_a_run_is_found_on_any_page(
-        self, serve: Any, rest: Rest, credential: FakeCredential
+        self, serve: Any, http: Http, credential: FakeCredential
     ) -> None:
         service = serve(DataFactoryService, page=2)
         service.have(FACTORY, "retrain", {REFERENCE: {"type": "string"}})
-        target = DataFactory(rest, lambda: credential, endpoint=service.url)
+        target = DataFactory(lambda: credential, endpoint=service.url, http=http)
         params = DataFactoryTarget(factory=FACTORY, pipeline="retrain")
         bare = replace(SUBMISSION, inputs={})
         for number in range(4):
@@ -576,9 +581,9 @@ class TestDataFactory:
         assert data_factory.look(run_id).reason == "the run was cancelled"
 
     def test_a_run_has_a_link_where_its_studio_is_known(
-        self, rest: Rest, credential: FakeCredential
+        self, http: Http, credential: FakeCredential
     ) -> None:
-        target = DataFactory(rest, lambda: credential)
+        target = DataFactory(lambda: credential, http=http)
         params = DataFactoryTarget(factory=FACTORY, pipeline="retrain")
         link = target._link(params, "run-1")
         assert link.startswith("https://adf.azure.com/en/monitoring/pipelineruns/run-1?factory=%2F")
@@ -690,14 +695,14 @@ class TestGitHub:
         assert submitted.link == "https://github.com/contoso/churn/actions/runs/9000000000"
 
     def test_an_older_server_is_asked_without_what_it_does_not_know(
-        self, serve: Any, rest: Rest, environ: dict[str, str]
+        self, serve: Any, http: Http, environ: dict[str, str]
     ) -> None:
         service = serve(GitHubService, knows_run_details=False)
         service.tokens[TOKEN] = {"actions:read", "actions:write"}
         environ["SIGNALBOX_GITHUB_TOKEN"] = TOKEN
         run_name = f"${{{{ inputs.{REFERENCE} }}}}"
         service.have("contoso/churn", "retrain.yml", inputs={REFERENCE: {}}, run_name=run_name)
-        bench = make_github(service, rest, environ, workflow="retrain.yml")
+        bench = make_github(service, http, environ, Clock(), workflow="retrain.yml")
         bare = replace(SUBMISSION, inputs={})
         submitted = bench.submit(bare)
         assert submitted.run_id == ""
@@ -730,9 +735,9 @@ class TestGitHub:
         assert "drift" not in seen.json["client_payload"]
 
     def test_without_a_name_of_ours_an_event_is_sent_again(
-        self, github_service: GitHubService, rest: Rest, environ: dict[str, str]
+        self, github_service: GitHubService, http: Http, environ: dict[str, str]
     ) -> None:
-        bench = make_github(github_service, rest, environ, event="nameless")
+        bench = make_github(github_service, http, environ, Clock(), event="nameless")
         bench.submit()
         assert not bench.submit(AGAIN).found
         assert bench.started() == 2

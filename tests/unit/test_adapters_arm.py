@@ -10,8 +10,9 @@ import pytest
 from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError
 
-from shared.adapters.aml.arm import Arm, segment
+from shared.adapters.aml.arm import arm_client, segments
 from shared.adapters.aml.workspaces import ArmWorkspaces
+from shared.adapters.client import Client
 from shared.adapters.http import Http, NoAnswer, Reply
 from shared.base.errors import (
     WorkspaceDenied,
@@ -79,9 +80,9 @@ def answer(body: Any = None, status: int = 200, **headers: str) -> Reply:
     return Reply(status=status, headers=named, body=content)
 
 
-def make_arm(*answers: Reply | Exception, credential: Any = None) -> tuple[Arm, Transport]:
+def make_arm(*answers: Reply | Exception, credential: Any = None) -> tuple[Client, Transport]:
     transport = Transport(*answers)
-    return Arm(lambda: credential or Credential(), http=transport), transport
+    return arm_client(lambda: credential or Credential(), http=transport), transport
 
 
 def make_workspaces(*answers: Reply | Exception) -> tuple[ArmWorkspaces, Transport]:
@@ -115,7 +116,7 @@ def test_the_credential_is_made_once_and_its_token_used_again() -> None:
         return made[-1]
 
     transport = Transport(answer({"a": 1}), answer({"a": 1}))
-    arm = Arm(make, http=transport)
+    arm = arm_client(make, http=transport)
     arm.call("GET", "/x", "reading x")
     arm.call("GET", "/x", "reading x")
     assert [credential.scopes for credential in made] == [["https://management.azure.com/.default"]]
@@ -230,7 +231,7 @@ def test_a_list_without_an_end_is_given_up() -> None:
     ("name", "written"), [("a/b", "a%2Fb"), ("a b?c#d", "a%20b%3Fc%23d"), ("..a", "..a")]
 )
 def test_a_name_stays_one_segment_of_the_path(name: str, written: str) -> None:
-    assert segment(name) == written
+    assert segments(name) == f"/{written}"
     workspaces, transport = make_workspaces(answer({}, 404))
     assert workspaces.get_model(WORKSPACE, name, "1") is None
     assert f"/models/{written}/versions/1?" in transport.requests[0].url

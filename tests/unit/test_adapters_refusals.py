@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.adapters.refusals import parse_complaint, parse_retry_after, refusal
+from shared.adapters.refusals import WORKSPACE, parse_complaint, parse_retry_after, refusal
 from shared.base.errors import (
     QuotaExceeded,
     SignalboxError,
@@ -92,7 +92,7 @@ FAILED = error(
 def test_each_refusal_has_its_error(
     status: int, document: Any, expected: type[SignalboxError]
 ) -> None:
-    found = refusal("creating x", status, document)
+    found = refusal(WORKSPACE, "creating x", status, document)
     assert type(found) is expected
     assert found.message.startswith("creating x: ")
 
@@ -100,7 +100,7 @@ def test_each_refusal_has_its_error(
 @pytest.mark.parametrize("status", [409, 429, 503])
 def test_the_services_word_on_when_to_come_back_is_kept(status: int) -> None:
     wait = timedelta(seconds=7)
-    assert refusal("x", status, {}, retry_after=wait).retry_after == wait
+    assert refusal(WORKSPACE, "x", status, {}, retry_after=wait).retry_after == wait
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_the_services_word_on_when_to_come_back_is_kept(status: int) -> None:
     ],
 )
 def test_what_is_forbidden_to_everybody_is_no_matter_of_roles(code: str, message: str) -> None:
-    found = refusal("creating x", 403, error(code, message))
+    found = refusal(WORKSPACE, "creating x", 403, error(code, message))
     assert isinstance(found, WorkspaceRefused)
     assert found.message.endswith(f"{code}: {message}")
     assert "roles.md" not in found.hint
@@ -121,7 +121,7 @@ def test_what_is_forbidden_to_everybody_is_no_matter_of_roles(code: str, message
 
 
 def test_the_message_is_the_innermost_one() -> None:
-    found = refusal("creating x", 400, NO_CORES)
+    found = refusal(WORKSPACE, "creating x", 400, NO_CORES)
     assert found.message.startswith("creating x: OutOfQuota: VmSize: Not enough quota available")
     assert "InferencingClient" not in found.message
     deep = error(
@@ -134,7 +134,7 @@ def test_the_message_is_the_innermost_one() -> None:
 
 def test_a_message_is_short_printable_and_without_secrets() -> None:
     key = "eyJhbGciOiJub25lIn0.eyJhdWQiOiJ4In0.c2ln"
-    found = refusal("x", 400, error("Bad\x1b[31m", f"Bearer {key} " + "long " * 1000))
+    found = refusal(WORKSPACE, "x", 400, error("Bad\x1b[31m", f"Bearer {key} " + "long " * 1000))
     assert key not in found.message
     assert "\x1b" not in found.message
     assert len(found.message) < 1_150
@@ -159,7 +159,7 @@ def test_a_message_is_short_printable_and_without_secrets() -> None:
     ],
 )
 def test_an_odd_document_is_still_told(document: Any) -> None:
-    assert type(refusal("x", 400, document)) is WorkspaceRefused
+    assert type(refusal(WORKSPACE, "x", 400, document)) is WorkspaceRefused
 
 
 def test_a_document_that_never_ends_is_read_to_some_depth() -> None:

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 import trustme
 
-from shared.adapters.aml.scoring import ScoringClient
+from shared.adapters.aml.scoring import send_score
+from shared.adapters.client import Client
 from shared.adapters.http import BODY_MAX, Http
+from shared.adapters.refusals import WORKSPACE
 from shared.base.errors import WorkspaceRefused, WorkspaceUnreachable
 
 SECRET = "the-endpoints-key"
@@ -97,18 +99,18 @@ def endpoint(authority: trustme.CA) -> Iterator[Endpoint]:
 
 
 @pytest.fixture
-def client(authority: trustme.CA, tmp_path: Path) -> Iterator[ScoringClient]:
+def client(authority: trustme.CA, tmp_path: Path) -> Iterator[Client]:
     ca_path = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(ca_path))
     http = Http(ca_path=str(ca_path))
-    yield ScoringClient(http)
+    yield Client(WORKSPACE, http=http)
     http.close()
 
 
 def test_a_request_names_its_deployment_and_proves_itself(
-    client: ScoringClient, endpoint: Endpoint
+    client: Client, endpoint: Endpoint
 ) -> None:
-    score = client.send(endpoint.url("score"), "green", SECRET, b"{}", timeout=LONG)
+    score = send_score(client, endpoint.url("score"), "green", SECRET, b"{}", timeout=LONG)
     assert (score.status, score.model_status, score.body) == (200, 0, b"[1, 2]")
     ((_, headers, body),) = endpoint.requests
     named = {name.lower(): value for name, value in headers.items()}
@@ -118,47 +120,43 @@ def test_a_request_names_its_deployment_and_proves_itself(
     assert body == b"{}"
 
 
-def test_a_secret_does_not_follow_a_redirect(client: ScoringClient, endpoint: Endpoint) -> None:
-    score = client.send(endpoint.url("moved"), "green", SECRET, b"{}", timeout=LONG)
+def test_a_secret_does_not_follow_a_redirect(client: Client, endpoint: Endpoint) -> None:
+    score = send_score(client, endpoint.url("moved"), "green", SECRET, b"{}", timeout=LONG)
     assert score.status == 307
     assert len(endpoint.requests) == 1
 
 
 @pytest.mark.parametrize("url", ["http://localhost/score", "", "https:///score", "ftp://x/score"])
-def test_a_secret_goes_out_over_https_only(client: ScoringClient, url: str) -> None:
+def test_a_secret_goes_out_over_https_only(client: Client, url: str) -> None:
     with pytest.raises(WorkspaceRefused, match="https"):
-        client.send(url, "green", SECRET, b"{}", timeout=LONG)
+        send_score(client, url, "green", SECRET, b"{}", timeout=LONG)
 
 
-def test_an_answer_is_read_to_a_limit(client: ScoringClient, endpoint: Endpoint) -> None:
-    score = client.send(endpoint.url("huge"), "green", SECRET, b"{}", timeout=LONG)
+def test_an_answer_is_read_to_a_limit(client: Client, endpoint: Endpoint) -> None:
+    score = send_score(client, endpoint.url("huge"), "green", SECRET, b"{}", timeout=LONG)
     assert len(score.body) == BODY_MAX
 
 
-def test_an_answer_that_comes_in_drops_is_too_late(
-    client: ScoringClient, endpoint: Endpoint
-) -> None:
+def test_an_answer_that_comes_in_drops_is_too_late(client: Client, endpoint: Endpoint) -> None:
     with pytest.raises(WorkspaceUnreachable, match="ReadTimeout"):
-        client.send(endpoint.url("drip"), "green", SECRET, b"{}", timeout=SHORT)
+        send_score(client, endpoint.url("drip"), "green", SECRET, b"{}", timeout=SHORT)
 
 
-def test_a_model_status_that_is_no_number_is_none(
-    client: ScoringClient, endpoint: Endpoint
-) -> None:
-    score = client.send(endpoint.url("odd"), "green", SECRET, b"{}", timeout=LONG)
+def test_a_model_status_that_is_no_number_is_none(client: Client, endpoint: Endpoint) -> None:
+    score = send_score(client, endpoint.url("odd"), "green", SECRET, b"{}", timeout=LONG)
     assert (score.status, score.model_status) == (424, 0)
 
 
 def test_a_certificate_that_nobody_vouches_for_is_no_endpoint(endpoint: Endpoint) -> None:
-    client = ScoringClient(Http())
+    client = Client(WORKSPACE)
     with pytest.raises(WorkspaceUnreachable, match="ConnectError"):
-        client.send(endpoint.url("score"), "green", SECRET, b"{}", timeout=LONG)
+        send_score(client, endpoint.url("score"), "green", SECRET, b"{}", timeout=LONG)
     assert endpoint.requests == []
 
 
-def test_a_secret_is_in_no_error(client: ScoringClient, endpoint: Endpoint) -> None:
+def test_a_secret_is_in_no_error(client: Client, endpoint: Endpoint) -> None:
     endpoint.shutdown()
     endpoint.server_close()
     with pytest.raises(WorkspaceUnreachable) as caught:
-        client.send(endpoint.url("score"), "green", SECRET, b"{}", timeout=LONG)
+        send_score(client, endpoint.url("score"), "green", SECRET, b"{}", timeout=LONG)
     assert SECRET not in "".join(traceback.format_exception(caught.value))

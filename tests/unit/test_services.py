@@ -38,7 +38,7 @@ def test_tokens_are_for_the_services_of_the_cloud_that_is_set() -> None:
     assert isinstance(workspaces, ArmWorkspaces)
     workspaces.aml.token("signing in")
     assert asked == ["https://ml.azure.cn/.default"]
-    assert workspaces.aml.arm.endpoint == china
+    assert workspaces.aml.arm.root == china
     assert services.settings.studio_endpoint == "https://ml.azure.cn"
 
 

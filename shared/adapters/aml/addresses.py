@@ -1,29 +1,20 @@
 """AML as the app reaches it: Resource Manager, and the addresses that a workspace has itself."""
 
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Final
-from urllib.parse import quote, urlencode, urlsplit
 
 from azure.core.credentials import TokenCredential
 
-from shared.adapters.aml.arm import (
-    PAGES_MAX,
-    PUBLIC_ENDPOINT,
-    Arm,
-    ArmAnswer,
-    Sender,
-    endless,
-    is_below,
-    items_of,
-    segment,
-)
-from shared.adapters.http import Http, is_https
+from shared.adapters.aml.arm import BODY_MAX, PUBLIC_ENDPOINT, arm_client, path_of
+from shared.adapters.client import Client
+from shared.adapters.http import Http
+from shared.adapters.identity import Tokens
+from shared.adapters.refusals import WORKSPACE
 from shared.base.clock import Clock, SystemClock
 from shared.base.errors import WorkspaceRefused
 from shared.base.lazy import Lazy
-from shared.base.outside import Json
+from shared.base.outside import Json, object_in
 from shared.events.model import Workspace
 
 #: Whom a token is meant for that the workspaces' own addresses and their endpoints take.
@@ -37,74 +28,6 @@ class WorkspaceFacts:
     location: str
     discovery: str
     tracking: str
-
-
-class DataPlane:
-    """Sends requests to addresses that ARM told of, as the app; safe to share between threads.
-
-    Raises from every call what Arm does, and WorkspaceRefused for an address that is not https://:
-    every request carries a token.
-    """
-
-    def __init__(
-        self,
-        credential: Callable[[], TokenCredential],
-        *,
-        audience: str = AUDIENCE,
-        http: Http | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        """Make the requests with `http`."""
-        self._sender: Final = Sender(credential, audience, http=http or Http(), clock=clock)
-
-    def call(
-        self,
-        method: str,
-        url: str,
-        doing: str,
-        *,
-        query: Mapping[str, str] = MappingProxyType({}),
-        headers: Mapping[str, str] = MappingProxyType({}),
-        body: Json | None = None,
-        expected: Container[int] = (),
-    ) -> ArmAnswer:
-        """Send a request; an error status raises, except where it is `expected`."""
-        if not is_https(url) or urlsplit(url).username is not None:
-            raise WorkspaceRefused(f"{doing}: the address is not an https:// address")
-        told = f"?{urlencode(query, quote_via=quote, safe='$')}" if query else ""
-        return self._sender.read(
-            method, url + told, doing, headers=headers, body=body, expected=expected
-        )
-
-    def pages(self, url: str, doing: str) -> Iterator[Json]:
-        """Yield the items of a list, page by page; none where there is no such list.
-
-        The next page is named by its address, or by a token. Raises: WorkspaceRefused for a list
-        that does not end, or that goes on elsewhere.
-        """
-        answer = self.call("GET", url, doing, expected=(404,))
-        parts = urlsplit(url)
-        origin = f"{parts.scheme}://{parts.netloc}"
-        for _ in range(PAGES_MAX):
-            if answer.status == 404:
-                return
-            yield from items_of(answer)
-            following, token = answer.body.get("nextLink"), answer.body.get("continuationToken")
-            if following:
-                link = str(following)
-                link = origin + link if link.startswith("/") else link
-                if not is_below(link, origin):
-                    raise WorkspaceRefused(f"{doing}: the list goes on away from {origin}")
-                answer = self.call("GET", link, doing)
-            elif token:
-                answer = self.call("GET", url, doing, query={"$continuationtoken": str(token)})
-            else:
-                return
-        raise endless(doing)
-
-    def token(self, doing: str) -> str:
-        """Return the token that such requests carry; `doing` opens the error's message."""
-        return self._sender.tokens.get(doing)
 
 
 class Aml:
@@ -133,11 +56,16 @@ class Aml:
         self.ca_path: Final = ca_path
         self.clock: Final = clock or SystemClock()
         self.http: Final = http or Http(ca_path=ca_path)
-        self.arm: Final = Arm(
+        self.arm: Final = arm_client(
             self.credential, endpoint=arm_endpoint, http=self.http, clock=self.clock
         )
-        self.data: Final = DataPlane(
-            self.credential, audience=audience, http=self.http, clock=self.clock
+        #: For the addresses of AML's own that ARM told of, which take the app's token too.
+        self.data: Final = Client(
+            WORKSPACE,
+            http=self.http,
+            clock=self.clock,
+            tokens=Tokens(self.credential, audience),
+            most=BODY_MAX,
         )
         self._facts: dict[str, WorkspaceFacts] = {}
         self._services: dict[str, str] = {}
@@ -204,18 +132,8 @@ class Aml:
         self.http.close()
 
 
-def path_of(workspace: Workspace) -> str:
-    """Return the path of a workspace's ARM resource."""
-    return (
-        f"/subscriptions/{segment(workspace.subscription)}"
-        f"/resourceGroups/{segment(workspace.resource_group)}"
-        f"/providers/Microsoft.MachineLearningServices/workspaces/{segment(workspace.name)}"
-    )
-
-
 def _parse_facts(document: Json) -> WorkspaceFacts:
-    found = document.get("properties")
-    properties = found if isinstance(found, Mapping) else {}
+    properties = object_in(document, "properties")
     return WorkspaceFacts(
         location=str(document.get("location") or ""),
         discovery=str(properties.get("discoveryUrl") or ""),

@@ -13,10 +13,10 @@ from statistics import fmean
 from types import MappingProxyType
 from typing import Any, Final
 
-from shared.adapters.aml.addresses import path_of
-from shared.adapters.aml.arm import Arm, arm_path, is_object, segment
+from shared.adapters.aml.arm import path_of, segments
+from shared.adapters.client import Client, with_query
 from shared.base.errors import QuotaExceeded, WorkspaceBusy, WorkspaceUnreachable
-from shared.base.outside import Json, read_time
+from shared.base.outside import Json, object_in, objects_in, read_time
 from shared.base.redact import redact
 from shared.events.model import Workspace
 from shared.workspaces.metrics import Measure, Minute, Readings
@@ -77,7 +77,7 @@ class AzureMonitorMetrics:
     apart). Other 4xx are the caller's: a wrong key, a wrong path.
     """
 
-    def __init__(self, arm: Arm, *, grain: timedelta) -> None:
+    def __init__(self, arm: Client, *, grain: timedelta) -> None:
         self._arm: Final = arm
         self._grain: Final = grain
 
@@ -102,7 +102,7 @@ class AzureMonitorMetrics:
         WorkspaceThrottled, WorkspaceDenied, WorkspaceRefused.
         """
         reading = _MetricsRead(self._arm, self._grain, start, end, deployments)
-        path = f"{path_of(workspace)}/onlineEndpoints/{segment(endpoint)}"
+        path = path_of(workspace, "onlineEndpoints", endpoint)
         if deployments and start < end:
             _ask(reading, path, measures)
         return Readings(
@@ -127,7 +127,7 @@ class _MetricsRead:
 
     def __init__(
         self,
-        arm: Arm,
+        arm: Client,
         grain: timedelta,
         start: datetime,
         end: datetime,
@@ -167,7 +167,7 @@ class _MetricsRead:
         """Add what instances had to do, as the mean of them."""
         for name in self._deployments:
             cells = self._cells[name.lower()]
-            for series in self._ask(f"{path}/deployments/{segment(name)}", metrics, {}):
+            for series in self._ask(f"{path}{segments('deployments', name)}", metrics, {}):
                 _add_values(cells, _MEASURES.get(series.metric), series.points)
 
     def minutes(self, deployment: str) -> tuple[Minute, ...]:
@@ -210,7 +210,7 @@ class _MetricsRead:
             "timespan": f"{_utc(self._start)}/{_utc(self._end)}",
             **query,
         }
-        self.queries.append(arm_path(path, query))
+        self.queries.append(with_query(path, query))
         try:
             answer = self._arm.call("GET", path, doing, query=query)
         except (WorkspaceBusy, QuotaExceeded) as error:  # what a read can't mean
@@ -218,21 +218,21 @@ class _MetricsRead:
         return self._parse(answer.body, doing)
 
     def _parse(self, body: Json, doing: str) -> Iterator[_Series]:
-        for metric in _objects(body.get("value")):
+        for metric in objects_in(body, "value"):
             code = metric.get("errorCode") or "Success"
             if code != "Success":
                 told = redact(f"{code}: {metric.get('errorMessage') or ''}", most=300)
                 raise WorkspaceUnreachable(f"{doing}: {told}")
-            for series in _objects(metric.get("timeseries")):
+            for series in objects_in(metric, "timeseries"):
                 labels = {
                     _name(label): str(label.get("value"))
-                    for label in _objects(series.get("metadatavalues"))
+                    for label in objects_in(series, "metadatavalues")
                 }
                 points = tuple(self._points(series))
                 yield _Series(_name(metric), labels, points)
 
     def _points(self, series: Json) -> Iterator[tuple[datetime, float]]:
-        for point in _objects(series.get("data")):
+        for point in objects_in(series, "data"):
             at, value = read_time(point.get("timeStamp")), _parse_value(point.get("average"))
             if at is not None and self._start <= at < self._end and value is not None:
                 yield at, value
@@ -260,13 +260,8 @@ def _utc(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _objects(value: Any) -> Iterator[Json]:
-    yield from (item for item in (value if isinstance(value, list) else ()) if is_object(item))
-
-
 def _name(document: Json) -> str:
-    name = document.get("name")
-    return str(name.get("value")).lower() if is_object(name) else ""
+    return str(object_in(document, "name").get("value") or "").lower()
 
 
 def _parse_value(value: Any) -> float | None:

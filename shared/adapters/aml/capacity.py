@@ -1,10 +1,11 @@
 """What a region has left: its VM sizes, and how many cores of each family are used."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
-from shared.adapters.aml.arm import Arm, segment
-from shared.base.outside import Json
+from shared.adapters.aml.arm import segments
+from shared.adapters.client import Client
+from shared.base.outside import Json, object_in
 from shared.workspaces.model import Capacity
 
 #: A family has a row for each kind of cores, and one in each workspace; only the type differs.
@@ -17,7 +18,7 @@ class Capacities:
     A region's sizes are read once, what is used of them each time.
     """
 
-    def __init__(self, arm: Arm) -> None:
+    def __init__(self, arm: Client) -> None:
         self._arm: Final = arm
         self._sizes: dict[str, Mapping[str, Capacity]] = {}
 
@@ -27,10 +28,8 @@ class Capacities:
         A size that is listed may still be none for endpoints: what the list says of that is free
         text, and the service refuses by itself.
         """
-        path = (
-            f"/subscriptions/{segment(subscription)}/providers/Microsoft.MachineLearningServices"
-            f"/locations/{segment(location)}"
-        )
+        provider = ("providers", "Microsoft.MachineLearningServices")
+        path = segments("subscriptions", subscription, *provider, "locations", location)
         size = self._find_sizes(path, location).get(instance_type.lower())
         if size is None:
             return None
@@ -58,8 +57,7 @@ class Capacities:
 
 
 def _is_of(family: str, usage: Json) -> bool:
-    name: Any = usage.get("name")
-    value = name.get("value") if isinstance(name, Mapping) else None
+    value = object_in(usage, "name").get("value")
     is_dedicated = str(usage.get("type")).lower() == _DEDICATED
     return is_dedicated and str(value).lower() == family.lower()
 

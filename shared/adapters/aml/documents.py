@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from shared.base.errors import WorkspaceRefused
-from shared.base.outside import Json, read_time
+from shared.base.outside import Json, object_in, read_time
 from shared.workspaces.model import (
     Deployment,
     DeploymentSpec,
@@ -41,7 +41,7 @@ _KINDS = {kind.value.replace("_", ""): kind for kind in ModelKind}
 
 def parse_model(name: str, version: str, document: Json) -> ModelVersion:
     """Read a model version; its own name in the document is the version's."""
-    properties = _mapping(document, "properties")
+    properties = object_in(document, "properties")
     return ModelVersion(
         id=str(document.get("id") or ""),
         name=name,
@@ -50,16 +50,16 @@ def parse_model(name: str, version: str, document: Json) -> ModelVersion:
         tags=_texts(properties, "tags"),
         properties=_texts(properties, "properties"),
         archived=properties.get("isArchived") is True,
-        created_at=read_time(_mapping(document, "systemData").get("createdAt")),
+        created_at=read_time(object_in(document, "systemData").get("createdAt")),
         job_name=str(properties.get("jobName") or ""),
-        flavors=tuple(sorted(str(name) for name in _mapping(properties, "flavors"))),
+        flavors=tuple(sorted(str(name) for name in object_in(properties, "flavors"))),
         path=str(properties.get("modelUri") or ""),
     )
 
 
 def parse_endpoint(document: Json) -> Endpoint:
     """Read an online endpoint; one that names a compute is a Kubernetes one."""
-    properties = _mapping(document, "properties")
+    properties = object_in(document, "properties")
     return Endpoint(
         name=str(document.get("name") or ""),
         state=_parse_state(properties),
@@ -75,8 +75,8 @@ def parse_endpoint(document: Json) -> Endpoint:
 
 def parse_batch_endpoint(document: Json) -> Endpoint:
     """Read a batch endpoint; its default deployment is told as the one with all traffic."""
-    properties = _mapping(document, "properties")
-    default = str(_mapping(properties, "defaults").get("deploymentName") or "")
+    properties = object_in(document, "properties")
+    default = str(object_in(properties, "defaults").get("deploymentName") or "")
     return Endpoint(
         name=str(document.get("name") or ""),
         state=_parse_state(properties),
@@ -91,10 +91,10 @@ def parse_batch_endpoint(document: Json) -> Endpoint:
 
 def parse_deployment(document: Json) -> Deployment:
     """Read a deployment: an online one, or a batch one, which has its size elsewhere."""
-    properties = _mapping(document, "properties")
-    capacity = _mapping(document, "sku").get("capacity")
+    properties = object_in(document, "properties")
+    capacity = object_in(document, "sku").get("capacity")
     if capacity is None:
-        capacity = _mapping(properties, "resources").get("instanceCount")
+        capacity = object_in(properties, "resources").get("instanceCount")
     return Deployment(
         name=str(document.get("name") or ""),
         state=_parse_state(properties),
@@ -250,7 +250,7 @@ def _rewritten(document: Json, tags: Mapping[str, str], changes: dict[str, Any])
     body = {name: value for name, value in document.items() if name not in _READ_ONLY}
     body["tags"] = _texts(document, "tags") | dict(tags)
     body["properties"] = _writable_properties(document) | changes
-    if identity := _mapping(document, "identity"):
+    if identity := object_in(document, "identity"):
         body["identity"] = _writable_identity(identity)
     return {name: value for name, value in body.items() if value is not None}
 
@@ -258,7 +258,7 @@ def _rewritten(document: Json, tags: Mapping[str, str], changes: dict[str, Any])
 def _writable_properties(document: Json) -> dict[str, Any]:
     properties = {
         name: value
-        for name, value in _mapping(document, "properties").items()
+        for name, value in object_in(document, "properties").items()
         if name not in _READ_ONLY_PROPERTIES and value is not None
     }
     if own := _texts(properties, "properties"):
@@ -270,7 +270,7 @@ def _writable_properties(document: Json) -> dict[str, Any]:
 
 def _writable_identity(identity: Json) -> Json:
     body: dict[str, Any] = {"type": identity.get("type")}
-    if assigned := _mapping(identity, "userAssignedIdentities"):
+    if assigned := object_in(identity, "userAssignedIdentities"):
         # They are named by their keys; the ids inside are the service's to fill in.
         body["userAssignedIdentities"] = {name: {} for name in assigned}
     return body
@@ -287,7 +287,7 @@ def _parse_kind(properties: Json) -> str:
     if stored:
         # "mlflow_model" from the SDK and the CLI, "MLFlowModel" from other clients.
         return _KINDS.get(stored.replace("_", "").lower(), stored)
-    has_python = "python_function" in _mapping(properties, "flavors")
+    has_python = "python_function" in object_in(properties, "flavors")
     return ModelKind.MLFLOW if has_python else ModelKind.CUSTOM
 
 
@@ -298,16 +298,11 @@ def _parse_model_id(model: Any) -> str:
     return str(model or "")
 
 
-def _mapping(document: Json, name: str) -> Json:
-    value = document.get(name)
-    return value if isinstance(value, Mapping) else {}
-
-
 def _texts(document: Json, name: str) -> dict[str, str]:
-    found = _mapping(document, name).items()
+    found = object_in(document, name).items()
     return {str(key): "" if value is None else str(value) for key, value in found}
 
 
 def _percents(properties: Json, name: str) -> dict[str, int]:
-    found = _mapping(properties, name).items()
+    found = object_in(properties, name).items()
     return {str(key): value for key, value in found if isinstance(value, int)}

@@ -1,15 +1,14 @@
 """AML jobs, as all targets that start one see them: found by name, started, looked at."""
 
 import re
-from collections.abc import Mapping
 from typing import Final
 
-from shared.adapters.aml.addresses import Aml, path_of
-from shared.adapters.aml.arm import segment
+from shared.adapters.aml.addresses import Aml
+from shared.adapters.aml.arm import path_of
 from shared.adapters.aml.run_history import RunHistory
 from shared.base.errors import SignalboxError, TargetAbsent, WorkspaceRefused
 from shared.base.outgoing import for_tag
-from shared.base.outside import Json
+from shared.base.outside import Json, object_in
 from shared.events.model import Workspace
 from shared.retraining.targets import (
     REFERENCE,
@@ -19,6 +18,7 @@ from shared.retraining.targets import (
     TargetRun,
     TargetStatus,
 )
+from shared.workspaces.run_reports import run_link
 
 PUBLIC_STUDIO = "https://ml.azure.com"
 
@@ -82,12 +82,7 @@ class Jobs:
 
     def submitted(self, submission: Submission, name: str, *, found: bool = False) -> Submitted:
         """Return what was started, with the address of its page in AML studio."""
-        workspace = submission.workspace
-        wsid = (
-            f"/subscriptions/{workspace.subscription}/resourcegroups/{workspace.resource_group}"
-            f"/workspaces/{workspace.name}"
-        )
-        link = f"{self._studio}/runs/{segment(name)}?wsid={wsid}"
+        link = run_link(name, submission.workspace, self._studio)
         return Submitted(run_id=name, link=link, found=found)
 
     def look(self, workspace: Workspace, name: str) -> TargetRun:
@@ -98,8 +93,7 @@ class Jobs:
         """Return where a job stands whose document was read, and why it failed if it did."""
         if job is None:
             return TargetRun(status=TargetStatus.UNKNOWN)
-        properties = job.get("properties")
-        told = str(properties.get("status") or "") if isinstance(properties, Mapping) else ""
+        told = str(object_in(job, "properties").get("status") or "")
         status = _STATUSES.get(told.lower(), TargetStatus.RUNNING)
         if status is not TargetStatus.FAILED:
             return TargetRun(status=status)
@@ -115,7 +109,7 @@ class Jobs:
 
 def path(workspace: Workspace, name: str) -> str:
     """Return the path of a job's ARM resource."""
-    return f"{path_of(workspace)}/jobs/{segment(name)}"
+    return path_of(workspace, "jobs", name)
 
 
 def tags_of(submission: Submission) -> dict[str, str]:

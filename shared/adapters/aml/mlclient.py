@@ -58,7 +58,7 @@ class MlClients:
 
 
 def _cloud(aml: Aml) -> dict[str, Any]:
-    endpoint = aml.arm.endpoint
+    endpoint = aml.arm.root
     if known := CLOUDS.get(endpoint.lower()):
         return {"cloud": known.name}
     return {

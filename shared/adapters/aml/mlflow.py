@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from shared.adapters.aml.addresses import Aml
-from shared.base.outside import Json
+from shared.base.outside import Json, object_in, objects_in
 from shared.events.model import Workspace
 
 #: What MLflow calls the status of a run that completed; AML's documentation writes it otherwise.
@@ -45,7 +45,7 @@ class Mlflow:
         )
         if answer.status == 404:
             return None
-        return parse_metrics(_mapping(_mapping(answer.body, "run"), "data"))
+        return parse_metrics(object_in(answer.body, "run", "data"))
 
     def find_completed(self, workspace: Workspace, experiment: str) -> Iterator[str] | None:
         """Return the ids of an experiment's runs that completed and are no steps, newest first.
@@ -63,7 +63,7 @@ class Mlflow:
             query={"experiment_name": experiment},
             expected=(404,),
         )
-        found = _mapping(answer.body, "experiment").get("experiment_id")
+        found = object_in(answer.body, "experiment").get("experiment_id")
         if answer.status == 404 or not found:
             return None
         return self._completed(base, str(found), f"listing the runs of experiment {experiment!r}")
@@ -77,10 +77,7 @@ class Mlflow:
         }
         for _ in range(_PAGES_MAX):
             answer = self._aml.data.call("POST", f"{base}/runs/search", doing, body=asked)
-            runs = answer.body.get("runs")
-            for run in runs if isinstance(runs, list) else ():
-                if isinstance(run, Mapping) and _is_completed_root(run):
-                    yield _run_id(run)
+            yield from map(_run_id, filter(_is_completed_root, objects_in(answer.body, "runs")))
             token = answer.body.get("next_page_token")
             if not token:
                 return
@@ -90,10 +87,7 @@ class Mlflow:
 def parse_metrics(data: Json) -> dict[str, float]:
     """Read the metrics of a run: of each the value of its last step, of that the latest."""
     latest: dict[str, tuple[tuple[float, float], float]] = {}
-    metrics = data.get("metrics")
-    for metric in metrics if isinstance(metrics, list) else ():
-        if not isinstance(metric, Mapping):
-            continue
+    for metric in objects_in(data, "metrics"):
         key = str(metric.get("key") or "")
         at = (_number(metric.get("step")), _number(metric.get("timestamp")))
         at = (at[0] if math.isfinite(at[0]) else 0.0, at[1] if math.isfinite(at[1]) else 0.0)
@@ -113,21 +107,15 @@ def _number(value: Any) -> float:
 
 
 def _is_completed_root(run: Json) -> bool:
-    status = str(_mapping(run, "info").get("status") or "").lower()
-    tags = _mapping(run, "data").get("tags")
+    status = str(object_in(run, "info").get("status") or "").lower()
     parents = (
         str(tag.get("value") or "")
-        for tag in (tags if isinstance(tags, list) else ())
-        if isinstance(tag, Mapping) and str(tag.get("key")).lower() == _PARENT
+        for tag in objects_in(object_in(run, "data"), "tags")
+        if str(tag.get("key")).lower() == _PARENT
     )
     return status in _FINISHED and not any(parents) and bool(_run_id(run))
 
 
 def _run_id(run: Json) -> str:
-    info = _mapping(run, "info")
+    info = object_in(run, "info")
     return str(info.get("run_id") or info.get("run_uuid") or "")
-
-
-def _mapping(document: Json, name: str) -> Json:
-    value = document.get(name)
-    return value if isinstance(value, Mapping) else {}

@@ -6,15 +6,16 @@ another datastore, such as those uploaded from somebody's machine, are read from
 """
 
 import re
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
-from shared.adapters.aml.addresses import Aml, path_of
-from shared.adapters.aml.arm import Tokens, segment
-from shared.adapters.http import NoAnswer, is_https
-from shared.adapters.refusals import refusal
-from shared.base.errors import WorkspaceRefused, WorkspaceUnreachable
+from shared.adapters.aml.addresses import Aml
+from shared.adapters.aml.arm import path_of, segments
+from shared.adapters.client import Answer, Client
+from shared.adapters.identity import Tokens
+from shared.adapters.refusals import WORKSPACE
+from shared.base.errors import WorkspaceRefused
+from shared.base.outside import object_in
 from shared.base.redact import redact
 from shared.events.model import Workspace
 from shared.workspaces.model import ModelVersion
@@ -50,7 +51,13 @@ class ModelFiles:
 
     def __init__(self, aml: Aml) -> None:
         self._aml: Final = aml
-        self._tokens: Final = Tokens(aml.credential, STORAGE_AUDIENCE)
+        self._storage: Final = Client(
+            WORKSPACE,
+            http=aml.http,
+            clock=aml.clock,
+            tokens=Tokens(aml.credential, STORAGE_AUDIENCE),
+            headers={"x-ms-version": _STORAGE_VERSION},
+        )
 
     def read(
         self, workspace: Workspace, model: ModelVersion, path: str, *, most: int
@@ -66,29 +73,22 @@ class ModelFiles:
             base = self._aml.find_artifacts(workspace)
             if base is None:
                 return None
-            container = segment(f"dcid.{match['run']}")
+            place = segments("ExperimentRun", f"dcid.{match['run']}", "content")
             name = quote(f"{match['path'].strip('/')}/{path}", safe="")
-            url = f"{base}/ExperimentRun/{container}/content?path={name}"
-            return self._get(
-                url, {"Authorization": f"Bearer {self._aml.token(doing)}"}, doing, most
-            )
+            return _read(self._aml.data, f"{base}{place}?path={name}", doing, most)
         match = _STORED.fullmatch(model.path)
         if match is None or ".." in match["path"].split("/"):
             where = redact(model.path, most=100)
             raise WorkspaceRefused(f"{doing}: files at {where!r} are not read")
         root = self._root(workspace, match["store"], doing)
         url = f"{root}/{quote(match['path'].strip('/'))}/{quote(path)}"
-        headers = {
-            "Authorization": f"Bearer {self._tokens.get(doing)}",
-            "x-ms-version": _STORAGE_VERSION,
-        }
-        return self._get(url, headers, doing, most)
+        return _read(self._storage, url, doing, most)
 
     def _root(self, workspace: Workspace, store: str, doing: str) -> str:
         """Return the address of a datastore's container."""
-        path = f"{path_of(workspace)}/datastores/{segment(store)}"
-        found = self._aml.arm.call("GET", path, f"reading datastore {store}").body.get("properties")
-        told: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
+        path = path_of(workspace, "datastores", store)
+        answer = self._aml.arm.call("GET", path, f"reading datastore {store}")
+        told = object_in(answer.body, "properties")
         account = str(told.get("accountName") or "")
         endpoint = str(told.get("endpoint") or "core.windows.net")
         container = str(told.get(_CONTAINERS.get(str(told.get("datastoreType")), "")) or "")
@@ -97,17 +97,15 @@ class ModelFiles:
             raise WorkspaceRefused(f"{doing}: datastore {store} is no container of blobs in Azure")
         return f"https://{account}.blob.{endpoint}/{container}"
 
-    def _get(self, url: str, headers: Mapping[str, str], doing: str, most: int) -> bytes | None:
-        if not is_https(url):
-            raise WorkspaceRefused(f"{doing}: the address is not an https:// address")
-        try:
-            reply = self._aml.http.send("GET", url, headers=headers, seconds=_SECONDS, most=most)
-        except NoAnswer as error:
-            raise WorkspaceUnreachable(f"{doing}: no answer ({error})") from None
-        if reply.status == 404:
-            return None
-        if reply.status != 200:
-            raise refusal(doing, reply.status, {})
-        if not reply.is_whole:
-            raise WorkspaceRefused(f"{doing}: it has more than {most} bytes, or comes folded up")
-        return reply.body
+
+def _read(client: Client, url: str, doing: str, most: int) -> bytes | None:
+    reply = client.exchange(
+        "GET", url, doing, headers=client.signed(doing), seconds=_SECONDS, most=most
+    )
+    if reply.status == 404:
+        return None
+    if reply.status != 200:
+        raise client.refusal(doing, Answer(status=reply.status, headers=reply.headers, body={}))
+    if not reply.is_whole:
+        raise WorkspaceRefused(f"{doing}: it has more than {most} bytes, or comes folded up")
+    return reply.body

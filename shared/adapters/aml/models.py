@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from shared.adapters.aml import documents
-from shared.adapters.aml.addresses import path_of
-from shared.adapters.aml.arm import Arm, segment
+from shared.adapters.aml.arm import path_of
+from shared.adapters.client import Client
 from shared.base.errors import WorkspaceBusy, WorkspaceRefused
+from shared.base.outside import object_in
 from shared.events.model import Workspace
 from shared.workspaces.model import ModelVersion, NewModel
 
@@ -17,12 +18,12 @@ _SEPARATORS = frozenset(",=")
 class ModelRegistry:
     """The registered models, through Azure Resource Manager."""
 
-    def __init__(self, arm: Arm) -> None:
+    def __init__(self, arm: Client) -> None:
         self._arm: Final = arm
 
     def get(self, workspace: Workspace, name: str, version: str) -> ModelVersion | None:
         """Return the model version, or None."""
-        path = f"{_path(workspace, name)}/versions/{segment(version)}"
+        path = path_of(workspace, "models", name, "versions", version)
         answer = self._arm.call("GET", path, f"reading model {name}:{version}", expected=(404,))
         if answer.status == 404:
             return None
@@ -39,7 +40,7 @@ class ModelRegistry:
         if asked:
             query["tags"] = ",".join(asked)
         items = self._arm.pages(
-            f"{_path(workspace, name)}/versions",
+            path_of(workspace, "models", name, "versions"),
             f"listing the versions of model {name}",
             query=query,
         )
@@ -57,7 +58,7 @@ class ModelRegistry:
         """
         doing = f"registering model {model.name}"
         version = self._next_version(workspace, model.name)
-        path = f"{_path(workspace, model.name)}/versions/{segment(version)}"
+        path = path_of(workspace, "models", model.name, "versions", version)
         body = documents.new_model_version(model)
         try:
             answer = self._arm.call("PUT", path, doing, body=body)
@@ -69,15 +70,11 @@ class ModelRegistry:
 
     def _next_version(self, workspace: Workspace, name: str) -> str:
         doing = f"reading model {name}"
-        answer = self._arm.call("GET", _path(workspace, name), doing, expected=(404,))
+        path = path_of(workspace, "models", name)
+        answer = self._arm.call("GET", path, doing, expected=(404,))
         if answer.status == 404:
             return "1"
-        properties = answer.body.get("properties")
-        following = properties.get("nextVersion") if isinstance(properties, Mapping) else None
+        following = object_in(answer.body, "properties").get("nextVersion")
         if not following:
             raise WorkspaceRefused(f"{doing}: the answer names no next version")
         return str(following)
-
-
-def _path(workspace: Workspace, name: str) -> str:
-    return f"{path_of(workspace)}/models/{segment(name)}"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from shared.adapters.aml.addresses import Aml
-from shared.adapters.aml.arm import segment
+from shared.adapters.aml.arm import segments
 from shared.adapters.refusals import parse_complaint
 from shared.base.outside import Json, read_object, read_time
 from shared.events.model import Workspace
@@ -33,7 +33,7 @@ class RunHistory:
         base = self._aml.find_history(workspace)
         if base is None:
             return None
-        url = f"{base}/runs/{segment(run_id)}"
+        url = f"{base}{segments('runs', run_id)}"
         answer = self._aml.data.call("GET", url, f"reading run {run_id!r}", expected=(404,))
         return None if answer.status == 404 else parse_run_record(answer.body)
 
@@ -42,7 +42,7 @@ class RunHistory:
         base = self._aml.find_history(workspace)
         if base is None:
             return ()
-        url = f"{base}/runs/{segment(run_id)}/children"
+        url = f"{base}{segments('runs', run_id, 'children')}"
         items = self._aml.data.pages(url, f"listing the runs below run {run_id!r}")
         return tuple(parse_run_record(item) for item in items)
 
@@ -50,7 +50,7 @@ class RunHistory:
         """Merge tags into those of a run."""
         base = self._aml.find_history(workspace)
         if base is not None:
-            url = f"{base}/runs/{segment(run_id)}"
+            url = f"{base}{segments('runs', run_id)}"
             body = {"runId": run_id, "tags": dict(tags)}
             self._aml.data.call("PATCH", url, f"tagging run {run_id!r}", body=body)
 

@@ -1,27 +1,25 @@
 """The AML workspaces, through Azure Resource Manager and their own addresses."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final
 
 from azure.core.credentials import TokenCredential
 
 from shared.adapters.aml import documents
-from shared.adapters.aml.addresses import AUDIENCE, Aml, path_of
-from shared.adapters.aml.arm import PUBLIC_ENDPOINT, ArmAnswer, segment
+from shared.adapters.aml.addresses import AUDIENCE, Aml
+from shared.adapters.aml.arm import PUBLIC_ENDPOINT, path_of
 from shared.adapters.aml.capacity import Capacities
 from shared.adapters.aml.mlflow import Mlflow
 from shared.adapters.aml.model_files import ModelFiles
 from shared.adapters.aml.models import ModelRegistry
 from shared.adapters.aml.run_history import RunHistory
-from shared.adapters.aml.scoring import ScoringClient
+from shared.adapters.aml.scoring import ArmScoring
+from shared.adapters.client import Answer
 from shared.adapters.http import Http
 from shared.adapters.refusals import parse_complaint, parse_retry_after
 from shared.base.clock import Clock
-from shared.base.errors import WorkspaceRefused
-from shared.base.outside import Json
+from shared.base.outside import Json, object_in
 from shared.events.model import Workspace
 from shared.workspaces.model import (
     Capacity,
@@ -29,29 +27,16 @@ from shared.workspaces.model import (
     DeploymentSpec,
     Endpoint,
     EndpointKind,
-    ModelVersion,
-    NewModel,
     Operation,
     OperationResult,
     OperationStatus,
-    RunRecord,
-    Score,
 )
-
-#: How long an endpoint's key is kept; a rotated one is noticed before, by a 401.
-_SECRET_LIFETIME = timedelta(minutes=5)
 
 _ENDED = {
     "succeeded": OperationStatus.SUCCEEDED,
     "failed": OperationStatus.FAILED,
     "canceled": OperationStatus.FAILED,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class _Secret:
-    text: str = field(repr=False)
-    good_until: datetime
 
 
 class ArmWorkspaces:
@@ -89,45 +74,17 @@ class ArmWorkspaces:
         )
         self._arm: Final = self.aml.arm
         self._clock: Final = self.aml.clock
-        self._scoring: Final = ScoringClient(self.aml.http)
-        self._models: Final = ModelRegistry(self._arm)
-        self._files: Final = ModelFiles(self.aml)
-        self._history: Final = RunHistory(self.aml)
         self._capacities: Final = Capacities(self._arm)
-        self._mlflow: Final = Mlflow(self.aml)
-        self._secrets: dict[str, _Secret] = {}
-
-    def get_model(self, workspace: Workspace, name: str, version: str) -> ModelVersion | None:
-        """Return the model version, or None."""
-        return self._models.get(workspace, name, version)
-
-    def find_models(
-        self, workspace: Workspace, name: str, tags: Mapping[str, str]
-    ) -> tuple[ModelVersion, ...]:
-        """Return the versions of a model that have all these tags; () without such a model."""
-        return self._models.find(workspace, name, tags)
-
-    def register_model(self, workspace: Workspace, model: NewModel) -> ModelVersion:
-        """Register the next version of a model, and return it."""
-        return self._models.register(workspace, model)
-
-    def read_model_file(
-        self, workspace: Workspace, model: ModelVersion, path: str, *, most: int
-    ) -> bytes | None:
-        """Return a file of a model, None where it has none of that path."""
-        return self._files.read(workspace, model, path, most=most)
-
-    def get_run(self, workspace: Workspace, run_id: str) -> RunRecord | None:
-        """Return the run, or None."""
-        return self._history.get(workspace, run_id)
-
-    def list_children(self, workspace: Workspace, run_id: str) -> tuple[RunRecord, ...]:
-        """Return the runs that are directly below a run; () without such a run."""
-        return self._history.list_children(workspace, run_id)
-
-    def get_metrics(self, workspace: Workspace, run_id: str) -> Mapping[str, float] | None:
-        """Return the last value of each metric that a run logged, or None without such a run."""
-        return self._mlflow.get_metrics(workspace, run_id)
+        models, history = ModelRegistry(self._arm), RunHistory(self.aml)
+        # The methods of the ports Models, Runs and Scoring.
+        self.get_model: Final = models.get
+        self.find_models: Final = models.find
+        self.register_model: Final = models.register
+        self.read_model_file: Final = ModelFiles(self.aml).read
+        self.get_run: Final = history.get
+        self.list_children: Final = history.list_children
+        self.get_metrics: Final = Mlflow(self.aml).get_metrics
+        self.score: Final = ArmScoring(self.aml).score
 
     def get_endpoint(
         self,
@@ -147,7 +104,7 @@ class ArmWorkspaces:
 
     def list_endpoints(self, workspace: Workspace) -> tuple[Endpoint, ...]:
         """Return the online endpoints, managed and Kubernetes; () without such a workspace."""
-        path = f"{path_of(workspace)}/onlineEndpoints"
+        path = path_of(workspace, "onlineEndpoints")
         doing = f"listing the endpoints of workspace {workspace.name!r}"
         return tuple(documents.parse_endpoint(item) for item in self._arm.pages(path, doing))
 
@@ -160,7 +117,7 @@ class ArmWorkspaces:
     ) -> tuple[Deployment, ...]:
         """Return the endpoint's deployments; () where there is no endpoint."""
         items = self._arm.pages(
-            f"{_endpoint_path(workspace, endpoint, kind)}/deployments",
+            _endpoint_path(workspace, endpoint, kind, "deployments"),
             f"listing the deployments of endpoint {endpoint!r}",
         )
         return tuple(documents.parse_deployment(item) for item in items)
@@ -185,7 +142,7 @@ class ArmWorkspaces:
             body = documents.new_batch_endpoint(location, auth_mode, tags)
         else:
             is_managed = kind is EndpointKind.MANAGED
-            cluster = "" if is_managed else _compute_path(workspace, compute)
+            cluster = "" if is_managed else path_of(workspace, "computes", compute)
             body = documents.new_endpoint(
                 location, auth_mode, tags, compute=cluster, is_public=is_public
             )
@@ -198,7 +155,7 @@ class ArmWorkspaces:
         """Start creating a deployment; it gets no traffic."""
         location = self.aml.location(workspace)
         if spec.kind is EndpointKind.BATCH:
-            cluster = _compute_path(workspace, spec.compute)
+            cluster = path_of(workspace, "computes", spec.compute)
             body = documents.new_batch_deployment(location, spec, cluster)
         else:
             body = documents.new_deployment(location, spec)
@@ -284,31 +241,6 @@ class ArmWorkspaces:
         )
         return "" if answer.status == 404 else str(answer.body.get("content") or "")
 
-    def score(
-        self,
-        workspace: Workspace,
-        endpoint: Endpoint,
-        deployment: str,
-        body: bytes,
-        *,
-        timeout: timedelta,
-    ) -> Score:
-        """Send one scoring request straight to the deployment and return the answer."""
-        if endpoint.kind is EndpointKind.BATCH:
-            # The same request would start a job there.
-            raise WorkspaceRefused(f"batch endpoint {endpoint.name!r} answers no scoring requests")
-        path = _endpoint_path(workspace, endpoint.name)
-        is_known = path in self._secrets
-        secret = self._secret(path, endpoint)
-        url = endpoint.scoring_uri
-        answer = self._scoring.send(url, deployment, secret, body, timeout=timeout)
-        if answer.status != 401 or not is_known:
-            return answer
-        # The key that was kept may have been renewed.
-        self._secrets.pop(path, None)
-        secret = self._secret(path, endpoint)
-        return self._scoring.send(url, deployment, secret, body, timeout=timeout)
-
     def close(self) -> None:
         """Close the connections; only a process that goes on without them needs to."""
         self.aml.close()
@@ -329,33 +261,11 @@ class ArmWorkspaces:
             retry_after=parse_retry_after(headers, self._clock),
         )
 
-    def _secret(self, path: str, endpoint: Endpoint) -> str:
-        if endpoint.auth_mode.lower() == "aadtoken":
-            return self.aml.token("signing in to call an endpoint")
-        kept = self._secrets.get(path)
-        if kept is None or kept.good_until <= self._clock.now():
-            text = self._read_secret(path, endpoint)
-            kept = _Secret(text, self._clock.now() + _SECRET_LIFETIME)
-            self._secrets[path] = kept
-        return kept.text
 
-    def _read_secret(self, path: str, endpoint: Endpoint) -> str:
-        doing = f"reading the key of endpoint {endpoint.name!r}"
-        if endpoint.auth_mode.lower() == "key":
-            answer, name = self._arm.call("POST", f"{path}/listKeys", doing), "primaryKey"
-        else:
-            answer, name = self._arm.call("POST", f"{path}/token", doing), "accessToken"
-        secret = answer.body.get(name)
-        if not isinstance(secret, str) or not secret:
-            raise WorkspaceRefused(f"{doing}: the answer has none")
-        return secret
-
-
-def _parse_status(answer: ArmAnswer) -> OperationStatus:
+def _parse_status(answer: Answer) -> OperationStatus:
     if answer.status in (404, 410):
         return OperationStatus.UNKNOWN
-    properties = answer.body.get("properties")
-    state = properties.get("provisioningState") if isinstance(properties, Mapping) else None
+    state = object_in(answer.body, "properties").get("provisioningState")
     status = answer.body.get("status") or state
     if status:
         return _ENDED.get(str(status).lower(), OperationStatus.RUNNING)
@@ -364,10 +274,13 @@ def _parse_status(answer: ArmAnswer) -> OperationStatus:
 
 
 def _endpoint_path(
-    workspace: Workspace, endpoint: str, kind: EndpointKind = EndpointKind.MANAGED
+    workspace: Workspace,
+    endpoint: str,
+    kind: EndpointKind = EndpointKind.MANAGED,
+    *below: str,
 ) -> str:
     kinds = "batchEndpoints" if kind is EndpointKind.BATCH else "onlineEndpoints"
-    return f"{path_of(workspace)}/{kinds}/{segment(endpoint)}"
+    return path_of(workspace, kinds, endpoint, *below)
 
 
 def _deployment_path(
@@ -376,8 +289,4 @@ def _deployment_path(
     deployment: str,
     kind: EndpointKind = EndpointKind.MANAGED,
 ) -> str:
-    return f"{_endpoint_path(workspace, endpoint, kind)}/deployments/{segment(deployment)}"
-
-
-def _compute_path(workspace: Workspace, compute: str) -> str:
-    return f"{path_of(workspace)}/computes/{segment(compute)}"
+    return _endpoint_path(workspace, endpoint, kind, "deployments", deployment)

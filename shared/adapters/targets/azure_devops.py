@@ -11,7 +11,11 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Final
 
-from shared.adapters.rest import Rest, RestAnswer, as_text, clean_id, encode, sign_in, url_of
+from shared.adapters.client import Answer, Client, path_to, with_query
+from shared.adapters.http import Http
+from shared.adapters.identity import Tokens
+from shared.adapters.refusals import TARGET
+from shared.adapters.targets.values import as_text, clean_id, runs_in
 from shared.base.errors import TargetDenied, TargetRefused, TargetUnreachable
 from shared.base.outside import Json
 from shared.retraining.targets import (
@@ -28,7 +32,7 @@ if TYPE_CHECKING:
 
 PUBLIC_ENDPOINT = "https://dev.azure.com"
 #: Azure DevOps itself, in every tenant.
-SCOPE = "499b84ac-1321-427f-aa17-267ca6975798/.default"
+AUDIENCE = "499b84ac-1321-427f-aa17-267ca6975798"
 _API_VERSION = "7.1"
 #: How far its clock and ours may differ.
 _MARGIN = timedelta(minutes=5)
@@ -50,15 +54,19 @@ class AzureDevOps:
 
     def __init__(
         self,
-        rest: Rest,
         credential: "Callable[[], TokenCredential]",
         *,
         endpoint: str = PUBLIC_ENDPOINT,
+        http: Http | None = None,
     ) -> None:
         """Reach the organizations at this address."""
-        self._rest: Final = rest
-        self._credential: Final = credential
-        self._endpoint: Final = endpoint
+        self._client: Final = Client(
+            TARGET,
+            http=http,
+            tokens=Tokens(credential, AUDIENCE),
+            root=endpoint,
+            query={"api-version": _API_VERSION},
+        )
 
     def submit(self, params: AzureDevOpsTarget, submission: Submission) -> Submitted:
         """Start a run, or find the one that was started for this submission."""
@@ -122,10 +130,7 @@ class AzureDevOps:
         }
         for _ in range(_PAGES_MAX):
             answer = self._call("GET", params, doing, "build", "builds", query=query)
-            builds = answer.body.get("value")
-            if not isinstance(builds, list):
-                raise TargetUnreachable(f"{doing}: the answer lists no builds")
-            yield from (build for build in builds if isinstance(build, dict))
+            yield from runs_in(answer, "value", doing)
             token = answer.headers.get("x-ms-continuationtoken")
             if not token:
                 return
@@ -141,18 +146,15 @@ class AzureDevOps:
         query: dict[str, str | int] | None = None,
         body: Json | None = None,
         expected: tuple[int, ...] = (),
-    ) -> RestAnswer:
-        token = sign_in(self._credential, SCOPE, doing)
+    ) -> Answer:
         place = (params.organization, params.project, "_apis", *segments)
-        url = url_of(self._endpoint, *place, **(query or {}), **{"api-version": _API_VERSION})
-        answer = self._rest.call(
+        answer = self._client.call(
             method,
-            url,
+            path_to(*place, error=TargetRefused),
             doing,
-            headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
-            content=None if body is None else encode(body),
+            query=query or {},
+            body=body,
             expected=(*expected, *_SIGN_IN_PAGES),
-            secrets=(token,),
         )
         if answer.status in _SIGN_IN_PAGES:
             raise TargetDenied(f"{doing}: it answers with a page to sign in at")
@@ -160,7 +162,8 @@ class AzureDevOps:
 
     def _link(self, params: AzureDevOpsTarget, run_id: str) -> str:
         place = (params.organization, params.project, "_build", "results")
-        return url_of(self._endpoint, *place, buildId=run_id)
+        page = f"{self._client.root}{path_to(*place, error=TargetRefused)}"
+        return with_query(page, {"buildId": run_id})
 
 
 def _doing(verb: str, params: AzureDevOpsTarget) -> str:

@@ -11,16 +11,15 @@ both are sent.
 
 import logging
 import uuid
-from collections.abc import Mapping
 from itertools import islice
 from typing import Final
 
-from shared.adapters.aml.addresses import path_of
-from shared.adapters.aml.arm import ArmAnswer, segment
+from shared.adapters.aml.arm import path_of
 from shared.adapters.aml.jobs import Jobs, tags_of, told_absent
 from shared.adapters.aml.run_history import RunHistory
+from shared.adapters.client import Answer
 from shared.base.errors import SignalboxError, TargetAbsent, WorkspaceRefused
-from shared.base.outside import Json
+from shared.base.outside import Json, object_in
 from shared.events.model import Workspace
 from shared.retraining.targets import (
     REFERENCE,
@@ -84,9 +83,7 @@ class BatchEndpoint:
             return started
         workspace = submission.workspace
         doing = f"looking for a job of retraining {submission.id}"
-        jobs = self._jobs.aml.arm.pages(
-            f"{path_of(workspace)}/jobs", doing, query={"tag": REFERENCE}
-        )
+        jobs = self._jobs.aml.arm.pages(path_of(workspace, "jobs"), doing, query={"tag": REFERENCE})
         for job in islice(jobs, _LOOKS_MAX):
             if _tags_in(job).get(REFERENCE) == submission.reference:
                 return self._jobs.submitted(submission, str(job.get("name")), found=True)
@@ -103,13 +100,12 @@ class BatchEndpoint:
             log.warning("run %s of retraining %s got no tags: %s", name, submission.id, error)
 
     def _scoring_address(self, params: BatchEndpointTarget, workspace: Workspace) -> str:
-        path = f"{path_of(workspace)}/batchEndpoints/{segment(params.endpoint)}"
+        path = path_of(workspace, "batchEndpoints", params.endpoint)
         doing = f"reading batch endpoint {params.endpoint!r}"
         answer = self._jobs.aml.arm.call("GET", path, doing, expected=(404,))
         if answer.status == 404:
             raise TargetAbsent(f"there is no batch endpoint {params.endpoint!r}")
-        properties = answer.body.get("properties")
-        found = properties.get("scoringUri") if isinstance(properties, Mapping) else None
+        found = object_in(answer.body, "properties").get("scoringUri")
         if not found:
             raise WorkspaceRefused(f"{doing}: it has no scoring address yet")
         return str(found)
@@ -128,12 +124,10 @@ def _body(params: BatchEndpointTarget, submission: Submission) -> Json:
     return {"properties": properties}
 
 
-def _name_in(answer: ArmAnswer) -> str:
+def _name_in(answer: Answer) -> str:
     return str(answer.body.get("name") or "")
 
 
 def _tags_in(job: Json) -> dict[str, str]:
-    properties = job.get("properties")
-    tags = properties.get("tags") if isinstance(properties, Mapping) else None
-    found = tags.items() if isinstance(tags, Mapping) else ()
-    return {str(name): str(value) for name, value in found}
+    found = object_in(job, "properties", "tags")
+    return {str(name): str(value) for name, value in found.items()}

@@ -7,8 +7,7 @@ Source: Azure/azure-rest-api-specs, machinelearningservices 2025-12-01: Pipeline
 from collections.abc import Mapping
 from typing import Final
 
-from shared.adapters.aml.addresses import path_of
-from shared.adapters.aml.arm import segment
+from shared.adapters.aml.arm import path_of, segments
 from shared.adapters.aml.jobs import Jobs, literal, tags_of
 from shared.base.errors import JobInvalid, TargetAbsent
 from shared.base.outside import Json
@@ -58,14 +57,15 @@ class Component:
     def _find(self, params: ComponentTarget, workspace: Workspace) -> Json:
         arm = self._jobs.aml.arm
         doing = f"reading component {params.name}:{params.version}"
-        versions = f"{path_of(workspace)}/components/{segment(params.name)}/versions"
+        versions = path_of(workspace, "components", params.name, "versions")
         if params.version == LATEST:
             query = {"$orderBy": "createdtime desc", "$top": "1"}
             newest = next(arm.pages(versions, doing, query=query), None)
             if newest is None:
                 raise TargetAbsent(f"there is no component {params.name!r}")
             return newest
-        answer = arm.call("GET", f"{versions}/{segment(params.version)}", doing, expected=(404,))
+        path = f"{versions}{segments(params.version)}"
+        answer = arm.call("GET", path, doing, expected=(404,))
         if answer.status == 404:
             raise TargetAbsent(f"there is no component {params.name!r} {params.version}")
         return answer.body
@@ -95,7 +95,7 @@ def new_job(
 def _compute(params: ComponentTarget, workspace: Workspace) -> str:
     if not params.compute or params.compute == SERVERLESS:
         return SERVERLESS
-    return f"{workspace.id}/computes/{segment(params.compute)}"
+    return f"{workspace.id}{segments('computes', params.compute)}"
 
 
 def _inputs(params: ComponentTarget, component: Json, submission: Submission) -> dict[str, Json]:

@@ -11,7 +11,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from shared.adapters.rest import Rest, RestAnswer, clean_id, encode, sign_in, url_of
+from shared.adapters.client import Answer, Client, path_to
+from shared.adapters.http import Http
+from shared.adapters.identity import Tokens
+from shared.adapters.refusals import TARGET
+from shared.adapters.targets.values import clean_id, runs_in
+from shared.base.clock import Clock
 from shared.base.errors import TargetRefused, TargetUnreachable
 from shared.base.outside import Json
 from shared.base.redact import redact
@@ -55,15 +60,21 @@ class DataFactory:
 
     def __init__(
         self,
-        rest: Rest,
         credential: "Callable[[], TokenCredential]",
         *,
         endpoint: str = PUBLIC_ENDPOINT,
+        http: Http | None = None,
+        clock: Clock | None = None,
     ) -> None:
         """Reach the factories through this Azure Resource Manager."""
-        self._rest: Final = rest
-        self._credential: Final = credential
-        self._endpoint: Final = endpoint
+        self._client: Final = Client(
+            TARGET,
+            http=http,
+            clock=clock,
+            tokens=Tokens(credential, endpoint),
+            root=endpoint,
+            query={"api-version": _API_VERSION},
+        )
 
     def submit(self, params: DataFactoryTarget, submission: Submission) -> Submitted:
         """Start a run, or find the one that was started for this submission."""
@@ -98,7 +109,7 @@ class DataFactory:
         """Return the id of the first run for this submission, "" where there is none."""
         query = {
             "lastUpdatedAfter": _iso(submission.since - _MARGIN),
-            "lastUpdatedBefore": _iso(self._rest.clock.now() + _MARGIN),
+            "lastUpdatedBefore": _iso(self._client.clock.now() + _MARGIN),
             "filters": [
                 {"operand": "PipelineName", "operator": "Equals", "values": [params.pipeline]}
             ],
@@ -114,12 +125,9 @@ class DataFactory:
         token = None
         for _ in range(_PAGES_MAX):
             body = query if token is None else {**query, "continuationToken": token}
-            page = self._call("POST", params, doing, "queryPipelineRuns", body=body).body
-            runs = page.get("value")
-            if not isinstance(runs, list):
-                raise TargetUnreachable(f"{doing}: the answer lists no runs")
-            yield from (run for run in runs if isinstance(run, dict))
-            token = page.get("continuationToken")
+            answer = self._call("POST", params, doing, "queryPipelineRuns", body=body)
+            yield from runs_in(answer, "value", doing)
+            token = answer.body.get("continuationToken")
             if not token:
                 return
         raise TargetRefused(f"{doing}: too many runs to look through")
@@ -146,21 +154,13 @@ class DataFactory:
         *segments: str,
         body: Json | None = None,
         expected: tuple[int, ...] = (),
-    ) -> RestAnswer:
-        token = sign_in(self._credential, f"{self._endpoint}/.default", doing)
+    ) -> Answer:
         factory = params.factory.strip("/").split("/")
-        return self._rest.call(
-            method,
-            url_of(self._endpoint, *factory, *segments, **{"api-version": _API_VERSION}),
-            doing,
-            headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
-            content=None if body is None else encode(body),
-            expected=expected,
-            secrets=(token,),
-        )
+        path = path_to(*factory, *segments, error=TargetRefused)
+        return self._client.call(method, path, doing, body=body, expected=expected)
 
     def _link(self, params: DataFactoryTarget, run_id: str) -> str:
-        if self._endpoint != PUBLIC_ENDPOINT:  # another cloud has another studio
+        if self._client.root != PUBLIC_ENDPOINT:  # another cloud has another studio
             return ""
         factory = quote(params.factory, safe="")
         return f"{_STUDIO}/{quote(run_id, safe='')}?factory={factory}"

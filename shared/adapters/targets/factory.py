@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from shared.adapters.aml.jobs import Jobs
-from shared.adapters.rest import Rest
 from shared.base.lazy import Lazy
 from shared.base.settings import Settings
 from shared.retraining.targets import Target
@@ -33,7 +32,7 @@ class Targets:
         self._environ: Final = environ
         self._settings: Final = settings
         self._root: Final = root
-        self._rest: Final = Lazy(Rest)
+        self._http: Final = Lazy(lambda: aml().http)
         self._jobs: Final = Lazy(lambda: Jobs(aml(), studio=settings.studio_endpoint))
         self._made: Final[dict[str, Lazy[Target[Any]]]] = {
             name: Lazy(getattr(self, f"_{name}"))
@@ -71,20 +70,21 @@ class Targets:
         from shared.adapters.targets.data_factory import DataFactory
 
         endpoint = self._settings.arm_endpoint
-        return DataFactory(self._rest(), self._credential, endpoint=endpoint)
+        return DataFactory(self._credential, endpoint=endpoint, http=self._http())
 
     def _azure_devops(self) -> Target[Any]:
         from shared.adapters.targets.azure_devops import AzureDevOps
 
         endpoint = self._settings.devops_endpoint
-        return AzureDevOps(self._rest(), self._credential, endpoint=endpoint)
+        return AzureDevOps(self._credential, endpoint=endpoint, http=self._http())
 
     def _github(self) -> Target[Any]:
         from shared.adapters.targets.github import GitHub
 
-        return GitHub(self._rest(), self._environ, endpoint=self._settings.github_endpoint)
+        endpoint = self._settings.github_endpoint
+        return GitHub(self._environ, endpoint=endpoint, http=self._http())
 
     def _webhook(self) -> Target[Any]:
         from shared.adapters.targets.webhook import Webhook
 
-        return Webhook(self._rest(), self._environ)
+        return Webhook(self._environ, http=self._http())

@@ -13,18 +13,12 @@ from datetime import UTC, timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from shared.adapters.refusals import parse_retry_after
-from shared.adapters.rest import (
-    Rest,
-    RestAnswer,
-    as_text,
-    clean_id,
-    clean_link,
-    encode,
-    read_secret,
-    url_of,
-)
-from shared.base.errors import TargetRefused, TargetThrottled, TargetUnreachable
+from shared.adapters.client import Answer, Client, encode, path_to
+from shared.adapters.http import Http
+from shared.adapters.refusals import TARGET, parse_retry_after
+from shared.adapters.targets.values import as_text, clean_id, clean_link, read_secret, runs_in
+from shared.base.clock import Clock
+from shared.base.errors import TargetRefused, TargetThrottled
 from shared.base.outside import Json
 from shared.retraining.targets import (
     REFERENCE,
@@ -60,12 +54,25 @@ class GitHub:
     """
 
     def __init__(
-        self, rest: Rest, environ: Mapping[str, str], *, endpoint: str = PUBLIC_ENDPOINT
+        self,
+        environ: Mapping[str, str],
+        *,
+        endpoint: str = PUBLIC_ENDPOINT,
+        http: Http | None = None,
+        clock: Clock | None = None,
     ) -> None:
         """Reach GitHub's API at this address, with the token that these app settings have."""
-        self._rest: Final = rest
         self._environ: Final = environ
-        self._endpoint: Final = endpoint
+        self._client: Final = Client(
+            TARGET,
+            http=http,
+            clock=clock,
+            root=endpoint,
+            headers={
+                "Accept": "application/vnd.github+json",
+                "X-GitHub-Api-Version": _API_VERSION,
+            },
+        )
 
     def submit(self, params: GitHubTarget, submission: Submission) -> Submitted:
         """Start a run, or find the one that was started for this submission.
@@ -105,14 +112,14 @@ class GitHub:
         answer = self._call("GET", params, doing, "actions", "runs", run_id, expected=(404,))
         return answer.body if answer.is_good else None
 
-    def _dispatch(self, params: GitHubTarget, doing: str, body: Json) -> RestAnswer:
+    def _dispatch(self, params: GitHubTarget, doing: str, body: Json) -> Answer:
         call = ("actions", "workflows", params.workflow, "dispatches")
         answer = self._call("POST", params, doing, *call, body=body, expected=(400, 422))
         if not answer.is_good and _DETAILS in str(answer.body.get("message", "")):
             plain = {name: value for name, value in body.items() if name != _DETAILS}
             answer = self._call("POST", params, doing, *call, body=plain)
         if not answer.is_good:
-            raise self._rest.refusal(doing, answer)
+            raise self._client.refusal(doing, answer)
         return answer
 
     def _find(self, params: GitHubTarget, submission: Submission, doing: str) -> Json | None:
@@ -136,10 +143,8 @@ class GitHub:
         for page in range(1, _PAGES_MAX + 1):
             call = ("actions", *of_workflow, "runs")
             answer = self._call("GET", params, doing, *call, query={**query, "page": page})
-            runs = answer.body.get("workflow_runs")
-            if not isinstance(runs, list):
-                raise TargetUnreachable(f"{doing}: the answer lists no runs")
-            yield from (run for run in runs if isinstance(run, dict))
+            runs = runs_in(answer, "workflow_runs", doing)
+            yield from runs
             if len(runs) < _PAGE:
                 return
         raise TargetRefused(f"{doing}: too many runs to look through")
@@ -153,30 +158,26 @@ class GitHub:
         query: dict[str, str | int] | None = None,
         body: Json | None = None,
         expected: tuple[int, ...] = (),
-    ) -> RestAnswer:
+    ) -> Answer:
         token = read_secret(self._environ, TOKEN_SETTING, doing)
         owner, _, name = params.repository.partition("/")
-        answer = self._rest.call(
+        answer = self._client.call(
             method,
-            url_of(self._endpoint, "repos", owner, name, *segments, **(query or {})),
+            path_to("repos", owner, name, *segments, error=TargetRefused),
             doing,
-            headers={
-                "Authorization": f"Bearer {token}",
-                "Accept": "application/vnd.github+json",
-                "X-GitHub-Api-Version": _API_VERSION,
-            },
-            content=None if body is None else encode(body),
+            query=query or {},
+            headers={"Authorization": f"Bearer {token}"},
+            body=body,
             expected=(*expected, 403, 429),
-            secrets=(token,),
         )
         if answer.status in (403, 429):
-            raise self._throttle(doing, answer) or self._rest.refusal(doing, answer)
+            raise self._throttle(doing, answer) or self._client.refusal(doing, answer)
         return answer
 
-    def _throttle(self, doing: str, answer: RestAnswer) -> TargetThrottled | None:
+    def _throttle(self, doing: str, answer: Answer) -> TargetThrottled | None:
         """Return the error for a 403 or 429 that is about too many requests, or None."""
-        refusal = self._rest.refusal(doing, answer)
-        wait = parse_retry_after(answer.headers, self._rest.clock)
+        refusal = self._client.refusal(doing, answer)
+        wait = parse_retry_after(answer.headers, self._client.clock)
         if wait is None:
             is_spent = answer.headers.get("x-ratelimit-remaining") == "0"
             is_secondary = "rate limit" in refusal.message.lower()
@@ -185,17 +186,18 @@ class GitHub:
             reset = answer.headers.get("x-ratelimit-reset", "")
             wait = _THROTTLED
             if is_spent and re.fullmatch(r"\d{1,11}", reset):
-                seconds = int(reset) - int(self._rest.clock.now().timestamp())
+                seconds = int(reset) - int(self._client.clock.now().timestamp())
                 wait = max(timedelta(seconds=seconds), timedelta(0))
         return TargetThrottled(refusal.message, retry_after=wait)
 
     def _link(self, params: GitHubTarget) -> str:
         """Return where people see the runs: GitHub's site, beside its API."""
-        parts = urlsplit(self._endpoint)
+        parts = urlsplit(self._client.root)
         host = parts.netloc.removeprefix("api.")
         workflow = ("workflows", params.workflow) if params.workflow else ()
         owner, _, name = params.repository.partition("/")
-        return clean_link(url_of(f"https://{host}", owner, name, "actions", *workflow))
+        path = path_to(owner, name, "actions", *workflow, error=TargetRefused)
+        return clean_link(f"https://{host}{path}")
 
 
 def _inputs(submission: Submission) -> dict[str, str]:

@@ -8,16 +8,17 @@ from typing import Any, Final
 
 from azure.core.exceptions import AzureError, HttpResponseError
 
-from shared.adapters.aml.arm import failure
 from shared.adapters.aml.job_files import faults_of, make_job
 from shared.adapters.aml.jobs import Jobs, tags_of, told_absent
 from shared.adapters.aml.mlclient import MlClients
-from shared.adapters.refusals import parse_retry_after, refusal
+from shared.adapters.identity import no_token
+from shared.adapters.refusals import WORKSPACE, parse_retry_after, refusal
 from shared.base.clock import Clock
 from shared.base.errors import (
     JobInvalid,
     SignalboxError,
     TargetAbsent,
+    WorkspaceDenied,
     WorkspaceRefused,
     WorkspaceUnreachable,
 )
@@ -72,7 +73,9 @@ def error_of(doing: str, error: AzureError, clock: Clock) -> SignalboxError:
         return _refused(doing, cause, clock)
     if isinstance(error, MlException):
         return JobInvalid(f"{doing}: {'; '.join(faults_of(error))}")
-    return failure(doing, error)
+    lost = no_token(error)
+    kind = WorkspaceDenied if lost.is_denied else WorkspaceUnreachable
+    return kind(f"{doing}: {lost}")
 
 
 def _answer_in(error: BaseException | None) -> HttpResponseError | None:
@@ -93,7 +96,7 @@ def _refused(doing: str, error: HttpResponseError, clock: Clock) -> SignalboxErr
         body = {}
     headers = {name.lower(): value for name, value in response.headers.items()}
     wait = parse_retry_after(headers, clock)
-    refused = refusal(doing, response.status_code, body, retry_after=wait)
+    refused = refusal(WORKSPACE, doing, response.status_code, body, retry_after=wait)
     if not isinstance(refused, WorkspaceRefused):
         return refused
     return TargetAbsent(refused.message) if response.status_code == 404 else told_absent(refused)

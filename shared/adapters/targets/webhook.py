@@ -9,7 +9,11 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
-from shared.adapters.rest import Rest, clean_id, clean_link, encode, read_secret
+from shared.adapters.client import Client, encode
+from shared.adapters.http import Http
+from shared.adapters.refusals import TARGET
+from shared.adapters.targets.values import clean_id, clean_link, read_secret
+from shared.base.clock import Clock
 from shared.base.errors import SettingInvalid
 from shared.base.outgoing import for_tag
 from shared.retraining.targets import (
@@ -37,9 +41,11 @@ class Webhook:
     twice can tell. Its address is a secret as much as its key.
     """
 
-    def __init__(self, rest: Rest, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, environ: Mapping[str, str], *, http: Http | None = None, clock: Clock | None = None
+    ) -> None:
         """Look addresses and keys up in these app settings, when they are used."""
-        self._rest: Final = rest
+        self._client: Final = Client(TARGET, http=http, clock=clock)
         self._environ: Final = environ
 
     def submit(self, params: WebhookTarget, submission: Submission) -> Submitted:
@@ -52,12 +58,12 @@ class Webhook:
         name = webhook_setting(params.name, "SECRET")
         secrets = _check_secrets(read_secret(self._environ, name, doing), name)
         content = encode(_message(submission))
-        answer = self._rest.call(
+        answer = self._client.call(
             "POST",
             url,
             doing,
-            headers={"Accept": "application/json", **self._sign(submission, content, secrets)},
-            content=content,
+            headers=self._sign(submission, content, secrets),
+            body=content,
             expected=() if submission.is_first else (409,),
             secrets=(url, *_secret_parts(url), *(key.removeprefix(_PREFIX) for key in secrets)),
             is_untraced=True,
@@ -77,7 +83,7 @@ class Webhook:
     ) -> dict[str, str]:
         from standardwebhooks import Webhook as Signer
 
-        now = self._rest.clock.now()
+        now = self._client.clock.now()
         text = content.decode()
         signatures = (Signer(secret).sign(submission.id, now, text) for secret in secrets)
         return {

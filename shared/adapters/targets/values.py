@@ -1,0 +1,54 @@
+"""Values that targets send, and those of their answers that are kept."""
+
+import re
+from collections.abc import Mapping
+
+from shared.adapters.client import Answer
+from shared.base.errors import TargetAbsent, TargetUnreachable
+from shared.base.outside import Json, objects_in
+from shared.base.redact import redact
+
+#: Of an answer nothing is kept but ids and addresses.
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,199}")
+_LINK = re.compile(
+    r"https://[A-Za-z0-9.-]+(?::\d{1,5})?(?:/[A-Za-z0-9._~:/?#@!$&()*+,;=%-]{0,1900})?"
+)
+
+
+def runs_in(answer: Answer, name: str, doing: str) -> list[Json]:
+    """Return the runs of an answer's list. Raises: TargetUnreachable where there is no list."""
+    if not isinstance(answer.body.get(name), list):
+        raise TargetUnreachable(f"{doing}: the answer lists no runs")
+    return [*objects_in(answer.body, name)]
+
+
+def read_secret(environ: Mapping[str, str], name: str, doing: str) -> str:
+    """Return an app setting that holds a secret; raise TargetAbsent where it holds none."""
+    value = environ.get(name, "").strip()
+    if not value:
+        raise TargetAbsent(f"{doing}: the app setting {name} is not set")
+    # What the platform leaves in the setting when it can't read the vault.
+    if value.startswith("@Microsoft.KeyVault("):
+        raise TargetAbsent(f"{doing}: the Key Vault reference of {name} does not resolve")
+    if not value.isascii() or not value.isprintable():
+        raise TargetAbsent(f"{doing}: the app setting {name} has characters that it can't have")
+    return value
+
+
+def as_text(value: object) -> str:
+    """Return a value as YAML writes it, for services whose inputs are all text."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def clean_id(value: object) -> str:
+    """Return what names a run, or "" for anything that can't."""
+    text = str(value) if isinstance(value, str | int) else ""
+    return text if _ID.fullmatch(text) else ""
+
+
+def clean_link(value: object) -> str:
+    """Return an https:// address that can be told to people, or "" for anything else."""
+    if not isinstance(value, str) or _LINK.fullmatch(value) is None:
+        return ""
+    # One that has a secret in it is no use without.
+    return value if redact(value, most=len(value)) == value else ""
