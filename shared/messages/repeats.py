@@ -5,22 +5,21 @@ and is sent; those that come after it are counted until the fold's time is over 
 told how many they were. The next one opens the fold anew.
 
 Whoever counts or opens writes its event's name into the row, in the same conditional write: after
-a crash it finds itself there, and is neither counted twice nor kept from being unsent.
+a crash it finds itself there, and is neither counted twice nor kept from being sent.
 """
 
 import json
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
 
 from shared.base.clock import Clock
-from shared.base.errors import StorageUnavailable
+from shared.base.documents import AsText, ColumnForm, Documents, Kept, RowAddress
 from shared.base.ids import digest
-from shared.base.ports import Row, RowChanged, RowExists, Tables, Value
+from shared.base.ports import Tables
 from shared.base.redact import redact
 from shared.base.words import flat, minute
 from shared.events.model import Workspace
@@ -40,8 +39,6 @@ _KEY_MAX = 200
 _COUNTED_MAX = 1000
 _OPENERS_MAX = 50
 _NAME_LENGTH = 16
-#: Workers that count at the same moment stand in each other's way; one of them always gets on.
-_TRIES = 30
 #: Summaries of one sweep; the next one goes on.
 _MOST = 100
 
@@ -88,7 +85,7 @@ class PlaceInFold:
 
     @property
     def is_first(self) -> bool:
-        """Whether it is to be unsent."""
+        """Whether it is to be sent."""
         return self.number == 1
 
 
@@ -115,14 +112,26 @@ class Fold:
     openers: tuple[str, ...] = ()
     counted: tuple[str, ...] = ()
     turn: int = 0
-    etag: str = ""
+
+
+_WORDS = AsText(write=" ".join, read=lambda text: tuple(text.split()))
+_TITLES = AsText(
+    write=lambda titles: json.dumps(titles, ensure_ascii=False),
+    read=lambda text: tuple(json.loads(text)),
+)
+_FORM = ColumnForm(
+    Fold,
+    lambda fold: {"open": fold.count > 0},
+    texts={"titles": _TITLES, "openers": _WORDS, "counted": _WORDS},
+    row_key="id",
+)
 
 
 class Folds:
     """Folds, kept in a table."""
 
     def __init__(self, *, tables: Tables, outbox: Outbox, clock: Clock) -> None:
-        self._tables = tables
+        self._folds = Documents(tables, TABLE, _FORM)
         self._outbox = outbox
         self._clock = clock
 
@@ -133,28 +142,33 @@ class Folds:
 
         Raises: StorageUnavailable, also where too many others count at the same moment.
         """
-        for _ in range(_TRIES):
-            fold = self._get(repeat.fold)
-            if fold is not None and repeat.name in fold.openers:
-                return PlaceInFold(number=1, since=fold.since)
-            if fold is not None and repeat.name in fold.counted:
-                return PlaceInFold(number=0, since=fold.since)
-            changed = _after(fold, repeat, self._clock.now())
-            if self._save(changed):
-                return PlaceInFold(number=changed.count + 1, since=changed.since)
-        raise StorageUnavailable(f"fold {repeat.fold} is counted in by too many at once")
+
+        def count(fold: Fold | None) -> Fold | None:
+            is_known = fold is not None and repeat.name in (*fold.openers, *fold.counted)
+            return None if is_known else _after(fold, repeat, self._clock.now())
+
+        changed = self._folds.change(_address(repeat.fold), count)
+        assert changed.after is not None  # it was counted in by now, or before
+        fold = changed.after.value
+        if repeat.name in fold.openers:
+            return PlaceInFold(number=1, since=fold.since)
+        return PlaceInFold(number=fold.count + 1 if changed.saved else 0, since=fold.since)
 
     def withdraw(self, repeat: Repeat) -> None:
         """End the fold that this message opened, since it is not sent after all.
 
         The next one then opens it anew, and those that were counted are told by the next sweep.
+
+        Raises: StorageUnavailable.
         """
-        while (fold := self._get(repeat.fold)) is not None:
-            now = self._clock.now()
-            if fold.openers[-1:] != (repeat.name,) or fold.until <= now:
-                return
-            if self._save(replace(fold, until=now)):
-                return
+        now = self._clock.now()
+
+        def end(fold: Fold | None) -> Fold | None:
+            if fold is None or fold.openers[-1:] != (repeat.name,) or fold.until <= now:
+                return None
+            return replace(fold, until=now)
+
+        self._folds.change(_address(repeat.fold), end)
 
     def summaries(self) -> Iterator[Callable[[], None]]:
         """Yield what tells what the folds have counted whose time is over; the rest stays.
@@ -164,8 +178,8 @@ class Folds:
         Raises: StorageUnavailable.
         """
         down: set[str] = set()
-        due = self._tables.query(TABLE, equals={"open": True}, before=("until", self._clock.now()))
-        found = (fold for row in due if (fold := _fold_from(row)).channel not in down)
+        due = self._folds.find(equals={"open": True}, before=("until", self._clock.now()))
+        found = (kept.value for kept in due if kept.value.channel not in down)
         for fold in islice(found, _MOST):
             yield partial(self._tell_one, fold, down)
 
@@ -182,45 +196,36 @@ class Folds:
 
         A fold of another turn was told by somebody else as well.
         """
-        while (fold := self._get(told.id)) is not None and fold.turn == told.turn:
+
+        def take_off(fold: Fold | None) -> Fold | None:
+            if fold is None or fold.turn != told.turn:
+                return None
             left = fold.count - told.count
             titles = fold.titles[-left:] if left else ()
-            if self._save(replace(fold, count=left, titles=titles, turn=fold.turn + 1)):
-                return
+            return replace(fold, count=left, titles=titles, turn=fold.turn + 1)
+
+        self._folds.change(_address(told.id), take_off)
 
     def old(self, before: datetime) -> Iterator[Callable[[], None]]:
         """Yield what deletes the folds that ended before then, told or not.
 
         Raises: StorageUnavailable.
         """
-        for row in self._tables.query(TABLE, before=("until", before)):
-            yield partial(self._forget, row)
+        for kept in self._folds.find(before=("until", before)):
+            yield partial(self._forget, kept)
 
-    def _forget(self, row: Row) -> None:
-        if row.values["open"]:
-            log.warning("repeats were never told", extra={"channel": row.values["channel"]})
-        with suppress(RowChanged):
-            self._tables.delete(TABLE, row.partition, row.key, etag=row.etag)
+    def _forget(self, kept: Kept[Fold]) -> None:
+        if kept.value.count:
+            log.warning("repeats were never told", extra={"channel": kept.value.channel})
+        self._folds.remove(kept)
 
     def all(self) -> list[Fold]:
         """Return every fold."""
-        return [_fold_from(row) for row in self._tables.query(TABLE)]
+        return [kept.value for kept in self._folds.find()]
 
-    def _get(self, fold_id: str) -> Fold | None:
-        row = self._tables.get(TABLE, fold_id[:2], fold_id)
-        return None if row is None else _fold_from(row)
 
-    def _save(self, fold: Fold) -> bool:
-        """Write the fold, unless somebody else has since it was read; say whether it was."""
-        values = _values(fold)
-        try:
-            if fold.etag:
-                self._tables.replace(TABLE, fold.id[:2], fold.id, values, etag=fold.etag)
-            else:
-                self._tables.insert(TABLE, fold.id[:2], fold.id, values)
-        except (RowExists, RowChanged):
-            return False
-        return True
+def _address(fold_id: str) -> RowAddress:
+    return fold_id[:2], fold_id
 
 
 def _after(fold: Fold | None, repeat: Repeat, now: datetime) -> Fold:
@@ -268,43 +273,3 @@ def _text_of(fold: Fold) -> Text:
     ]
     title = f"{fold.count} more like: {flat(fold.first)}"
     return Text(title=redact(title, most=_TITLE_MAX), body="\n".join(lines), good=None)
-
-
-def _values(fold: Fold) -> dict[str, Value]:
-    return {
-        "open": fold.count > 0,
-        "workspace": fold.workspace,
-        "reaction": fold.reaction,
-        "step": fold.step,
-        "channel": fold.channel,
-        "key": fold.key,
-        "first": fold.first,
-        "since": fold.since,
-        "until": fold.until,
-        "count": fold.count,
-        "titles": json.dumps(fold.titles, ensure_ascii=False),
-        "openers": " ".join(fold.openers),
-        "counted": " ".join(fold.counted),
-        "turn": fold.turn,
-    }
-
-
-def _fold_from(row: Row) -> Fold:
-    values = row.values
-    since, until = values["since"], values["until"]
-    assert isinstance(since, datetime)
-    assert isinstance(until, datetime)
-    names = ("workspace", "reaction", "step", "channel", "key", "first")
-    texts = {name: str(values[name]) for name in names}
-    return Fold(
-        id=row.key,
-        since=since,
-        until=until,
-        count=int(str(values["count"])),
-        titles=tuple(json.loads(str(values["titles"]))),
-        openers=tuple(str(values["openers"]).split()),
-        counted=tuple(str(values["counted"]).split()),
-        turn=int(str(values["turn"])),
-        etag=row.etag,
-        **texts,
-    )

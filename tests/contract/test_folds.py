@@ -279,7 +279,7 @@ def test_a_row_that_changes_under_every_try_is_left_to_a_letter(clock: ManualClo
         raise RowChanged("again")
 
     tables.replace = changed  # type: ignore[method-assign]
-    with pytest.raises(StorageUnavailable, match="too many at once"):
+    with pytest.raises(StorageUnavailable, match="too many workers"):
         bench.numbers("b")
 
 
