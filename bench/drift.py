@@ -185,7 +185,7 @@ def _require_stage(bench: Bench, monitor: str, stage: Stage) -> Retraining:
 
 def _find_loop(bench: Bench, monitor: str) -> Loop:
     store = LoopStore(tables=AzureTables(lambda: bench.tables))
-    return next(kept.loop for kept in store.all() if kept.loop.monitor == monitor)
+    return next(kept.value for kept in store.all() if kept.value.monitor == monitor)
 
 
 # In memory
@@ -221,8 +221,8 @@ class _Window:
 
         twin.work(QUEUE, replay)
         (kept,) = twin.services.loops.store.all()
-        if len(kept.loop.windows[-1].signals) != len(_SIGNALS):
-            raise BenchFailed(f"the window was decided about without its signals: {kept.loop}")
+        if len(kept.value.windows[-1].signals) != len(_SIGNALS):
+            raise BenchFailed(f"the window was decided about without its signals: {kept.value}")
         late = twin.clock.now() - self._ends_at
         note(f"{len(set(replays))} letters; decided {late.total_seconds():.0f} s after the end")
         found["replays_per_window_1h"].append(len(replays))

@@ -98,7 +98,7 @@ def resume(loop_id: LoopId, why: Why, by: By = "") -> None:
 
 def _all() -> "dict[str, Loop]":
     with app_services() as services:
-        return {kept.loop.id: kept.loop for kept in services.loops.store.all()}
+        return {kept.value.id: kept.value for kept in services.loops.store.all()}
 
 
 def _pick(prefix: str) -> "Loop":

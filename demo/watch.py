@@ -56,7 +56,7 @@ class Records:
 
     def loops(self) -> list[Loop]:
         """Return every loop, by its monitor."""
-        return sorted((kept.loop for kept in self._loops.all()), key=lambda loop: loop.monitor)
+        return sorted((kept.value for kept in self._loops.all()), key=lambda loop: loop.monitor)
 
     def letters(self) -> list[Letter]:
         """Return every letter, the oldest first."""

@@ -5,14 +5,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from shared.base.clock import Clock
+from shared.base.documents import Kept
 from shared.base.errors import ApprovalMissing, LoopOrderImpossible
-from shared.base.ports import RowChanged
 from shared.base.redact import redact
 from shared.base.wakeups import GRACE
 from shared.journal.letters import DeadLetters, Letter, LetterStatus, letter_id_of
 from shared.retraining.keeper import LoopKeeper
 from shared.retraining.model import Loop, Retraining, Stage
-from shared.retraining.store import KeptLoop
 
 _WORDS_MAX = 500
 
@@ -63,22 +62,22 @@ class Approvals:
 
         # The letter first: whoever dies in between finds the question still open. A yes that is
         # given meanwhile opens it again.
-        asked = _asked(self._read(loop).loop)
+        asked = _asked(self._read(loop).value)
         letter = self._letter_of(loop, asked)
         if letter is not None and letter.status is LetterStatus.PARKED:
             self.dead_letters.close(letter, f"rejected by {_kept(by)}: {_kept(why)}")
         return self._answer(loop, as_rejected, by=by, why=why)
 
-    def chores(self, running: Iterable[KeptLoop]) -> Iterator[Callable[[], None]]:
+    def chores(self, running: Iterable[Kept[Loop]]) -> Iterator[Callable[[], None]]:
         """Yield what is to be done now and then: to wake letters that were not when a yes came.
 
         Whoever said it may have died in between, or the letter was written just after it.
         `running` are the loops with a retraining whose run may not have ended.
         """
         for kept in running:
-            for retraining in kept.loop.retrainings:
+            for retraining in kept.value.retrainings:
                 if retraining.stage is Stage.STARTING and retraining.by:
-                    yield partial(self._wake, kept.loop, retraining)
+                    yield partial(self._wake, kept.value, retraining)
 
     def _wake(self, loop: Loop, approved: Retraining) -> None:
         letter = self._letter_of(loop, approved)
@@ -91,41 +90,41 @@ class Approvals:
 
         Raises: LoopOrderImpossible where it has not given up.
         """
-        while True:
-            kept = self._read(loop)
-            if not kept.loop.has_given_up:
+        said = f"{_kept(by)}: {_kept(why)}"
+
+        def go_on(found: Loop | None) -> Loop:
+            if found is None or not found.has_given_up:
                 raise LoopOrderImpossible(f"loop {loop.id} has not given up")
-            said = f"{_kept(by)}: {_kept(why)}"
             # The clock of whoever says so may be behind that of the app.
-            times = (self.clock.now(), kept.loop.gave_up_at)
+            times = (self.clock.now(), found.gave_up_at)
             resumed_at = max(time for time in times if time is not None)
-            resumed = replace(kept.loop, resumed_at=resumed_at, resumed_by=said)
-            try:
-                return self.keeper.store.save(resumed, kept.etag).loop
-            except RowChanged:
-                continue
+            return replace(found, resumed_at=resumed_at, resumed_by=said)
+
+        saved = self.keeper.store.change(loop.id, go_on).saved
+        assert saved is not None  # it was just written
+        return saved.value
 
     def _answer(
         self, loop: Loop, answer: Callable[[Retraining], Retraining], *, by: str, why: str
     ) -> Loop:
-        while True:
-            kept = self._read(loop)
+        def with_answer(found: Loop | None) -> Loop:
             now = self.clock.now()
+            known = found or loop
             answered = replace(
-                answer(_asked(kept.loop)),
+                answer(_asked(known)),
                 changed_at=now,
                 answered_at=now,
                 by=_kept(by),
                 why=_kept(why),
             )
-            try:
-                saved = self.keeper.save(kept, kept.loop.with_retraining(answered))
-            except RowChanged:
-                continue
-            self.keeper.settle(saved.loop, saved.etag)
-            return saved.loop
+            return known.with_retraining(answered)
 
-    def _read(self, loop: Loop) -> KeptLoop:
+        saved = self.keeper.change(loop.id, with_answer).saved
+        assert saved is not None  # it was just written
+        self.keeper.settle(saved)
+        return saved.value
+
+    def _read(self, loop: Loop) -> Kept[Loop]:
         return self.keeper.store.get_for(loop.reaction, loop.workspace, loop.monitor)
 
     def _letter_of(self, loop: Loop, retraining: Retraining) -> Letter | None:

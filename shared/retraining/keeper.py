@@ -11,14 +11,14 @@ from functools import partial
 
 from shared.base import telemetry
 from shared.base.clock import Clock
+from shared.base.documents import Changed, Kept
 from shared.base.ports import RowChanged
 from shared.journal.records import Records
-from shared.messages.notice import Notice
 from shared.messages.outbox import Outbox, Unsent
-from shared.retraining.budget import Budget, give_back, release
+from shared.retraining.budget import give_back, release
 from shared.retraining.model import Loop, Retraining
 from shared.retraining.stages import outcome_of_retraining
-from shared.retraining.store import KeptLoop, LoopStore
+from shared.retraining.store import LoopStore
 
 #: For how long a worker has the messages of a loop to itself: longer than it takes to send them.
 _TELLING = timedelta(minutes=1)
@@ -33,36 +33,36 @@ class LoopKeeper:
     outbox: Outbox
     clock: Clock
 
-    def save(self, kept: KeptLoop, loop: Loop) -> KeptLoop:
+    def save(self, kept: Kept[Loop], loop: Loop) -> Kept[Loop]:
         """Save a loop; what its retrainings came to is then still to be settled.
 
         Raises: RowChanged.
         """
-        news = _news(kept.loop, loop)
-        for _, retraining in news:
-            loop = loop.with_retraining(retraining)
-        told = (retraining.id for _, retraining in news)
-        left = (now.id for known, now in news if known.may_run and not now.may_run)
-        loop = replace(
-            loop,
-            unsettled=tuple(dict.fromkeys((*loop.unsettled, *told))),
-            leaving=tuple(dict.fromkeys((*loop.leaving, *left))),
-        )
-        saved = self.store.save(loop, kept.etag)
-        for known, retraining in news:
-            if known.stage is not retraining.stage:
-                telemetry.count(telemetry.METRIC_RETRAININGS, stage=retraining.stage)
+        saved = self.store.save(_with_news(kept.value, loop), kept.etag)
+        _count(kept.value, saved.value)
         return saved
 
-    def settle(self, loop: Loop, etag: str) -> None:
+    def change(self, loop_id: str, change: Callable[[Loop | None], Loop | None]) -> Changed[Loop]:
+        """Change a loop as it is by now, and save it as `save` does; None leaves it as it is."""
+
+        def with_news(found: Loop | None) -> Loop | None:
+            loop = change(found)
+            return loop if loop is None or found is None else _with_news(found, loop)
+
+        changed = self.store.change(loop_id, with_news)
+        if changed.before is not None and changed.saved is not None:
+            _count(changed.before.value, changed.saved.value)
+        return changed
+
+    def settle(self, kept: Kept[Loop]) -> None:
         """Record what the retrainings of a saved loop came to, and free the places of those ended.
 
         Its row remembers that until it is done: whoever dies meanwhile leaves it to the sweep.
         """
-        if loop.unsettled or loop.leaving:
-            settled = self._settle(loop)
+        if kept.value.unsettled or kept.value.leaving:
+            settled = self._settle(kept.value)
             with suppress(RowChanged):
-                self.store.save(settled, etag)
+                self.store.save(settled, kept.etag)
 
     def _settle(self, loop: Loop) -> Loop:
         for retraining in filter(None, map(loop.find, loop.unsettled)):
@@ -75,80 +75,83 @@ class LoopKeeper:
 
     def free(self, reaction: str, retraining_id: str) -> None:
         """Note that a retraining's run has ended, so that another may be started."""
-        self._change_budget(reaction, partial(release, retraining_id=retraining_id))
+        self.store.change_budget(reaction, partial(release, retraining_id=retraining_id))
 
     def give_back(self, reaction: str, retraining_id: str) -> None:
         """Note that nothing is started in a place: it may have been taken before that was known."""
-        self._change_budget(reaction, partial(give_back, retraining_id=retraining_id))
+        self.store.change_budget(reaction, partial(give_back, retraining_id=retraining_id))
 
-    def _change_budget(self, reaction: str, change: Callable[[Budget], Budget]) -> None:
-        while True:
-            budget, etag = self.store.budget(reaction)
-            changed = change(budget)
-            if changed == budget:
-                return
-            try:
-                self.store.save_budget(reaction, changed, etag)
-            except RowChanged:
-                continue
-            return
-
-    def tell_all(self, loop: Loop, etag: str) -> None:
+    def tell_all(self, kept: Kept[Loop]) -> None:
         """Settle the loop, and send its messages; what a channel does not take the sweep sends.
 
         One worker at a time sends those of a loop. It also sends what others add meanwhile; where
         it dies, the sweep does when its time is over.
         """
-        kept = self._take_messages(KeptLoop(loop=loop, etag=etag))
-        while kept is not None:
-            unsent = self.outbox.send(kept.loop.notices, untold=kept.loop.untold)
-            kept = self._put_back(kept, kept.loop.notices, unsent)
+        mine = self._take_messages(kept)
+        while mine is not None:
+            unsent = self.outbox.send(mine.value.notices, untold=mine.value.untold)
+            mine = self._put_back(mine, unsent)
 
-    def _take_messages(self, kept: KeptLoop) -> KeptLoop | None:
+    def _take_messages(self, kept: Kept[Loop]) -> Kept[Loop] | None:
         """Have a loop's messages to oneself; None where there are none, or another has them."""
-        while True:
-            loop, now = kept.loop, self.clock.now()
-            if not loop.notices or (loop.telling_until is not None and now < loop.telling_until):
-                self.settle(loop, kept.etag)
-                return None
-            taken = replace(self._settle(loop), telling_until=now + _TELLING)
-            try:
-                return self.store.save(taken, kept.etag)
-            except RowChanged:
-                again = self.store.get(loop.id)
-                if again is None:
-                    return None
-                kept = again
 
-    def _put_back(
-        self, kept: KeptLoop, taken: tuple[Notice, ...], unsent: Unsent
-    ) -> KeptLoop | None:
+        def take(loop: Loop | None) -> Loop | None:
+            now = self.clock.now()
+            if loop is None or not loop.notices:
+                return None
+            if loop.telling_until is not None and now < loop.telling_until:
+                return None
+            return replace(self._settle(loop), telling_until=now + _TELLING)
+
+        changed = self.store.change(kept.value.id, take, known=kept)
+        if changed.saved is None and changed.after is not None:
+            self.settle(changed.after)
+        return changed.saved
+
+    def _put_back(self, kept: Kept[Loop], unsent: Unsent) -> Kept[Loop] | None:
         """Save what is left of the messages; return the loop if others were added meanwhile."""
-        mine = kept.loop.telling_until
-        while kept.loop.telling_until == mine and kept.loop.notices[: len(taken)] == taken:
-            added = kept.loop.notices[len(taken) :]
+        mine, taken = kept.value.telling_until, kept.value.notices
+
+        def put_back(loop: Loop | None) -> Loop | None:
+            if loop is None or loop.telling_until != mine or loop.notices[: len(taken)] != taken:
+                return None
+            added = loop.notices[len(taken) :]
             goes_on = bool(added) and not unsent.left  # else in their order, by the sweep
-            left = replace(
-                kept.loop,
+            return replace(
+                loop,
                 notices=unsent.left + added,
                 telling_until=self.clock.now() + _TELLING if goes_on else None,
                 untold=unsent.untold,
             )
-            try:
-                saved = self.store.save(left, kept.etag)
-            except RowChanged:
-                again = self.store.get(kept.loop.id)
-                if again is None:
-                    return None
-                kept = again
-            else:
-                return saved if goes_on else None
-        return None
+
+        saved = self.store.change(kept.value.id, put_back, known=kept).saved
+        return None if saved is None or saved.value.telling_until is None else saved
 
     def chores(self) -> Iterator[Callable[[], None]]:
         """Yield what settles each loop that owes something, and sends its messages."""
         for kept in self.store.untold():
-            yield partial(self.tell_all, kept.loop, kept.etag)
+            yield partial(self.tell_all, kept)
+
+
+def _with_news(before: Loop, after: Loop) -> Loop:
+    """Return a loop with what is to be settled: what its retrainings came to since before."""
+    news = _news(before, after)
+    for _, retraining in news:
+        after = after.with_retraining(retraining)
+    told = (retraining.id for _, retraining in news)
+    left = (now.id for known, now in news if known.may_run and not now.may_run)
+    return replace(
+        after,
+        unsettled=tuple(dict.fromkeys((*after.unsettled, *told))),
+        leaving=tuple(dict.fromkeys((*after.leaving, *left))),
+    )
+
+
+def _count(before: Loop, after: Loop) -> None:
+    for retraining in after.retrainings:
+        known = before.find(retraining.id)
+        if known is not None and known.stage is not retraining.stage:
+            telemetry.count(telemetry.METRIC_RETRAININGS, stage=retraining.stage)
 
 
 def _news(before: Loop, after: Loop) -> list[tuple[Retraining, Retraining]]:

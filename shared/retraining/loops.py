@@ -9,9 +9,9 @@ from functools import partial
 from typing import Any
 
 from shared.base.clock import Clock
+from shared.base.documents import Kept
 from shared.base.errors import Failure, SignalboxError, failure_of
 from shared.base.ids import parse_reference
-from shared.base.ports import RowChanged
 from shared.base.redact import redact
 from shared.events.model import Event, ModelRegistered, RunCompleted, RunStatusChanged, Workspace
 from shared.events.runs import has_ended
@@ -24,7 +24,7 @@ from shared.retraining.stages import (
     moved,
     retraining_ended,
 )
-from shared.retraining.store import KeptLoop, LoopStore
+from shared.retraining.store import LoopStore
 from shared.retraining.targets import (
     REFERENCE,
     Submission,
@@ -206,7 +206,7 @@ class Loops:
 
         self._change(rollout.workspace, rollout.retraining, undo)
 
-    def chores(self, running: Iterable[KeptLoop]) -> Iterator[Callable[[], None]]:
+    def chores(self, running: Iterable[Kept[Loop]]) -> Iterator[Callable[[], None]]:
         """Yield what is to be done now and then, each to be done whatever becomes of the others.
 
         That is all that saved loops still owe, and to ask how runs stand whose end no event has
@@ -214,9 +214,9 @@ class Loops:
         """
         yield from self.keeper.chores()
         for kept in running:
-            for retraining in kept.loop.retrainings:
+            for retraining in kept.value.retrainings:
                 if retraining.may_run:
-                    yield partial(self._look_after, kept.loop, retraining)
+                    yield partial(self._look_after, kept.value, retraining)
 
     def _look_after(self, loop: Loop, retraining: Retraining) -> None:
         now = self.clock.now()
@@ -318,23 +318,29 @@ class Loops:
         ids = parse_reference(reference)
         if ids is None:
             return None
-        while True:
-            kept = self.store.get(ids[0])
-            before = kept.loop.find(ids[1]) if kept is not None else None
-            if kept is None or before is None or before.stage in _NOT_STARTED:
+
+        def find(loop: Loop | None) -> Retraining | None:
+            is_there = loop is not None and loop.workspace.key == workspace.key
+            found = loop.find(ids[1]) if loop is not None and is_there else None
+            return None if found is None or found.stage in _NOT_STARTED else found
+
+        def apply(loop: Loop | None) -> Loop | None:
+            before = find(loop)
+            if loop is None or before is None:
                 return None
-            if kept.loop.workspace.key != workspace.key:
-                return None
-            loop = change(kept.loop, before)
-            if loop == kept.loop:
-                self.keeper.settle(loop, kept.etag)  # whoever made it so has perhaps died since
-                return before
-            try:
-                kept = self.keeper.save(kept, loop)
-            except RowChanged:
-                continue
-            self.keeper.tell_all(kept.loop, kept.etag)
-            return kept.loop.find(ids[1])
+            after = change(loop, before)
+            return None if after == loop else after
+
+        changed = self.keeper.change(ids[0], apply)
+        kept = changed.after
+        retraining = None if kept is None else find(kept.value)
+        if kept is None or retraining is None:
+            return None
+        if changed.saved is not None:
+            self.keeper.tell_all(kept)
+        else:
+            self.keeper.settle(kept)  # the worker that made it so has perhaps died since
+        return retraining
 
 
 def params_of(retraining: Retraining) -> TargetParams:

@@ -19,7 +19,7 @@ CALM = [
 
 def loop_of(app: App, monitor: str) -> Loop | None:
     """Return the loop over a monitor."""
-    found = (kept.loop for kept in LoopStore(tables=app.tables).all())
+    found = (kept.value for kept in LoopStore(tables=app.tables).all())
     return next((loop for loop in found if loop.monitor == monitor), None)
 
 

@@ -95,21 +95,21 @@ def test_a_loop_comes_back_as_it_was_saved(store: LoopStore, reaction: str) -> N
         untold="ops was not told",
     )
     kept = store.save(loop, "")
-    assert kept.loop == loop
+    assert kept.value == loop
     assert store.get(loop.id) == kept
     assert store.get_for(reaction, WORKSPACE, "churn") == kept
 
 
 def test_a_loop_that_nobody_has_seen_is_new(store: LoopStore, reaction: str) -> None:
     kept = store.get_for(reaction, WORKSPACE, "churn")
-    assert (kept.loop, kept.etag) == (make_loop(reaction), "")
-    assert store.get(kept.loop.id) is None
+    assert (kept.value, kept.etag) == (make_loop(reaction), "")
+    assert store.get(kept.value.id) is None
 
 
 def test_two_spellings_of_a_workspace_have_one_loop(store: LoopStore, reaction: str) -> None:
     store.save(make_loop(reaction), "")
     other = Workspace(subscription="s-1", resource_group="RG", name="ws")
-    assert store.get_for(reaction, other, "churn").loop.workspace == WORKSPACE
+    assert store.get_for(reaction, other, "churn").value.workspace == WORKSPACE
 
 
 @pytest.mark.parametrize("bad", ["", "x", "a/b", "A" * 32, "é" * 32, "0" * 31 + "\n", "0" * 33])
@@ -121,16 +121,16 @@ def test_only_one_of_two_makes_a_new_loop(store: LoopStore, reaction: str) -> No
     first = store.save(make_loop(reaction, model="one"), "")
     with pytest.raises(RowChanged):
         store.save(make_loop(reaction, model="two"), "")
-    assert store.get(first.loop.id) == first
+    assert store.get(first.value.id) == first
 
 
 def test_a_loop_is_saved_only_as_it_was_read(store: LoopStore, reaction: str) -> None:
     first = store.save(make_loop(reaction), "")
-    second = store.save(replace(first.loop, model="one"), first.etag)
+    second = store.save(replace(first.value, model="one"), first.etag)
     with pytest.raises(RowChanged):
-        store.save(replace(first.loop, model="two"), first.etag)
-    assert store.get(first.loop.id) == second
-    third = store.save(second.loop, second.etag)
+        store.save(replace(first.value, model="two"), first.etag)
+    assert store.get(first.value.id) == second
+    third = store.save(second.value, second.etag)
     assert third.etag != second.etag
 
 
@@ -141,7 +141,7 @@ def test_one_of_many_concurrent_saves_wins(store: LoopStore, reaction: str) -> N
     def save(number: int) -> None:
         barrier.wait()
         try:
-            won.append(store.save(replace(kept.loop, model=str(number)), kept.etag))
+            won.append(store.save(replace(kept.value, model=str(number)), kept.etag))
         except RowChanged:
             return
 
@@ -150,7 +150,7 @@ def test_one_of_many_concurrent_saves_wins(store: LoopStore, reaction: str) -> N
         thread.start()
     for thread in threads:
         thread.join(20)
-    assert won == [store.get(kept.loop.id)]
+    assert won == [store.get(kept.value.id)]
 
 
 def test_what_is_to_be_done_is_found(store: LoopStore, reaction: str) -> None:
@@ -167,41 +167,52 @@ def test_what_is_to_be_done_is_found(store: LoopStore, reaction: str) -> None:
     store.save_budget(reaction, Budget(), "")
 
     def ours(found: Any) -> list[str]:
-        return sorted(kept.loop.monitor for kept in found if kept.loop.reaction == reaction)
+        return sorted(kept.value.monitor for kept in found if kept.value.reaction == reaction)
 
     assert ours(store.all()) == ["quiet", "running", "untold"]
     assert ours(store.untold()) == ["untold"]
     assert ours(store.running()) == ["running"]
     kept = store.get(untold.id)
     assert kept is not None
-    store.save(replace(kept.loop, notices=()), kept.etag)
+    store.save(replace(kept.value, notices=()), kept.etag)
     assert ours(store.untold()) == []
 
 
 def test_a_reaction_s_budget_is_saved_only_as_it_was_read(
     store: LoopStore, tables: Tables, reaction: str
 ) -> None:
-    assert store.budget(reaction) == (Budget(), "")
+    new = store.budget(reaction)
+    assert (new.value, new.etag) == (Budget(), "")
     budget = Budget(slots=(Slot(id="a" * 32, started_at=NOW), Slot(id="b", started_at=NOW)))
-    etag = store.save_budget(reaction, budget, "")
-    assert store.budget(reaction) == (budget, etag)
+    first = store.save_budget(reaction, budget, "")
+    assert store.budget(reaction) == first
     with pytest.raises(RowChanged):
         store.save_budget(reaction, Budget(), "")
     ended = replace(budget, slots=(replace(budget.slots[0], ended=True),))
-    new = store.save_budget(reaction, ended, etag)
+    second = store.save_budget(reaction, ended, first.etag)
     with pytest.raises(RowChanged):
-        store.save_budget(reaction, budget, etag)
-    assert store.budget(reaction) == (ended, new)
-    assert store.budget(reaction + "x") == (Budget(), "")
+        store.save_budget(reaction, budget, first.etag)
+    assert store.budget(reaction) == second
+    assert store.budget(reaction + "x").value == Budget()
     store.save(make_loop(reaction), "")
     partition = loop_id(reaction, WORKSPACE, "")[:16]
     assert len(list(tables.query(TABLE, partition=partition))) == 2
 
 
+def test_a_budget_is_written_only_where_a_change_makes_it_another(
+    store: LoopStore, reaction: str
+) -> None:
+    slot = Slot(id="a" * 32, started_at=NOW)
+    assert store.change_budget(reaction, lambda budget: budget).after is None
+    assert store.change_budget(reaction, lambda _: Budget(slots=(slot,))).saved is not None
+    assert store.change_budget(reaction, lambda budget: budget).saved is None
+    assert store.budget(reaction).value.slots == (slot,)
+
+
 def test_a_budget_of_the_largest_policy_has_room(store: LoopStore, reaction: str) -> None:
     slots = tuple(Slot(id=uuid.uuid4().hex, started_at=NOW, ended=True) for _ in range(1100))
     store.save_budget(reaction, Budget(slots=slots), "")
-    assert store.budget(reaction)[0].slots == slots
+    assert store.budget(reaction).value.slots == slots
 
 
 def fill(loop: Loop, signals: int, features: int, name: str) -> Loop:
@@ -236,8 +247,8 @@ def test_sixty_windows_of_three_hundred_features_have_room(store: LoopStore, rea
             Decision(window=str(number), at=NOW, answer=PolicyAnswer.COOLDOWN, reason="r" * 300)
         )
     kept = store.save(loop, "")
-    assert kept.loop == loop
-    assert len(kept.loop.windows) == WINDOWS_MAX
+    assert kept.value == loop
+    assert len(kept.value.windows) == WINDOWS_MAX
     assert store.get(loop.id) == kept
 
 
@@ -246,11 +257,11 @@ def test_what_is_too_long_even_so_is_kept_without_its_oldest_windows(
 ) -> None:
     loop = fill(make_loop(reaction), 10, 9, "🚂" * 100)
     kept = store.save(loop, "")
-    assert 10 < len(kept.loop.windows) < WINDOWS_MAX
-    assert kept.loop.windows == loop.windows[-len(kept.loop.windows) :]
+    assert 10 < len(kept.value.windows) < WINDOWS_MAX
+    assert kept.value.windows == loop.windows[-len(kept.value.windows) :]
     assert store.get(loop.id) == kept
-    again = store.save(kept.loop, kept.etag)
-    assert again.loop == kept.loop
+    again = store.save(kept.value, kept.etag)
+    assert again.value == kept.value
 
 
 def test_a_loop_whose_monitor_is_silent_is_found_and_removed_unless_somebody_waits(
@@ -260,7 +271,7 @@ def test_a_loop_whose_monitor_is_silent_is_found_and_removed_unless_somebody_wai
 
     def keep(monitor: str, at: datetime, **values: Any) -> Loop:
         loop = Loop(reaction=reaction, workspace=WORKSPACE, monitor=monitor, **values)
-        return store.save(loop.with_window(Window(id="w", at=at, signals=seen)), "").loop
+        return store.save(loop.with_window(Window(id="w", at=at, signals=seen)), "").value
 
     old, new = NOW - timedelta(days=40), NOW
     silent = keep("silent", old)
@@ -273,11 +284,11 @@ def test_a_loop_whose_monitor_is_silent_is_found_and_removed_unless_somebody_wai
     ):
         assert loop.id != silent.id
     before = NOW - timedelta(days=30)
-    idle = [kept for kept in store.idle(before) if kept.loop.reaction == reaction]
-    assert [kept.loop.monitor for kept in idle] == ["silent"]
+    idle = [kept for kept in store.idle(before) if kept.value.reaction == reaction]
+    assert [kept.value.monitor for kept in idle] == ["silent"]
     store.save(replace(silent, model="churn"), idle[0].etag)
     store.remove(idle[0])
     assert store.get(silent.id) is not None, "it has changed since it was read"
-    (kept,) = (kept for kept in store.idle(before) if kept.loop.reaction == reaction)
+    (kept,) = (kept for kept in store.idle(before) if kept.value.reaction == reaction)
     store.remove(kept)
     assert store.get(silent.id) is None

@@ -63,12 +63,12 @@ def last(story: Story) -> Retraining:
 
 def loop_of(world: World, monitor: str) -> Loop:
     """Return the loop over a monitor."""
-    return world.loops.store.get_for(REACTION, WORKSPACE, monitor).loop
+    return world.loops.store.get_for(REACTION, WORKSPACE, monitor).value
 
 
 def running(world: World) -> list[str]:
     """Return the ids of the places that are taken."""
-    budget, _ = world.loops.store.budget(REACTION)
+    budget = world.loops.store.budget(REACTION).value
     return [slot.id for slot in budget.slots if not slot.ended]
 
 
@@ -227,13 +227,13 @@ class TestStartedLater:
         relent = deny(world)
         story.window()
         relent()
-        save = world.loops.store.save_budget
+        change = world.loops.store.change_budget
 
-        def die(*args: Any) -> str:
-            save(*args)
-            raise Killed
+        def die(*args: Any) -> Any:
+            if change(*args).saved:
+                raise Killed
 
-        world.loops.store.save_budget = die  # type: ignore[method-assign]
+        world.loops.store.change_budget = die  # type: ignore[method-assign]
         with pytest.raises(Killed):
             replay(world)
         world.start_app()
@@ -259,13 +259,13 @@ class TestStartedLater:
         world.sweep.run()
         assert story.stage() is Stage.FAILED
         lost.clear()
-        save = world.loops.store.save_budget
+        change = world.loops.store.change_budget
 
-        def die(*args: Any) -> str:
-            save(*args)
-            raise Killed
+        def die(*args: Any) -> Any:
+            if change(*args).saved:
+                raise Killed
 
-        world.loops.store.save_budget = die  # type: ignore[method-assign]
+        world.loops.store.change_budget = die  # type: ignore[method-assign]
         with pytest.raises(Killed):
             world.settle()
         world.start_app()
@@ -600,7 +600,7 @@ class TestOrder:
         world.tables.insert = tell_the_other  # type: ignore[method-assign]
         world.react.react(drift_detected("e1", time, window=window))
         assert len(world.targets.started) == 1
-        budget, _ = world.loops.store.budget(REACTION)
+        budget = world.loops.store.budget(REACTION).value
         assert len(budget.slots) == 1
 
     def test_of_two_workers_at_one_event_both_see_the_one_retraining(self) -> None:
@@ -679,7 +679,7 @@ class TestModels:
         if is_quick:
             kept = world.loops.store.get_for(REACTION, WORKSPACE, "churn-monitor")
             before = replace(last(story), stage=Stage.TRAINED, rollout="", model="")
-            world.loops.store.save(kept.loop.with_retraining(before), kept.etag)
+            world.loops.store.save(kept.value.with_retraining(before), kept.etag)
         world.loops.rollout_changed(ended)
         told_first(world.loops)
         assert story.stage() is stage
@@ -729,7 +729,7 @@ class TestTelling:
         def resume(channel: str, **message: Any) -> None:
             send(channel, **message)
             kept = world.loops.store.get_for(REACTION, WORKSPACE, "churn-monitor")
-            world.loops.store.save(replace(kept.loop, resumed_by="mia"), kept.etag)
+            world.loops.store.save(replace(kept.value, resumed_by="mia"), kept.etag)
 
         world.channels.send = resume  # type: ignore[method-assign]
         story.window()
@@ -755,7 +755,7 @@ class TestTelling:
         kept = world.loops.store.get_for(REACTION, WORKSPACE, "churn-monitor")
         text = Text(title="churn has drifted", body="漂" * 4_000, good=None)
         many = 400 * notices_to(("team",), text)
-        saved = world.loops.store.save(replace(kept.loop, notices=many), kept.etag).loop
+        saved = world.loops.store.save(replace(kept.value, notices=many), kept.etag).value
         assert 0 < len(saved.notices) < 400
         assert "not told" in saved.untold
 

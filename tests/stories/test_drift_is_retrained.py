@@ -448,7 +448,7 @@ def test_killed_at_any_call_it_is_retrained_once_and_the_loop_knows(number: int,
     outcome = world.outcome_of("churn-monitor:w1:data_drift", STEP)
     assert (outcome.status, "is live" in outcome.detail) == (OutcomeStatus.DONE, True)
     assert [one for one in world.all_letters() if one.status is not LetterStatus.CLOSED] == []
-    budget, _ = world.loops.store.budget("retrain-churn")
+    budget = world.loops.store.budget("retrain-churn").value
     assert [slot.ended for slot in budget.slots] == [True]
     world.clock.pass_time(timedelta(minutes=1))  # for which the one that died had the messages
     world.sweep.run()

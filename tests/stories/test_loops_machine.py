@@ -283,7 +283,7 @@ class LoopsMachine(RuleBasedStateMachine):
 
     def loops(self) -> list[Loop]:
         """Return every loop."""
-        return [kept.loop for kept in self.world.loops.store.all()]
+        return [kept.value for kept in self.world.loops.store.all()]
 
     def with_status(self, status: LoopStatus) -> list[Loop]:
         """Return the loops that stand there."""
@@ -295,7 +295,7 @@ class LoopsMachine(RuleBasedStateMachine):
         assert ids is not None
         kept = self.world.loops.store.get(ids[0])
         assert kept is not None
-        found = kept.loop.find(ids[1])
+        found = kept.value.find(ids[1])
         assert found is not None
         return found
 
@@ -384,7 +384,7 @@ class LoopsMachine(RuleBasedStateMachine):
         for loop in self.loops():
             assert [item for item in loop.retrainings if item.may_run] == []
             assert loop.notices == ()
-        budget, _ = self.world.loops.store.budget(REACTION)
+        budget = self.world.loops.store.budget(REACTION).value
         assert [slot for slot in budget.slots if not slot.ended] == []
 
     def check_records(self) -> None:

@@ -178,7 +178,7 @@ class World:
     def loop(self) -> Loop:
         """Return the only loop."""
         (kept,) = self.loops.store.all()
-        return kept.loop
+        return kept.value
 
     def all_letters(self) -> list[Letter]:
         """Return every letter, with its body."""

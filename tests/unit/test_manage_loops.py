@@ -79,7 +79,7 @@ def make_loop(monitor: str, **changes: object) -> Loop:
 
 def keep(services: Services, loop: Loop) -> str:
     """Keep a loop, and return its id."""
-    return services.loops.store.save(loop, "").loop.id
+    return services.loops.store.save(loop, "").value.id
 
 
 def test_a_loop_is_listed_and_shown_with_its_whole_story(services: Services) -> None:
@@ -112,7 +112,7 @@ def test_an_approval_is_kept_with_who_and_why_and_wakes_the_letter(services: Ser
     assert run("loops", "approve", loop_id, "--by", "mia", "--why", "it is real").exit_code == 0
     kept = services.loops.store.get(loop_id)
     assert kept is not None
-    last = kept.loop.last
+    last = kept.value.last
     assert last is not None
     assert (last.stage, last.by, last.why) == (Stage.STARTING, "mia", "it is real")
     found = services.dead_letters.get(letter.id)
@@ -138,8 +138,8 @@ def test_a_loop_that_gave_up_goes_on_when_a_person_says_so(services: Services) -
     assert run("loops", "resume", loop_id, "--by", "mia", "--why", "new features").exit_code == 0
     kept = services.loops.store.get(loop_id)
     assert kept is not None
-    assert kept.loop.status is not LoopStatus.GAVE_UP
-    assert kept.loop.resumed_by == "mia: new features"
+    assert kept.value.status is not LoopStatus.GAVE_UP
+    assert kept.value.resumed_by == "mia: new features"
     again = run("loops", "resume", loop_id, "--by", "mia", "--why", "x")
     assert again.exit_code == 1
     assert f"loop.order: loop {loop_id} has not given up" in again.output

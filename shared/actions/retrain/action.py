@@ -7,11 +7,13 @@ named from the claim, so it is found after a crash.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from shared.actions.base import Work
 from shared.actions.retrain.params import RetrainParams
 from shared.base import telemetry
 from shared.base.clock import Clock
+from shared.base.documents import Kept, again_if_changed
 from shared.base.errors import (
     ApprovalMissing,
     BudgetFull,
@@ -20,7 +22,7 @@ from shared.base.errors import (
     Superseded,
     failure_of,
 )
-from shared.base.ports import RowChanged
+from shared.base.lazy import Lazy
 from shared.base.redact import redact
 from shared.events.breaches import features_of
 from shared.events.model import DriftDetected, DriftState, Workspace
@@ -33,7 +35,6 @@ from shared.retraining.model import Decision, Loop, PolicyAnswer, Retraining, St
 from shared.retraining.notices import with_news, with_notices
 from shared.retraining.policy import PolicyFacts, decide_window, learn
 from shared.retraining.stages import outcome_of_retraining
-from shared.retraining.store import KeptLoop
 from shared.retraining.targets import Submission, TargetParams
 
 _REASON_MAX = 1000
@@ -86,48 +87,51 @@ class Retrain:
         """
         event = work.event
         assert isinstance(event, DriftDetected)  # the loader accepts no other type
-        window: Window | None = None
-        while True:
-            kept = self._keeper.store.get_for(
-                work.reaction.name, event.workspace, event.drift.monitor
-            )
-            mine = kept.loop.find(work.key.digest[:32])
-            if mine is not None:
-                return self._go_on(_case(work, kept.loop.seen(mine.window)), kept, is_first=False)
-            window = window or self._inbox.read(event)
-            before = kept.loop.decided(window.id)
-            if before is not None and before.answer.is_act:
-                self._keeper.give_back(work.reaction.name, work.key.digest[:32])
-                self._keeper.tell_all(kept.loop, kept.etag)
-                detail = f"window {window.id} is decided: {before.answer}, {before.reason}"
-                return _skipped(detail, "decided")
-            try:
-                return self._decide(_case(work, window), kept, window)
-            except RowChanged:
-                continue  # another signal or monitor, or the end of a run, changed it
+        # Another signal of the window, another monitor, or the end of a run may change the rows.
+        read_window = Lazy(partial(self._inbox.read, event))
+        return again_if_changed(partial(self._try, work, event, read_window))
 
-    def _decide(self, case: _Case, kept: KeptLoop, window: Window) -> Outcome:
+    def _try(self, work: Work, event: DriftDetected, read_window: Callable[[], Window]) -> Outcome:
+        """Decide about the event's window, or go on with the retraining that it led to.
+
+        Raises: RowChanged, and what `act` raises.
+        """
+        kept = self._keeper.store.get_for(work.reaction.name, event.workspace, event.drift.monitor)
+        mine = kept.value.find(work.key.digest[:32])
+        if mine is not None:
+            return self._go_on(_case(work, kept.value.seen(mine.window)), kept, is_first=False)
+        window = read_window()
+        before = kept.value.decided(window.id)
+        if before is not None and before.answer.is_act:
+            self._keeper.give_back(work.reaction.name, work.key.digest[:32])
+            self._keeper.tell_all(kept)
+            detail = f"window {window.id} is decided: {before.answer}, {before.reason}"
+            return _skipped(detail, "decided")
+        return self._decide(_case(work, window), kept, window)
+
+    def _decide(self, case: _Case, kept: Kept[Loop], window: Window) -> Outcome:
         """Ask the policy, write its answer, and then act on it.
 
         Raises: RowChanged if the loop, or the reaction's budget, has changed meanwhile.
         """
         store, params, reaction = self._keeper.store, case.params, case.work.reaction.name
-        budget, budget_etag = store.budget(reaction)
+        kept_budget = store.budget(reaction)
+        budget = kept_budget.value
         now = self._clock.now()
-        known = replace(kept.loop, model=params.model, channels=params.notify)
+        known = replace(kept.value, model=params.model, channels=params.notify)
         loop = with_news(learn(params.policy, known, window, now), known, window)
         newer = _find_newer(loop, window)
         if newer is not None:
             saved = self._keeper.save(kept, loop)
             self._keeper.give_back(reaction, case.id)
-            self._keeper.tell_all(saved.loop, saved.etag)
+            self._keeper.tell_all(saved)
             raise Superseded(f"window {newer.id} was reported later, and shows the present state")
         decision = decide_window(params.policy, loop, window, self._facts(case, budget, now))
         decided = with_notices(loop.with_decision(decision), known, window, decision)
         if decision.answer in (PolicyAnswer.RETRAIN, PolicyAnswer.ASK):
             decided = decided.with_retraining(_new_retraining(case, window, decision))
         if decision.answer is PolicyAnswer.RETRAIN:
-            self._take_place(case, budget, budget_etag, decision)
+            self._take_place(case, kept_budget, decision)
         elif any(slot.id == case.id for slot in budget.slots):
             # A worker that was killed took it, or this one did before it found the loop changed.
             self._keeper.give_back(reaction, case.id)
@@ -135,7 +139,7 @@ class Retrain:
         telemetry.count(telemetry.METRIC_DECISIONS, reaction=reaction, answer=decision.answer)
         if decision.answer in (PolicyAnswer.RETRAIN, PolicyAnswer.ASK):
             return self._go_on(case, saved, is_first=True)
-        self._keeper.tell_all(saved.loop, saved.etag)
+        self._keeper.tell_all(saved)
         if decision.answer is PolicyAnswer.TELL:
             return Outcome(status=OutcomeStatus.DONE, detail=f"told: {decision.reason}")
         return _skipped(decision.reason, decision.answer)
@@ -153,23 +157,23 @@ class Retrain:
             rollout=self._find_rollout(case.event.workspace, params.model) if asks else "",
         )
 
-    def _take_place(self, case: _Case, budget: Budget, etag: str, decision: Decision) -> None:
+    def _take_place(self, case: _Case, kept: Kept[Budget], decision: Decision) -> None:
         """Take the place that the decision found free.
 
         Raises: RowChanged if another worker took one meanwhile.
         """
-        taken = take(budget, case.id, decision.at, case.params.policy)
+        taken = take(kept.value, case.id, decision.at, case.params.policy)
         assert not isinstance(taken, PolicyAnswer)  # the decision was made from the same budget
-        if taken != budget:
-            self._keeper.store.save_budget(case.work.reaction.name, taken, etag)
+        if taken != kept.value:
+            self._keeper.store.save_budget(case.work.reaction.name, taken, kept.etag)
 
-    def _go_on(self, case: _Case, kept: KeptLoop, *, is_first: bool) -> Outcome:
+    def _go_on(self, case: _Case, kept: Kept[Loop], *, is_first: bool) -> Outcome:
         """Do the next part of a retraining that was decided."""
-        loop = kept.loop
+        loop = kept.value
         retraining = loop.find(case.id)
         assert retraining is not None  # it was just written or found
         if retraining.stage is Stage.ASKED:
-            self._keeper.tell_all(loop, kept.etag)
+            self._keeper.tell_all(kept)
             raise ApprovalMissing(
                 f"retraining {case.id[:8]} of {loop.model or loop.monitor} waits for approval"
             )
@@ -179,7 +183,7 @@ class Retrain:
             if not retraining.may_run:
                 # A second place may have been taken for it before its run was known.
                 self._keeper.free(loop.reaction, case.id)
-            self._keeper.tell_all(loop, kept.etag)
+            self._keeper.tell_all(kept)
             return self._started(retraining)
         if not is_first:
             self._start_again(case, loop)
@@ -204,20 +208,16 @@ class Retrain:
 
         Raises: BudgetFull.
         """
-        store, reaction = self._keeper.store, case.work.reaction.name
-        while True:
-            budget, etag = store.budget(reaction)
+
+        def take_place(budget: Budget) -> Budget:
             taken = take(budget, case.id, self._clock.now(), case.params.policy)
             if isinstance(taken, PolicyAnswer):
                 raise BudgetFull(
                     "the reaction has as many runs as its policy allows", retry_after=_PLACE_WAIT
                 )
-            try:
-                if taken != budget:
-                    store.save_budget(reaction, taken, etag)
-            except RowChanged:
-                continue
-            return
+            return taken
+
+        self._keeper.store.change_budget(case.work.reaction.name, take_place)
 
     def _start(self, case: _Case, loop: Loop, retraining: Retraining, *, is_first: bool) -> Outcome:
         target = case.params.target
