@@ -4,39 +4,33 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from functools import cache, partial
-from threading import RLock
-from typing import TYPE_CHECKING, Any, overload
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-from shared.actions import ACTIONS
-from shared.actions.base import Action
 from shared.base import telemetry
 from shared.base.clock import Clock, SystemClock
 from shared.base.errors import ParamsInvalid, ReactionsInvalid
-from shared.base.ports import Blobs, Channels, Queues, Tables
+from shared.base.lazy import Lazy, once
 from shared.base.settings import APP_ROOT, Settings, read_settings
-from shared.events.model import Event
-from shared.flow.late_tags import TAGGED_WITHIN, LateTags
-from shared.flow.react import React
-from shared.flow.steps import Steps
-from shared.journal.ledger import Ledger
-from shared.journal.letters import DeadLetters
-from shared.journal.records import Records
-from shared.reactions.load import load_reactions
-from shared.reactions.model import Reactions
-from shared.workspaces import lineage
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
+    from shared.actions.base import Action
     from shared.adapters.aml.workspaces import ArmWorkspaces
     from shared.adapters.storage.account import StorageAccount
     from shared.adapters.targets.factory import Targets
+    from shared.base.ports import Blobs, Channels, Queues, Tables
+    from shared.events.model import Event
+    from shared.flow.react import React
     from shared.flow.sweep import Sweep
     from shared.journal.letter_notices import LetterNotices
+    from shared.journal.letters import DeadLetters
+    from shared.journal.records import Records
     from shared.messages.outbox import Outbox
     from shared.messages.repeats import Folds
     from shared.orphans.watch import OrphanWatch
+    from shared.reactions.model import Reactions
     from shared.retraining.approvals import Approvals
     from shared.retraining.keeper import LoopKeeper
     from shared.retraining.loops import Loops
@@ -44,37 +38,13 @@ if TYPE_CHECKING:
     from shared.rollouts.engine.advance import Rollouts
     from shared.rollouts.engine.store import RolloutStore
     from shared.rollouts.engine.tick import Tick
+    from shared.rollouts.strategy.model import Strategy
+    from shared.workspaces.lineage import Retrainings
     from shared.workspaces.metrics import Metrics
     from shared.workspaces.ports import Workspaces
 
 #: Libraries that log every request at the level at which we log what happened.
 _TALKATIVE = ("azure", "httpx")
-
-
-class once[T]:
-    """A part that is built when it is first asked for, and by one thread only.
-
-    `functools.cached_property` lets two threads build two, and the worker has several.
-    """
-
-    def __init__(self, build: Callable[[Any], T]) -> None:
-        self._build = build
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    @overload
-    def __get__(self, instance: None, owner: type) -> "once[T]": ...
-    @overload
-    def __get__(self, instance: "Services", owner: type) -> T: ...
-    def __get__(self, instance: "Services | None", owner: type) -> "T | once[T]":
-        if instance is None:
-            return self
-        with instance.lock:
-            if self._name not in instance.__dict__:
-                instance.__dict__[self._name] = self._build(instance)
-        built: T = instance.__dict__[self._name]
-        return built
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,10 +55,10 @@ class Ports:
     """
 
     clock: Clock | None = None
-    tables: Tables | None = None
-    queues: Queues | None = None
-    blobs: Blobs | None = None
-    channels: Channels | None = None
+    tables: "Tables | None" = None
+    queues: "Queues | None" = None
+    blobs: "Blobs | None" = None
+    channels: "Channels | None" = None
     workspaces: "Workspaces | None" = None
     metrics: "Metrics | None" = None
     target: "Callable[[str], Target[Any]] | None" = None
@@ -97,8 +67,8 @@ class Ports:
 class Services:
     """The app's parts.
 
-    Adapters, and what only some triggers need, are imported where they are built: an event that
-    needs only a table does not pay for rollouts, or for the clients of queues and workspaces.
+    Each method imports what it builds: the worker indexes the app without any part, and an event
+    that needs only a table does not pay for rollouts, or for the clients of queues and workspaces.
 
     >>> services = Services(os.environ)
     >>> services.react.react({"id": "1", ...})
@@ -109,12 +79,12 @@ class Services:
         environ: Mapping[str, str],
         ports: Ports | None = None,
         *,
-        reactions: Reactions | None = None,
+        reactions: "Reactions | None" = None,
     ) -> None:
         """Take the app settings; `ports` and `reactions` replace those that these lead to."""
         self._environ = environ
-        self.lock = RLock()
-        given = {"reactions": reactions}
+        self._actions: dict[str, Lazy[Action]] = {}
+        given: dict[str, Any] = {"reactions": reactions}
         if ports is not None:
             given |= {port.name: getattr(ports, port.name) for port in fields(ports)}
         # `once` builds no part that is there.
@@ -131,8 +101,11 @@ class Services:
         return SystemClock()
 
     @once
-    def reactions(self) -> Reactions:
+    def reactions(self) -> "Reactions":
         """The reactions; ReactionsInvalid with every error if there are any."""
+        from shared.actions import ACTIONS
+        from shared.reactions.load import load_reactions
+
         path = self.settings.reactions
         try:
             text = path.read_text(encoding="utf-8")
@@ -143,7 +116,7 @@ class Services:
         return load_reactions(text, source=path.name, actions=ACTIONS, settings=self._environ)
 
     @once
-    def _retrainings(self) -> "lineage.Retrainings | None":
+    def retrainings(self) -> "Retrainings | None":
         """The listener to models that retrainings made; None where no reaction retrains."""
         steps = (step for reaction in self.reactions.reactions for step in reaction.do)
         return self.loops if any(step.action == "retrain" for step in steps) else None
@@ -155,21 +128,21 @@ class Services:
         return StorageAccount(self._environ, self._credential)
 
     @once
-    def tables(self) -> Tables:
+    def tables(self) -> "Tables":
         """Tables of the app's storage account."""
         from shared.adapters.storage.tables import AzureTables
 
         return AzureTables(self._account.table_client)
 
     @once
-    def queues(self) -> Queues:
+    def queues(self) -> "Queues":
         """Queues of the app's storage account."""
         from shared.adapters.storage.queues import AzureQueues
 
         return AzureQueues(self._account.queue_client)
 
     @once
-    def blobs(self) -> Blobs:
+    def blobs(self) -> "Blobs":
         """Blobs of the app's storage account."""
         from shared.adapters.storage.blobs import AzureBlobs
 
@@ -200,7 +173,7 @@ class Services:
         return AzureMonitorMetrics(arm, grain=self.settings.metrics_grain)
 
     @once
-    def channels(self) -> Channels:
+    def channels(self) -> "Channels":
         """The channels whose URLs are in app settings."""
         from shared.adapters.channels import AppriseChannels
 
@@ -221,13 +194,17 @@ class Services:
         return Folds(tables=self.tables, outbox=self.outbox, clock=self.clock)
 
     @once
-    def records(self) -> Records:
+    def records(self) -> "Records":
         """The record of what came of events."""
+        from shared.journal.records import Records
+
         return Records(tables=self.tables, clock=self.clock)
 
     @once
-    def dead_letters(self) -> DeadLetters:
+    def dead_letters(self) -> "DeadLetters":
         """The letters."""
+        from shared.journal.letters import DeadLetters
+
         return DeadLetters(
             tables=self.tables,
             queues=self.queues,
@@ -289,7 +266,7 @@ class Services:
             clock=self.clock,
             budget=self.settings.budget,
             retry_base=self.settings.retry_base,
-            read_file=read_golden,
+            read_file=self.read_file,
         )
 
     @once
@@ -298,15 +275,16 @@ class Services:
         from shared.retraining.loops import Loops
 
         return Loops(
-            store=self._loop_keeper.store,
-            keeper=self._loop_keeper,
+            store=self.loop_keeper.store,
+            keeper=self.loop_keeper,
             clock=self.clock,
             studio=self.settings.studio_endpoint,
             target=self.target,
         )
 
     @once
-    def _loop_keeper(self) -> "LoopKeeper":
+    def loop_keeper(self) -> "LoopKeeper":
+        """The writes of loops."""
         from shared.retraining.keeper import LoopKeeper
         from shared.retraining.store import LoopStore
 
@@ -338,7 +316,7 @@ class Services:
         """What takes a person's word on loops."""
         from shared.retraining.approvals import Approvals
 
-        return Approvals(keeper=self._loop_keeper, dead_letters=self.dead_letters, clock=self.clock)
+        return Approvals(keeper=self.loop_keeper, dead_letters=self.dead_letters, clock=self.clock)
 
     @once
     def _targets(self) -> "Targets":
@@ -356,86 +334,46 @@ class Services:
         """Return the target of this name, which is a key of TargetParams."""
         return self._targets.get(name)
 
-    def _follow(self, event: Event) -> None:
+    def action(self, name: str) -> "Action":
+        """Return the action of this name, which is one of ACTIONS."""
+        from shared.actions import build
+
+        return self._actions.setdefault(name, Lazy(lambda: build(name, self)))()
+
+    def find_strategy(self, name: str) -> "Strategy | None":
+        """Return the strategy of this name, of the file or ready-made; None where there is none."""
+        from shared.rollouts.strategy.schema import find_strategy
+
+        return find_strategy(name, own=self.reactions.rollouts)
+
+    @staticmethod
+    def read_file(path: str) -> bytes:
+        """Return a file of the app, by its path below the app's folder.
+
+        Raises: ParamsInvalid where there is none; the path's form was validated with the reaction.
+        """
+        try:
+            return (APP_ROOT / path).read_bytes()
+        except OSError as error:
+            raise ParamsInvalid(
+                f"golden file {path} can't be read", hint="Add the file to the app and deploy it."
+            ) from error
+
+    def _follow(self, event: "Event") -> None:
         """Have the loops follow an event, where it is of a retraining: few are."""
-        if lineage.is_of_retraining(event):
+        from shared.workspaces.lineage import is_of_retraining
+
+        if is_of_retraining(event):
             self.loops.follow(event)
 
     @once
-    def _deploy(self) -> Action:
-        from shared.actions.deploy.action import Deploy
-        from shared.rollouts.strategy.schema import find_strategy
-
-        return Deploy(
-            workspaces=self.workspaces,
-            rollouts=self.rollouts,
-            clock=self.clock,
-            outbox=self.outbox,
-            find_strategy=partial(find_strategy, own=self.reactions.rollouts),
-            read_file=read_golden,
-            retrainings=self._retrainings,
-        )
-
-    @once
-    def _retrain(self) -> Action:
-        from shared.actions.retrain.action import Retrain
-        from shared.retraining.inbox import Inbox
-
-        return Retrain(
-            loops=self.loops,
-            keeper=self._loop_keeper,
-            inbox=Inbox(
-                workspaces=self.workspaces,
-                clock=self.clock,
-                wait_min=3 * self.settings.retry_base,
-            ),
-            find_rollout=self.rollouts.find_of_model,
-            clock=self.clock,
-        )
-
-    @once
-    def _register(self) -> Action:
-        from shared.actions.register.action import Register
-
-        return Register(
-            workspaces=self.workspaces,
-            clock=self.clock,
-            retrainings=self._retrainings,
-        )
-
-    @once
-    def _shift_traffic(self) -> Action:
-        from shared.actions.shift_traffic.action import ShiftTraffic
-        from shared.rollouts.strategy.schema import find_strategy
-
-        return ShiftTraffic(
-            workspaces=self.workspaces,
-            rollouts=self.rollouts,
-            clock=self.clock,
-            find_strategy=partial(find_strategy, own=self.reactions.rollouts),
-            read_file=read_golden,
-        )
-
-    @once
-    def _notify(self) -> Action:
-        from shared.actions.notify.action import Notify
-
-        return Notify(
-            channels=self.channels,
-            folds=lambda: self.folds,
-            workspaces=lambda: self.workspaces,
-            clock=self.clock,
-            studio=self.settings.studio_endpoint,
-        )
-
-    def action(self, name: str) -> Action:
-        """Return the action of this name, which is one of ACTIONS."""
-        built: Action = getattr(self, f"_{name}")
-        return built
-
-    @once
-    def react(self) -> React:
+    def react(self) -> "React":
         """What events are given to."""
+        from shared.flow.late_tags import TAGGED_WITHIN, LateTags
+        from shared.flow.react import React
+        from shared.flow.steps import Steps
+        from shared.journal.ledger import Ledger
+
         ledger = Ledger(tables=self.tables, clock=self.clock, lease=self.settings.lease)
         return React(
             reactions=self.reactions,
@@ -482,19 +420,6 @@ class Services:
         from shared.adapters.identity import make_credential
 
         return make_credential(self._environ)
-
-
-def read_golden(path: str) -> bytes:
-    """Return a golden request, or what it is to be answered, by its path below the app's folder.
-
-    Raises: ParamsInvalid where there is none; the path's form was validated with the reaction.
-    """
-    try:
-        return (APP_ROOT / path).read_bytes()
-    except OSError as error:
-        raise ParamsInvalid(
-            f"golden file {path} can't be read", hint="Add the file to the app and deploy it."
-        ) from error
 
 
 @cache

@@ -1,38 +1,43 @@
 """The actions, under the names that they have in reactions.yaml."""
 
 from collections.abc import Iterator, Mapping
-from importlib import import_module
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from shared.reactions.model import Params
+from shared.actions import deploy, notify, register, retrain, shift_traffic
 
-#: Of each action, the class of its values, in `params` of the action's folder.
-_CLASSES: Final = {
-    "deploy": "DeployParams",
-    "notify": "NotifyParams",
-    "register": "RegisterParams",
-    "retrain": "RetrainParams",
-    "shift_traffic": "ShiftTrafficParams",
+if TYPE_CHECKING:
+    from shared.actions.base import Action, ActionFolder, Parts
+    from shared.reactions.model import Params
+
+_FOLDERS: "Final[Mapping[str, ActionFolder]]" = {
+    "deploy": deploy,
+    "notify": notify,
+    "register": register,
+    "retrain": retrain,
+    "shift_traffic": shift_traffic,
 }
 
 
-class _Actions(Mapping[str, type[Params]]):
+class _Actions(Mapping[str, "type[Params]"]):
     """Imports the values of an action when a file first names it: most files use few actions."""
 
-    def __getitem__(self, name: str) -> type[Params]:
-        module = import_module(f"shared.actions.{name}.params")
-        params: type[Params] = getattr(module, _CLASSES[name])
-        return params
+    def __getitem__(self, name: str) -> "type[Params]":
+        return _FOLDERS[name].params_class()
 
     def __contains__(self, name: object) -> bool:
-        return name in _CLASSES
+        return name in _FOLDERS
 
     def __iter__(self) -> Iterator[str]:
-        return iter(_CLASSES)
+        return iter(_FOLDERS)
 
     def __len__(self) -> int:
-        return len(_CLASSES)
+        return len(_FOLDERS)
 
 
-#: The values of each action. The services build the actions.
-ACTIONS: Mapping[str, type[Params]] = _Actions()
+#: The values of each action.
+ACTIONS: "Final[Mapping[str, type[Params]]]" = _Actions()
+
+
+def build(name: str, parts: "Parts") -> "Action":
+    """Return a new action of this name, which is one of ACTIONS, made from the app's parts."""
+    return _FOLDERS[name].build(parts)

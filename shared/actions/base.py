@@ -2,13 +2,26 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from shared.base.clock import Clock
+from shared.base.ports import Channels
+from shared.base.settings import Settings
 from shared.events.model import Event, as_data
 from shared.journal.ledger import ClaimKey
 from shared.journal.outcomes import EventRef, Outcome
 from shared.reactions.model import Params, Reaction, Step
 from shared.reactions.step_values import prepare
+
+if TYPE_CHECKING:
+    from shared.messages.outbox import Outbox
+    from shared.messages.repeats import Folds
+    from shared.retraining.keeper import LoopKeeper
+    from shared.retraining.loops import Loops
+    from shared.rollouts.engine.advance import Rollouts
+    from shared.rollouts.strategy.model import Strategy
+    from shared.workspaces.lineage import Retrainings
+    from shared.workspaces.ports import Workspaces
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,4 +65,49 @@ class Action(Protocol):
 
         Raises: any SignalboxError, and ClaimLost.
         """
+        ...
+
+
+class Parts(Protocol):
+    """The parts of the app that actions are made from. Each is made when it is first asked for."""
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def channels(self) -> Channels: ...
+    @property
+    def outbox(self) -> "Outbox": ...
+    @property
+    def folds(self) -> "Folds": ...
+    @property
+    def workspaces(self) -> "Workspaces": ...
+    @property
+    def rollouts(self) -> "Rollouts": ...
+    @property
+    def loops(self) -> "Loops": ...
+    @property
+    def loop_keeper(self) -> "LoopKeeper": ...
+    @property
+    def retrainings(self) -> "Retrainings | None": ...
+
+    def find_strategy(self, name: str) -> "Strategy | None":
+        """Return the strategy of this name, of the file or ready-made; None where there is none."""
+        ...
+
+    def read_file(self, path: str) -> bytes:
+        """Return a file of the app, by its path below the app's folder. Raises: ParamsInvalid."""
+        ...
+
+
+class ActionFolder(Protocol):
+    """What the folder of an action, as a module, says of the action."""
+
+    def params_class(self) -> type[Params]:
+        """Return the class of the action's values."""
+        ...
+
+    def build(self, parts: Parts) -> Action:
+        """Return the action, made from the app's parts."""
         ...

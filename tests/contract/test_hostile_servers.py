@@ -24,11 +24,11 @@ from azure.core.credentials import AccessToken
 from shared.adapters.aml.workspaces import ArmWorkspaces
 from shared.adapters.http import Http
 from shared.base.errors import ReactionsInvalid, SettingInvalid, SignalboxError
-from shared.base.lazy import Lazy
+from shared.base.lazy import Lazy, once
 from shared.base.ports import Channels
 from shared.events.model import Workspace
 from shared.retraining.targets import Submission, TargetParams
-from shared.services import Services, once
+from shared.services import Services
 from shared.workspaces.metrics import Measure, Metrics
 from shared.workspaces.model import (
     DeploymentSpec,
@@ -343,7 +343,7 @@ def test_every_adapter_that_the_app_builds_is_tried_or_asks_nobody() -> None:
     built = {
         name
         for name, value in vars(Services).items()
-        if isinstance(value, once) and re.search(r"adapters|_aml_", inspect.getsource(value._build))
+        if isinstance(value, once) and re.search(r"adapters|_aml_", inspect.getsource(value.make))
     }
     assert built == OF_ITS_OWN | TRIED
 

@@ -97,7 +97,7 @@ class World:
         if self.listener is not None:
             follow = self.listener.rollout_changed
             self.services.rollouts = replace(self.services.rollouts, follow=follow)
-            self.services._retrainings = self.listener
+            self.services.retrainings = self.listener
         self.records = self.services.records
         self.letters = self.services.dead_letters
         self.folds = self.services.folds

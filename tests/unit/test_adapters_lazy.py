@@ -6,7 +6,7 @@ from threading import Barrier, Thread
 
 import pytest
 
-from shared.base.lazy import Lazy
+from shared.base.lazy import Lazy, once
 
 
 def test_a_value_is_made_on_first_use_and_once() -> None:
@@ -57,6 +57,54 @@ def test_a_value_that_could_not_be_made_is_tried_again() -> None:
     with pytest.raises(RuntimeError):
         lazy()
     assert lazy() == "made"
+
+
+def test_a_property_is_made_on_first_use_and_is_an_attribute_from_then_on() -> None:
+    class Parts:
+        @once
+        def part(self) -> object:
+            return object()
+
+    one, other = Parts(), Parts()
+    assert "part" not in vars(one)
+    part = one.part
+    assert (one.part, vars(one)["part"]) == (part, part)
+    assert other.part is not part
+
+
+def test_a_property_is_made_once_whichever_thread_comes_first() -> None:
+    barrier, made, seen = Barrier(8, timeout=10), [], []
+
+    class Parts:
+        @once
+        def part(self) -> object:
+            made.append(object())
+            return made[-1]
+
+    parts = Parts()
+
+    def use() -> None:
+        barrier.wait()
+        seen.append(parts.part)
+
+    threads = [Thread(target=use) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert len(made) == 1
+    assert seen == made * 8
+
+
+def test_a_property_that_was_given_is_not_made() -> None:
+    class Parts:
+        @once
+        def part(self) -> object:
+            raise AssertionError("it was given")
+
+    parts = Parts()
+    vars(parts)["part"] = "given"
+    assert parts.part == "given"
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,29 @@
-"""`register`: make a model version of a run's output."""
+"""`register`: make a model version of a run's output.
+
+Both functions import what they need: a file may name the action and no event ever need it.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from shared.actions.base import Parts
+    from shared.actions.register.action import Register
+    from shared.actions.register.params import RegisterParams
+
+
+def params_class() -> "type[RegisterParams]":
+    """Return the class of the action's values."""
+    from shared.actions.register.params import RegisterParams
+
+    return RegisterParams
+
+
+def build(parts: "Parts") -> "Register":
+    """Return the action, made from the app's parts."""
+    from shared.actions.register.action import Register
+
+    return Register(
+        workspaces=parts.workspaces,
+        clock=parts.clock,
+        retrainings=parts.retrainings,
+    )

@@ -35,11 +35,14 @@ class Targets:
         self._http: Final = Lazy(lambda: aml().http)
         self._jobs: Final = Lazy(lambda: Jobs(aml(), studio=settings.studio_endpoint))
         self._made: Final[dict[str, Lazy[Target[Any]]]] = {
-            name: Lazy(getattr(self, f"_{name}"))
-            for name in (
-                *("job", "component", "batch_endpoint", "copy_of"),
-                *("data_factory", "azure_devops", "github", "webhook"),
-            )
+            "job": Lazy(self._job),
+            "component": Lazy(self._component),
+            "batch_endpoint": Lazy(self._batch_endpoint),
+            "copy_of": Lazy(self._copy_of),
+            "data_factory": Lazy(self._data_factory),
+            "azure_devops": Lazy(self._azure_devops),
+            "github": Lazy(self._github),
+            "webhook": Lazy(self._webhook),
         }
 
     def get(self, name: str) -> Target[Any]:
