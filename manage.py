@@ -1,4 +1,4 @@
-"""The operator's command line: `signalbox --help`, or `signalbox --help`."""
+"""The operator's command line, `signalbox`."""
 
 import sys
 
@@ -6,16 +6,17 @@ try:
     import typer
 except ModuleNotFoundError:
     sys.exit(
-        "This Python has not what the app needs: run `make setup` and `source .venv/bin/activate`."
+        "This Python lacks the app's packages: run `make setup` and `source .venv/bin/activate`."
     )
 
 from commands import endpoints, letters, loops, rollouts
 from commands.check import check
 
 app = typer.Typer(
-    help="Work on the reactions of this app, and see what came of them.",
+    help="Check the rules of the app, see what it did, and give it orders.",
     no_args_is_help=True,
-    pretty_exceptions_show_locals=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
 )
 app.command()(check)
 app.add_typer(letters.app, name="letters")
@@ -24,4 +25,4 @@ app.add_typer(loops.app, name="loops")
 app.add_typer(endpoints.app, name="endpoints")
 
 if __name__ == "__main__":
-    app()
+    app(prog_name="signalbox")

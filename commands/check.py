@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -10,10 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from commands.common import EXIT_ERRORS, EXIT_UNREADABLE, AsJson, settings_beside, visible
+from commands.common import (
+    EXIT_ERRORS,
+    EXIT_UNREADABLE,
+    AsJson,
+    print_lines,
+    settings_beside,
+    terminal_width,
+    visible,
+)
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.text import Text
 
     from shared.reactions.model import Params
@@ -44,6 +51,8 @@ class Checked:
 
 #: So much of a line is shown, and so much on either side of a place is looked at for secrets.
 _EXCERPT, _AROUND = 160, 2000
+#: The columns of a line's number, and of the bar behind it.
+_NUMBER = 9
 _ADDRESS = re.compile(r"(://)([^\s'\"\]},]+)")
 
 
@@ -82,16 +91,15 @@ def check_text(
 
 def check(
     path: Annotated[
-        Path | None, typer.Argument(help="The reactions file; by default the app's.")
+        Path | None,
+        typer.Argument(metavar="PATH", help="The rules file; by default the app's own."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say everything that is wrong with a reactions file, and where.
+    """Find every mistake in a rules file.
 
     The exit status is 0 without errors, 1 with errors, and 2 if the file can't be read.
     """
-    from rich.console import Console
-
     from shared.actions import ACTIONS
     from shared.adapters.channels import find_channel_fault
     from shared.base.settings import APP_ROOT, reactions_file
@@ -117,7 +125,7 @@ def check(
     if as_json:
         typer.echo(json.dumps(asdict(checked), ensure_ascii=False, indent=2))
     else:
-        _print(checked, text, Console(highlight=False, soft_wrap=True))
+        _print(checked, text)
     if checked.count("error"):
         raise typer.Exit(EXIT_ERRORS)
 
@@ -130,15 +138,18 @@ def _find_job_faults(name: str, inputs: Collection[str]) -> tuple[str, ...]:
     return find_job_faults(APP_ROOT / name, inputs)
 
 
-def _print(checked: Checked, text: str, console: "Console") -> None:
+def _print(checked: Checked, text: str) -> None:
+    from rich.text import Text
+
     lines = text.split("\n")
+    wide = min(_EXCERPT, terminal_width() - _NUMBER - 2)
     for finding in checked.findings:
-        console.print(_told(finding, checked.source, lines))
+        print_lines(_told(finding, checked.source, lines, wide))
     style = "bold red" if checked.count("error") else "bold green"
-    console.print(checked.summary, style=style, markup=False)
+    print_lines([Text(checked.summary, style=style)])
 
 
-def _excerpt(line: str, column: int | None) -> tuple[str, int | None]:
+def _excerpt(line: str, column: int | None, wide: int) -> tuple[str, int | None]:
     """Return what is shown of a line, and where in that the column is, from 0.
 
     Of an address nothing is shown but its scheme: most that belong to channels hold a secret.
@@ -150,10 +161,10 @@ def _excerpt(line: str, column: int | None) -> tuple[str, int | None]:
     front, back = visible(hidden[: at - first]), visible(hidden[at - first :])
     if front + back != visible(hidden):  # a secret begins in front of the column
         front, back, column = visible(hidden), "", None
-    start = max(0, len(front) - _EXCERPT // 2) if len(front + back) > _EXCERPT else 0
-    shown = (front + back)[start : start + _EXCERPT]
+    start = max(0, len(front) - wide // 2) if len(front + back) > wide else 0
+    shown = (front + back)[start : start + wide]
     before = "…" if first or start else ""
-    after = "…" if at + _AROUND < len(line) or start + _EXCERPT < len(front + back) else ""
+    after = "…" if at + _AROUND < len(line) or start + wide < len(front + back) else ""
     return f"{before}{shown}{after}", None if column is None else len(front) - start + len(before)
 
 
@@ -161,23 +172,24 @@ def _dotted(address: re.Match[str]) -> str:
     return address[1] + "•" * len(address[2])
 
 
-def _told(finding: "Finding", source: str, lines: list[str]) -> "Text":
-    """Return the finding with the line that it is about."""
+def _told(finding: "Finding", source: str, lines: list[str], wide: int) -> "Iterator[Text]":
+    """Yield the lines of a finding: its place, its message, the line of the file, and a hint."""
     from rich.text import Text
 
     style = "red" if finding.severity == "error" else "yellow"
     column = f":{finding.column}" if finding.column else ""
-    told = Text.assemble((f"{source}:{finding.line}{column}", "bold"), " ")
-    told.append(str(finding.severity), style)
+    place = Text.assemble((f"{source}:{finding.line}{column}", "bold"), " ")
+    place.append(str(finding.severity), style)
     if finding.reaction:
-        told.append(f" in reaction '{finding.reaction}'")
-    told.append(f"\n  {finding.message}\n")
+        place.append(f" in reaction '{finding.reaction}'")
+    yield place
+    for line in finding.message.split("\n"):
+        yield Text(f"  {line}")
     if finding.line <= len(lines) and lines[finding.line - 1].strip():
-        number = f"{finding.line:>6} | "
-        shown, at = _excerpt(lines[finding.line - 1], finding.column)
-        told.append(f"{number}{shown}\n", "dim")
+        shown, at = _excerpt(lines[finding.line - 1], finding.column, wide)
+        yield Text(f"{finding.line:>{_NUMBER - 3}} | {shown}", "dim")
         if at is not None:
-            told.append(" " * (len(number) + at) + "^\n", style)
+            yield Text(" " * (_NUMBER + at) + "^", style)
     if finding.hint:
-        told.append(f"  {finding.hint}\n", "cyan")
-    return told
+        yield Text(f"  {finding.hint}", "cyan")
+    yield Text()

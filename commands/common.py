@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,19 +25,22 @@ if TYPE_CHECKING:
 EXIT_ERRORS = 1
 EXIT_UNREADABLE = 2
 
-_PIPE_WIDTH = 1_000
+#: No table is as wide.
+_ENDLESS = 10_000
 
 By = Annotated[
     str,
     typer.Option(
         "--by",
+        metavar="NAME",
         envvar="SIGNALBOX_USER",
-        help="Who says so; else whoever is signed in here. It is kept.",
+        help="Who gives the order; by default the user of this machine. It is kept.",
     ),
 ]
-Why = Annotated[str, typer.Option("--why", "-m", help="The reason. It is kept.")]
-InWorkspace = Annotated[str, typer.Option("--workspace", help="Of this workspace only, by name.")]
-
+Why = Annotated[str, typer.Option("--why", "-m", metavar="TEXT", help="The reason. It is kept.")]
+InWorkspace = Annotated[
+    str, typer.Option("--workspace", metavar="NAME", help="Only those of this workspace.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
@@ -128,16 +132,23 @@ def _plain(value: Any) -> Any:
 
 def pick[T](found: Mapping[str, T], prefix: str, noun: str) -> T:
     """Return the one thing whose id begins so; exit with 1 where there is none, or more."""
+    if not prefix.strip():
+        raise fail(f"the id is empty: `signalbox {noun}s list` shows the ids")
     matches = [item for item_id, item in found.items() if item_id.startswith(prefix)]
     if len(matches) == 1:
         return matches[0]
     if matches:
-        raise fail(f"{len(matches)} {noun}s begin with {prefix}: write more of the id")
+        raise fail(f"{len(matches)} {noun}s begin with {prefix}: give more of the id")
     raise fail(f"there is no {noun} {prefix}")
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table; where the terminal is too narrow for it, one row after the other."""
+    """Print a table; as blocks where the terminal is too narrow, with tabs in a pipe."""
+    console = _console()
+    if not console.is_terminal:
+        for line in (columns, *rows):
+            typer.echo("\t".join(visible(cell) for cell in line))
+        return
     from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
@@ -147,9 +158,8 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         table.add_column(column, no_wrap=True)
     for row in rows:
         table.add_row(*(Text(visible(cell)) for cell in row))
-    console = _console()
-    wide = Measurement.get(console, console.options.update_width(_PIPE_WIDTH), table).maximum
-    if wide <= console.width or not console.is_terminal:
+    wide = Measurement.get(console, console.options.update_width(_ENDLESS), table).maximum
+    if wide <= console.width:
         console.print(table)
     else:
         _print_blocks(console, columns, rows)
@@ -174,11 +184,62 @@ def _print_blocks(
         console.print(Padding(block, (0, 0, 0, 2)))
 
 
-def print_lines(lines: "Iterable[Text]") -> None:
-    """Print lines, in colour where the terminal has it; none is wrapped in a pipe."""
+def print_facts(facts: Mapping[str, str]) -> None:
+    """Print each fact that there is as a line, its value below those of the others."""
+    wide = max(map(len, facts)) + 1
+    print_lines(f"{name + ':':{wide}}  {visible(fact)}" for name, fact in facts.items() if fact)
+
+
+def print_lines(lines: "Iterable[Text | str]") -> None:
+    """Print lines, in colour where the terminal has it.
+
+    On a terminal a line that is too long goes on below its last column, which begins after two
+    blanks. No word is broken, so that it can be copied. In a pipe each line stays one.
+    """
+    from rich.text import Text
+
     console = _console()
     for line in lines:
-        console.print(line, soft_wrap=True)
+        for part in _wrapped(Text(line) if isinstance(line, str) else line, console):
+            console.print(part, soft_wrap=True)
+
+
+#: Text beside a column that is longer than this is still readable; else it goes below.
+_NARROW = 30
+
+
+def _wrapped(line: "Text", console: "Console") -> "Iterator[Text]":
+    """Yield the line, in as many parts as the terminal needs."""
+    from rich.text import Text
+
+    plain = line.plain
+    if not console.is_terminal or line.cell_len <= console.width or not plain.strip():
+        yield line
+        return
+    start = below = plain.rfind("  ") + 2 if "  " in plain else 0
+    if console.width - start < _NARROW:
+        start = len(plain) - len(plain.lstrip())
+        below = start + 2
+    for number, (first, last) in enumerate(_spans(plain[start:], console.width - below)):
+        part = line[start + first : start + last]
+        yield line[:start] + part if number == 0 else Text(" " * below) + part
+
+
+def _spans(text: str, width: int) -> Iterator[tuple[int, int]]:
+    """Yield where each line of a text begins and ends if no word of it is broken."""
+    first = last = 0
+    for word in re.finditer(r"\S+", text):
+        if last and word.end() - first > width:
+            yield first, last
+            first = word.start()
+        last = word.end()
+    yield first, last
+
+
+def terminal_width() -> int:
+    """Return how many columns there are; in a pipe, as many as anything takes."""
+    console = _console()
+    return console.width if console.is_terminal else _ENDLESS
 
 
 def _console() -> "Console":
@@ -187,8 +248,7 @@ def _console() -> "Console":
     # A pipe of an old code page has no signs for what is drawn.
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
-    console = Console()
-    return console if console.is_terminal else Console(width=_PIPE_WIDTH)
+    return Console(highlight=False)
 
 
 def visible(text: str) -> str:

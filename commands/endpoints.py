@@ -1,4 +1,4 @@
-"""`signalbox endpoints`: what is on the endpoints, and serves nobody."""
+"""`signalbox endpoints`: the deployments that serve nobody."""
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from commands.common import AsJson, app_services, fail, print_json, print_table,
 if TYPE_CHECKING:
     from shared.orphans.rules import Orphan
 
-app = typer.Typer(help="Endpoints: what is on them, and serves nobody.", no_args_is_help=True)
+app = typer.Typer(help="Find deployments without traffic.", no_args_is_help=True)
 
 
 @app.callback()
@@ -20,10 +20,10 @@ def endpoints() -> None:
 
 @app.command()
 def orphans(as_json: AsJson = False) -> None:
-    """List the deployments that nothing is sent to, of every workspace of the reactions file.
+    """List the deployments without traffic.
 
-    It reads the workspaces now. Those that have not been so for long enough are marked. The exit
-    status is 1 if a workspace could not be read; the others are listed.
+    It reads every workspace of the rules file now. A note marks those that are not orphans yet. The
+    exit status is 1 if a workspace could not be read; the others are listed all the same.
     """
     from shared.base.errors import SignalboxError
 

@@ -13,6 +13,7 @@ from commands.common import (
     Why,
     app_services,
     pick,
+    print_facts,
     print_json,
     print_table,
     visible,
@@ -23,19 +24,30 @@ from commands.common import (
 if TYPE_CHECKING:
     from shared.journal.letters import DeadLetters, Letter
 
-app = typer.Typer(help="Dead letters: what could not be finished.", no_args_is_help=True)
+app = typer.Typer(help="See, replay and close dead letters.", no_args_is_help=True)
 
-LetterId = Annotated[str, typer.Argument(help="The letter's id, or how it begins.")]
+_FACTS = (
+    *("id", "status", "workspace", "reaction", "about"),
+    *("code", "reason", "hint", "attempt", "order"),
+)
+_CHANGED = "not done, because the letter changed meanwhile; look at it again"
+
+LetterId = Annotated[str, typer.Argument(metavar="ID", help="The letter's id, or its beginning.")]
 
 
 @app.command("list")
 def list_letters(
-    every: Annotated[bool, typer.Option("--all", help="Closed ones too.")] = False,
-    reaction: Annotated[str, typer.Option(help="Of this reaction only.")] = "",
+    every: Annotated[bool, typer.Option("--all", help="Closed letters, too.")] = False,
+    reaction: Annotated[
+        str, typer.Option(metavar="NAME", help="Only those of this reaction.")
+    ] = "",
     workspace: InWorkspace = "",
     as_json: AsJson = False,
 ) -> None:
-    """List the letters that wait or are parked, the oldest first."""
+    """List the letters that are not closed.
+
+    The oldest come first. Some wait for their next try, others are parked for a person.
+    """
     from shared.journal.letters import LetterStatus
 
     with app_services() as services:
@@ -57,51 +69,44 @@ def list_letters(
 
 @app.command()
 def show(letter_id: LetterId, as_json: AsJson = False) -> None:
-    """Show one letter, with the event as it arrived."""
+    """Show one letter, with its event."""
     with app_services() as services:
         listed = _pick(services.dead_letters, letter_id)
         letter = services.dead_letters.get(listed.id) or listed
     if as_json:
         print_json(letter)
         return
-    for name in (
-        "id",
-        "status",
-        "workspace",
-        "reaction",
-        "about",
-        "code",
-        "reason",
-        "hint",
-        "attempt",
-        "order",
-    ):
-        typer.echo(f"{name + ':':10} {visible(str(getattr(letter, name)))}".rstrip())
-    typer.echo(f"{'created:':10} {when(letter.created_at)}")
+    facts = {name: str(getattr(letter, name)) for name in _FACTS}
+    facts["created"] = when(letter.created_at)
     if letter.status != "parked":
-        name = "closed:" if letter.status == "closed" else "due:"
-        typer.echo(f"{name:10} {when(letter.due_at)}")
+        facts["closed" if letter.status == "closed" else "due"] = when(letter.due_at)
+    print_facts(facts)
     typer.echo(_body(letter))
 
 
 @app.command()
 def replay(
-    letter_ids: Annotated[list[str], typer.Argument(help="Ids, or how they begin.")],
+    letter_ids: Annotated[
+        list[str], typer.Argument(metavar="ID", help="Ids, or their beginnings.")
+    ],
     why: Why,
     by: By = "",
 ) -> None:
-    """Make letters due now, their attempts counted anew; the app replays them."""
+    """Have letters replayed now.
+
+    The app replays them within seconds. Their attempts are counted from 0 again.
+    """
     order = f"replayed by {who(by)}: {why}"
     with app_services() as services:
         for letter_id in letter_ids:
             letter = _pick(services.dead_letters, letter_id)
             done = services.dead_letters.reopen(letter, order)
-            typer.echo(f"{letter.id}: {'due now' if done else 'changed meanwhile; look again'}")
+            typer.echo(f"{letter.id}: {'due now' if done else _CHANGED}")
 
 
 @app.command()
 def close(letter_id: LetterId, why: Why, by: By = "") -> None:
-    """Close a letter: nothing more is done about it."""
+    """Close a letter without a replay."""
     from shared.flow.react import give_up
 
     order = f"closed by {who(by)}: {why}"
@@ -110,7 +115,7 @@ def close(letter_id: LetterId, why: Why, by: By = "") -> None:
         letter = services.dead_letters.get(listed.id) or listed
         give_up(services.records, replace(letter, reason=order))
         done = services.dead_letters.close(letter, order)
-        typer.echo(f"{letter.id}: {'closed' if done else 'changed meanwhile; look again'}")
+        typer.echo(f"{letter.id}: {'closed' if done else _CHANGED}")
 
 
 def _pick(dead_letters: "DeadLetters", prefix: str) -> "Letter":

@@ -1,4 +1,4 @@
-"""`signalbox loops`: from drift to retraining and back; approve, reject, and go on."""
+"""`signalbox loops`: see the loops, and answer them."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -13,7 +13,9 @@ from commands.common import (
     Why,
     app_services,
     pick,
+    print_facts,
     print_json,
+    print_lines,
     print_table,
     visible,
     when,
@@ -23,17 +25,22 @@ from commands.common import (
 if TYPE_CHECKING:
     from shared.retraining.model import Loop, Retraining, Window
 
-app = typer.Typer(help="Loops: what became of drift, from window to window.", no_args_is_help=True)
+app = typer.Typer(help="See loops of retraining, and answer them.", no_args_is_help=True)
 
 #: Loops of one reaction share the first half of their ids; the second is the monitor's.
 _HALF = 16
 
-LoopId = Annotated[str, typer.Argument(help="The loop's id, or how either half of it begins.")]
+LoopId = Annotated[
+    str, typer.Argument(metavar="ID", help="The loop's id, or the beginning of either half.")
+]
 
 
 @app.command("list")
 def list_loops(workspace: InWorkspace = "", as_json: AsJson = False) -> None:
-    """List the loops: what each monitor's newest window came to, and its newest retraining."""
+    """List the loops.
+
+    Each with the decision on its newest window, and its newest retraining.
+    """
     found = [
         loop
         for loop in sorted(_all().values(), key=lambda loop: (loop.reaction, loop.monitor))
@@ -49,7 +56,10 @@ def list_loops(workspace: InWorkspace = "", as_json: AsJson = False) -> None:
 
 @app.command()
 def show(loop_id: LoopId, as_json: AsJson = False) -> None:
-    """Show one loop: each window, what was decided and why, and what became of it."""
+    """Show the whole story of one loop.
+
+    In order: each window, the decision and its reason, and each retraining.
+    """
     loop = _pick(loop_id)
     if as_json:
         print_json(_as_data(loop))
@@ -65,16 +75,14 @@ def show(loop_id: LoopId, as_json: AsJson = False) -> None:
         "resumed": f"{when(loop.resumed_at)} {loop.resumed_by}" if loop.resumed_at else "",
         "untold": loop.untold,
     }
-    for name, value in facts.items():
-        if value:
-            typer.echo(f"{name + ':':11} {visible(value)}")
-    for at, line in sorted(_timeline(loop), key=lambda moment: moment[0]):
-        typer.echo(f"  {when(at)}  {visible(line)}")
+    print_facts(facts)
+    moments = sorted(_timeline(loop), key=lambda moment: moment[0])
+    print_lines(f"  {when(at)}  {visible(line)}" for at, line in moments)
 
 
 @app.command()
 def approve(loop_id: LoopId, why: Why, by: By = "") -> None:
-    """Say yes to the retraining that waits; the app starts it."""
+    """Approve the retraining that waits."""
     with app_services() as services:
         loop = services.approvals.approve(_pick(loop_id), by=who(by), why=why)
     typer.echo(f"{loop.id}: approved; the app starts it")
@@ -82,7 +90,7 @@ def approve(loop_id: LoopId, why: Why, by: By = "") -> None:
 
 @app.command()
 def reject(loop_id: LoopId, why: Why, by: By = "") -> None:
-    """Say no to the retraining that waits."""
+    """Reject the retraining that waits."""
     with app_services() as services:
         loop = services.approvals.reject(_pick(loop_id), by=who(by), why=why)
     typer.echo(f"{loop.id}: rejected")
@@ -90,7 +98,10 @@ def reject(loop_id: LoopId, why: Why, by: By = "") -> None:
 
 @app.command()
 def resume(loop_id: LoopId, why: Why, by: By = "") -> None:
-    """Go on with a loop that has given up; what did not help until now no longer counts."""
+    """Go on with a loop that gave up.
+
+    Its failures until now no longer count.
+    """
     with app_services() as services:
         loop = services.approvals.resume(_pick(loop_id), by=who(by), why=why)
     typer.echo(f"{loop.id}: goes on with the next window")

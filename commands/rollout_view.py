@@ -201,9 +201,9 @@ def _next(view: View) -> Iterator[Text]:
     if not possible:
         return
     if rollout.phase not in (Phase.HELD, Phase.APPROVING):
-        yield Text(f"  it can be told: {', '.join(possible)}")
+        yield Text(f"  it takes the orders: {', '.join(possible)}")
         return
-    yield Text("  it can be told:")
+    yield Text("  it takes the orders:")
     for kind in possible:
         yield Text(f'    signalbox rollouts {kind} {visible(rollout.id[:8])} -m "why"')
 

@@ -1,4 +1,4 @@
-"""`signalbox rollouts`: see what is being rolled out and how it went, and tell it what to do."""
+"""`signalbox rollouts`: see rollouts, and give them orders."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,19 +23,21 @@ if TYPE_CHECKING:
     from shared.rollouts.state.rollout import Rollout
     from shared.services import Services
 
-app = typer.Typer(help="Rollouts: new deployments on their way.", no_args_is_help=True)
+app = typer.Typer(help="See rollouts, and give them orders.", no_args_is_help=True)
 
-RolloutId = Annotated[str, typer.Argument(help="The rollout's id, or how it begins.")]
+RolloutId = Annotated[str, typer.Argument(metavar="ID", help="The rollout's id, or its beginning.")]
 
 
 @app.command("list")
 def list_rollouts(
-    every: Annotated[bool, typer.Option("--all", help="Ended ones too.")] = False,
-    endpoint: Annotated[str, typer.Option(help="On this endpoint only.")] = "",
+    every: Annotated[bool, typer.Option("--all", help="Ended rollouts, too.")] = False,
+    endpoint: Annotated[
+        str, typer.Option(metavar="NAME", help="Only those of this endpoint.")
+    ] = "",
     workspace: InWorkspace = "",
     as_json: AsJson = False,
 ) -> None:
-    """List the rollouts that have not ended, the oldest first."""
+    """List the rollouts that have not ended."""
     with app_services() as services:
         found = sorted(_all(services).values(), key=lambda rollout: rollout.created_at)
         now = services.clock.now()
@@ -68,7 +70,7 @@ def list_rollouts(
         ]
         print_table((*columns, "waits for, or why"), rows)
     elif found and not every:
-        typer.echo("no such rollout is under way; --all lists those that have ended")
+        typer.echo("no rollout is under way; --all lists those that have ended")
     else:
         typer.echo("no rollouts")
 
@@ -81,7 +83,11 @@ def show(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Draw one rollout: where it stands, what was measured, what comes next and what happened."""
+    """Draw one rollout.
+
+    Its steps with the measurements of the gates, the traffic over time, what comes next, and what
+    happened so far.
+    """
     with app_services() as services:
         view = _view(services, pick(_all(services), rollout_id, "rollout"))
     if as_json:
@@ -94,13 +100,19 @@ def show(
 
 @app.command()
 def pause(rollout_id: RolloutId, why: Why, by: By = "", as_json: AsJson = False) -> None:
-    """Leave a rollout as it is until somebody says resume, promote, retry or abort."""
+    """Hold the rollout where it is.
+
+    It stays there until somebody orders resume, promote, retry or abort.
+    """
     _order("pause", rollout_id, why=why, by=by, as_json=as_json)
 
 
 @app.command()
 def resume(rollout_id: RolloutId, why: Why, by: By = "", as_json: AsJson = False) -> None:
-    """Go on with the step at which a rollout was held, from its beginning."""
+    """Go on after a hold.
+
+    The step at which the rollout was held begins again.
+    """
     _order("resume", rollout_id, why=why, by=by, as_json=as_json)
 
 
@@ -108,41 +120,49 @@ def resume(rollout_id: RolloutId, why: Why, by: By = "", as_json: AsJson = False
 def promote(
     rollout_id: RolloutId,
     why: Why,
-    to_end: Annotated[bool, typer.Option("--to-end", help="To the last split.")] = False,
+    to_end: Annotated[
+        bool, typer.Option("--to-end", help="Skip all steps up to the last split.")
+    ] = False,
     by: By = "",
     as_json: AsJson = False,
 ) -> None:
-    """Go on to the next step, without what is left of this one."""
+    """Skip the rest of this step."""
     _order("promote", rollout_id, why=why, by=by, as_json=as_json, to_end=to_end)
 
 
 @app.command()
 def approve(rollout_id: RolloutId, why: Why, by: By = "", as_json: AsJson = False) -> None:
-    """Say yes where a rollout waits for that."""
+    """Say yes to a rollout that asks."""
     _order("approve", rollout_id, why=why, by=by, as_json=as_json)
 
 
 @app.command()
 def abort(rollout_id: RolloutId, why: Why, by: By = "", as_json: AsJson = False) -> None:
-    """Roll back. Beats everything else."""
+    """Roll back now.
+
+    It beats every other order.
+    """
     _order("abort", rollout_id, why=why, by=by, as_json=as_json)
 
 
 @app.command()
 def retry(rollout_id: RolloutId, why: Why, by: By = "", as_json: AsJson = False) -> None:
-    """Try again what failed, from the failed step if what it needs is still there."""
+    """Try again after a failure.
+
+    From the failed step if the deployment is still there, else from the beginning.
+    """
     _order("retry", rollout_id, why=why, by=by, as_json=as_json)
 
 
-#: What comes of an order, in words.
+#: What the rollout does at its next tick, by the order.
 _WILL = {
-    "pause": "it stays as it is, once a split that is being set is there",
-    "resume": "it begins the step that it is at anew",
-    "promote": "it goes on to its next step",
-    "promote to the end": "it goes on to its last split",
-    "approve": "it goes on to its next step",
-    "abort": "it rolls back",
-    "retry": "it tries again, from the step that failed if its deployment is still there",
+    "pause": "stops where it is, after a split that is already being set",
+    "resume": "begins its current step again",
+    "promote": "goes on to its next step",
+    "promote to the end": "goes on to its last split",
+    "approve": "goes on to its next step",
+    "abort": "rolls back",
+    "retry": "tries again, from the failed step if its deployment is still there",
 }
 
 
@@ -161,7 +181,7 @@ def _order(
         print_json(given)
         return
     said = f"{name} to the end" if to_end else name
-    typer.echo(f"{said} is given: at its next tick, within seconds, {_WILL[said]}")
+    typer.echo(f"Ordered: {said}. Within seconds the rollout {_WILL[said]}.")
 
 
 def _all(services: "Services") -> "dict[str, Rollout]":

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from commands import common
+from manage import app
 
 ROOT = Path(__file__).parent.parent.parent
 COLUMNS = ("id", "endpoint", "reason")
@@ -45,9 +47,61 @@ def test_a_table_that_is_too_wide_is_told_row_by_row_and_no_word_is_broken(
     ]
 
 
-def test_a_table_in_a_pipe_is_a_line_a_row(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_in_a_pipe_is_a_line_a_row_with_tabs(capsys: pytest.CaptureFixture[str]) -> None:
     common.print_table(COLUMNS, ROWS)
-    assert len(capsys.readouterr().out.splitlines()) == 3
+    lines = capsys.readouterr().out.splitlines()
+    assert [tuple(line.split("\t")) for line in lines] == [COLUMNS, *ROWS]
+
+
+LONG = "  2026-03-02 09:06:30Z  holding  " + "a word, and the next one; " * 4 + "end"
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_long_line_goes_on_below_its_last_column(capsys: pytest.CaptureFixture[str]) -> None:
+    common.print_lines([LONG])
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert first.startswith("  2026-03-02 09:06:30Z  holding  a word,")
+    assert all(line.startswith(" " * 33) and line[33] != " " for line in rest)
+    assert max(map(len, (first, *rest))) <= 80
+    assert " ".join((first + "".join(rest)).split()) == " ".join(LONG.split())
+
+
+@pytest.mark.usefixtures("terminal")
+@pytest.mark.parametrize(
+    ("line", "lines"),
+    [
+        ("x" * 90, ["x" * 90]),
+        ("name:  " + "x" * 90, ["name:  " + "x" * 90]),
+        (
+            "y" * 60 + "  " + "word " * 5,
+            ["y" * 60 + "  " + "word " * 3, "  word word"],
+        ),
+        ("", [""]),
+    ],
+)
+def test_no_word_is_broken(capsys: pytest.CaptureFixture[str], line: str, lines: list[str]) -> None:
+    common.print_lines([line])
+    assert capsys.readouterr().out.splitlines() == [each.rstrip() for each in lines]
+
+
+def test_a_long_line_in_a_pipe_stays_one(capsys: pytest.CaptureFixture[str]) -> None:
+    common.print_lines([LONG])
+    assert capsys.readouterr().out == f"{LONG}\n"
+
+
+@pytest.mark.parametrize("width", [60, 80])
+@pytest.mark.parametrize("command", ["", "check", "letters", "rollouts", "loops", "endpoints"])
+def test_help_has_whole_sentences_at_any_width(command: str, width: int) -> None:
+    told = CliRunner().invoke(app, [*command.split(), "--help"], terminal_width=width).output
+    assert max(map(len, told.splitlines())) <= width
+    assert "..." not in told.replace("[ARGS]...", "")
+    assert "<bool>" not in told
+
+
+def test_there_is_completion_for_bash() -> None:
+    environ = {"_SIGNALBOX_COMPLETE": "complete_bash", "COMP_WORDS": "signalbox rollouts pr"}
+    done = CliRunner().invoke(app, prog_name="signalbox", env={**environ, "COMP_CWORD": "2"})
+    assert done.output.split() == ["promote"]
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,9 @@ def test_a_parked_letter_is_listed_shown_and_replayed(services: Services) -> Non
     assert letter is not None
     assert (letter.status, letter.attempt) == (LetterStatus.WAITING, 0)
     assert letter.order == "replayed by mia: it is there now"
-    assert "order:     replayed by mia: it is there now" in run("letters", "show", letter_id).output
+    assert (
+        "order:      replayed by mia: it is there now" in run("letters", "show", letter_id).output
+    )
     texts = [message.text for message in services.queues.receive("dead-letter")]
     assert [json.loads(text)["letter"] for text in texts] == [letter_id]
 
@@ -167,12 +169,20 @@ def test_letters_are_listed_by_workspace_and_by_reaction(services: Services) -> 
     assert listed("--workspace", "WS-A") == {mine, other}
     assert listed("--reaction", "tell") == {mine, foreign}
     assert listed("--workspace", "ws-b", "--reaction", "deploy") == set()
-    assert "workspace: ws-b" in run("letters", "show", foreign).output
+    assert "workspace:  ws-b" in run("letters", "show", foreign).output
 
 
 @pytest.mark.parametrize("order", ["close", "replay"])
 def test_orders_take_a_reason(services: Services, order: str) -> None:
     assert run("letters", order, "x").exit_code == 2
+
+
+@pytest.mark.parametrize("letter_id", ["", " "])
+def test_an_empty_id_is_answered_with_how_to_find_one(services: Services, letter_id: str) -> None:
+    parked(services, "{}")
+    result = run("letters", "show", letter_id)
+    assert result.exit_code == 1
+    assert result.output == "the id is empty: `signalbox letters list` shows the ids\n"
 
 
 def test_an_id_that_there_is_not_is_said_and_exits_with_1(services: Services) -> None:

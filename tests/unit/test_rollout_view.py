@@ -167,7 +167,7 @@ def test_a_canary_at_ten_percent_is_drawn_as_a_whole() -> None:
           2026-03-02 09:36:30Z  the gates decide, then traffic 100%, then hold 10m
           2026-03-02 09:46:30Z  the gates decide, then live
           2026-03-02 10:16:30Z  churn-v1-def456 is deleted if Signalbox made it, then done
-          it can be told: pause, promote, abort
+          it takes the orders: pause, promote, abort
         history:
           2026-03-02 09:00:00Z  queued
           2026-03-02 09:00:00Z  checking
@@ -202,7 +202,7 @@ def test_a_held_one_says_what_a_person_can_say_and_by_when() -> None:
     assert following[0].startswith("2026-03-09 09:21:30Z  nobody has decided, then rolls back")
     assert following[1:] == expected("""
         2026-03-09 10:21:30Z  churn-v2-abc123 is deleted, then rolled back
-        it can be told:
+        it takes the orders:
           signalbox rollouts resume abcdef01 -m "why"
           signalbox rollouts promote abcdef01 -m "why"
           signalbox rollouts abort abcdef01 -m "why"
@@ -234,7 +234,7 @@ def test_one_that_was_rolled_back_shows_where_it_failed_and_by_what() -> None:
     assert section(lines, "split over time")[-1] == (
         "2026-03-02 09:11:30Z  ░░░░░░░░░░   0%  rolled back"
     )
-    assert section(lines, "next, at the earliest") == ["it can be told: retry"]
+    assert section(lines, "next, at the earliest") == ["it takes the orders: retry"]
     assert lines[-3:] == [
         "last lines of the container's log:",
         "  Traceback",
@@ -253,11 +253,13 @@ def test_a_live_one_is_all_done_but_for_the_old_deployment() -> None:
     assert [line[:1] for line in section(lines, "steps")] == ["✓", "✓"]
     assert section(lines, "next, at the earliest") == expected("""
         2026-03-02 09:37:00Z  churn-v1-def456 is deleted if Signalbox made it, then done
-        it can be told: abort
+        it takes the orders: abort
     """)
     first = drawn(replace(rollout, stable="", origin={}))
     assert "stable:      (nothing served before)" in first
-    assert not any("it can be told" in line for line in first), "there is nothing to go back to"
+    assert not any("it takes the orders" in line for line in first), (
+        "there is nothing to go back to"
+    )
 
 
 def test_a_refused_one_has_only_its_reason() -> None:
