@@ -1,4 +1,4 @@
-"""What a person says to a loop: yes or no to a retraining, and to go on after giving up."""
+"""Orders of people to a loop: approve or reject a retraining, resume after giving up."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -18,16 +18,16 @@ _WORDS_MAX = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approvals:
-    """Takes a person's word on a loop; who said it, and why, is kept."""
+    """Carries out a person's orders to a loop; their name and reason are kept."""
 
     keeper: LoopKeeper
     dead_letters: DeadLetters
     clock: Clock
 
     def approve(self, loop: Loop, *, by: str, why: str) -> Loop:
-        """Say yes to the retraining that waits: its letter is replayed at once, and starts it.
+        """Approve the retraining that waits: its letter is replayed at once, and starts it.
 
-        Raises: LoopOrderImpossible where none waits any more, or it has no letter to replay.
+        Raises: LoopOrderImpossible if none waits any more, or it has no letter to replay.
         """
 
         def as_approved(asked: Retraining) -> Retraining:
@@ -52,16 +52,16 @@ class Approvals:
                 return saved
 
     def reject(self, loop: Loop, *, by: str, why: str) -> Loop:
-        """Say no to the retraining that waits: its letter is closed.
+        """Reject the retraining that waits: its letter is closed.
 
-        Raises: LoopOrderImpossible where none waits any more.
+        Raises: LoopOrderImpossible if none waits any more.
         """
 
         def as_rejected(asked: Retraining) -> Retraining:
             return replace(asked, stage=Stage.REJECTED, ended_at=self.clock.now())
 
-        # The letter first: whoever dies in between finds the question still open. A yes that is
-        # given meanwhile opens it again.
+        # The letter first: after a crash in between, the question is still open. An approval that
+        # comes meanwhile opens the letter again.
         asked = _asked(self._read(loop).value)
         letter = self._letter_of(loop, asked)
         if letter is not None and letter.status is LetterStatus.PARKED:
@@ -69,10 +69,10 @@ class Approvals:
         return self._answer(loop, as_rejected, by=by, why=why)
 
     def chores(self, running: Iterable[Kept[Loop]]) -> Iterator[Callable[[], None]]:
-        """Yield what is to be done now and then: to wake letters that were not when a yes came.
+        """Yield the chores of a sweep: reopen letters that an approval did not reopen.
 
-        Whoever said it may have died in between, or the letter was written just after it.
-        `running` are the loops with a retraining whose run may not have ended.
+        The approval may have crashed in between, or the letter was written just after it. `running`
+        are the loops with a retraining whose run may not have ended.
         """
         for kept in running:
             for retraining in kept.value.retrainings:
@@ -86,16 +86,16 @@ class Approvals:
             self.dead_letters.reopen(letter)
 
     def resume(self, loop: Loop, *, by: str, why: str) -> Loop:
-        """Go on with a loop that has given up; what did not help until now no longer counts.
+        """Resume a loop that has given up; earlier retrainings that did not help no longer count.
 
-        Raises: LoopOrderImpossible where it has not given up.
+        Raises: LoopOrderImpossible if it has not given up.
         """
         said = f"{_kept(by)}: {_kept(why)}"
 
         def go_on(found: Loop | None) -> Loop:
             if found is None or not found.has_given_up:
                 raise LoopOrderImpossible(f"loop {loop.id} has not given up")
-            # The clock of whoever says so may be behind that of the app.
+            # The clock of the person's machine may be behind that of the app.
             times = (self.clock.now(), found.gave_up_at)
             resumed_at = max(time for time in times if time is not None)
             return replace(found, resumed_at=resumed_at, resumed_by=said)

@@ -1,4 +1,4 @@
-"""How many retrainings one reaction may have, over all its monitors. Pure."""
+"""The budget of retrainings of one reaction, over all its monitors. Pure."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -28,9 +28,9 @@ class Budget:
 def count_retrainings(
     budget: Budget, now: datetime, timeout: timedelta, *, but: str = ""
 ) -> tuple[int, int]:
-    """Return how many retrainings have not ended, and how many were started within seven days.
+    """Count the retrainings that have not ended, and those that were started within seven days.
 
-    One whose end was not told within `timeout` has ended. `but` is an id that is left out.
+    A retraining counts as ended after `timeout`. `but` is an id that is left out.
     """
     others = [slot for slot in budget.slots if slot.id != but]
     running = sum(_is_running(slot, now, timeout) for slot in others)
@@ -40,10 +40,11 @@ def count_retrainings(
 def take(
     budget: Budget, retraining_id: str, now: datetime, policy: PolicyParams
 ) -> Budget | PolicyAnswer:
-    """Return the budget with a place for this id, or AT_ONCE or PER_WEEK where there is none.
+    """Return the budget with a place for this id, or AT_ONCE or PER_WEEK if there is none.
 
-    An id that has a place keeps it, and counts as started now; one that has ended needs room as
-    any other does. Taking twice is taking once. Places that no longer count are dropped on the way.
+    An id that has a place keeps it, and counts as started now; one that has ended needs a free
+    place like any other. Taking twice has the effect of taking once. Places that no longer count
+    are dropped.
     """
     has_place = any(
         slot.id == retraining_id and _is_running(slot, now, policy.timeout) for slot in budget.slots
@@ -63,7 +64,7 @@ def give_back(budget: Budget, retraining_id: str) -> Budget:
 
 
 def release(budget: Budget, retraining_id: str) -> Budget:
-    """Return the budget with this id's retraining ended; the same where it has no place."""
+    """Return the budget with this id's retraining ended; the same budget if it has no place."""
     if all(slot.ended or slot.id != retraining_id for slot in budget.slots):
         return budget
     return Budget(

@@ -1,7 +1,7 @@
-"""The drift inbox: what is known of a monitor's window when it is to be decided about.
+"""The drift inbox: collects the signals of a monitor's window before a decision about it.
 
-The event tells of one signal. A model monitor's run has them all, and says whether more are to
-come: it is read. Of other sources there is nothing to read, and the event is all that is known.
+An event reports one signal. A model monitor's run has all signals, and shows whether more will
+come, so it is read. Other sources have nothing to read but the event.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,36 +26,36 @@ from shared.retraining.model import SignalSeen, Window
 from shared.workspaces.model import RunRecord
 from shared.workspaces.ports import Runs
 
-#: A monitor whose run takes longer than this is decided about with what it has told by then.
+#: After so long, a monitor's unfinished run is decided about with the signals so far.
 _PATIENCE = timedelta(hours=12)
 _WAIT_MAX = timedelta(minutes=10)
-#: Of the time that a window has been open so far, how much is waited before the next look.
+#: The wait before the next look is the time since the window's event, divided by this.
 _WAIT_SHARE = 2
-#: More signals than a monitor has: a request each.
+#: More signals than any monitor has. Each costs a request.
 _SIGNALS_MAX = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inbox:
-    """Reads the windows that events tell of."""
+    """Reads the windows of drift events."""
 
     workspaces: Runs
     clock: Clock
     wait_min: timedelta  #: The first wait for a monitor's run to end; later ones are longer.
 
     def read(self, event: DriftDetected) -> Window:
-        """Return the window with every signal of it: for a model monitor, two requests and more.
+        """Return the window with all its signals: for a model monitor, with two requests or more.
 
         Raises: WindowOpen while the monitor's run has not ended, and WorkspaceError.
         """
-        # Nothing is told of before it arrives: a clock that is ahead must not rule what is late.
+        # No event is later than its arrival: a clock that is ahead must not make others late.
         told = _window_of(event, min(event.time, self.clock.now()))
         if event.drift.source is not DriftSource.MODEL_MONITOR:
             return told
         try:
             root = self.workspaces.get_run(event.workspace, event.drift.window)
         except (WorkspaceDenied, WorkspaceRefused):
-            return told  # a hint is better than nothing, where reading runs is not allowed
+            return told  # the app may not read runs: the event alone is better than nothing
         if root is None:
             return told
         if root.root_id not in ("", root.id):  # the event knew only the pipeline just above
@@ -76,7 +76,7 @@ class Inbox:
         )
 
     def _complete(self, event: DriftDetected, told: Window, root: RunRecord) -> Window:
-        """Return the window with what the monitor's run tells beside the event."""
+        """Return the window with the signals of the monitor's run added."""
         signals: dict[str, SignalSeen] = {}
         start, end = told.start, told.end
         for record, literals in self._below(event.workspace, root):
@@ -96,7 +96,7 @@ class Inbox:
     def _below(
         self, workspace: Workspace, root: RunRecord
     ) -> Iterator[tuple[RunRecord, Mapping[str, str]]]:
-        """Yield the runs of a monitor's run, each with the literal inputs that hold for it."""
+        """Yield the runs below a monitor's run, each with its literal inputs."""
         yield root, _literals(root)
         left = _SIGNALS_MAX
         for child in self.workspaces.list_children(workspace, root.id):
@@ -124,7 +124,7 @@ def _seen(drift: Drift) -> SignalSeen:
 
 
 def _drift_of(record: RunRecord, event: DriftDetected) -> Drift | None:
-    """Return what a run of a monitor tells: as its own event would."""
+    """Return the drift that a monitor's run reports, as its own event would."""
     run = Run(
         id=record.id,
         root_id=record.root_id or record.id,
@@ -150,7 +150,7 @@ def _literals(record: RunRecord) -> dict[str, str]:
 
 
 def _is_of_a_signal(record: RunRecord) -> bool:
-    """Say whether a part of a monitor's run is a pipeline of its own: that of one signal."""
+    """Say whether a run below a monitor's run is the pipeline of one signal."""
     source = {key.lower(): value for key, value in record.properties.items()}
     is_pipeline = source.get("azureml.runsource", "").lower() == "azureml.pipelinerun"
     return is_pipeline or "signal_monitor" in record.step.lower()

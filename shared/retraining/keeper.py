@@ -1,6 +1,6 @@
-"""Save loops, and do what a saved loop still owes: records, places to free, messages.
+"""Saves loops, and does the work that a saved loop owes: records, places to free, messages.
 
-The row remembers all of that until it is done, so that the sweep does it after a crash.
+The row keeps that work until it is done, so the sweep does it after a crash.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,13 +20,13 @@ from shared.retraining.model import Loop, Retraining
 from shared.retraining.stages import outcome_of_retraining
 from shared.retraining.store import LoopStore
 
-#: For how long a worker has the messages of a loop to itself: longer than it takes to send them.
+#: A worker has the messages of a loop to itself for so long: longer than sending them takes.
 _TELLING = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopKeeper:
-    """Saves loops, records what their retrainings came to, frees places and sends messages."""
+    """Saves loops, records the outcomes of their retrainings, frees places and sends messages."""
 
     store: LoopStore
     records: Records
@@ -34,7 +34,7 @@ class LoopKeeper:
     clock: Clock
 
     def save(self, kept: Kept[Loop], loop: Loop) -> Kept[Loop]:
-        """Save a loop; what its retrainings came to is then still to be settled.
+        """Save a loop; the outcomes of its retrainings are then still to be settled.
 
         Raises: RowChanged.
         """
@@ -55,9 +55,9 @@ class LoopKeeper:
         return changed
 
     def settle(self, kept: Kept[Loop]) -> None:
-        """Record what the retrainings of a saved loop came to, and free the places of those ended.
+        """Record the outcomes of a saved loop's retrainings, and free the places of ended ones.
 
-        Its row remembers that until it is done: whoever dies meanwhile leaves it to the sweep.
+        Its row keeps this work until it is done, so the sweep does it after a crash.
         """
         if kept.value.unsettled or kept.value.leaving:
             settled = self._settle(kept.value)
@@ -78,14 +78,14 @@ class LoopKeeper:
         self.store.change_budget(reaction, partial(release, retraining_id=retraining_id))
 
     def give_back(self, reaction: str, retraining_id: str) -> None:
-        """Note that nothing is started in a place: it may have been taken before that was known."""
+        """Note that nothing is started in a place; it may have been taken too early."""
         self.store.change_budget(reaction, partial(give_back, retraining_id=retraining_id))
 
     def tell_all(self, kept: Kept[Loop]) -> None:
-        """Settle the loop, and send its messages; what a channel does not take the sweep sends.
+        """Settle the loop, and send its messages; the sweep tries those that failed again.
 
-        One worker at a time sends those of a loop. It also sends what others add meanwhile; where
-        it dies, the sweep does when its time is over.
+        One worker at a time sends those of a loop, and also those that others add meanwhile. After
+        a crash the sweep sends them when that worker's time is over.
         """
         mine = self._take_messages(kept)
         while mine is not None:
@@ -93,7 +93,7 @@ class LoopKeeper:
             mine = self._put_back(mine, unsent)
 
     def _take_messages(self, kept: Kept[Loop]) -> Kept[Loop] | None:
-        """Have a loop's messages to oneself; None where there are none, or another has them."""
+        """Claim a loop's messages; None if there are none, or another worker has them."""
 
         def take(loop: Loop | None) -> Loop | None:
             now = self.clock.now()
@@ -109,14 +109,14 @@ class LoopKeeper:
         return changed.saved
 
     def _put_back(self, kept: Kept[Loop], unsent: Unsent) -> Kept[Loop] | None:
-        """Save what is left of the messages; return the loop if others were added meanwhile."""
+        """Save the messages that are left; return the loop if others were added meanwhile."""
         mine, taken = kept.value.telling_until, kept.value.notices
 
         def put_back(loop: Loop | None) -> Loop | None:
             if loop is None or loop.telling_until != mine or loop.notices[: len(taken)] != taken:
                 return None
             added = loop.notices[len(taken) :]
-            goes_on = bool(added) and not unsent.left  # else in their order, by the sweep
+            goes_on = bool(added) and not unsent.left  # else the sweep sends them, in order
             return replace(
                 loop,
                 notices=unsent.left + added,
@@ -128,7 +128,7 @@ class LoopKeeper:
         return None if saved is None or saved.value.telling_until is None else saved
 
     def chores(self) -> Iterator[Callable[[], None]]:
-        """Yield what settles each loop that owes something, and sends its messages."""
+        """Yield the chores that settle each loop with work left, and send its messages."""
         for kept in self.store.untold():
             yield partial(self.tell_all, kept)
 
@@ -155,7 +155,7 @@ def _count(before: Loop, after: Loop) -> None:
 
 
 def _news(before: Loop, after: Loop) -> list[tuple[Retraining, Retraining]]:
-    """Return the retrainings of which others are to know, as they were, and a revision further."""
+    """Return the retrainings with a new stage to record: as they were, and a revision further."""
     pairs = ((before.find(retraining.id), retraining) for retraining in after.retrainings)
     return [
         (known, replace(now, revision=known.revision + 1))

@@ -1,4 +1,4 @@
-"""Change loops as their retrainings go on: their runs, models and rollouts, back to the drift."""
+"""Follows retrainings: their runs, models and rollouts change their loop."""
 
 import json
 import logging
@@ -40,16 +40,16 @@ from shared.workspaces.run_reports import run_link
 
 log = logging.getLogger(__name__)
 
-#: How often a target is asked how its run stands, where no event told of its end.
+#: How often a target is asked for the status of its run, if no event reported its end.
 _LOOK_EVERY = timedelta(minutes=10)
 _REASON_MAX = 1000
 
 _BEFORE_END = frozenset({Stage.STARTING, Stage.RUNNING})
-#: A person has not said yes: whatever claims to come of these is not theirs.
+#: No person has approved these, so a run or model that claims to be theirs is not.
 _NOT_STARTED = frozenset({Stage.ASKED, Stage.REJECTED})
-#: A rollout with nothing to retire is done in the tick in which it is live.
+#: A rollout with nothing to retire goes from live to done in one tick.
 _SERVES = frozenset({Phase.LIVE, Phase.RETIRING, Phase.DONE})
-#: What a retraining comes to when its rollout ends without serving. One that gave way to a newer
+#: The stage of a retraining whose rollout ended without serving. A rollout that gave way to a newer
 #: version says nothing against its model.
 _UNDONE = {
     Phase.KEEPING: Stage.ROLLED_BACK,
@@ -58,7 +58,7 @@ _UNDONE = {
     Phase.REFUSED: Stage.ROLLED_BACK,
     Phase.SUPERSEDED: Stage.REGISTERED,
 }
-#: Targets whose run is the AML run that tells of its end; the others only start one somewhere.
+#: Targets whose run is an AML run with events of its own; other targets start one somewhere.
 _AML = frozenset({"job", "component", "batch_endpoint", "copy_of"})
 
 type _Change = Callable[[Loop, Retraining], Loop]
@@ -66,9 +66,9 @@ type _Change = Callable[[Loop, Retraining], Loop]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loops:
-    """Keeps loops true to what happens to their retrainings.
+    """Updates loops as their retrainings go on.
 
-    A reference that leads nowhere is ignored: tags are anybody's to write.
+    A reference that leads nowhere is ignored, because anybody can write tags.
     """
 
     store: LoopStore
@@ -78,7 +78,7 @@ class Loops:
     target: Callable[[str], Target[Any]]
 
     def follow(self, event: Event) -> None:
-        """Note what an event tells of a retraining; nothing, and no request, where it is of none.
+        """Note an event of a retraining; any other event costs no request.
 
         Raises: StorageUnavailable.
         """
@@ -95,9 +95,9 @@ class Loops:
                 )
 
     def start_again(self, workspace: Workspace, reference: str) -> Retraining | None:
-        """Note that what could not be started is tried again; return it as it is then.
+        """Note that a retraining is to be started again; return it as it is then.
 
-        It is left as it is where it has a run, and where another was decided since.
+        It stays as it is if it has a run, or if another was decided since.
         """
 
         def start(loop: Loop, retraining: Retraining) -> Loop:
@@ -120,7 +120,7 @@ class Loops:
             link = submitted.link or retraining.link
             known = replace(retraining, run_id=run_id, link=link, target=target)
             if not retraining.may_be_started:
-                return loop.with_retraining(known)  # its run was quicker than we are
+                return loop.with_retraining(known)  # its run ended before this was noted
             now = self.clock.now()
             running = replace(
                 known,
@@ -137,7 +137,7 @@ class Loops:
         return self._change(submission.workspace, submission.reference, start)
 
     def failed_to_start(self, submission: Submission, failure: Failure) -> None:
-        """Note that a target does not take a retraining, and that waiting can't help."""
+        """Note that a target refused a retraining, and that waiting can't help."""
 
         def fail(loop: Loop, retraining: Retraining) -> Loop:
             if retraining.stage is not Stage.STARTING:
@@ -157,7 +157,7 @@ class Loops:
     def compared(
         self, workspace: Workspace, reference: str, model: str, verdict: str, is_enough: bool
     ) -> None:
-        """Note how a retraining's model compares with the one that serves."""
+        """Note the comparison of a retraining's model with the one that serves."""
         verdict = redact(verdict, most=_REASON_MAX)
 
         def compare(loop: Loop, retraining: Retraining) -> Loop:
@@ -175,7 +175,7 @@ class Loops:
         """Note that a rollout of a retraining's model has begun."""
 
         def deploy(loop: Loop, retraining: Retraining) -> Loop:
-            is_known = retraining.rollout == rollout_id  # it can be over before its begin is told
+            is_known = retraining.rollout == rollout_id  # it may end before its begin is noted
             if is_known or not may_follow(retraining.stage, Stage.DEPLOYING):
                 return loop
             ahead = moved(retraining, Stage.DEPLOYING, self.clock.now())
@@ -184,7 +184,7 @@ class Loops:
         self._change(workspace, reference, deploy)
 
     def rollout_changed(self, rollout: Rollout) -> None:
-        """Note how a rollout of a retraining's model stands."""
+        """Note the state of a rollout of a retraining's model."""
         now = self.clock.now()
         model = f"{rollout.model.name}:{rollout.model.version}"
         if rollout.phase in _SERVES:
@@ -207,10 +207,10 @@ class Loops:
         self._change(rollout.workspace, rollout.retraining, undo)
 
     def chores(self, running: Iterable[Kept[Loop]]) -> Iterator[Callable[[], None]]:
-        """Yield what is to be done now and then, each to be done whatever becomes of the others.
+        """Yield the chores of a sweep; each is to be done even if others fail.
 
-        That is all that saved loops still owe, and to ask how runs stand whose end no event has
-        told: those of `running`, the loops with a retraining whose run may not have ended.
+        These are the work that saved loops owe, and looks at runs whose end no event reported:
+        those of `running`, the loops with a retraining whose run may not have ended.
         """
         yield from self.keeper.chores()
         for kept in running:
@@ -223,12 +223,12 @@ class Loops:
         try:
             if retraining.stage is not Stage.STARTING and _is_due(retraining, now):
                 self._look(loop, retraining)
-        finally:  # also of what can't be looked at
+        finally:  # even if the run can't be looked at
             if _is_over(retraining, now):
                 self._change(loop.workspace, loop.reference(retraining.id), self._time_out)
 
     def _look(self, loop: Loop, retraining: Retraining) -> None:
-        """Ask the target how its run stands: its event may be lost, and some have none."""
+        """Ask the target for its run's status: an event may be lost, and some targets send none."""
         params = params_of(retraining)
         reference = loop.reference(retraining.id)
         submission = Submission(
@@ -269,7 +269,7 @@ class Loops:
     ) -> Loop:
         run = event.run
         is_aml = target_of(retraining) in _AML
-        # Anybody may give a run this tag: of what we started ourselves, we know the run.
+        # Anybody may give a run this tag, but the runs that we started are known.
         is_ours = run.id == (retraining.run_id or f"signalbox-{retraining.id}") or not is_aml
         if not is_ours:
             return loop
@@ -279,12 +279,12 @@ class Loops:
         return self._end(loop, known, Stage.FAILED, f"run {run.id} is {status}")
 
     def _end(self, loop: Loop, retraining: Retraining, stage: Stage, reason: str) -> Loop:
-        """Return the loop with a retraining whose run has ended, and what is told of it."""
+        """Return the loop with a retraining whose run has ended, and with the messages about it."""
         now = self.clock.now()
         is_good = stage is Stage.TRAINED
-        is_back = is_good and retraining.stage is Stage.FAILED  # it was taken for lost
+        is_back = is_good and retraining.stage is Stage.FAILED  # it had counted as lost
         if retraining.stage not in _BEFORE_END and not is_back:
-            # Its model can be registered, or live, before its run has ended.
+            # Its model may be registered, or live, before its run has ended.
             return (
                 loop
                 if retraining.ended_at
@@ -300,7 +300,7 @@ class Loops:
         return with_notice(loop.with_retraining(over), kind, text, link=link)
 
     def _move(self, workspace: Workspace, reference: str, stage: Stage, **facts: Any) -> None:
-        """Take a retraining forward to a stage, never back."""
+        """Move a retraining forward to a stage, never back."""
 
         def move(loop: Loop, retraining: Retraining) -> Loop:
             if not may_follow(retraining.stage, stage):
@@ -311,9 +311,9 @@ class Loops:
         self._change(workspace, reference, move)
 
     def _change(self, workspace: Workspace, reference: str, change: _Change) -> Retraining | None:
-        """Change a loop's retraining, tie its new stage to its event, and tell what is due.
+        """Change a loop's retraining, record its new stage with its event, and send what is due.
 
-        Nothing is changed by what comes from another workspace than the loop's.
+        News from a workspace other than the loop's change nothing.
         """
         ids = parse_reference(reference)
         if ids is None:
@@ -344,12 +344,12 @@ class Loops:
 
 
 def params_of(retraining: Retraining) -> TargetParams:
-    """Return what a retraining was started with."""
+    """Return the target that a retraining was started with."""
     return TargetParams.model_validate_json(retraining.target)
 
 
 def target_of(retraining: Retraining) -> str:
-    """Return the key of what a retraining was started with."""
+    """Return the key of the target that a retraining was started with."""
     return str(next(iter(json.loads(retraining.target)), ""))
 
 

@@ -1,4 +1,4 @@
-"""A loop: one reaction's watch over one monitor, from drift to retraining and back to none."""
+"""A loop: one reaction's watch over one monitor, from drift to retraining and recovery."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ from shared.events.model import DriftState, Metric, Workspace
 from shared.journal.outcomes import EventRef
 from shared.messages.notice import Notice
 
-#: What a loop remembers: far more than any policy looks back at.
+#: A loop remembers so many windows, decisions and retrainings: more than any policy looks at.
 WINDOWS_MAX = 60
 DECISIONS_MAX = 60
 RETRAININGS_MAX = 30
@@ -18,7 +18,7 @@ RETRAININGS_MAX = 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignalSeen:
-    """What was found for one signal in one window."""
+    """The result for one signal in one window."""
 
     state: DriftState
     metrics: tuple[Metric, ...] = ()
@@ -27,9 +27,9 @@ class SignalSeen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """One window of a monitor, with what was found for each signal.
+    """One window of a monitor, with the result for each signal.
 
-    `at` is when it was told of; `start` and `end` bound its data, None where nothing says so.
+    `at` is the time of its report; `start` and `end` bound its data, None if they are unknown.
     """
 
     id: str
@@ -40,24 +40,24 @@ class Window:
 
     @property
     def place(self) -> tuple[datetime, str]:
-        """Where it stands among its monitor's windows."""
+        """Its place in the order of its monitor's windows."""
         return (self.at, self.id)
 
 
 class PolicyAnswer(StrEnum):
-    """What a policy answers to a window."""
+    """A policy's answer to a window."""
 
     RETRAIN = "retrain"
     ASK = "ask"  #: A person is to approve it.
-    TELL = "tell"  #: It would be time; the reaction only tells people.
+    TELL = "tell"  #: It is time to retrain, but the reaction only tells people.
     NO_DRIFT = "no_drift"
     MONITOR_BROKEN = "monitor_broken"
-    DATA_QUALITY = "data_quality"  #: The data itself is broken: training on it would do harm.
-    OTHER_SIGNAL = "other_signal"  #: No signal or feature that the policy looks at.
+    DATA_QUALITY = "data_quality"  #: The data itself is broken, and training on it would do harm.
+    OTHER_SIGNAL = "other_signal"  #: The drift is in no signal or feature that the policy looks at.
     SMALL_EFFECT = "small_effect"
     TOO_FEW_WINDOWS = "too_few_windows"
-    GAVE_UP = "gave_up"  #: Retraining did not help so often that a person has to look.
-    UNDER_WAY = "under_way"  #: A retraining for this monitor has not ended, or awaits its word.
+    GAVE_UP = "gave_up"  #: So many retrainings did not help that a person has to look.
+    UNDER_WAY = "under_way"  #: A retraining for this monitor has not ended, or waits for approval.
     TOO_EARLY = "too_early"  #: The window began before the retrained model was live.
     COOLDOWN = "cooldown"
     ROLLOUT = "rollout"  #: A rollout of the model is under way.
@@ -66,7 +66,7 @@ class PolicyAnswer(StrEnum):
 
     @property
     def is_act(self) -> bool:
-        """Whether something is done, instead of held."""
+        """Whether the answer leads to something, or holds it back."""
         return self in _ACTS
 
 
@@ -75,7 +75,7 @@ _ACTS = frozenset({PolicyAnswer.RETRAIN, PolicyAnswer.ASK, PolicyAnswer.TELL})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What was decided for a window, and why, in words with the numbers."""
+    """The decision for a window, with its reason in words and numbers."""
 
     window: str
     at: datetime
@@ -84,11 +84,11 @@ class Decision:
 
 
 class Stage(StrEnum):
-    """How far a retraining has come."""
+    """The stage that a retraining has reached."""
 
-    ASKED = "asked"  #: A person is to say yes.
+    ASKED = "asked"  #: A person is to approve it.
     REJECTED = "rejected"
-    STARTING = "starting"  #: It is decided; its target has not taken it yet.
+    STARTING = "starting"  #: It is decided, and its target has not accepted it yet.
     RUNNING = "running"
     FAILED = "failed"  #: The run failed, was canceled, or never ended.
     TRAINED = "trained"  #: The run completed.
@@ -100,7 +100,7 @@ class Stage(StrEnum):
 
     @property
     def is_under_way(self) -> bool:
-        """Whether nothing else may be started meanwhile."""
+        """Whether no other may be started meanwhile."""
         return self in _UNDER_WAY
 
 
@@ -109,11 +109,11 @@ _UNDER_WAY = frozenset({Stage.ASKED, Stage.STARTING, Stage.RUNNING, Stage.DEPLOY
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retraining:
-    """One retraining: which drift caused it, what became of it, and whether it helped.
+    """One retraining: the drift that caused it, its stage, and whether it helped.
 
-    `id` is made from the claim, and names the run. `ref` and `step` are where its outcome is
-    recorded. `target` is what is started, as JSON of its values. `ended_at` is when its run ended,
-    or is taken to have ended: its model can be live before. `helped` is None until a window tells.
+    `id` is made from the claim, and names the run. Its outcome is recorded under `ref` and `step`.
+    `target` holds the values of its target as JSON. `ended_at` is when its run ended, or is taken
+    to have ended; its model can be live before. `helped` is None until a window shows it.
     """
 
     id: str
@@ -136,30 +136,30 @@ class Retraining:
     by: str = ""  #: Who approved or rejected it.
     why: str = ""  #: The reason that they gave.
     answered_at: datetime | None = None
-    looked_at: datetime | None = None  #: When its target was last asked how it stands.
+    looked_at: datetime | None = None  #: When its target was last asked for its status.
     timeout_at: datetime | None = None  #: When a run that has not ended counts as failed.
-    judged_in: str = ""  #: The window that told whether it helped.
-    revision: int = 0  #: Grows with each stage that it comes to.
+    judged_in: str = ""  #: The window that showed whether it helped.
+    revision: int = 0  #: Grows with each stage.
 
     @property
     def may_run(self) -> bool:
-        """Whether its run has not ended, as far as is known, or is still to be started."""
+        """Whether its run is still to be started, or has not ended as far as is known."""
         return self.ended_at is None and self.stage not in (Stage.ASKED, Stage.REJECTED)
 
     @property
     def may_be_started(self) -> bool:
-        """Whether its target has not taken it yet: also where it refused, or was down too long."""
+        """Whether its target has not accepted it yet, or refused it, or was down too long."""
         return self.stage is Stage.STARTING or (self.stage is Stage.FAILED and not self.run_id)
 
 
 class LoopStatus(StrEnum):
-    """Where a loop stands."""
+    """The status of a loop."""
 
     GAVE_UP = "gave up"
     WAITING = "waits for a person"
     RETRAINING = "retraining"
     DEPLOYING = "deploying"
-    PROVING = "proving"  #: Retrained and live: the next window says whether it helped.
+    PROVING = "proving"  #: Retrained and live: the next window shows whether it helped.
     DRIFTING = "drifting"
     CALM = "calm"
 
@@ -171,18 +171,18 @@ class Loop:
     reaction: str
     workspace: Workspace
     monitor: str
-    model: str = ""  #: The model that the monitor watches, "" where the reaction does not say.
+    model: str = ""  #: The model that the monitor watches, "" if the reaction does not name it.
     channels: tuple[str, ...] = ()
     windows: tuple[Window, ...] = ()
     decisions: tuple[Decision, ...] = ()
     retrainings: tuple[Retraining, ...] = ()
     gave_up_at: datetime | None = None
-    resumed_at: datetime | None = None  #: When a person last said to go on after giving up.
-    resumed_by: str = ""  #: Who said so, and why.
+    resumed_at: datetime | None = None  #: When a person last resumed it after it gave up.
+    resumed_by: str = ""  #: The person's name and reason.
     notices: tuple[Notice, ...] = ()
-    telling_until: datetime | None = None  #: Until when a worker has the messages to itself.
+    telling_until: datetime | None = None  #: A worker has the messages to itself until then.
     untold: str = ""
-    unsettled: tuple[str, ...] = ()  #: Retrainings of which the record is still to be told.
+    unsettled: tuple[str, ...] = ()  #: Retrainings whose outcomes are still to be recorded.
     leaving: tuple[str, ...] = ()  #: Retrainings whose places are still to be freed.
 
     @property
@@ -192,7 +192,7 @@ class Loop:
 
     @property
     def status(self) -> LoopStatus:
-        """Where it stands, by what matters first."""
+        """Its status: of several that hold, the most important one."""
         last = self.retrainings[-1] if self.retrainings else None
         if self.has_given_up:
             return LoopStatus.GAVE_UP
@@ -200,7 +200,7 @@ class Loop:
             return _STATUSES[last.stage]
         if last is not None and last.stage is Stage.LIVE and last.helped is None:
             return LoopStatus.PROVING
-        # Of the newest window: an older one's last signal may be decided after it.
+        # Of the newest window, because an older one's last signal may be decided after it.
         newest_first = (self.decided(window.id) for window in reversed(self.windows))
         newest = next(filter(None, newest_first), None)
         is_calm = newest is None or newest.answer is PolicyAnswer.NO_DRIFT
@@ -208,13 +208,13 @@ class Loop:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing of it is under way, and nobody waits for it or is waited for."""
+        """Whether nothing of it is under way, and it waits for no person."""
         is_open = any(item.may_run or item.stage.is_under_way for item in self.retrainings)
         return not (is_open or self.notices or self.unsettled or self.leaving or self.has_given_up)
 
     @property
     def has_given_up(self) -> bool:
-        """Whether it has given up, and no person has said since to go on."""
+        """Whether it has given up, and no person has resumed it since."""
         if self.gave_up_at is None:
             return False
         return self.resumed_at is None or self.resumed_at < self.gave_up_at
@@ -229,19 +229,19 @@ class Loop:
         return next((item for item in self.retrainings if item.id == retraining_id), None)
 
     def seen(self, window_id: str) -> Window | None:
-        """Return the window of this id with all that was told of it, or None."""
+        """Return the window of this id with all its reports, or None."""
         return next((item for item in self.windows if item.id == window_id), None)
 
     def decided(self, window_id: str) -> Decision | None:
-        """Return what was decided for a window, or None."""
+        """Return the decision for a window, or None."""
         return next((item for item in self.decisions if item.window == window_id), None)
 
     def reference(self, retraining_id: str) -> str:
-        """Return what ties a run or a model to this loop's retraining: a tag's value."""
+        """Return the tag's value that ties a run or a model to this loop's retraining."""
         return f"{self.id}-{retraining_id}"
 
     def with_retraining(self, retraining: Retraining) -> "Loop":
-        """Return the loop with this retraining in place of the one of its id, or as the newest."""
+        """Return the loop with this retraining; it replaces the one of its id or is the newest."""
         if self.find(retraining.id) is None:
             kept = (*self.retrainings, retraining)[-RETRAININGS_MAX:]
         else:
@@ -251,7 +251,7 @@ class Loop:
         return replace(self, retrainings=kept)
 
     def with_window(self, window: Window) -> "Loop":
-        """Return the loop with this window in place of the one of its id, or as a further one."""
+        """Return the loop with this window, which replaces the one of its id or is added."""
         others = tuple(item for item in self.windows if item.id != window.id)
         kept = sorted((*others, window), key=lambda item: item.place)
         return replace(self, windows=tuple(kept[-WINDOWS_MAX:]))
@@ -259,9 +259,9 @@ class Loop:
     def with_decision(self, decision: Decision) -> "Loop":
         """Return the loop with this decision as the newest, and the only one for its window.
 
-        One that led to something is not replaced by one that did not: that a window's second
-        signal met a cooldown must not hide what its first one began. The newest such decision
-        outlives all others, as cooldowns count from it.
+        A decision that led to something is not replaced by one that did not: a cooldown for a
+        window's second signal must not hide the retraining that its first one began. The newest
+        such decision is kept longest, because cooldowns count from it.
         """
         known = self.decided(decision.window)
         if known is not None and known.answer.is_act and not decision.answer.is_act:

@@ -11,15 +11,15 @@ from shared.schema.values import Values
 
 
 class Mode(StrEnum):
-    """What is done when the policy says that it is time."""
+    """The action when the policy says that it is time to retrain."""
 
     AUTO = "auto"  #: Retrain.
     APPROVE = "approve"  #: Ask a person, and retrain when one has approved it.
-    NOTIFY = "notify"  #: Tell people, and leave it to them.
+    NOTIFY = "notify"  #: Tell people, and leave the retraining to them.
 
 
 class WindowsParams(Values):
-    """How many of a monitor's last windows have to have drifted."""
+    """The number of a monitor's last windows that must have drifted."""
 
     breached: int = Field(default=1, ge=1, le=50)
     of: int = Field(default=1, ge=1, le=50)
@@ -35,7 +35,7 @@ class WindowsParams(Values):
 
 
 class MetricParams(Values):
-    """What one metric has to show; what is not given is the monitor's own word, or the policy's."""
+    """The conditions on one metric; by default those of the monitor, or of the policy."""
 
     threshold: float | None = Field(default=None, allow_inf_nan=False)
     min_effect: float | None = Field(default=None, ge=0, allow_inf_nan=False)
@@ -43,14 +43,14 @@ class MetricParams(Values):
 
     @property
     def judges(self) -> bool:
-        """Whether the monitor's own word on the metric does not count."""
+        """Whether this replaces the monitor's own judgement of the metric."""
         return self.threshold is not None or self.worse is not None
 
 
-#: What holds for a metric of which the policy says nothing.
+#: The conditions on a metric that the policy does not name.
 NO_METRIC = MetricParams.model_construct(threshold=None, min_effect=None, worse=None)
 _YEAR = timedelta(days=365)
-#: How long a retraining's run may take.
+#: The longest time of a retraining's run.
 RunTime = Annotated[
     Duration,
     between(
@@ -88,7 +88,7 @@ class PolicyParams(Values):
         return metrics
 
     def metric(self, name: str) -> MetricParams:
-        """Return what the policy says of a metric, however its name is written."""
+        """Return the policy's conditions on a metric, in any spelling of its name."""
         if not self.metrics:
             return NO_METRIC
         wanted = plain_name(name)
@@ -97,5 +97,5 @@ class PolicyParams(Values):
 
 
 def plain_name(name: str) -> str:
-    """Return a metric's name as all its spellings share it: `JensenShannonDistance` has several."""
+    """Return the common form of a metric's spellings: `JensenShannonDistance` has several."""
     return "".join(filter(str.isalnum, name.casefold()))

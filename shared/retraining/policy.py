@@ -1,7 +1,7 @@
-"""When drift is a reason to retrain. Pure: nothing here reads or changes anything.
+"""Decides when drift is a reason to retrain. Pure: it does no I/O.
 
-docs/explanation/policy.md says it in prose, question by question; a second implementation made
-from that prose is compared with this one in the tests.
+docs/explanation/policy.md describes it question by question. The tests compare this module with a
+second implementation, made from that page.
 """
 
 from collections.abc import Callable
@@ -22,20 +22,20 @@ from shared.retraining.windows import (
     join_windows,
 )
 
-#: How many of the newest windows keep as many metrics as one may.
+#: So many of the newest windows keep METRICS_MAX metrics; older ones keep fewer.
 _NEW_WINDOWS = 5
 
-#: Stages that something else has to end, and that end by themselves when it does not.
+#: Stages that another event ends; without one they end at their timeout.
 _TIMED = frozenset({Stage.STARTING, Stage.RUNNING, Stage.DEPLOYING})
 _NOT_STARTED = frozenset({Stage.ASKED, Stage.REJECTED})
 _IN_VAIN = frozenset({Stage.FAILED, Stage.NOT_BETTER, Stage.ROLLED_BACK})
-#: Whoever deploys these does not say so: only drift that goes on tells that they did not help.
+#: Stages after which a deployment is not reported: only further drift shows that they did not help.
 _UNTOLD = frozenset({Stage.TRAINED, Stage.REGISTERED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyFacts:
-    """What deciding needs beside the loop.
+    """The facts that a decision needs beside the loop.
 
     `running` and `started` count this reaction's other retrainings, of all monitors: those that
     have not ended, and those that were started within the last seven days. `rollout` names one of
@@ -50,10 +50,10 @@ class PolicyFacts:
 
 
 def decide_window(policy: PolicyParams, loop: Loop, window: Window, facts: PolicyFacts) -> Decision:
-    """Say what a window that the loop has seen is a reason for. Total: it never raises.
+    """Decide about a window that the loop has seen. Total: it never raises.
 
-    What the loop has learned of the window counts, where the window given holds less. Windows
-    that were told of after it do not.
+    If the loop knows more of the window than the one given, that counts. Windows that were reported
+    after it do not count.
     """
     window = loop.seen(window.id) or window
     reading = read_window(policy, window)
@@ -65,11 +65,11 @@ def decide_window(policy: PolicyParams, loop: Loop, window: Window, facts: Polic
 
 
 def learn(policy: PolicyParams, loop: Loop, window: Window, now: datetime) -> Loop:
-    """Return the loop with this window, and with what it says of the retrainings before it.
+    """Return the loop with this window, and with its evidence on the retrainings before it.
 
-    A window that is known already is joined with what is told of it now. Of each window is kept
-    what a row has room for, that on which the policy's answer hangs first, then the greatest
-    effects: METRICS_MAX, and OLD_METRICS_MAX where five newer windows are known.
+    A known window is joined with the new report. Each window keeps as many metrics as a row has
+    room for: METRICS_MAX, or OLD_METRICS_MAX if five newer windows are known. The metrics that
+    decide the policy's answer come first, then the greatest effects.
     """
     window = clean_window(_cut(policy, finite_window(window), METRICS_MAX))
     known = loop.seen(window.id)
@@ -90,8 +90,8 @@ def count_in_vain(policy: PolicyParams, loop: Loop) -> int:
     """Count the newest retrainings that ended without helping.
 
     The count goes back to the first that helped, or after which the drift was over, or that was
-    decided before a person said to go on. Those that have not ended, that were rejected, or of
-    which no window has told yet, are passed over.
+    decided before a person resumed the loop. Retrainings that have not ended, were rejected, or
+    were not judged by a window yet, are passed over.
     """
     readings = [(item.at, read_window(policy, item).drifted) for item in loop.windows]
     recovered_at = max((at for at, drifted in readings if drifted is False), default=None)
@@ -203,7 +203,7 @@ def _per_week(policy: PolicyParams, loop: Loop, window: Window, facts: PolicyFac
     return PolicyAnswer.PER_WEEK, reason
 
 
-#: Asked of a window that has drifted, in this order: the first that holds answers.
+#: The questions about a window that has drifted, in order: the first that holds gives the answer.
 _QUESTIONS: tuple[Callable[[PolicyParams, Loop, Window, PolicyFacts], _Held], ...] = (
     _too_few_windows,
     _gave_up,
@@ -240,10 +240,10 @@ def _timed_out(policy: PolicyParams, retraining: Retraining, now: datetime) -> R
 
 
 def _judge_retrainings(policy: PolicyParams, loop: Loop) -> Loop:
-    """Note which retrainings have helped, by the first window of their model's that tells.
+    """Note which retrainings have helped, by the first window that measured their model.
 
-    It is worked out anew as long as that window is kept: more may be told of it, and of those
-    before it.
+    It is computed again as long as that window is kept, because more may be reported of it, and of
+    those before it.
     """
     if all(item.stage is not Stage.LIVE for item in loop.retrainings):
         return loop

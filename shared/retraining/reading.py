@@ -1,4 +1,4 @@
-"""What a policy sees in one window: drift, or why there is none for it. Pure and total."""
+"""Reads one window for a policy: drift, or the reason why there is none. Pure and total."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ _TOLD_MAX = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What a policy sees in a window: `answer` is why it is no drift for it, None where it is.
+    """One window as a policy sees it: `answer` is None for drift, else why there is none.
 
-    `drifted` is what the window says of the model: None where it says nothing, because the data
-    is broken, or because something was not measured and nothing else has drifted.
+    `drifted` says whether the model drifted. It is None if the window does not show that, because
+    the data is broken, or because something was not measured and nothing else has drifted.
     """
 
     answer: PolicyAnswer | None
@@ -26,7 +26,7 @@ class Reading:
 
 
 def read_window(policy: PolicyParams, window: Window) -> Reading:
-    """Say whether a window has drifted for this policy, whatever happened before it."""
+    """Say whether a window has drifted for this policy, without regard to earlier windows."""
     breached = {
         name: seen for name, seen in window.signals.items() if seen.state is DriftState.BREACH
     }
@@ -39,7 +39,7 @@ def read_window(policy: PolicyParams, window: Window) -> Reading:
             answer=PolicyAnswer.MONITOR_BROKEN, reason=_describe_broken(broken), drifted=calm
         )
     if not breached:
-        # Of a window without a signal nothing is known.
+        # A window without a signal shows nothing.
         calm = False if window.signals else None
         return Reading(answer=PolicyAnswer.NO_DRIFT, reason="no signal is breached", drifted=calm)
     if bad := _find_bad_data(policy, breached):
@@ -64,7 +64,7 @@ def is_measured(window: Window) -> bool:
 
 
 def rank_metric(policy: PolicyParams, signal: str, metric: Metric) -> tuple[float, ...]:
-    """Rank the metrics of a breached signal: what the policy's answer hangs on is greatest."""
+    """Rank a metric of a breached signal: those that decide the policy's answer are greatest."""
     found = _judge(policy, signal, metric)
     return (
         metric.breached and _fits(metric.name, policy.data_quality),
@@ -92,7 +92,7 @@ _STATES: Mapping[DriftState, int] = {DriftState.BROKEN: 1, DriftState.RECOVERED:
 class _Found:
     """A metric of a breached signal as the policy judges it; None for a signal without any.
 
-    `told` is whether the monitor says that it is breached, `least` the effect that it has to have.
+    `told` says whether the monitor reports a breach; `least` is the least effect that counts.
     """
 
     signal: str
@@ -157,9 +157,9 @@ def _judge(policy: PolicyParams, signal: str, metric: Metric) -> _Found:
 
 
 def _look_at(policy: PolicyParams, signal: str, metrics: Iterable[Metric]) -> list[_Found]:
-    """Return what the policy looks at of a breached signal, whether it counts or not."""
+    """Return the metrics of a breached signal that the policy looks at, counting or not."""
     judged = (_judge(policy, signal, metric) for metric in metrics)
-    # A breach of which no metric tells is one all the same, of an effect that nobody knows.
+    # A breach without metrics is still a breach, with an unknown effect.
     candidates = [found for found in judged if found.is_candidate] or [
         _Found(signal=signal, metric=None, least=policy.min_effect)
     ]
@@ -174,7 +174,7 @@ def _is_looked_at(policy: PolicyParams, found: _Found) -> bool:
 
 
 def _find_bad_data(policy: PolicyParams, breached: Mapping[str, SignalSeen]) -> str:
-    """Return what says that the data itself is broken, or "". The monitor's own word counts."""
+    """Return why the data itself is broken, or "". The monitor's own judgement counts."""
     for name, seen in breached.items():
         if _fits(name, policy.data_quality):
             return f"signal {name} tells of the data's quality"

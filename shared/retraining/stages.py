@@ -1,4 +1,4 @@
-"""How a retraining goes from one stage to another, and what that makes of its event. Pure."""
+"""Stages of a retraining: their order, and the outcome of the step that started it. Pure."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -6,7 +6,7 @@ from datetime import datetime
 from shared.journal.outcomes import Outcome, OutcomeStatus
 from shared.retraining.model import Retraining, Stage
 
-#: A retraining goes forward through these; what arrives late never takes it back.
+#: A retraining goes forward through these; late news never take it back.
 _ORDER = (
     Stage.STARTING,
     Stage.RUNNING,
@@ -23,15 +23,15 @@ def moved(retraining: Retraining, stage: Stage, now: datetime, reason: str = "")
 
 
 def retraining_ended(retraining: Retraining, now: datetime) -> Retraining:
-    """Return the retraining with its run's end, the first that was told."""
+    """Return the retraining with the end of its run; the first report of it stays."""
     return replace(retraining, ended_at=retraining.ended_at or now)
 
 
 def may_follow(stage: Stage, later: Stage) -> bool:
-    """Say whether a retraining can come to a later stage: also from an end that was none."""
-    if stage is Stage.FAILED:  # what was taken for lost has turned up
+    """Say whether a retraining can reach a later stage, also from an end that was not final."""
+    if stage is Stage.FAILED:  # its lost run has turned up
         return True
-    if stage in (Stage.NOT_BETTER, Stage.ROLLED_BACK):  # a letter's replay deploys it after all
+    if stage in (Stage.NOT_BETTER, Stage.ROLLED_BACK):  # the replay of a letter can still deploy it
         return later in (Stage.DEPLOYING, Stage.LIVE)
     return is_before(stage, later)
 
@@ -42,7 +42,7 @@ def is_before(stage: Stage, other: Stage) -> bool:
 
 
 def outcome_of_retraining(retraining: Retraining) -> Outcome | None:
-    """Return what a retraining has made of the step that started it; None while that is open."""
+    """Return the outcome of the step that started a retraining; None while it is open."""
     if retraining.stage is Stage.STARTING:
         return Outcome(
             status=OutcomeStatus.WAITING,

@@ -1,4 +1,4 @@
-"""Where loops are kept: a row each, and in the same partition their reaction's budget."""
+"""Keeps loops: a row each, and their reaction's budget in the same partition."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -29,14 +29,14 @@ _LOOP = JsonForm(Loop, _columns)
 
 
 class LoopStore:
-    """Loops and budgets, kept in a table. Each call is one request, but for long queries."""
+    """Loops and budgets, kept in a table. Each call is one request, except long queries."""
 
     def __init__(self, *, tables: Tables) -> None:
         self._tables = tables
         self._loops = Documents(tables, TABLE, _LOOP)
 
     def get(self, loop_id: str) -> Kept[Loop] | None:
-        """Return the loop of this id, or None; also where no loop can have such an id."""
+        """Return the loop of this id, or None, also for an id that no loop can have."""
         return None if _ID.fullmatch(loop_id) is None else self._loops.get(_address(loop_id))
 
     def get_for(self, reaction: str, workspace: Workspace, monitor: str) -> Kept[Loop]:
@@ -46,10 +46,10 @@ class LoopStore:
         return self._loops.get(at) or Kept(at=at, value=new)
 
     def save(self, loop: Loop, etag: str) -> Kept[Loop]:
-        """Write the loop if nobody has since it was read, or made one where there was none.
+        """Write the loop, unless its row was changed since it was read, or made if there was none.
 
-        A loop that is longer than a row is kept without its oldest windows, and where that is not
-        enough without its oldest messages: the loop that is returned is the one that is kept.
+        A loop that is longer than a row is kept without its oldest windows, and if that is not
+        enough without its oldest messages. The returned loop is the one that is kept.
 
         Raises: RowChanged.
         """
@@ -75,7 +75,7 @@ class LoopStore:
         return self._loops.find(equals={"kind": "loop"})
 
     def untold(self) -> Iterator[Kept[Loop]]:
-        """Yield the loops of which people, or the record, are still to be told something."""
+        """Yield the loops with messages to send or outcomes to record."""
         return self._loops.find(equals={"kind": "loop", "untold": True})
 
     def running(self) -> Iterator[Kept[Loop]]:
@@ -83,7 +83,7 @@ class LoopStore:
         return self._loops.find(equals={"kind": "loop", "running": True})
 
     def idle(self, before: datetime) -> Iterator[Kept[Loop]]:
-        """Yield the loops that nobody waits for and whose monitor told of no window since then."""
+        """Yield the loops that nobody waits for and whose monitor has reported no window since."""
         return self._loops.find(equals={"kind": "loop", "idle": True}, before=("seen_at", before))
 
     def remove(self, kept: Kept[Loop]) -> None:

@@ -1,4 +1,4 @@
-"""What a retraining can be started with, and what every such target has to do."""
+"""Targets of a retraining: their values, and the interface that each implements."""
 
 import re
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from shared.events.model import Workspace
 from shared.retraining.addresses import find_fault
 from shared.schema.values import AnyName, PlainName, Values, check_file, check_job
 
-#: What an input of a run may be.
+#: The types of a run's inputs.
 Input = str | int | float | bool
 
 _JOB_FILE = re.compile(r"jobs/[A-Za-z0-9_][A-Za-z0-9._-]*(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*\.ya?ml")
@@ -81,14 +81,14 @@ class ComponentTarget(Values):
     name: PlainName = Field(min_length=1, max_length=255)
     version: PlainName = Field(default="latest", min_length=1, max_length=255)
     experiment: PlainName = Field(default="", max_length=255)
-    compute: PlainName = Field(default="", max_length=255)  #: Serverless where it is "".
+    compute: PlainName = Field(default="", max_length=255)  #: "" means serverless.
 
 
 class BatchEndpointTarget(Values):
     """A batch endpoint whose deployment is a pipeline component."""
 
     endpoint: PlainName = Field(min_length=1, max_length=255)
-    #: The endpoint's default where it is "".
+    #: "" means the endpoint's default.
     deployment: PlainName = Field(default="", max_length=255)
     experiment: PlainName = Field(default="", max_length=255)
 
@@ -134,13 +134,13 @@ class GitHubTarget(Values):
 
 
 class WebhookTarget(Values):
-    """An address of one's own. Its URL and its secret are app settings, found by the name."""
+    """An own address. Its URL and its secret are app settings, found by the name."""
 
     name: Annotated[str, AfterValidator(_check_name)]
 
 
 class TargetParams(Values):
-    """What is started: exactly one of these."""
+    """The target of a retraining: exactly one of these."""
 
     job: JobTarget | None = None
     component: ComponentTarget | None = None
@@ -162,12 +162,12 @@ class TargetParams(Values):
 
     @property
     def kind(self) -> str:
-        """Which one it is, by its key."""
+        """The key of the target that is given."""
         return next(name for name in type(self).model_fields if getattr(self, name) is not None)
 
     @property
     def value(self) -> Values:
-        """The values of the one that it is."""
+        """The values of the target that is given."""
         value: Values = getattr(self, self.kind)
         return value
 
@@ -176,17 +176,16 @@ class TargetParams(Values):
 class Submission:
     """A retraining that is to be started.
 
-    `id` is 32 hex digits made from the claim: whatever is started is named from it, or can be
-    found by it. `reference` is what ties a run back to its loop: it goes into tags, parameters
-    and payloads, under REFERENCE. `since` is when it was first tried: what is found, is found
-    from then on.
+    `id` is 32 hex digits made from the claim: a run is named from it, or can be found by it.
+    `reference` ties a run back to its loop: it goes into tags, parameters and payloads, under
+    REFERENCE. `since` is the time of the first try: earlier runs are not searched.
     """
 
     id: str
     reference: str
     workspace: Workspace
     since: datetime
-    is_first: bool  #: Whether nothing can have been started before; else it is looked for.
+    is_first: bool  #: Whether nothing can have been started before; else a run is searched first.
     inputs: Mapping[str, Input] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     #: Patterns of the hosts that an address among the inputs may name.
@@ -205,14 +204,14 @@ class Submission:
         if fault := find_fault(text, self.workspace, self.hosts):
             raise JobInvalid(
                 f"input `{name}` can't be used: {fault}",
-                hint="Mend `inputs:` or `allow:` in the reaction, then replay the letter.",
+                hint="Fix `inputs:` or `allow:` in the reaction, then replay the letter.",
             )
         return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submitted:
-    """What was started, or found. `run_id` is the target's, "" where it tells none."""
+    """The run that was started, or found. `run_id` is the target's, "" if it gives none."""
 
     run_id: str = ""
     link: str = ""
@@ -220,33 +219,33 @@ class Submitted:
 
 
 class TargetStatus(StrEnum):
-    """Where what was started stands."""
+    """The status of a run that was started."""
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
-    UNKNOWN = "unknown"  #: The target does not tell, or knows nothing of it.
+    UNKNOWN = "unknown"  #: The target does not say, or does not know it.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetRun:
-    """Where what was started stands, and why it failed."""
+    """The status of a run that was started, and why it failed."""
 
     status: TargetStatus
     reason: str = ""
 
 
 class Target[P: Values](Protocol):
-    """One kind of thing that a retraining can be started with.
+    """One kind of target that can start a retraining.
 
     Raises: TargetUnreachable, TargetThrottled, TargetDenied, TargetRefused, TargetAbsent,
     QuotaExceeded, and for AML WorkspaceError.
     """
 
     def submit(self, params: P, submission: Submission) -> Submitted:
-        """Start it, or find what was started for this submission before."""
+        """Start a run, or find the one that was started for this submission before."""
         ...
 
     def look(self, params: P, submission: Submission, run_id: str) -> TargetRun:
-        """Return where it stands."""
+        """Return its status."""
         ...

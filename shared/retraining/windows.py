@@ -1,7 +1,7 @@
-"""What is kept of a monitor's window: what its signals told, joined, and cut to what a row holds.
+"""Joins the reports on a monitor's window, cleans them, and cuts them to the size of a row.
 
-All of it comes from events: names are cut and freed of secrets, numbers that are none are left
-out. Pure.
+All of it comes from events, so names are cut and cleared of secrets, and numbers that are not
+finite are left out. Pure.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -16,14 +16,15 @@ from shared.events.model import DriftState, Metric
 from shared.retraining.model import SignalSeen, Window
 
 SIGNALS_MAX = 10
-#: Of one window, shared among its signals; with these, sixty windows take a third of a row.
+#: The most metrics of one window, shared among its signals. Sixty such windows take a third of a
+#: row.
 METRICS_MAX = 50
 OLD_METRICS_MAX = 10
 NAME_MAX = 128
 DETAIL_MAX = 300
 
-#: The worse word stands, whichever came first: events have no order, and "recovered" may be told
-#: of one signal while another has broken.
+#: The worse state holds, because events have no order, and one signal may have recovered while
+#: another has broken.
 _SEVERITY: Mapping[DriftState, int] = {
     DriftState.RECOVERED: 0,
     DriftState.BROKEN: 1,
@@ -32,7 +33,7 @@ _SEVERITY: Mapping[DriftState, int] = {
 
 
 def join_windows(known: Window, window: Window) -> Window:
-    """Return one window with what both tell of it; for states and metrics, order doesn't matter."""
+    """Return one window with the reports of both; states and metrics don't depend on the order."""
     signals = dict(known.signals)
     for name, seen in window.signals.items():
         signals[name] = _join_signals(signals[name], seen) if name in signals else seen
@@ -46,7 +47,7 @@ def join_windows(known: Window, window: Window) -> Window:
 
 
 def finite_window(window: Window) -> Window:
-    """Return the window without numbers that are none, each metric of a signal once."""
+    """Return the window with finite numbers only, and each metric of a signal once."""
     return replace(
         window,
         signals={
@@ -59,7 +60,7 @@ def finite_window(window: Window) -> Window:
 
 
 def clean_window(window: Window) -> Window:
-    """Return the window with names and details as they may be kept: short, without secrets."""
+    """Return the window with names and details that may be kept: short and without secrets."""
     signals: dict[str, SignalSeen] = {}
     for name, seen in window.signals.items():
         short = redact(name, most=NAME_MAX)
@@ -79,10 +80,10 @@ def cut_window(
     rank_signal: Callable[[str, SignalSeen], int],
     rank_metric: Callable[[str, Metric], Any],
 ) -> Window:
-    """Return the window with its greatest signals, and of each its greatest metrics, in order.
+    """Return the window with its greatest signals, and the greatest metrics of each, in order.
 
-    The first signal of each rank is kept, whatever there is of higher ones. Each that is kept has
-    the same share of the metrics, and keeps one at the least.
+    The first signal of each rank is kept, however many there are of higher ranks. Each kept signal
+    has the same share of the metrics, and at least one.
     """
     ranks = {name: rank_signal(name, seen) for name, seen in window.signals.items()}
     firsts = {rank: name for name, rank in reversed(ranks.items())}
@@ -109,7 +110,7 @@ def _join_signals(known: SignalSeen, seen: SignalSeen) -> SignalSeen:
 
 
 def _join_metrics(metrics: Iterable[Metric]) -> tuple[Metric, ...]:
-    """Return the metrics, of those of one name and feature the one that is worse."""
+    """Return the metrics, and of several with one name and feature only the worst."""
     worst: dict[tuple[str, str], Metric] = {}
     for metric in metrics:
         key = (metric.name, metric.feature)
