@@ -7,6 +7,9 @@ from typing import Any
 from shared.rollouts.engine import advance
 from tests.stories.world import World
 
+#: Which call of a port the process is killed at: its number, and "before" or "after" it; or none.
+type Kill = tuple[int, str] | None
+
 
 class Killed(BaseException):
     """The process is killed: no handler of ours sees it."""
@@ -17,7 +20,7 @@ class Ports:
 
     def __init__(self, world: World) -> None:
         self.calls: list[str] = []
-        self.kill_at: tuple[int, str] | None = None
+        self.kill_at: Kill = None
         for port, names in (
             (world.tables, ("insert", "replace", "delete")),
             (world.queues, ("send",)),
@@ -51,6 +54,25 @@ class Ports:
             return result
 
         return watched
+
+
+def kill_at_every_call[T](
+    play: Callable[[Kill], tuple[T, Ports]], check: Callable[[T, Ports], None], *, at_least: int
+) -> None:
+    """Play a story with the process killed before and after each call of a port; check each end.
+
+    A failure names the call. `at_least` is how many calls the story makes, so that none goes
+    unwatched.
+    """
+    calls = play(None)[1].calls
+    assert len(calls) >= at_least, calls
+    for number, call in enumerate(calls, 1):
+        for when in ("before", "after"):
+            try:
+                check(*play((number, when)))
+            except BaseException as error:
+                error.add_note(f"killed {when} call {number} of {len(calls)}, {call}")
+                raise
 
 
 def live_through(world: World, *events: dict[str, Any]) -> None:

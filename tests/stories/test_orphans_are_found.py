@@ -4,13 +4,11 @@ from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 
-import pytest
-
 from shared.base.errors import WorkspaceRefused
 from shared.orphans.watch import TABLE
 from shared.rollouts.state.phases import Phase
 from shared.workspaces.model import DeploymentSpec
-from tests.stories.kill import Killed, Ports
+from tests.stories.kill import Kill, Killed, Ports, kill_at_every_call
 from tests.stories.world import REACTIONS, WORKSPACE, World
 
 HOUR = timedelta(hours=1)
@@ -117,7 +115,7 @@ def test_a_workspace_that_nobody_watches_any_longer_is_forgotten_with_the_retent
     assert world.rows(TABLE) == []
 
 
-def _live_through(kill_at: tuple[int, str] | None) -> tuple[WatchedWorld, Ports]:
+def _live_through(kill_at: Kill) -> tuple[WatchedWorld, Ports]:
     """Let one orphan be told and another be deleted; restart the app when it is killed."""
     world = WatchedWorld(delete=True)
     world.workspaces.create_endpoint(WORKSPACE, "churn", auth_mode="key", tags={})
@@ -134,20 +132,11 @@ def _live_through(kill_at: tuple[int, str] | None) -> tuple[WatchedWorld, Ports]
     return world, ports
 
 
-#: Calls of ports that the story takes: each is one to be killed at.
-_CALLS = 14
+def test_killed_at_any_call_no_deletion_is_forgotten_and_no_message_lost() -> None:
+    kill_at_every_call(_live_through, _expect_deleted_and_told, at_least=10)
 
 
-def test_the_calls_to_be_killed_at_are_all_that_there_are() -> None:
-    assert len(_live_through(None)[1].calls) == _CALLS
-
-
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("number", range(1, _CALLS + 1))
-def test_killed_at_any_call_no_deletion_is_forgotten_and_no_message_lost(
-    number: int, when: str
-) -> None:
-    world, ports = _live_through((number, when))
+def _expect_deleted_and_told(world: WatchedWorld, ports: Ports) -> None:
     assert list(world.deployments()) == ["theirs"]
     told = Counter(world.orphans_told())
     assert told.keys() == {TOLD, DELETED}

@@ -13,7 +13,7 @@ from shared.journal.letters import LetterStatus
 from shared.journal.outcomes import OutcomeStatus
 from shared.messages import repeats
 from shared.workspaces.model import RunRecord
-from tests.stories.kill import Killed, Ports
+from tests.stories.kill import Kill, Killed, Ports, kill_at_every_call
 from tests.stories.world import WORKSPACE, World, run_status_changed
 
 SHIPPED = (
@@ -165,7 +165,7 @@ def test_runs_of_other_experiments_are_told_at_once(world: World) -> None:
     assert len(world.told()) == 3
 
 
-def _live_through_a_bad_hour(kill_at: tuple[int, str] | None) -> tuple[World, Ports]:
+def _live_through_a_bad_hour(kill_at: Kill) -> tuple[World, Ports]:
     """Let four runs fail within an hour and one after it, with the process killed at one call."""
     world = World(SHIPPED)
     ports = Ports(world)
@@ -197,20 +197,11 @@ def _deliver(world: World, task: Callable[[], None]) -> None:
     raise AssertionError("it is killed again and again")
 
 
-#: Calls of ports that the story takes: each is one to be killed at.
-_CALLS = 25
+def test_killed_at_any_call_no_failure_is_lost_and_none_is_counted_twice() -> None:
+    kill_at_every_call(_live_through_a_bad_hour, _expect_told_once, at_least=20)
 
 
-def test_the_calls_to_be_killed_at_are_all_that_there_are() -> None:
-    assert len(_live_through_a_bad_hour(None)[1].calls) == _CALLS
-
-
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("number", range(1, _CALLS + 1))
-def test_killed_at_any_call_no_failure_is_lost_and_none_is_counted_twice(
-    number: int, when: str
-) -> None:
-    world, _ = _live_through_a_bad_hour((number, when))
+def _expect_told_once(world: World, _: Ports) -> None:
     told = Counter(world.told())
     assert told.keys() == {
         "Run run-0 failed",

@@ -15,7 +15,7 @@ from shared.journal.letters import LetterStatus
 from shared.journal.outcomes import OutcomeStatus, outcome_from
 from shared.rollouts.engine import advance
 from tests.searching import examples
-from tests.stories.kill import Killed, Ports, live_through
+from tests.stories.kill import Kill, Killed, Ports, kill_at_every_call, live_through
 from tests.stories.world import LEASE, REACTIONS, World, run_status_changed
 
 TELL = "tell-failed-runs/notify"
@@ -52,7 +52,7 @@ def require_true(world: World) -> None:
     assert OutcomeStatus.WAITING not in told.values()
 
 
-def replayed(kill_at: tuple[int, str] | None) -> Ports:
+def replayed(kill_at: Kill) -> tuple[World, Ports]:
     """Have a channel down and then well, with the process killed at one call of a port."""
     world = World(TWO)
     world.channels.make_down("team")
@@ -61,16 +61,11 @@ def replayed(kill_at: tuple[int, str] | None) -> Ports:
     ports = Ports(world)
     ports.kill_at = kill_at
     live_through(world)
-    require_true(world)
-    return ports
+    return world, ports
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("number", range(1, len(replayed(None).calls) + 1))
-def test_killed_at_any_call_of_a_replay_the_record_says_that_it_was_done(
-    number: int, when: str
-) -> None:
-    replayed((number, when))
+def test_killed_at_any_call_of_a_replay_the_record_says_that_it_was_done() -> None:
+    kill_at_every_call(replayed, lambda world, _: require_true(world), at_least=5)
 
 
 def test_a_replay_is_not_hidden_by_the_delivery_that_is_still_at_the_next_reaction() -> None:

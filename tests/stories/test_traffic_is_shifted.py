@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from datetime import timedelta
-from itertools import product
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from shared.rollouts.state.phases import Phase
 from shared.rollouts.state.rollout import Rollout
 from shared.twins.metrics import MetricsBehaviour
 from shared.workspaces.model import DeploymentSpec, Endpoint, EndpointKind, RunRecord
-from tests.stories.kill import Ports, live_through
+from tests.stories.kill import Kill, Ports, kill_at_every_call, live_through
 from tests.stories.world import (
     REACTIONS,
     WORKSPACE,
@@ -497,29 +496,18 @@ def test_a_golden_request_that_the_app_lacks_is_told_before_anything_moves() -> 
     assert world.all_rollouts() == []
 
 
-@pytest.mark.parametrize(
-    ("rollout", "splits"),
-    [
-        ("all-at-once", [{"blue": 100}, {"green": 100}]),
-        ("careful", [{"blue": 100}, {"blue": 50, "green": 50}, {"green": 100}]),
-    ],
-)
-def test_a_split_is_reached_once_wherever_the_process_is_killed(
-    rollout: str, splits: list[Mapping[str, int]]
-) -> None:
-    def live(kill_at: tuple[int, str] | None) -> tuple[Shifts, Ports]:
-        values = f"endpoint: churn, to: green, rollout: {rollout}"
-        world = Shifts(values, more=CAREFUL.format("hold"))
+def test_killed_at_any_call_each_split_of_a_rollout_is_reached_once() -> None:
+    def live(kill_at: Kill) -> tuple[Shifts, Ports]:
+        world = Shifts("endpoint: churn, to: green, rollout: careful", more=CAREFUL.format("hold"))
         ports = Ports(world)
         ports.kill_at = kill_at
         live_through(world, world.complete("event-a", "run-a", {}))
         return world, ports
 
-    calls = len(live(None)[1].calls)
-    assert calls > 20
-    for kill_at in product(range(1, calls + 1), ("before", "after")):
-        world, _ = live(kill_at)
-        assert world.shift().phase is Phase.DONE, kill_at
+    def expect_split_once(world: Shifts, _: Ports) -> None:
+        assert world.shift().phase is Phase.DONE
         outcome = world.is_shifted()
-        assert (outcome.status, outcome.rollout) == (OutcomeStatus.DONE, world.shift().id), kill_at
-        assert world.splits[1:] == splits, kill_at
+        assert (outcome.status, outcome.rollout) == (OutcomeStatus.DONE, world.shift().id)
+        assert world.splits[1:] == [{"blue": 100}, {"blue": 50, "green": 50}, {"green": 100}]
+
+    kill_at_every_call(live, expect_split_once, at_least=20)
