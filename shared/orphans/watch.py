@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cache, partial
-
-from pydantic import TypeAdapter
+from functools import partial
 
 from shared.base.clock import Clock
+from shared.base.documents import Documents, JsonForm, Kept
 from shared.base.errors import (
     SignalboxError,
     WorkspaceBusy,
@@ -22,8 +21,7 @@ from shared.base.errors import (
     failure_of,
 )
 from shared.base.ids import digest
-from shared.base.long_documents import join, split
-from shared.base.ports import Row, RowChanged, RowExists, Tables
+from shared.base.ports import RowChanged, Tables
 from shared.base.redact import redact
 from shared.base.words import flat
 from shared.events.model import Workspace
@@ -60,6 +58,7 @@ log = logging.getLogger(__name__)
 
 TABLE = "SignalboxOrphans"
 
+_FORM = JsonForm(Watch, lambda watch: {"due_at": watch.due_at, "untold": bool(watch.notices)})
 _NAME_MAX = 100
 _TROUBLE_MAX = 200
 
@@ -76,6 +75,10 @@ class OrphanWatch:
     watched: tuple[Workspace, ...]
     rules: Orphans
 
+    @property
+    def _watches(self) -> Documents[Watch]:
+        return Documents(self.tables, TABLE, _FORM)
+
     def chores(self) -> Iterator[Callable[[], None]]:
         """Yield what is to be done now and then, each to be done whatever becomes of the others."""
         for workspace in self.watched:
@@ -89,9 +92,8 @@ class OrphanWatch:
 
         Raises: StorageUnavailable, and WorkspaceError.
         """
-        watch, _ = self._get(workspace)
         idle, _ = self._read(workspace)
-        aged = with_ages(idle, watch, self.rules.after, self.clock.now())
+        aged = with_ages(idle, self._get(workspace).value, self.rules.after, self.clock.now())
         return self._with_costs(workspace, aged)
 
     def forget(self, before: datetime) -> None:
@@ -99,27 +101,26 @@ class OrphanWatch:
 
         Raises: StorageUnavailable.
         """
-        for row in self.tables.query(TABLE, before=("due_at", before)):
-            with suppress(RowChanged):
-                self.tables.delete(TABLE, row.partition, row.key, etag=row.etag)
+        for kept in self._watches.find(before=("due_at", before)):
+            self._watches.remove(kept)
 
     def _look_if_due(self, workspace: Workspace) -> None:
-        watch, etag = self._get(workspace)
+        found = self._get(workspace)
         now = self.clock.now()
-        if watch.due_at > now:
+        if found.value.due_at > now:
             return
-        with suppress(RowExists, RowChanged):  # another sweep is at it
-            claimed = replace(watch, due_at=now + AGAIN)
-            self._look(workspace, claimed, self._save(workspace, claimed, etag), now)
+        with suppress(RowChanged):  # another sweep is at it
+            claimed = self._save(found, replace(found.value, due_at=now + AGAIN))
+            self._look(workspace, claimed, now)
 
-    def _look(self, workspace: Workspace, watch: Watch, etag: str, now: datetime) -> None:
+    def _look(self, workspace: Workspace, kept: Kept[Watch], now: datetime) -> None:
         idle, present = self._read(workspace)
-        watch, gone = looked(watch, idle, present, now)
+        watch, gone = looked(kept.value, idle, present, now)
         watch = with_gone(watch, workspace, gone, self.rules.notify)
         aged = with_ages(idle, watch, self.rules.after, now)
         if self.rules.delete and (chosen := to_delete(aged, watch, now)):
             watch = with_deletions(watch, chosen, now)
-            etag = self._save(workspace, watch, etag)
+            kept = self._save(kept, watch)
             watch = self._with_deleted(workspace, watch, chosen)
             aged = with_ages(idle, watch, self.rules.after, now)
         orphans = to_tell(aged, self.rules)
@@ -130,15 +131,14 @@ class OrphanWatch:
             watch = with_report(watch, workspace, orphans, channels, now)
         is_open = any(item.is_leaving or item.deleting_at == now for item in watch.sightings)
         watch = replace(watch, due_at=now + (AGAIN if is_open else EVERY))
-        self._save(workspace, watch, etag)
+        self._save(kept, watch)
 
     def _tell_untold(self) -> None:
         """Send the messages; what channels did not take is tried again by the next sweep."""
-        for row in self.tables.query(TABLE, equals={"untold": True}):
-            watch = _watch_from(row)
-            left = self.outbox.send(watch.notices).left
+        for kept in self._watches.find(equals={"untold": True}):
+            left = self.outbox.send(kept.value.notices).left
             with suppress(RowChanged):
-                self._write(row.key, replace(watch, notices=left), row.etag)
+                self._save(kept, replace(kept.value, notices=left))
 
     def _read(self, workspace: Workspace) -> tuple[tuple[Orphan, ...], frozenset[str]]:
         """Return the deployments without traffic, and the names of all: 1 request + endpoints."""
@@ -228,21 +228,14 @@ class OrphanWatch:
             log.warning("size %s can't be read: %s", instance_type, failure_of(error).reason)
             return None
 
-    def _get(self, workspace: Workspace) -> tuple[Watch, str]:
-        """Return the watch over a workspace and its ETag: a new one, due now, with none."""
-        key = _key(workspace)
-        row = self.tables.get(TABLE, key, key)
-        return (Watch(due_at=self.clock.now()), "") if row is None else (_watch_from(row), row.etag)
+    def _get(self, workspace: Workspace) -> Kept[Watch]:
+        """Return the watch over a workspace: a new one, due now, where there is no row."""
+        key = digest(workspace.key)[:32]
+        at = (key, key)
+        return self._watches.get(at) or Kept(at=at, value=Watch(due_at=self.clock.now()))
 
-    def _save(self, workspace: Workspace, watch: Watch, etag: str) -> str:
-        return self._write(_key(workspace), watch, etag)
-
-    def _write(self, key: str, watch: Watch, etag: str) -> str:
-        document = _document().dump_json(watch, exclude_defaults=True).decode()
-        values = {"due_at": watch.due_at, "untold": bool(watch.notices), **split(document)}
-        if etag:
-            return self.tables.replace(TABLE, key, key, values, etag=etag)
-        return self.tables.insert(TABLE, key, key, values)
+    def _save(self, kept: Kept[Watch], watch: Watch) -> Kept[Watch]:
+        return self._watches.save(kept.at, watch, kept.etag)
 
 
 def _orphan(workspace: Workspace, endpoint: Endpoint, found: Deployment) -> Orphan:
@@ -258,16 +251,3 @@ def _orphan(workspace: Workspace, endpoint: Endpoint, found: Deployment) -> Orph
         instance_count=found.instance_count,
         is_ours=bool(found.tags.get(TAG_ROLLOUT)),
     )
-
-
-def _key(workspace: Workspace) -> str:
-    return digest(workspace.key)[:32]
-
-
-@cache
-def _document() -> TypeAdapter[Watch]:
-    return TypeAdapter(Watch)
-
-
-def _watch_from(row: Row) -> Watch:
-    return _document().validate_json(join(row.values))
