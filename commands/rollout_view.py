@@ -205,7 +205,7 @@ def _next(view: View) -> Iterator[Text]:
         return
     yield Text("  it takes the orders:")
     for kind in possible:
-        yield Text(f'    signalbox rollouts {kind} {visible(rollout.id[:8])} -m "why"')
+        yield Text(f'    signalbox rollouts {kind} {visible(rollout.id[:8])} --why "reason"')
 
 
 def _history(rollout: Rollout) -> Iterator[Text]:

@@ -1,8 +1,8 @@
-"""Tell the channels of a reaction that a letter of it waits for a person.
+"""Tell the channels of a reaction that one of its letters waits for a person.
 
-Whom to tell is written into a letter's row by the write that parks it. The sweep tells them, and
-takes that out of the row again: no message is lost in a crash, or sent for each failure, and many
-letters that were parked for one cause are one message.
+The write that parks a letter also writes into its row which channels to tell. The sweep tells them,
+and then takes them out of the row, so a crash loses no message. Letters of one reaction that were
+parked for one cause make one message.
 """
 
 from collections import defaultdict
@@ -15,23 +15,23 @@ from shared.journal.letters import DeadLetters, Letter
 from shared.messages.notice import Notice, Text
 from shared.messages.outbox import Outbox
 
-#: Of many letters, as many are named.
+#: A message about many letters names this many.
 _NAMED_MAX = 10
 _REASON_MAX = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LetterNotices:
-    """Tells people of parked letters."""
+    """Tells people about parked letters."""
 
     dead_letters: DeadLetters
     outbox: Outbox
 
     def chores(self) -> Iterator[Callable[[], None]]:
-        """Yield what tells of the letters that were parked since the last sweep, bit by bit.
+        """Yield what sends the messages about letters parked since the last sweep, one by one.
 
-        A notice stays in its row until it is told and the row says so: a message is sent again
-        after a crash, or the end of the sweep, in between.
+        A channel stays in a letter's row until it was told. After a crash in between, or when the
+        sweep runs out of time there, its message is sent again.
 
         Raises: StorageUnavailable.
         """
@@ -50,40 +50,40 @@ class LetterNotices:
             yield from (partial(self._settle, letter.id, channel, left) for letter in letters)
 
     def _send(self, notice: Notice, left: dict[str, int]) -> None:
-        """Send a message; add its channel to those left where it is to be tried again."""
+        """Send a message; add its channel to `left` if it is to be tried again."""
         for again in self.outbox.send((notice,)).left:
             left.update(again.attempts)
 
     def _settle(self, letter_id: str, channel: str, left: Mapping[str, int]) -> None:
-        """Take the channel off those that the letter is to tell, or count the attempt."""
+        """Take the channel out of the letter's row, or count the attempt there."""
         while (letter := self.dead_letters.get(letter_id)) is not None:
             if channel not in letter.untold:
-                return  # somebody has replayed or closed it meanwhile
+                return  # someone has replayed or closed the letter
             others = {name: letter.untold[name] for name in letter.untold if name != channel}
             if self.dead_letters.note(letter, {**others, **left}):
                 return
 
 
 def _text_of(letters: Sequence[Letter]) -> Text:
-    """Write the message: what waits and why, and the commands that show and replay it."""
+    """Write the message: the reason, what to do, the commands to type, and the letters if many."""
     first, *others = letters
     named = letters[:_NAMED_MAX]
-    title = f"{first.reaction}: {first.about or 'an event'} waits for a person"
     if others:
         title = f"{first.reaction}: {len(letters)} letters wait for a person"
-    lines = [f"Why: {first.code}: {_why(first)}"] if not others else []
-    if first.hint:
-        lines.append(f"What to do: {first.hint}")
+        lines, which = [f"Reason: {first.code}"], "the first"
+    else:
+        title = f"{first.reaction}: {first.about or 'an event'} waits for a person"
+        lines, which = [f"Reason: {first.code}: {_why(first)}", f"Letter: {first.id}"], "it"
+    ids = " ".join(one.id[:8] for one in named)
+    lines += [
+        *([f"What to do: {first.hint}"] if first.hint else []),
+        f"To see {which}: signalbox letters show {first.id[:8]}",
+        f'To replay {"these" if others else "it"}: signalbox letters replay {ids} --why "reason"',
+    ]
     if others:
         lines += [f"- {one.id[:8]} {one.about}: {_why(one)}" for one in named]
     if len(letters) > len(named):
         lines.append(f"and {len(letters) - len(named)} more: signalbox letters list")
-    ids = " ".join(one.id[:8] for one in named)
-    lines += [
-        f"Letter: {first.id}" if not others else f"Code: {first.code}",
-        f"signalbox letters show {first.id[:8]}",
-        f"signalbox letters replay {ids} --why '…'",
-    ]
     return Text(title=title, body="\n".join(lines), good=False)
 
 

@@ -267,7 +267,7 @@ def _text_of(fold: Fold) -> Text:
     of = f"{fold.reaction} in workspace {fold.workspace}"
     lines = [
         f"Since {since} {fold.count} more {messages} of {of} came after the first.",
-        f"Repeats are told by their key: {fold.key or '(empty)'}",
+        f"They have the same key: {fold.key or '(empty)'}",
         "The last of them:" if fold.count > len(fold.titles) else "They are:",
         *(f"- {flat(title)}" for title in fold.titles),
     ]

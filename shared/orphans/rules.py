@@ -252,7 +252,7 @@ def with_report(
         lines = [
             f"Workspace: {workspace.name}",
             "To see all: signalbox endpoints orphans",
-            "Nothing is sent to them, and no rollout needs them:",
+            "They get no traffic, and no rollout needs them:",
             *bullets([_line(orphan) for orphan in orphans], _LISTED_MAX),
         ]
     else:
@@ -297,13 +297,13 @@ def cost_words(orphan: Orphan) -> str:
     if orphan.kind is EndpointKind.KUBERNETES:
         return "a share of its cluster"
     if orphan.cost is None:
-        return "cost not known"
+        return "cost unknown"
     return f"{orphan.cost.size}, {orphan.cost.cores} core-hours each hour"
 
 
 def instance_words(orphan: Orphan) -> str:
     """Say how many instances an orphan has, and of which type."""
-    return f"{orphan.instance_type or 'type not told'} x {orphan.instance_count}"
+    return f"{orphan.instance_type or 'type unknown'} x {orphan.instance_count}"
 
 
 def _ids(orphans: Iterable[Orphan]) -> tuple[str, ...]:
@@ -317,7 +317,7 @@ def _counted(found: Collection[object]) -> str:
 def _described(orphan: Orphan) -> str:
     since = f", since {minute(orphan.since)}" if orphan.since else ""
     return (
-        f"{orphan.endpoint}/{orphan.deployment}: {orphan.model or 'model not told'}, "
+        f"{orphan.endpoint}/{orphan.deployment}: {orphan.model or 'model unknown'}, "
         f"{instance_words(orphan)}{since}"
     )
 

@@ -130,9 +130,9 @@ class Loops:
                 timeout_at=now + timeout,
                 reason="",
             )
-            text = f"Run: {run_id or 'not told by the target'}"
+            run = f"Run: {run_id or 'unknown, because the target does not name it'}"
             loop = loop.with_retraining(running)
-            return with_notice(loop, RetrainingNoticeKind.STARTED, text, link=link)
+            return with_notice(loop, RetrainingNoticeKind.STARTED, facts=[run, link])
 
         return self._change(submission.workspace, submission.reference, start)
 
@@ -145,8 +145,10 @@ class Loops:
             reason = redact(f"{failure.code}: {failure.reason}", most=_REASON_MAX)
             now = self.clock.now()
             failed = retraining_ended(moved(retraining, Stage.FAILED, now, reason), now)
-            text = f"It could not be started. {reason} {failure.hint}".strip()
-            return with_notice(loop.with_retraining(failed), RetrainingNoticeKind.FAILED, text)
+            text = f"it could not be started: {reason}"
+            facts = [f"What to do: {failure.hint}"] if failure.hint else []
+            loop = loop.with_retraining(failed)
+            return with_notice(loop, RetrainingNoticeKind.FAILED, text, facts=facts)
 
         self._change(submission.workspace, submission.reference, fail)
 
@@ -291,13 +293,13 @@ class Loops:
                 else loop.with_retraining(retraining_ended(retraining, now))
             )
         reason = redact(reason, most=_REASON_MAX)
-        text = f"Run {retraining.run_id} completed." if is_good else f"It failed: {reason}"
+        run = f"Run: {retraining.run_id}" if retraining.run_id else ""
         kind = RetrainingNoticeKind.TRAINED if is_good else RetrainingNoticeKind.FAILED
         link = retraining.link
         if not link and target_of(retraining) in _AML:
             link = run_link(retraining.run_id, loop.workspace, self.studio)
         over = retraining_ended(moved(retraining, stage, now, reason), now)
-        return with_notice(loop.with_retraining(over), kind, text, link=link)
+        return with_notice(loop.with_retraining(over), kind, reason, facts=[run, link])
 
     def _move(self, workspace: Workspace, reference: str, stage: Stage, **facts: Any) -> None:
         """Move a retraining forward to a stage, never back."""

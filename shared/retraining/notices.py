@@ -1,5 +1,6 @@
-"""What people are told of a loop, and in which words."""
+"""The messages about a loop: which change is worth one, and what it says."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
 
@@ -15,11 +16,11 @@ from shared.retraining.model import (
 )
 
 _METRICS_TOLD = 5
-_TEXT_MAX = 4000
+_BODY_MAX = 4000
 
 
 class RetrainingNoticeKind(StrEnum):
-    """What people are told of a loop."""
+    """What a message about a loop is about."""
 
     STARTED = "started"
     ASKED = "asked"
@@ -35,15 +36,15 @@ class RetrainingNoticeKind(StrEnum):
 
 _TITLES = {
     RetrainingNoticeKind.STARTED: "{watched}: retraining started after drift",
-    RetrainingNoticeKind.ASKED: "{watched} has drifted: may it be retrained?",
+    RetrainingNoticeKind.ASKED: "{watched} has drifted: approve its retraining?",
     RetrainingNoticeKind.DRIFT: "{watched} has drifted",
     RetrainingNoticeKind.DATA_QUALITY: "{watched}: its data is broken, so it is not retrained",
     RetrainingNoticeKind.BROKEN: "{watched}: its monitor does not work",
     RetrainingNoticeKind.FAILED: "{watched}: retraining failed",
     RetrainingNoticeKind.TRAINED: "{watched} was retrained",
-    RetrainingNoticeKind.NOT_BETTER: "{watched} was retrained, and is not better",
+    RetrainingNoticeKind.NOT_BETTER: "{watched} was retrained, but is not better",
     RetrainingNoticeKind.RECOVERED: "{watched} has recovered",
-    RetrainingNoticeKind.GAVE_UP: "{watched}: retraining does not help",
+    RetrainingNoticeKind.GAVE_UP: "{watched}: retraining stopped, because it does not help",
 }
 _GOOD = {
     RetrainingNoticeKind.TRAINED: True,
@@ -55,61 +56,73 @@ _GOOD = {
 }
 
 
-def with_notice(loop: Loop, kind: RetrainingNoticeKind, text: str, *, link: str = "") -> Loop:
-    """Return the loop with one more message to its channels; `text` says what happened."""
-    notices = notices_to(loop.channels, text_of_retraining(loop, kind, text, link=link))
-    return replace(loop, notices=loop.notices + notices)
+def with_notice(
+    loop: Loop,
+    kind: RetrainingNoticeKind,
+    reason: str = "",
+    *,
+    facts: Sequence[str] = (),
+    window: Window | None = None,
+) -> Loop:
+    """Return the loop with one more message: the reason, what it is about, facts, the window.
 
-
-def text_of_retraining(loop: Loop, kind: RetrainingNoticeKind, text: str, *, link: str) -> Text:
-    """Write a message: what is watched, what happened, and a link where there is one."""
+    The window comes last, because it may be long: what channels and a row do not take is cut.
+    """
     lines = [
-        f"Monitor: {loop.monitor}",
+        *([f"Reason: {reason}"] if reason else []),
         *([f"Model: {loop.model}"] if loop.model else []),
+        f"Monitor: {loop.monitor}",
         f"Workspace: {loop.workspace.name}",
         f"Reaction: {loop.reaction}",
-        shortened(text, _TEXT_MAX),
-        *([link] if link else []),
+        *filter(None, facts),
+        *([describe_window(window)] if window is not None else []),
     ]
     title = _TITLES[kind].format(watched=loop.model or loop.monitor)
-    return Text(title=title, body="\n".join(lines), good=_GOOD.get(kind))
+    body = shortened("\n".join(lines), _BODY_MAX)
+    text = Text(title=title, body=body, good=_GOOD.get(kind))
+    return replace(loop, notices=loop.notices + notices_to(loop.channels, text))
 
 
 def with_news(loop: Loop, before: Loop, window: Window) -> Loop:
-    """Return the loop with messages about what it has just learned of retrainings."""
+    """Return the loop with messages about what the window has shown of its retrainings."""
     for item in loop.retrainings:
         known = before.find(item.id)
         if known is None:
             continue
         if item.stage is Stage.FAILED and known.stage is not Stage.FAILED:
-            text = f"It failed: {item.reason}"
-            loop = with_notice(loop, RetrainingNoticeKind.FAILED, text, link=item.link)
+            loop = with_notice(loop, RetrainingNoticeKind.FAILED, item.reason, facts=[item.link])
         if item.helped and not known.helped:
-            text = describe_window(loop.seen(item.judged_in) or window)
-            loop = with_notice(loop, RetrainingNoticeKind.RECOVERED, text)
+            seen = loop.seen(item.judged_in) or window
+            loop = with_notice(loop, RetrainingNoticeKind.RECOVERED, window=seen)
     return loop
 
 
 def with_notices(loop: Loop, before: Loop, window: Window, decision: Decision) -> Loop:
     """Return the loop with the message about a decision; a state that goes on is told once."""
     seen = loop.seen(window.id) or window
-    text = f"{describe_window(seen)}\n{decision.reason}"
     last = _answered_last(before, seen)
+    facts: list[str] = []
     match decision.answer:
         case PolicyAnswer.ASK:
-            text = f"{describe_window(seen)}\n{describe_request(loop, decision)}"
-            return with_notice(loop, RetrainingNoticeKind.ASKED, text)
+            kind = RetrainingNoticeKind.ASKED
+            facts = [_to_type(loop, order) for order in ("approve", "reject")]
         case PolicyAnswer.TELL:
-            return with_notice(loop, RetrainingNoticeKind.DRIFT, text)
+            kind = RetrainingNoticeKind.DRIFT
         case PolicyAnswer.DATA_QUALITY if last is not PolicyAnswer.DATA_QUALITY:
-            return with_notice(loop, RetrainingNoticeKind.DATA_QUALITY, text)
+            kind = RetrainingNoticeKind.DATA_QUALITY
         case PolicyAnswer.MONITOR_BROKEN if last is not PolicyAnswer.MONITOR_BROKEN:
-            return with_notice(loop, RetrainingNoticeKind.BROKEN, text)
+            kind = RetrainingNoticeKind.BROKEN
         case PolicyAnswer.GAVE_UP if not loop.has_given_up:
-            text = f"{text}\nTo go on: signalbox loops resume {loop.id}"
-            loop = with_notice(loop, RetrainingNoticeKind.GAVE_UP, text)
-            return replace(loop, gave_up_at=decision.at)
-    return loop
+            kind = RetrainingNoticeKind.GAVE_UP
+            facts = [_to_type(loop, "resume")]
+            loop = replace(loop, gave_up_at=decision.at)
+        case _:
+            return loop
+    return with_notice(loop, kind, decision.reason, facts=facts, window=seen)
+
+
+def _to_type(loop: Loop, order: str) -> str:
+    return f'To {order}: signalbox loops {order} {loop.id} --why "reason"'
 
 
 def _answered_last(loop: Loop, window: Window) -> PolicyAnswer | None:
@@ -123,7 +136,7 @@ def _answered_last(loop: Loop, window: Window) -> PolicyAnswer | None:
 
 
 def describe_window(window: Window) -> str:
-    """Tell what a window found: its signals, and the metrics that breach by most."""
+    """Describe a window: its signals, and the metrics that are furthest beyond their thresholds."""
     lines = [f"Window: {_span(window)}"]
     for name, seen in window.signals.items():
         shown = name or "all signals"
@@ -136,15 +149,6 @@ def describe_window(window: Window) -> str:
         if len(worst) > _METRICS_TOLD:
             lines.append(f"  and {len(worst) - _METRICS_TOLD} more")
     return "\n".join(lines)
-
-
-def describe_request(loop: Loop, decision: Decision) -> str:
-    """Tell a person what is asked of them, and how to answer."""
-    return (
-        f"{decision.reason}\nTo say yes: signalbox loops approve {loop.id} --by <you>"
-        f" --why <reason>\nTo say no: signalbox loops reject {loop.id} --by <you>"
-        " --why <reason>"
-    )
 
 
 def _span(window: Window) -> str:

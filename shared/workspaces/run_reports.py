@@ -134,7 +134,7 @@ def describe(report: RunReport, event: Run, workspace: Workspace, *, studio: str
         lines += _duration(run)
         lines += _reason(report, run)
     if report.gap:
-        what = "The run" if run is None else "All of the run"
+        what = "The run" if run is None else "Part of the run"
         lines.append(f"{what} could not be read: {redact(report.gap, most=_GAP_MAX)}")
     root = (run.root_id if run is not None else "") or event.root_id or event.id
     lines.append(run_link(root, workspace, studio))
@@ -153,7 +153,7 @@ def _status(report: RunReport, event: Run) -> str:
     """Return how the run ended; run history may be behind the event, and the event may be old."""
     if report.run is not None and has_ended(report.run.status):
         return report.run.status
-    return event.status or (report.run.status if report.run is not None else "") or "not told"
+    return event.status or (report.run.status if report.run is not None else "") or "unknown"
 
 
 def _duration(run: RunRecord) -> list[str]:

@@ -399,7 +399,7 @@ def test_two_that_were_compared_with_the_same_champion_are_compared_with_each_ot
     outcome = world.outcome_of("churn:3", "deploy-tagged-models/deploy")
     assert (outcome.status, outcome.code) == (OutcomeStatus.SKIPPED, "better.no")
     assert "auc 0.92 against 0.95" in outcome.detail
-    assert world.channels.sent[-1].title == "churn 3 is not better than what serves on churn"
+    assert world.channels.sent[-1].title == "churn 3 is not better than the live version on churn"
 
 
 def test_the_one_that_is_better_still_takes_over_from_the_one_that_was_first(

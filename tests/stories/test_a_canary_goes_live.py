@@ -183,8 +183,18 @@ def test_what_signalbox_did_not_make_is_not_deleted_when_it_has_lost_its_traffic
     ("latency_ms", "code", "live", "title"),
     [
         (45.0, "", {"2": 100}, "churn 2 is live on churn"),
-        (50.0, "rollout.not_better", {"1": 100}, "churn 2 is not better than what serves on churn"),
-        (55.0, "rollout.not_better", {"1": 100}, "churn 2 is not better than what serves on churn"),
+        (
+            50.0,
+            "rollout.not_better",
+            {"1": 100},
+            "churn 2 is not better than the live version on churn",
+        ),
+        (
+            55.0,
+            "rollout.not_better",
+            {"1": 100},
+            "churn 2 is not better than the live version on churn",
+        ),
     ],
     ids=["faster", "as fast", "a little slower"],
 )

@@ -107,7 +107,9 @@ def test_a_gate_that_only_observes_changes_nothing_and_is_kept_and_told() -> Non
     observed = [found for found in world.measured() if found.measure is Measure.CPU]
     assert {found.observe for found in observed} == {True}
     assert GateOutcome.FAIL in {found.outcome for found in observed}
-    assert "Observed, would have failed: CPU 95%" in world.text("churn 2 is live on churn")
+    assert "Would have failed, but is only observed: CPU 95%" in world.text(
+        "churn 2 is live on churn"
+    )
 
 
 def _stop_requests(world: Rolling) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from shared.base.errors import ReactionsInvalid, TargetDenied, TargetUnreachable
 from shared.base.ports import Row, RowChanged
-from shared.events.model import Workspace
+from shared.events.model import DriftState, Workspace
 from shared.journal.letters import Letter, LetterStatus
 from shared.journal.outcomes import OutcomeStatus
 from shared.messages.notice import Text, notices_to
@@ -19,8 +19,11 @@ from shared.retraining.model import (
     LoopStatus,
     PolicyAnswer,
     Retraining,
+    SignalSeen,
     Stage,
+    Window,
 )
+from shared.retraining.notices import RetrainingNoticeKind, with_notice
 from shared.retraining.targets import REFERENCE, Submission, TargetRun, TargetStatus
 from shared.rollouts.state.rollout import Phase
 from shared.workspaces.lineage import Retrainings
@@ -759,19 +762,16 @@ class TestTelling:
         assert 0 < len(saved.notices) < 400
         assert "not told" in saved.untold
 
-    def test_a_long_story_is_cut(self) -> None:
-        story = Story(mode="notify")
-        metrics = [
-            {"name": f"{n}" + "漂" * 200, "value": 0.3, "threshold": 0.2, "feature": "漂" * 200}
-            for n in range(50)
-        ]
-        for number in range(20):
-            story.world.channels.make_down("team")
-            signal = f"s{number}-" + "漂" * 200
-            window = {"id": "w"}
-            story.window(after=HOUR, signal=signal, metrics=metrics, window=window)
-        kept = story.world.loop().notices
-        assert all(3_900 < len(notice.text.body) < 4_300 for notice in kept)
+    def test_a_long_message_is_cut_at_its_end(self) -> None:
+        story = Story()
+        story.window()
+        seen = SignalSeen(state=DriftState.BREACH, detail="漂" * 200)
+        signals = {f"s{number}": seen for number in range(20)}
+        window = Window(id="w", at=story.world.clock.now(), signals=signals)
+        loop = with_notice(story.world.loop(), RetrainingNoticeKind.DRIFT, "psi", window=window)
+        body = loop.notices[-1].text.body
+        assert body.startswith("Reason: psi\nModel: churn\n")
+        assert (len(body), body[-1]) == (4_000, "…")
 
 
 def test_a_reaction_that_retrains_twice_is_refused_when_it_is_loaded() -> None:

@@ -160,9 +160,9 @@ def test_what_did_not_help_is_tried_again_and_given_up_in_the_end() -> None:
     story.window(after=2 * DAY)
     assert world.loop().decisions[-1].answer is PolicyAnswer.GAVE_UP
     assert [item.helped for item in world.loop().retrainings] == [False, False]
-    assert world.told()[-1] == "churn: retraining does not help"
+    assert world.told()[-1] == "churn: retraining stopped, because it does not help"
     story.window(after=2 * DAY)
-    assert world.told().count("churn: retraining does not help") == 1
+    assert world.told().count("churn: retraining stopped, because it does not help") == 1
 
     world.approvals.resume(world.loop(), by="mia", why="new features")
     story.window(after=2 * DAY)
@@ -229,7 +229,7 @@ class TestApproval:
         story.window()
         world.settle()
         assert world.targets.started == {}
-        assert world.told() == ["churn has drifted: may it be retrained?"]
+        assert world.told() == ["churn has drifted: approve its retraining?"]
         waiting = world.outcome_of("churn-monitor:w1:data_drift", STEP)
         assert (waiting.status, waiting.code) == (OutcomeStatus.WAITING, "retrain.approval")
         (letter,) = world.all_letters()
@@ -243,6 +243,16 @@ class TestApproval:
         assert (last.stage, last.by) == (Stage.RUNNING, "mia")
         (letter,) = world.all_letters()
         assert letter.status is LetterStatus.CLOSED
+
+    def test_how_to_answer_comes_before_the_window_which_may_be_cut(self) -> None:
+        story = Story(mode="approve")
+        story.window()
+        loop_id = story.world.loop().id
+        (message,) = story.world.channels.sent
+        assert message.text.startswith("Reason: ")
+        before, _ = message.text.split("\nWindow: ")
+        for order in ("approve", "reject"):
+            assert f'To {order}: signalbox loops {order} {loop_id} --why "reason"' in before
 
     def test_a_no_closes_the_letter_and_starts_nothing(self) -> None:
         story = Story(mode="approve")
@@ -259,7 +269,7 @@ class TestApproval:
         story = Story(mode="approve")
         for _ in range(3):
             story.window()
-        assert story.world.told() == ["churn has drifted: may it be retrained?"]
+        assert story.world.told() == ["churn has drifted: approve its retraining?"]
 
 
 def test_mode_notify_tells_and_starts_nothing() -> None:

@@ -56,7 +56,7 @@ def test_a_newer_version_takes_the_place_of_the_older_one() -> None:
     outcome = world.result()
     assert (outcome.status, outcome.code) == (OutcomeStatus.SKIPPED, "superseded")
     assert "churn 3 takes its place" in outcome.detail
-    assert "churn 2 makes place for a newer version on churn" in world.told()
+    assert "churn 2 gives way to a newer version on churn" in world.told()
     assert "2" not in world.left(), "nobody wants to look into what did not fail"
     world.settle()
     assert world.traffic("3") == {"3": 100}

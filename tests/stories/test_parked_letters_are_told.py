@@ -35,7 +35,7 @@ def test_the_channels_of_its_steps_are_told_why_and_what_to_run(world: World) ->
     (message,) = told(world)
     assert message.channel == "team"
     assert message.title == "deploy-tagged-models: ModelRegistered churn:1 waits for a person"
-    assert "Why: deploy.model_unfit: model churn 1 is a custom_model" in message.text
+    assert "Reason: deploy.model_unfit: model churn 1 is a custom_model" in message.text
     assert "What to do: Register it as `mlflow_model` or `triton_model`." in message.text
     assert f"signalbox letters show {letter_id[:8]}" in message.text
     assert f"signalbox letters replay {letter_id[:8]} --why" in message.text
@@ -99,7 +99,7 @@ def test_many_letters_of_one_cause_are_one_message(world: World) -> None:
     world.sweep.run()
     (message,) = told(world)
     assert message.title == "deploy-tagged-models: 15 letters wait for a person"
-    assert "Code: deploy.model_unfit" in message.text
+    assert "Reason: deploy.model_unfit" in message.text
     assert message.text.count("is a custom_model") == 10
     assert "and 5 more: signalbox letters list" in message.text
     world.sweep.run()

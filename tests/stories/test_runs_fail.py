@@ -305,7 +305,7 @@ def test_a_workspace_that_answers_again_soon_costs_nothing_but_time(world: World
     ("request_", "words"),
     [
         ("get_run", "The run could not be read: workspace.denied: no role"),
-        ("list_children", "All of the run could not be read: workspace.denied: no role"),
+        ("list_children", "Part of the run could not be read: workspace.denied: no role"),
     ],
 )
 def test_a_run_that_may_not_be_read_is_told_at_once_and_says_why(

@@ -65,8 +65,8 @@ def test_a_message_is_good_news_bad_news_or_a_question(
         (None, "churn 2 failed on churn"),
         (Cause.FAILED, "churn 2 failed on churn"),
         (Cause.ABORTED, "churn 2 was aborted on churn"),
-        (Cause.SUPERSEDED, "churn 2 makes place for a newer version on churn"),
-        (Cause.NOT_BETTER, "churn 2 is not better than what serves on churn"),
+        (Cause.SUPERSEDED, "churn 2 gives way to a newer version on churn"),
+        (Cause.NOT_BETTER, "churn 2 is not better than the live version on churn"),
     ],
 )
 def test_why_it_goes_back_is_in_the_title(cause: Cause | None, title: str) -> None:
@@ -108,8 +108,10 @@ def test_a_rollback_says_how_long_the_deployment_is_kept() -> None:
 )
 def test_whoever_is_asked_is_told_how_to_answer(kind: RolloutNoticeKind, orders: list[str]) -> None:
     body = body_of(kind, id="0123456789abcdef")
-    lines = [line for line in body.splitlines() if line.startswith("signalbox")]
-    assert lines == [f'signalbox rollouts {order} 01234567 -m "why"' for order in orders]
+    lines = [line for line in body.splitlines() if "signalbox" in line]
+    assert lines == [
+        f'To {order}: signalbox rollouts {order} 01234567 --why "reason"' for order in orders
+    ]
 
 
 @pytest.mark.parametrize(
@@ -123,9 +125,9 @@ def test_what_an_observed_gate_would_have_done_is_told(kind: RolloutNoticeKind) 
         make_measurement(GateOutcome.PASS, detail="latency", observe=True),
     )
     body = body_of(kind, measured=measured)
-    assert "Observed, would have failed: cpu at 90%" in body
-    assert body.count("Observed") == 1
-    assert "Observed" not in body_of(RolloutNoticeKind.FAILED, measured=measured)
+    assert "Would have failed, but is only observed: cpu at 90%" in body
+    assert body.count("only observed") == 1
+    assert "only observed" not in body_of(RolloutNoticeKind.FAILED, measured=measured)
 
 
 TOLD: Mapping[tuple[Phase, Phase], RolloutNoticeKind | None] = {
@@ -209,7 +211,7 @@ def test_whoever_is_asked_is_told_the_split_and_what_the_gates_measured() -> Non
     ("attempt", "creates", "title"),
     [
         (0, True, "churn 2: rollout started on churn"),
-        (1, True, "churn 2: rollout is tried again on churn"),
+        (1, True, "churn 2: rollout started again on churn"),
         (0, False, "churn 2: shift of traffic started on churn"),
     ],
 )

@@ -371,7 +371,7 @@ def test_without_a_size_the_orphan_is_told_all_the_same(bench: Bench) -> None:
     bench.refuse("find_capacity", WorkspaceDenied("no role"))
     bench.sweep()
     bench.live(1)
-    assert "cost not known" in bench.channels.sent[0].text
+    assert "cost unknown" in bench.channels.sent[0].text
 
 
 def test_the_instances_of_a_kubernetes_endpoint_are_its_cluster_s(bench: Bench) -> None:

@@ -75,7 +75,7 @@ def test_a_message_holds_nothing_that_a_service_would_act_on(text: str, looked_f
         STUDIO,
         "mail ml-team@example.com",
         "churn_v2: 90 % → 100 %, p < 0.05, a -> b",
-        'signalbox rollouts approve 0a1b2c3d -m "why"',
+        'signalbox rollouts approve 0a1b2c3d --why "reason"',
         "metrics[0] | gate error_rate: 5.2%",
     ],
 )

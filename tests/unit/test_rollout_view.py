@@ -203,10 +203,10 @@ def test_a_held_one_says_what_a_person_can_say_and_by_when() -> None:
     assert following[1:] == expected("""
         2026-03-09 10:21:30Z  churn-v2-abc123 is deleted, then rolled back
         it takes the orders:
-          signalbox rollouts resume abcdef01 -m "why"
-          signalbox rollouts promote abcdef01 -m "why"
-          signalbox rollouts abort abcdef01 -m "why"
-          signalbox rollouts retry abcdef01 -m "why"
+          signalbox rollouts resume abcdef01 --why "reason"
+          signalbox rollouts promote abcdef01 --why "reason"
+          signalbox rollouts abort abcdef01 --why "reason"
+          signalbox rollouts retry abcdef01 --why "reason"
     """)
 
 

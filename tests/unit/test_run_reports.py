@@ -94,7 +94,7 @@ def test_a_run_that_cannot_be_read_is_told_from_its_event_and_says_so() -> None:
 def test_a_run_whose_steps_cannot_be_read_is_told_as_far_as_it_can() -> None:
     lines = told(RunReport(run=record(error="x"), gap="the workspace is away"))
     assert "Error: x" in lines
-    assert "All of the run could not be read: the workspace is away" in lines
+    assert "Part of the run could not be read: the workspace is away" in lines
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_durations(started: int | None, ended: int | None, line: str | None) -> 
         ("Failed", "Running", "Failed", False),
         ("Canceled", "Canceled", "Canceled", None),
         ("Running", "", "Running", None),
-        ("", "", "not told", None),
+        ("", "", "unknown", None),
     ],
 )
 def test_how_a_run_ended_is_what_run_history_says_unless_it_is_behind(

@@ -126,7 +126,7 @@ class Deploy:
         """Tell the reaction's channels that a model is not better; return any failure."""
         text = Text(
             title=f"{plan.model.name} {plan.model.version} was not deployed on {plan.endpoint}",
-            body=reason,
+            body=f"Reason: {reason}",
             good=None,
         )
         unsent = self._outbox.send(notices_to(plan.plan.channels, text))

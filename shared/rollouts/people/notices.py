@@ -1,4 +1,4 @@
-"""What people are told of a rollout: when, and in which words."""
+"""The messages about a rollout: which change is worth one, and what it says."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,7 +14,7 @@ from shared.workspaces.model import EndpointKind
 
 
 class RolloutNoticeKind(StrEnum):
-    """What people are told of a rollout."""
+    """What a message about a rollout is about."""
 
     STARTED = "started"
     APPROVAL = "approval"
@@ -25,7 +25,7 @@ class RolloutNoticeKind(StrEnum):
     ATTENTION = "needs a look"
 
 
-#: Leaving one of these phases for the other is told.
+#: The messages about leaving one phase for another.
 _TOLD: Mapping[tuple[Phase, Phase], RolloutNoticeKind] = {
     (Phase.CHECKING, Phase.ENDPOINT): RolloutNoticeKind.STARTED,
     (Phase.CHECKING, Phase.DEPLOYMENT): RolloutNoticeKind.STARTED,
@@ -34,14 +34,14 @@ _TOLD: Mapping[tuple[Phase, Phase], RolloutNoticeKind] = {
         for step in STEPS
         if step != Phase.APPROVING
     },
-    # Tried again, and turned away.
+    # It was started again, and refused.
     (Phase.QUEUED, Phase.KEEPING): RolloutNoticeKind.FAILED,
     (Phase.CHECKING, Phase.KEEPING): RolloutNoticeKind.FAILED,
     (Phase.ROLLING_BACK, Phase.KEEPING): RolloutNoticeKind.ROLLED_BACK,
     (Phase.ROLLING_BACK, Phase.REMOVING): RolloutNoticeKind.ROLLED_BACK,
 }
 
-#: Entering one of these is told, wherever from.
+#: The messages about entering a phase, from any other.
 _ENTERED: Mapping[Phase, RolloutNoticeKind] = {
     Phase.REFUSED: RolloutNoticeKind.FAILED,
     Phase.HELD: RolloutNoticeKind.HELD,
@@ -54,13 +54,13 @@ _ENTERED: Mapping[Phase, RolloutNoticeKind] = {
 _WHAT: Mapping[Cause, str] = {
     Cause.FAILED: "failed",
     Cause.ABORTED: "was aborted",
-    Cause.SUPERSEDED: "makes place for a newer version",
-    Cause.NOT_BETTER: "is not better than what serves",
+    Cause.SUPERSEDED: "gives way to a newer version",
+    Cause.NOT_BETTER: "is not better than the live version",
 }
 
 
 def with_notices_of(rollout: Rollout, before: Phase, reason: str) -> Rollout:
-    """Return a rollout that has just left phase `before` with the messages that are due then."""
+    """Return a rollout that has just left phase `before` with the message about that, if any."""
     kind = kind_of(rollout, before, reason)
     if kind is None:
         return rollout
@@ -80,7 +80,7 @@ def _with_notice(rollout: Rollout, kind: RolloutNoticeKind, reason: str) -> Roll
 
 
 def kind_of(rollout: Rollout, before: Phase, reason: str) -> RolloutNoticeKind | None:
-    """Return what people are told of a rollout that has just left phase `before`, None if nothing.
+    """Return what there is to tell of a rollout that has just left phase `before`, or None.
 
     `reason` is why it left.
     """
@@ -97,17 +97,19 @@ def kind_of(rollout: Rollout, before: Phase, reason: str) -> RolloutNoticeKind |
 
 
 def text_of_rollout(rollout: Rollout, kind: RolloutNoticeKind, reason: str) -> Text:
-    """Write a message: model, version, endpoint, the reason and the log lines, and a link."""
+    """Write a message: the reason, what it is about, the evidence, the commands to type, a link.
+
+    The log comes last, because a service may take only the beginning.
+    """
     is_question = kind in (RolloutNoticeKind.APPROVAL, RolloutNoticeKind.HELD)
     lines = [
+        *([f"Reason: {reason}"] if reason else []),
         f"Model: {rollout.model.name}",
         f"Version: {rollout.model.version}",
         f"Endpoint: {rollout.endpoint}",
         f"Deployment: {rollout.deployment}",
         f"Workspace: {rollout.workspace.name}",
     ]
-    if reason:
-        lines.append(f"Reason: {reason}")
     if kind is RolloutNoticeKind.ROLLED_BACK:
         lines += _back(rollout)
     if is_question:
@@ -118,7 +120,6 @@ def text_of_rollout(rollout: Rollout, kind: RolloutNoticeKind, reason: str) -> T
     lines += _orders(rollout, kind)
     lines.append(rollout.link)
     if kind is RolloutNoticeKind.ROLLED_BACK and rollout.logs:
-        # Last, because a service may take only the beginning.
         lines += ["Last lines of the container's log:", rollout.logs]
     is_good = kind in (RolloutNoticeKind.STARTED, RolloutNoticeKind.LIVE)
     title = _title(rollout, kind)
@@ -141,11 +142,11 @@ def _title(rollout: Rollout, kind: RolloutNoticeKind) -> str:
 
 def _begun(rollout: Rollout) -> str:
     what = "rollout" if rollout.plan.creates else "shift of traffic"
-    return f"{what} {'is tried again' if rollout.attempt else 'started'}"
+    return f"{what} {'started again' if rollout.attempt else 'started'}"
 
 
 def _evidence(rollout: Rollout) -> list[str]:
-    """Return what a person decides from: the split, and what the deciding gates measured last."""
+    """Return the evidence for a decision: the split, and the last results of the deciding gates."""
     gates = (item for item in rollout.measured if not item.observe)
     return [
         f"Traffic: {words(rollout.split)}",
@@ -157,28 +158,29 @@ def _back(rollout: Rollout) -> list[str]:
     lines = [f"Serving now: {rollout.stable or 'nothing'}"]
     if rollout.plan.creates and rollout.phase is Phase.KEEPING:
         kept = format_duration(rollout.plan.strategy.keep_failed)
-        lines.append(f"{rollout.deployment} is kept for {kept}, without traffic")
+        lines.append(f"{rollout.deployment} is kept for {kept}, without traffic.")
     return lines
 
 
 def _observed(rollout: Rollout) -> list[str]:
-    """Return what gates that decide nothing would have failed by."""
+    """Return the failures of gates that only observe, and so decide nothing."""
     return [
-        f"Observed, would have failed: {item.detail}"
+        f"Would have failed, but is only observed: {item.detail}"
         for item in rollout.measured
         if item.observe and item.outcome is GateOutcome.FAIL
     ]
 
 
 def _orders(rollout: Rollout, kind: RolloutNoticeKind) -> list[str]:
-    """Return how to answer, where a person is asked."""
+    """Return the commands that answer a question."""
     if kind is RolloutNoticeKind.APPROVAL:
         orders: tuple[str, ...] = ("approve", "abort")
     elif kind is RolloutNoticeKind.HELD:
         orders = ("resume", "retry", "promote", "abort")
     else:
         return []
-    return [f'signalbox rollouts {order} {rollout.id[:8]} -m "why"' for order in orders]
+    command = 'To {0}: signalbox rollouts {0} {1} --why "reason"'
+    return [command.format(order, rollout.id[:8]) for order in orders]
 
 
 def studio_link(rollout: Rollout, studio: str) -> str:
