@@ -1,4 +1,4 @@
-"""Reading what others wrote: JSON, times and numbers, within bounds.
+"""Reading what others wrote: JSON, times and numbers, within bounds; and times as they read them.
 
 What is no use is a ValueError, or None, whatever it holds: it is an answer, not a fault of ours.
 """
@@ -134,6 +134,11 @@ def read_time(value: object) -> datetime | None:
     except (ValueError, OverflowError):
         return None
     return time if time is not None and TIME_MIN <= time < TIME_MAX else None
+
+
+def write_time(moment: datetime) -> str:
+    """Return a time in ISO 8601, in UTC and whole seconds: 2026-03-01T12:00:00Z."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def read_whole(text: str, *, most: int) -> int | None:

@@ -8,7 +8,7 @@ Microsoft.MachineLearningServices/workspaces/onlineEndpoints and …/deployments
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from statistics import fmean
 from types import MappingProxyType
 from typing import Any, Final
@@ -16,7 +16,7 @@ from typing import Any, Final
 from shared.adapters.aml.arm import path_of, segments
 from shared.adapters.client import Client, with_query
 from shared.base.errors import QuotaExceeded, WorkspaceBusy, WorkspaceUnreachable
-from shared.base.outside import Json, object_in, objects_in, read_time
+from shared.base.outside import Json, object_in, objects_in, read_time, write_time
 from shared.base.redact import redact
 from shared.events.model import Workspace
 from shared.workspaces.metrics import Measure, Minute, Readings
@@ -207,7 +207,7 @@ class _MetricsRead:
             "metricnames": ",".join(metrics),
             "aggregation": "Average",
             "interval": _interval(self._grain),
-            "timespan": f"{_utc(self._start)}/{_utc(self._end)}",
+            "timespan": f"{write_time(self._start)}/{write_time(self._end)}",
             **query,
         }
         self.queries.append(with_query(path, query))
@@ -254,10 +254,6 @@ def _is_error(status: str) -> bool:
 
 def _interval(grain: timedelta) -> str:
     return "PT1M" if grain == _MINUTE else f"PT{round(grain.total_seconds())}S"
-
-
-def _utc(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _name(document: Json) -> str:

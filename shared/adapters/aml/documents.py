@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from shared.base.errors import WorkspaceRefused
-from shared.base.outside import Json, object_in, read_time
+from shared.base.outside import Json, is_object, object_in, read_time
 from shared.workspaces.model import (
     Deployment,
     DeploymentSpec,
@@ -293,9 +293,7 @@ def _parse_kind(properties: Json) -> str:
 
 def _parse_model_id(model: Any) -> str:
     """Read which model a deployment runs: its id, or a batch deployment's reference to it."""
-    if isinstance(model, Mapping):
-        model = model.get("assetId")
-    return str(model or "")
+    return str((model.get("assetId") if is_object(model) else model) or "")
 
 
 def _texts(document: Json, name: str) -> dict[str, str]:

@@ -13,6 +13,7 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shared.adapters.aml.jobs import DATA_TYPES
 from shared.base.errors import JobInvalid
 from shared.base.outside import read_json_at
 from shared.base.redact import redact
@@ -29,11 +30,6 @@ _COMPONENT_FILE = re.compile(r"(?:file:)?(?P<path>[^:@]+\.ya?ml)", re.IGNORECASE
 _OPAQUE = frozenset({"tags", "properties", "environment_variables"})
 #: Mappings whose keys are names that people chose.
 _NAMED = frozenset({"inputs", "outputs", "jobs"})
-
-#: Types of inputs that are an address.
-_DATA = frozenset(
-    {"uri_file", "uri_folder", "mltable", "mlflow_model", "custom_model", "triton_model"}
-)
 
 #: Types of inputs that are a value, which only components declare.
 _LITERALS = ("string", "str", "integer", "int", "number", "float", "boolean", "bool", "enum")
@@ -210,7 +206,7 @@ def _find_unknown(document: Mapping[str, Any], inputs: Collection[str]) -> Itera
 
 def _input(before: Any, submission: Submission, name: str) -> Any:
     """Return an input with another value: an address where the job declares one, else a literal."""
-    if isinstance(before, dict) and ("path" in before or before.get("type") in _DATA):
+    if isinstance(before, dict) and ("path" in before or before.get("type") in DATA_TYPES):
         return {**before, "path": submission.address(name)}
     return submission.inputs[name]
 
@@ -242,8 +238,8 @@ def _find_odd_object(where: str, value: Mapping[str, Any], *, is_given: bool) ->
     strange = [str(key) for key in value if key not in _KEYS]
     if kind in _LITERALS:
         yield f"{where}: `type: {kind}` belongs to a component; write the value here: 30"
-    elif kind not in _DATA:
-        yield f"{where}: there is no `type: {cut(str(kind))}`. {suggest(str(kind), _DATA)}"
+    elif kind not in DATA_TYPES:
+        yield f"{where}: there is no `type: {cut(str(kind))}`. {suggest(str(kind), DATA_TYPES)}"
     elif strange:
         yield f"{where} has no `{cut(strange[0])}`. {suggest(strange[0], _KEYS)}"
     elif value.get("mode", "download") not in _MODES:

@@ -1,12 +1,13 @@
 """AML jobs, as all targets that start one see them: found by name, started, looked at."""
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from shared.adapters.aml.addresses import Aml
 from shared.adapters.aml.arm import path_of
 from shared.adapters.aml.run_history import RunHistory
-from shared.base.errors import SignalboxError, TargetAbsent, WorkspaceRefused
+from shared.base.errors import JobInvalid, SignalboxError, TargetAbsent, WorkspaceRefused
 from shared.base.outgoing import for_tag
 from shared.base.outside import Json, object_in
 from shared.events.model import Workspace
@@ -21,6 +22,11 @@ from shared.retraining.targets import (
 from shared.workspaces.run_reports import run_link
 
 PUBLIC_STUDIO = "https://ml.azure.com"
+
+#: Types of inputs that are an address, not a value.
+DATA_TYPES = frozenset(
+    {"uri_file", "uri_folder", "mltable", "mlflow_model", "custom_model", "triton_model"}
+)
 
 #: How the service says that what a job names is not there: in a 400, with the sentence alone.
 _ABSENT = re.compile(
@@ -121,6 +127,16 @@ def tags_of(submission: Submission) -> dict[str, str]:
 def literal(value: Input) -> Json:
     """Write a literal input as the SDK does: the service takes texts only."""
     return {"jobInputType": "literal", "value": str(value)}
+
+
+def check_inputs(of: str, known: Iterable[str], submission: Submission) -> None:
+    """Raise JobInvalid for inputs of a submission that the job or component does not have."""
+    if unknown := sorted(submission.inputs.keys() - set(known)):
+        told = ", ".join(known) or "none"
+        raise JobInvalid(
+            f"{of} has no input {', '.join(unknown)}",
+            hint=f"Its inputs: {told}. Mend `inputs:` in the reaction, then replay the letter.",
+        )
 
 
 def told_absent(error: WorkspaceRefused) -> SignalboxError:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from shared.adapters.aml.addresses import Aml
 from shared.adapters.aml.arm import segments
 from shared.adapters.refusals import parse_complaint
-from shared.base.outside import Json, read_object, read_time
+from shared.base.outside import Json, is_object, read_object, read_time
 from shared.events.model import Workspace
 from shared.workspaces.model import RunRecord
 
@@ -85,9 +85,7 @@ def _parse_parameters(text: str) -> dict[str, str]:
 
 
 def _texts(value: Any) -> dict[str, str]:
-    if not isinstance(value, Mapping):
-        return {}
-    return {str(key): _text(item) for key, item in value.items()}
+    return {key: _text(item) for key, item in value.items()} if is_object(value) else {}
 
 
 def _text(value: Any) -> str:

@@ -8,16 +8,15 @@ id of a build is that of its run.
 """
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Final
 
 from shared.adapters.client import Answer, Client, path_to, with_query
 from shared.adapters.http import Http
 from shared.adapters.identity import Tokens
 from shared.adapters.refusals import TARGET
-from shared.adapters.targets.values import as_text, clean_id, runs_in
+from shared.adapters.targets.values import as_text, clean_id, earliest_start, runs_in
 from shared.base.errors import TargetDenied, TargetRefused, TargetUnreachable
-from shared.base.outside import Json
+from shared.base.outside import Json, write_time
 from shared.retraining.targets import (
     REFERENCE,
     AzureDevOpsTarget,
@@ -34,8 +33,6 @@ PUBLIC_ENDPOINT = "https://dev.azure.com"
 #: Azure DevOps itself, in every tenant.
 AUDIENCE = "499b84ac-1321-427f-aa17-267ca6975798"
 _API_VERSION = "7.1"
-#: How far its clock and ours may differ.
-_MARGIN = timedelta(minutes=5)
 #: A build is told in some 4 kB.
 _PAGE = 100
 _PAGES_MAX = 5
@@ -113,8 +110,8 @@ class AzureDevOps:
 
     def _find(self, params: AzureDevOpsTarget, submission: Submission, doing: str) -> str:
         """Return the id of the first run for this submission, "" where there is none."""
-        since = (submission.since - _MARGIN).astimezone(UTC)
-        for build in self._builds(params, since.strftime("%Y-%m-%dT%H:%M:%SZ"), doing):
+        since = write_time(earliest_start(submission))
+        for build in self._builds(params, since, doing):
             given = build.get("templateParameters")
             is_given = isinstance(given, dict) and given.get(REFERENCE) == submission.reference
             if is_given or submission.reference in str(build.get("buildNumber", "")):

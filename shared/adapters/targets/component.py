@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from shared.adapters.aml.arm import path_of, segments
-from shared.adapters.aml.jobs import Jobs, literal, tags_of
-from shared.base.errors import JobInvalid, TargetAbsent
-from shared.base.outside import Json
+from shared.adapters.aml.jobs import DATA_TYPES, Jobs, check_inputs, literal, tags_of
+from shared.base.errors import TargetAbsent
+from shared.base.outside import Json, object_in
 from shared.events.model import Workspace
 from shared.retraining.targets import ComponentTarget, Submission, Submitted, TargetRun
 
@@ -19,10 +19,6 @@ LATEST = "latest"
 SERVERLESS = "serverless"
 #: What the SDK writes into the settings of a pipeline that is a registered component.
 _SOURCE = "REMOTE.WORKSPACE.JOB"
-#: Inputs that are an address, not a value.
-_DATA = frozenset(
-    {"uri_file", "uri_folder", "mltable", "mlflow_model", "custom_model", "triton_model"}
-)
 
 
 class Component:
@@ -104,36 +100,21 @@ def _inputs(params: ComponentTarget, component: Json, submission: Submission) ->
     declared = _declared(component)
     if declared is None:
         return {name: literal(value) for name, value in inputs.items()}
-    if unknown := sorted(inputs.keys() - declared.keys()):
-        known = ", ".join(declared) or "none"
-        raise JobInvalid(
-            f"component {params.name!r} has no input {', '.join(unknown)}",
-            hint=f"Its inputs: {known}. Mend `inputs:` in the reaction, then replay the letter.",
-        )
+    check_inputs(f"component {params.name!r}", declared, submission)
     return {name: _input(submission, name, declared[name]) for name in inputs}
 
 
 def _declared(component: Json) -> dict[str, str] | None:
     """Return the types of a component's inputs by name, or None where it does not tell them."""
-    found = component
-    for key in ("properties", "componentSpec"):
-        inner = found.get(key)
-        if not isinstance(inner, Mapping):
-            return None
-        found = inner
-    if not found:
-        return None
-    inputs = found.get("inputs")
-    if not isinstance(inputs, Mapping):
-        return {}
-    return {
-        str(name): str(spec.get("type") or "") if isinstance(spec, Mapping) else ""
-        for name, spec in inputs.items()
-    }
+    spec = object_in(component, "properties", "componentSpec")
+    inputs = object_in(spec, "inputs")
+    return (
+        {name: str(object_in(inputs, name).get("type") or "") for name in inputs} if spec else None
+    )
 
 
 def _input(submission: Submission, name: str, kind: str) -> Json:
     value = submission.inputs[name]
-    if kind in _DATA and isinstance(value, str):
+    if kind in DATA_TYPES and isinstance(value, str):
         return {"jobInputType": kind, "uri": submission.address(name)}
     return literal(value)

@@ -5,14 +5,13 @@ there. Source: Azure/azure-rest-api-specs, machinelearningservices 2025-12-01, J
 the types of job that are derived from it.
 """
 
-from collections.abc import Mapping
 from itertools import islice
 from typing import Any, Final
 
-from shared.adapters.aml.jobs import Jobs, literal, tags_of
+from shared.adapters.aml.jobs import Jobs, check_inputs, literal, tags_of
 from shared.adapters.aml.mlflow import Mlflow
-from shared.base.errors import JobInvalid, TargetAbsent
-from shared.base.outside import Json
+from shared.base.errors import TargetAbsent
+from shared.base.outside import Json, is_object, object_in
 from shared.events.model import Workspace
 from shared.retraining.targets import CopyTarget, Submission, Submitted, TargetRun
 
@@ -70,56 +69,40 @@ def copy_of(job: Json, submission: Submission) -> dict[str, Any]:
 
     Raises: JobInvalid for inputs that the job does not have, or that are no addresses.
     """
-    found = job.get("properties")
-    properties = {
-        name: value
-        for name, value in (found if isinstance(found, Mapping) else {}).items()
-        if name not in _NOT_COPIED and value is not None
-    }
-    properties["tags"] = _people_s(properties.get("tags"))
-    properties["properties"] = _people_s(properties.get("properties"))
-    properties["inputs"] = _inputs(str(job.get("name")), properties.get("inputs"), submission)
-    properties["outputs"] = _outputs(str(job.get("name")), properties.get("outputs"))
-    return properties
-
-
-def _people_s(texts: Any) -> dict[str, Any]:
-    """Return what people wrote of a job's tags or properties."""
-    if not isinstance(texts, Mapping):
-        return {}
-    return {
-        name: value for name, value in texts.items() if not str(name).lower().startswith(_SYSTEM)
+    name, found = str(job.get("name")), object_in(job, "properties")
+    known = object_in(found, "inputs")
+    check_inputs(f"job {name!r}", known, submission)
+    changed = {key: _input(known[key], submission, key) for key in submission.inputs}
+    kept = {key: value for key, value in found.items() if key not in _NOT_COPIED}
+    return {key: value for key, value in kept.items() if value is not None} | {
+        "tags": _user_written(object_in(found, "tags")),
+        "properties": _user_written(object_in(found, "properties")),
+        "inputs": {**known, **changed},
+        "outputs": _outputs(name, object_in(found, "outputs")),
     }
 
 
-def _inputs(name: str, found: Any, submission: Submission) -> dict[str, Any]:
-    inputs = submission.inputs
-    known = dict(found) if isinstance(found, Mapping) else {}
-    if unknown := sorted(inputs.keys() - known.keys()):
-        told = ", ".join(map(str, known)) or "none"
-        raise JobInvalid(
-            f"job {name!r} has no input {', '.join(unknown)}",
-            hint=f"Its inputs: {told}. Mend `inputs:` in the reaction, then replay the letter.",
-        )
-    return known | {key: _input(known[key], submission, key) for key in inputs}
+def _user_written(texts: Json) -> dict[str, Any]:
+    """Return the tags or properties of a job that people wrote."""
+    return {name: value for name, value in texts.items() if not name.lower().startswith(_SYSTEM)}
 
 
 def _input(before: Any, submission: Submission, name: str) -> Json:
     value = submission.inputs[name]
-    kind = before.get("jobInputType") if isinstance(before, Mapping) else _LITERAL
+    kind = before.get("jobInputType") if is_object(before) else _LITERAL
     if str(kind).lower() == _LITERAL or not isinstance(value, str):
         return literal(value)
     return {**before, "uri": submission.address(name)}
 
 
-def _outputs(name: str, found: Any) -> dict[str, Any]:
+def _outputs(name: str, found: Json) -> dict[str, Any]:
     """Return the outputs without what was made for the old job alone.
 
     Two jobs would write to one place, and register one version.
     """
     outputs = {}
-    for key, output in (found if isinstance(found, Mapping) else {}).items():
-        if key == _DEFAULT_OUTPUT or not isinstance(output, Mapping):
+    for key, output in found.items():
+        if key == _DEFAULT_OUTPUT or not is_object(output):
             continue
         kept = {field: value for field, value in output.items() if field != "assetVersion"}
         if name in str(kept.get("uri") or ""):

@@ -7,7 +7,6 @@ Microsoft's has it.
 """
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
@@ -15,10 +14,10 @@ from shared.adapters.client import Answer, Client, path_to
 from shared.adapters.http import Http
 from shared.adapters.identity import Tokens
 from shared.adapters.refusals import TARGET
-from shared.adapters.targets.values import clean_id, runs_in
+from shared.adapters.targets.values import CLOCK_MARGIN, clean_id, earliest_start, runs_in
 from shared.base.clock import Clock
 from shared.base.errors import TargetRefused, TargetUnreachable
-from shared.base.outside import Json
+from shared.base.outside import Json, write_time
 from shared.base.redact import redact
 from shared.retraining.targets import (
     REFERENCE,
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
 PUBLIC_ENDPOINT = "https://management.azure.com"
 _API_VERSION = "2018-06-01"
 _STUDIO = "https://adf.azure.com/en/monitoring/pipelineruns"
-#: How far its clock and ours may differ.
-_MARGIN = timedelta(minutes=5)
 #: Of runs since the first try; more than that nobody starts in that time.
 _PAGES_MAX = 10
 
@@ -108,8 +105,8 @@ class DataFactory:
     def _find(self, params: DataFactoryTarget, submission: Submission, doing: str) -> str:
         """Return the id of the first run for this submission, "" where there is none."""
         query = {
-            "lastUpdatedAfter": _iso(submission.since - _MARGIN),
-            "lastUpdatedBefore": _iso(self._client.clock.now() + _MARGIN),
+            "lastUpdatedAfter": write_time(earliest_start(submission)),
+            "lastUpdatedBefore": write_time(self._client.clock.now() + CLOCK_MARGIN),
             "filters": [
                 {"operand": "PipelineName", "operator": "Equals", "values": [params.pipeline]}
             ],
@@ -169,7 +166,3 @@ class DataFactory:
 def _doing(verb: str, params: DataFactoryTarget) -> str:
     factory = params.factory.rpartition("/")[2]
     return f"{verb} pipeline {params.pipeline!r} of data factory {factory!r}"
-
-
-def _iso(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

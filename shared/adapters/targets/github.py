@@ -9,17 +9,24 @@ GitHub Enterprise Server takes; it is supported until March 2028 at least.
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, timedelta
+from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from shared.adapters.client import Answer, Client, encode, path_to
 from shared.adapters.http import Http
 from shared.adapters.refusals import TARGET, parse_retry_after
-from shared.adapters.targets.values import as_text, clean_id, clean_link, read_secret, runs_in
+from shared.adapters.targets.values import (
+    as_text,
+    clean_id,
+    clean_link,
+    earliest_start,
+    read_secret,
+    runs_in,
+)
 from shared.base.clock import Clock
 from shared.base.errors import TargetRefused, TargetThrottled
-from shared.base.outside import Json
+from shared.base.outside import Json, write_time
 from shared.retraining.targets import (
     REFERENCE,
     GitHubTarget,
@@ -32,8 +39,6 @@ from shared.retraining.targets import (
 PUBLIC_ENDPOINT = "https://api.github.com"
 TOKEN_SETTING = "SIGNALBOX_GITHUB_TOKEN"
 _API_VERSION = "2022-11-28"
-#: How far its clock and ours may differ.
-_MARGIN = timedelta(minutes=5)
 #: A run is told in some 15 kB.
 _PAGE = 30
 _PAGES_MAX = 10
@@ -132,10 +137,9 @@ class GitHub:
         return found
 
     def _runs(self, params: GitHubTarget, submission: Submission, doing: str) -> Iterator[Json]:
-        since = (submission.since - _MARGIN).astimezone(UTC)
         query: dict[str, str | int] = {
             "event": "repository_dispatch" if params.event else "workflow_dispatch",
-            "created": f">={since:%Y-%m-%dT%H:%M:%SZ}",
+            "created": f">={write_time(earliest_start(submission))}",
             "exclude_pull_requests": "true",
             "per_page": _PAGE,
         }

@@ -2,17 +2,26 @@
 
 import re
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 
 from shared.adapters.client import Answer
 from shared.base.errors import TargetAbsent, TargetUnreachable
 from shared.base.outside import Json, objects_in
 from shared.base.redact import redact
+from shared.retraining.targets import Submission
 
+#: How far a service's clock and ours may differ.
+CLOCK_MARGIN = timedelta(minutes=5)
 #: Of an answer nothing is kept but ids and addresses.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,199}")
 _LINK = re.compile(
     r"https://[A-Za-z0-9.-]+(?::\d{1,5})?(?:/[A-Za-z0-9._~:/?#@!$&()*+,;=%-]{0,1900})?"
 )
+
+
+def earliest_start(submission: Submission) -> datetime:
+    """Return the time from which a run of a submission is looked for, by the service's clock."""
+    return submission.since - CLOCK_MARGIN
 
 
 def runs_in(answer: Answer, name: str, doing: str) -> list[Json]:
