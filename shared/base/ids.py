@@ -17,6 +17,10 @@ NAME_MIN = 3
 SLUG_MIN = 8
 _NAME = re.compile(r"[A-Za-z](?:-?[A-Za-z0-9])*")
 
+#: A name that people give to something in reactions.yaml, and the rule as they are told it.
+GIVEN_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+GIVEN_NAME_RULE = "lower-case letters, digits and -, a letter first, at most 63 characters"
+
 
 def digest(*parts: str) -> str:
     """Return 64 hex digits that no other sequence of parts gives."""

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
+from shared.base.ids import GIVEN_NAME, GIVEN_NAME_RULE
 from shared.events.model import EventType
 from shared.reactions.condition_faults import find_condition_faults
 from shared.reactions.expression_faults import find_expression_faults, is_path, sample_of
@@ -28,7 +29,6 @@ from shared.schema.report import Place, Report
 from shared.schema.values import LoadContext
 from shared.schema.wording import cut, dotted, found, kind_of_value, suggest
 
-_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 #: The events of runs, for which a reaction may have `breaches:`.
 _OF_RUNS = (EventType.RUN_COMPLETED, EventType.RUN_STATUS_CHANGED)
 
@@ -65,9 +65,9 @@ class ReactionReader:
             hint = "Give it a name that is not used yet."
             self._report.error(path, "`name:` is missing", hint, reaction=place.reaction)
             return None
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
+        if not isinstance(name, str) or not GIVEN_NAME.fullmatch(name):
             message = f"a reaction can't be called {found(name)}"
-            hint = "Lower-case letters, digits and -, a letter first, at most 63 characters."
+            hint = f"{GIVEN_NAME_RULE.capitalize()}."
             self._report.error(path, message, hint, reaction=place.reaction)
             return None
         if name in self._lines:

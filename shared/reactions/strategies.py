@@ -1,9 +1,9 @@
 """Reads the strategies that a file has under `rollouts:`."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from shared.base.ids import GIVEN_NAME, GIVEN_NAME_RULE
 from shared.rollouts.strategy.model import Strategy
 from shared.rollouts.strategy.ready_made import READY_MADE
 from shared.rollouts.strategy.schema import read_strategy
@@ -11,8 +11,6 @@ from shared.schema.document import Path
 from shared.schema.report import Report
 from shared.schema.values import LoadContext
 from shared.schema.wording import found
-
-_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
 
 def read_strategies(
@@ -27,9 +25,9 @@ def read_strategies(
 
 
 def _check_name(name: str, report: Report) -> bool:
-    if _NAME.fullmatch(name) is None:
+    if GIVEN_NAME.fullmatch(name) is None:
         message = f"a strategy can't be called {found(name)}"
-        hint = "Lower-case letters, digits and -, a letter first, at most 63 characters."
+        hint = f"{GIVEN_NAME_RULE.capitalize()}."
     elif name in READY_MADE:
         message = f"strategy '{name}' is ready-made"
         hint = f"Choose another name, or begin one with `based_on: {name}`."

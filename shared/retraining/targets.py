@@ -10,6 +10,7 @@ from typing import Annotated, Protocol, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from shared.base.errors import JobInvalid
+from shared.base.ids import GIVEN_NAME, GIVEN_NAME_RULE
 from shared.base.ids import REFERENCE as REFERENCE
 from shared.events.model import Workspace
 from shared.retraining.addresses import find_fault
@@ -29,7 +30,6 @@ _FACTORY = re.compile(
     r"/factories/[A-Za-z0-9-]{3,63}",
     re.IGNORECASE,
 )
-_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
 
 def _check_job_file(path: str) -> str:
@@ -59,8 +59,8 @@ def _check_factory(arm_id: str) -> str:
 
 
 def _check_name(name: str) -> str:
-    if _NAME.fullmatch(name) is None:
-        raise ValueError("lower-case letters, digits and -, a letter first")
+    if GIVEN_NAME.fullmatch(name) is None:
+        raise ValueError(GIVEN_NAME_RULE)
     return name
 
 

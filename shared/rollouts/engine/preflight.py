@@ -1,8 +1,7 @@
 """What would keep a new deployment from being created: found before anything is made."""
 
-import re
-
 from shared.base.errors import Disposition, SignalboxError
+from shared.base.ids import is_legal_name
 from shared.rollouts.deciding.observation import Observation
 from shared.rollouts.deciding.steps.kinds import DECIDERS
 from shared.rollouts.state.rollout import Rollout
@@ -11,7 +10,6 @@ from shared.workspaces.ports import Endpoints
 
 #: Per endpoint, of every kind.
 DEPLOYMENTS_MAX = 20
-_NAME = re.compile(r"(?=.{3,32}$)[a-zA-Z](?:-?[a-zA-Z0-9])*")
 
 
 def find_obstacles(rollout: Rollout, seen: Observation, workspaces: Endpoints) -> tuple[str, ...]:
@@ -23,7 +21,7 @@ def find_obstacles(rollout: Rollout, seen: Observation, workspaces: Endpoints) -
     faults = [
         f"{what} {name!r} is no name that AML takes: 3 to 32 letters, digits and single dashes"
         for what, name in (("endpoint", rollout.endpoint), ("deployment", rollout.deployment))
-        if _NAME.fullmatch(name) is None
+        if not is_legal_name(name)
     ]
     if len(seen.deployments) >= DEPLOYMENTS_MAX:
         faults.append(
