@@ -1,9 +1,8 @@
-"""Tags that a model gets just after it is registered: the event does not have them.
+"""Reads tags that an event lacks, because the model got them just after it was registered.
 
-Registering a model and tagging it are two calls, and the event is of the first. Where a reaction
-is not for the event only for want of a tag, the workspace is asked what tags the model has now, and
-once more a minute later. It is also asked for the tags of a model or run whose event was kept in a
-letter, if something was taken out of them there.
+Registering a model and tagging it are two calls, and the first sends the event. If a reaction does
+not match only because a tag is missing, the model's tags are read from the workspace, and once more
+a minute later. The tags of a model or run are also read if its event lost a secret in a letter.
 """
 
 from collections.abc import Callable, Iterable
@@ -24,8 +23,8 @@ if TYPE_CHECKING:
 
 type _Tagged = ModelRegistered | RunCompleted | RunStatusChanged
 
-#: How long after its registration a model may still be tagged, in first waits of a letter: 70 s
-#: by default.
+#: The time after its registration in which a model may still be tagged, in first waits of a letter:
+#: 70 s by default.
 TAGGED_WITHIN = 7
 
 
@@ -33,8 +32,8 @@ TAGGED_WITHIN = 7
 class Looked:
     """A match after a look at the workspace.
 
-    `event` is the event with the tags that were read. `note` says what was read and when, "" where
-    nothing was; `code` is of the error that kept it from being read.
+    `event` is the event with the tags that were read. `note` says what was read and when, "" for
+    nothing. `code` is of the error that prevented the reading.
     """
 
     match: Match
@@ -44,38 +43,38 @@ class Looked:
 
 
 class LateTags:
-    """Looks for tags that are not in an event."""
+    """Reads tags that are not in an event."""
 
     def __init__(
         self, *, workspaces: "Callable[[], Workspaces]", clock: Clock, within: timedelta
     ) -> None:
-        """`within` is how long after its registration a model may still be tagged."""
+        """`within` is the time after its registration in which a model may still be tagged."""
         self._workspaces = workspaces
         self._clock = clock
         self._within = within
 
     def look_at(self, event: Event) -> "Look":
-        """Return what looks at the model of this event, once it is asked to."""
+        """Return the look at this event's model, which reads it on demand."""
         return Look(event, self._read)
 
     def _read(self, event: _Tagged) -> "_TaggedRead":
         now = self._clock.now()
         read = current_event(self._workspaces(), event, now)
         if not isinstance(event, ModelRegistered):
-            # Of a run, the status is that of the event: it may have another by now.
+            # A run keeps the status of the event: it may have another by now.
             assert isinstance(read, RunCompleted | RunStatusChanged)
             known = replace(event.run, tags=read.run.tags, properties=read.run.properties)
             return _TaggedRead(event=replace(event, run=known), at=now, waits=None)
         assert isinstance(read, ModelRegistered)
         age = now - event.time
-        # An event that is dated ahead by more than that is not to be waited for.
+        # An event dated ahead by more than that is not waited for.
         waits = self._within - age if abs(age) < self._within else None
         return _TaggedRead(event=read, at=now, waits=waits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _TaggedRead:
-    """A model or run as it was read. `waits` is how long it may still be tagged, None = not."""
+    """A model or run as it was read. It may still be tagged within `waits`, if that is not None."""
 
     event: _Tagged
     at: datetime
@@ -91,7 +90,7 @@ class _TaggedRead:
 
 
 class Look:
-    """One event, whose model or run is read from the workspace once at the most."""
+    """One event, whose model or run is read from the workspace at most once."""
 
     def __init__(self, event: Event, read: Callable[[_Tagged], _TaggedRead]) -> None:
         self.event = event
@@ -99,9 +98,9 @@ class Look:
         self._reading: _TaggedRead | SignalboxError | None = None
 
     def settle(self, result: Match) -> Looked:
-        """Return the match as it is, or by the tags that there are now if that may differ.
+        """Return the match as it is, or by the present tags if they may change it.
 
-        Raises: TagsAwaited, and WorkspaceError where waiting can help.
+        Raises: TagsAwaited, and WorkspaceError if waiting can help.
         """
         event = self.event
         if (
@@ -130,7 +129,7 @@ class Look:
         if isinstance(result, Unmatched) and result.wants_tags and reading.waits is not None:
             raise TagsAwaited(
                 f"{result.why}, and the model was registered just now, with"
-                f" {reading.tags}; it is read again, as it may yet be tagged",
+                f" {reading.tags}; it is read again, because it may still be tagged",
                 retry_after=reading.waits,
             )
         return Looked(match=result, event=reading.event, note=reading.describe())

@@ -1,4 +1,4 @@
-"""React to what arrives: parse, match, run each matched reaction, bury what fails, record it."""
+"""Reacts to deliveries: parses events, matches and runs reactions, buries failures, records all."""
 
 import json
 import logging
@@ -43,10 +43,10 @@ from shared.reactions.model import Reaction, Reactions
 
 log = logging.getLogger(__name__)
 
-#: Bytes of a body that was kept, by us or by Event Grid: an event of the greatest size, escaped, or
-#: an array of them, each with what its delivery came to.
+#: The most bytes of a body that was kept, by us or by Event Grid: an event of the greatest size,
+#: escaped, or an array of events with the result of each delivery.
 MAX_KEPT = 16 * MAX_BODY
-#: Codes of letters whose last try did not come to an end, as far as is known.
+#: Codes of letters whose last try did not end, as far as is known.
 _CUT_OFF = frozenset({CutOff.code, ClaimHeld.code})
 
 
@@ -65,7 +65,7 @@ class React:
         late_tags: LateTags,
         follow: Callable[[Event], None] = lambda _: None,
     ) -> None:
-        """`follow` is told of every event of a listed workspace, before its reactions."""
+        """`follow` gets every event of a listed workspace, before its reactions."""
         self._late_tags = late_tags
         self._follow = follow
         self._reactions = reactions
@@ -85,9 +85,9 @@ class React:
     ) -> None:
         """React to a message's body: one event or an array, in base64 or not.
 
-        What is no event, or longer than `limit` bytes, becomes a parked letter. `takes` is as
-        `react` has it. `is_again` says that the message was handed out before: it becomes a letter,
-        of which every try is counted.
+        A body that is no event, or longer than `limit` bytes, becomes a parked letter. `takes` is
+        that of `react`. `is_again` says that the message was handed out before: it becomes a
+        letter, whose tries are counted.
 
         Raises: StorageUnavailable, so that the message stays in its queue.
         """
@@ -102,7 +102,7 @@ class React:
         self.react_to_all(raws, takes=takes)
 
     def put_off(self, body: str | bytes, *, takes: frozenset[str] | None = None) -> None:
-        """Keep a body whose delivery was cut off, or given up, as a letter that is soon replayed.
+        """Keep a body whose delivery was cut off or given up, as a letter that is replayed soon.
 
         Raises: StorageUnavailable.
         """
@@ -112,11 +112,11 @@ class React:
     def react_to_all(
         self, raws: Sequence[Mapping[str, Any]], *, takes: frozenset[str] | None = None
     ) -> None:
-        """React to the envelopes of one delivery, all of them within one time budget.
+        """React to the envelopes of one delivery, all within one time budget.
 
-        Those that no time is left for become a letter, which is replayed at once.
+        Those for which no time is left become a letter, which is replayed at once.
 
-        Raises: as `react` does.
+        Raises: StorageUnavailable.
         """
         deadline = self._clock.now() + self._budget
         for number, raw in enumerate(raws):
@@ -136,12 +136,12 @@ class React:
     ) -> None:
         """React to one envelope. When this returns, the fate of each event in it is on record.
 
-        `takes` are the types that may come by this way, None = any: one of the others is put on
-        record as refused, and nothing is run for it. `deadline` is when the time of its delivery is
-        over, by default a budget from now.
+        `takes` are the types that this trigger accepts, None for any; another type is recorded as
+        refused, and runs nothing. `deadline` is the end of the delivery's time, by default a budget
+        from now.
 
-        Raises: StorageUnavailable, so that the envelope stays where it came from; what
-        was done by then is not done again.
+        Raises: StorageUnavailable. The envelope must then be delivered again; steps that are done
+        are not repeated.
         """
         deadline = deadline or self._clock.now() + self._budget
         try:
@@ -163,7 +163,7 @@ class React:
                 self._record(ref, self._react_to(event, ref, envelope, deadline))
 
     def _record_refusal(self, envelope: Envelope, refused: EventMisplaced) -> None:
-        # As of an event that nothing is known of: a forged one is not on the true one's record.
+        # The record is that of an unknown event, so a forged event is not on the true one's record.
         unread = UnknownEvent(
             id=envelope.id, type=envelope.type, time=envelope.time, source=envelope.source
         )
@@ -175,7 +175,7 @@ class React:
     def _react_to(
         self, event: Event | UnknownEvent, ref: EventRef, envelope: Envelope, deadline: datetime
     ) -> ReactionResult:
-        """Run the event's reactions and bury what fails; return what came of all of them."""
+        """Run the event's reactions and bury failures; return the results of all."""
         if isinstance(event, UnknownEvent):
             skipped = _skipped("no reaction can be written for this type", "event.unknown")
             return ReactionResult(news={WHOLE: skipped})
@@ -202,7 +202,7 @@ class React:
         return total
 
     def _run(self, result: Match, look: Look, ref: EventRef, deadline: datetime) -> ReactionResult:
-        """Run a reaction that the event sets off, perhaps by tags that the model has since got."""
+        """Run a reaction that the event sets off, perhaps by tags that the model got later."""
         whole = f"{result.reaction.name}/{WHOLE}"
         try:
             looked = look.settle(result)
@@ -219,15 +219,14 @@ class React:
         return ReactionResult(news={whole: _skipped(why, looked.code)})
 
     def replay(self, letter: Letter) -> None:
-        """Run a letter's reaction again, that one only; then close the letter or bury it again.
+        """Run only a letter's reaction again; then close the letter or bury it again.
 
-        A letter without a reaction is of a whole event, which is reacted to as if it had just
-        arrived.
+        A letter without a reaction holds a whole event, which is handled as if it had just arrived.
 
-        One whose replay was cut off is put off instead, and parked if that was so twice.
+        A letter whose replay was cut off is put off instead, and parked after the second time.
 
-        Raises: StorageUnavailable, where that can't be kept in the letter, and no message
-        be sent for it either; it is then still waiting.
+        Raises: StorageUnavailable if the result can be neither kept in the letter nor sent as a
+        message; the letter then still waits.
         """
         if letter.is_again:
             self._put_off(letter)
@@ -248,21 +247,21 @@ class React:
                     self._dead_letters.put_back(letter)
 
     def _put_off(self, letter: Letter) -> None:
-        """Count that a replay was cut off, before anything else is done with the letter."""
+        """Count a replay that was cut off, before anything else is done with the letter."""
         again = letter.code in _CUT_OFF
-        error = (CutOffAgain if again else CutOff)("whoever replayed it did not come to an end")
+        error = (CutOffAgain if again else CutOff)("its replay was cut off")
 
         def record(again: Letter) -> None:
             if again.status is LetterStatus.PARKED:
                 give_up(self._records, again)
 
-        # The record first: of a letter that is parked, nobody would write it.
+        # The record first, because after a crash nobody would write that of a parked letter.
         _log(self._dead_letters.bury_again(letter, failure_of(error), record))
 
     def _replay_reaction(self, letter: Letter) -> None:
         try:
             events = _events_in(letter)
-        except EventMalformed as error:  # its blob is gone, or an older version was less strict
+        except EventMalformed as error:  # its blob is gone, or the app is stricter now
             self._dead_letters.park(letter, failure_of(error))
             return
         reaction = self._reactions.get(letter.reaction)
@@ -288,14 +287,14 @@ class React:
         replayed = run.news.get(_whole(letter))
         replayed = replayed or Outcome(status=OutcomeStatus.DONE, detail="replayed")
         run.news[_whole(letter)] = replace(replayed, attempt=letter.turn + 1)
-        # The record first: a letter that is closed is not replayed, so that nobody would write it.
+        # The record first, because after a crash nobody would write that of a closed letter.
         self._record(ref, run, delivery=False)
         self._dead_letters.close(letter)
 
     def _bury_again(
         self, letter: Letter, run: ReactionResult, failure: Failure, ref: EventRef
     ) -> None:
-        """Keep the letter of a failed replay, and record that first."""
+        """Record a failed replay, and then keep its letter."""
 
         def record(again: Letter) -> None:
             news = run.hearsay | _kept_as(again, run, failure)
@@ -322,7 +321,7 @@ class React:
 
 
 def _kept_as(letter: Letter, run: ReactionResult, failure: Failure) -> dict[str, Outcome]:
-    """Return the news of a run whose failure is kept as this letter."""
+    """Return the outcomes of a reaction whose failure is kept as this letter."""
     news = dict(run.news)
     if not news and not run.hearsay:
         news[_whole(letter)] = replace(outcome_of_failure(failure), attempt=letter.turn)
@@ -356,12 +355,12 @@ def _count(news: Mapping[str, Outcome]) -> None:
 
 
 def give_up(records: Records, letter: Letter) -> None:
-    """Record that what waited for a letter's replay waits no more: it is parked, or closed by hand.
+    """Record that steps no longer wait for a letter's replay: it was parked, or closed by hand.
 
     Raises: StorageUnavailable.
     """
     if not letter.reaction:
-        return  # of a whole event nothing is on record that waits
+        return  # no step of a whole event is recorded as waiting
     try:
         events = _events_in(letter)
     except EventMalformed:
@@ -398,9 +397,9 @@ def _skipped(detail: str, code: str = "") -> Outcome:
 def _event_of(
     letter: Letter, events: Sequence[Event | UnknownEvent], reaction: Reaction | None
 ) -> Event | UnknownEvent:
-    """Return the event of an envelope that a letter is about, by its type.
+    """Return the event of an envelope that a letter is about, found by its type.
 
-    What the letter says of it holds also where its reaction is gone, or is for others by now.
+    The type in the letter holds even if its reaction is gone, or is for other events by now.
     """
     types = (letter.about.partition(" ")[0], "" if reaction is None else str(reaction.on))
     for wanted in types:

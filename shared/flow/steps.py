@@ -30,9 +30,9 @@ _NO_TIME = timedelta(0)
 
 @dataclass(slots=True, kw_only=True)
 class ReactionResult:
-    """What came of one reaction: outcomes by step, and what needs a letter.
+    """The result of one reaction: outcomes by step, and the failure that needs a letter.
 
-    `hearsay` is of steps that another worker does or has done.
+    `hearsay` holds the outcomes of steps that another worker does or has done.
     """
 
     news: dict[str, Outcome] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Steps:
     """Does the steps of reactions, each at most once for an event."""
 
     def __init__(self, *, action: Callable[[str], Action], ledger: Ledger, clock: Clock) -> None:
-        """Do steps by the actions that `action` returns by name, built when they are needed."""
+        """Do steps by the actions that `action` returns by name."""
         self._action = action
         self._ledger = ledger
         self._clock = clock
@@ -63,7 +63,7 @@ class Steps:
     def run(
         self, reaction: Reaction, event: Event, ref: EventRef, deadline: datetime
     ) -> ReactionResult:
-        """Do the steps in order, up to the first failure that stops the rest.
+        """Do the steps in order, until a failure stops the rest.
 
         Raises: StorageUnavailable. A step's own failure is in the result.
         """
@@ -92,7 +92,7 @@ class Steps:
         return run
 
     def _do(self, run: ReactionResult, name: str, hold: "_Hold", work: Work) -> bool:
-        """Act under a claim and settle it; say whether the steps after this one are to be done."""
+        """Act under a claim and settle it; say whether to go on with the next step."""
         action = self._action(work.step.action)
         try:
             with telemetry.span(telemetry.SPAN_ACTION, reaction=name, action=work.step.action):
@@ -113,8 +113,9 @@ class Steps:
         try:
             self._ledger.complete(hold.claim, outcome)
         except ClaimLost:
-            # We took longer than the lease, and another worker is at it now. What we created is
-            # named from the key, so that it finds our work; the letter sees that it did.
+            # This took longer than the lease, and another worker does the step now. It finds the
+            # work of this one by its name, which is made from the key. The letter checks that it
+            # did.
             self._hear(run, name, HeldElsewhere(until=self._clock.now()))
             return False
         run.news[name] = outcome
@@ -131,7 +132,10 @@ class Steps:
     def _hear(self, run: ReactionResult, name: str, held: HeldElsewhere) -> None:
         wait = max(held.until - self._clock.now(), _NO_TIME)
         failure = failure_of(
-            ClaimHeld("another worker is at it; it is looked at again then", retry_after=wait)
+            ClaimHeld(
+                "another worker does it; it is checked again when that worker's claim ends",
+                retry_after=wait,
+            )
         )
         run.failure = _more_urgent(run.failure, failure)
         run.hearsay[name] = outcome_of_failure(failure)
@@ -142,9 +146,9 @@ class Steps:
 
 
 def _more_urgent(first: Failure | None, second: Failure) -> Failure:
-    """Return the failure that decides the letter: the first, but one that waiting can help before.
+    """Return the failure that decides the letter: one that waiting can help, else the first.
 
-    None is hidden for good: the letter comes back, and meets the other then.
+    The other is not lost: the letter's replay meets it again.
     """
     if first is None:
         return second

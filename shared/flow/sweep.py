@@ -1,4 +1,4 @@
-"""The sweep: what a timer does so that nothing is lost for good, and nothing is kept for ever."""
+"""The sweep: a timer finds lost messages, and deletes data after its retention."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -26,11 +26,11 @@ log = logging.getLogger(__name__)
 
 EVENTS_QUEUE = "workspace-events"
 DRIFT_QUEUE = "drift-events"
-#: Where Event Grid puts the events that it could not deliver.
+#: The container where Event Grid puts events that it could not deliver.
 EVENT_GRID_CONTAINER = "event-grid-dead-letters"
-#: The same, of a topic of one's own.
+#: The same for a custom topic.
 DRIFT_CONTAINER = "drift-event-dead-letters"
-#: What may come by each of these ways.
+#: The types that each queue accepts.
 _QUEUES: Mapping[str, frozenset[Taken]] = {EVENTS_QUEUE: OF_WORKSPACES, DRIFT_QUEUE: OF_CHECKS}
 _CONTAINERS: Mapping[str, frozenset[Taken]] = {
     EVENT_GRID_CONTAINER: OF_WORKSPACES,
@@ -38,15 +38,15 @@ _CONTAINERS: Mapping[str, frozenset[Taken]] = {
 }
 POISON = "-poison"
 
-#: Retention runs in this hour (UTC): of some tables it reads all.
+#: Retention runs in this hour (UTC) only, because it reads some tables as a whole.
 _RETENTION_HOUR = 3
-#: So many messages that are lost are sent again in one sweep; the next one goes on.
+#: So many lost messages are sent again in one sweep; the next one goes on.
 _RESENT_MAX = 500
 #: So many blobs are listed in one sweep; the next one goes on.
 _MOST = 1_000
-#: A sweep takes no longer: a trigger has five minutes, and what is under way ends by itself.
+#: The longest time of a sweep. A trigger has five minutes, and the chore under way has to end.
 BUDGET = timedelta(minutes=3)
-#: Sweeps this far apart begin with different parts.
+#: Sweeps so far apart begin with different parts.
 _TURN = timedelta(minutes=1)
 
 #: A clock may be ahead by less than this.
@@ -57,9 +57,9 @@ type _Chore = Callable[[], object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:
-    """Finds what was lost on the way, and deletes what is older than the retention.
+    """Finds lost messages, and deletes rows that are older than the retention.
 
-    `orphans` is None where the reactions file has no `orphans:`.
+    `orphans` is None if the reactions file has no `orphans:`.
     """
 
     tables: Tables
@@ -77,12 +77,12 @@ class Sweep:
     orphans: OrphanWatch | None = None
 
     def run(self) -> None:
-        """Do one sweep: what can't be done keeps nothing else from being done.
+        """Do one sweep: a chore that fails does not stop the others.
 
-        It ends in time for the next one, which begins with another part: so whatever takes long,
-        each part has its turn.
+        It ends in time for the next one, which begins with another part, so each part has its turn
+        even if one takes long.
 
-        Raises: the first thing that was raised, at the end; the next sweep does the rest.
+        Raises: the first Exception of a chore, at the end; the next sweep does the rest.
         """
         begun = self.clock.now()
         turn = int(begun.timestamp() // _TURN.total_seconds())
@@ -103,9 +103,9 @@ class Sweep:
             self._do_all((*parts[first:], *parts[:first]), begun + BUDGET)
 
     def _do_all(self, parts: Iterable[Callable[[], Iterable[_Chore]]], deadline: datetime) -> None:
-        """Do the chores of each part until the deadline, whatever becomes of the others.
+        """Do the chores of each part until the deadline, even if some fail.
 
-        Raises: the first thing that was raised, at the end.
+        Raises: the first Exception of a chore, at the end.
         """
         failures: list[Exception] = []
         for part in parts:
@@ -127,13 +127,13 @@ class Sweep:
             raise failure
 
     def _wake_rollouts(self) -> Iterator[_Chore]:
-        """Send the messages of ticks again that must have been lost."""
+        """Send the messages of ticks that must have been lost again."""
         for kept in islice(self.rollouts.overdue(), _RESENT_MAX):
             log.warning("tick was lost", extra={"rollout": kept.value.id})
             yield partial(self.rollouts.resend, kept)
 
     def _wake_letters(self) -> Iterator[_Chore]:
-        """Send the messages of letters again that must have been lost."""
+        """Send the messages of letters that must have been lost again."""
         for letter in islice(self.dead_letters.overdue(), _RESENT_MAX):
             log.warning("letter was lost", extra={"letter": letter.id})
             yield partial(self.dead_letters.resend, letter)
@@ -144,7 +144,7 @@ class Sweep:
             yield from (partial(self._take_message, queue, message) for message in messages)
 
     def _drop_own_poison(self) -> Iterator[_Chore]:
-        """Forget messages of ours that the host gave up on: the rows know all."""
+        """Delete own messages that the host gave up on: the rows have all that is needed."""
         for queue in (advance.QUEUE + POISON, letters.QUEUE + POISON):
             while messages := self.queues.receive(queue):
                 yield from (partial(self.queues.delete, queue, message) for message in messages)
@@ -152,7 +152,7 @@ class Sweep:
     def _take_undelivered(self, container: str, turn: int) -> Iterator[_Chore]:
         """Make letters of the events that Event Grid dead-lettered; delete a blob after that.
 
-        Each sweep begins with another one, so that those that fail keep no others waiting.
+        Each sweep begins with another blob, so that failing ones do not block the others.
         """
         names = self.blobs.names(container, most=_MOST)
         first = turn % len(names) if names else 0
@@ -170,19 +170,19 @@ class Sweep:
         self.blobs.delete(container, name)
 
     def _tend_loops(self) -> Iterator[_Chore]:
-        """Follow the runs of retrainings, tell what is untold, and wake what was approved."""
+        """Follow the runs of retrainings, send messages that are left, and start approved ones."""
         running = tuple(self.loops.store.running())
         yield from chain(self.approvals.chores(running), self.loops.chores(running))
 
     def _forget(self) -> Iterator[_Chore]:
-        """Delete what is older than the retention; a claim not while a letter may be replayed."""
+        """Delete rows older than the retention, but no claim of a letter that may be replayed."""
         now = self.clock.now()
         if now.hour != _RETENTION_HOUR:
             return
         before = now - self.retention
         day = records.day_of(before)
-        # What is told to be of a time to come would never be old, and what is told to be of a time
-        # long past, as of a window that was made up for, would be at once.
+        # A row dated in the future would never be old, and one dated in the distant past, as for a
+        # window that was run late, would be old at once.
         ahead = records.day_of(now + _AHEAD_MAX)
         query = partial(self.tables.query, records.TABLE)
         past = query(partition_to=day, before=("recorded_at", before))
@@ -198,7 +198,7 @@ class Sweep:
             yield partial(self.loops.store.remove, idle)
         if self.orphans is not None:
             yield partial(self.orphans.forget, before)
-        # The claims last: they are the most.
+        # The claims last, because they are the most.
         waiting = self._open_letters()
         query = partial(self.tables.query, ledger.TABLE, before=("until", before))
         rows = chain(query(partition_to=day), query(partition_from=ahead))

@@ -1,4 +1,4 @@
-"""A clock that moves only when it is told to."""
+"""A clock that moves only when it is set."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,7 +6,7 @@ _START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 
 class ManualClock:
-    """Stands still until somebody sets `time`, or lets some pass."""
+    """A clock that stands still until a test sets `time`, or lets some pass."""
 
     def __init__(self, time: datetime = _START) -> None:
         self.time = time

@@ -1,7 +1,7 @@
-"""The in-memory twin of the endpoints' metrics: what deployments did under the splits they had.
+"""The in-memory twin of the endpoints' metrics, made from the splits that the endpoints had.
 
-Every endpoint gets requests at one rate. Chance is drawn anew for each minute and deployment, from
-their names: the same story has the same figures however often, and whenever, it is asked.
+Every endpoint gets requests at one rate. The random numbers of each minute and deployment are
+seeded with their names, so the same story has the same figures at each reading.
 """
 
 from bisect import bisect_right
@@ -23,7 +23,7 @@ from shared.workspaces.metrics import Measure, Minute, Readings
 
 type DeploymentKey = tuple[str, str]
 
-#: How many standard deviations above the median a percentile is.
+#: The distance of a percentile from the median, in standard deviations.
 _DEVIATIONS: Final = MappingProxyType(
     {
         Measure.LATENCY_P50: 0.0,
@@ -32,16 +32,16 @@ _DEVIATIONS: Final = MappingProxyType(
         Measure.LATENCY_P99: NormalDist().inv_cdf(0.99),
     }
 )
-#: How much the load of a minute moves the latency of everything on an endpoint.
+#: The share by which a minute's load changes all latencies of an endpoint.
 _WOBBLE = 0.03
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricsBehaviour:
-    """How a deployment answers.
+    """The behaviour of a deployment.
 
     Latencies are log-normal: `latency_ms` is their median, `spread` the deviation of their
-    logarithms. CPU and memory are in percent, whatever the load.
+    logarithms. CPU and memory are in percent, and do not depend on the load.
     """
 
     error_rate: float = 0.0
@@ -52,11 +52,11 @@ class MetricsBehaviour:
 
 
 class MemoryMetrics:
-    """The metrics of whatever is in a twin of the workspaces.
+    """The metrics of all deployments in a twin of the workspaces.
 
-    It learns of splits when it is read, and from `observe`, which is to be called before each move
-    of the clock: a split counts from the next minute that begins, a behaviour from the minute in
-    which it is set.
+    It learns of splits when it is read, and from `observe`, which has to be called before each move
+    of the clock. A split counts from the next whole minute, a behaviour from the minute in which it
+    is set.
     """
 
     def __init__(
@@ -71,9 +71,9 @@ class MemoryMetrics:
         self._grain = grain
         #: Requests a minute to each endpoint.
         self.rate = 600.0
-        #: How long after its end a minute can be read.
+        #: A minute can be read so long after its end.
         self.lag = timedelta(0)
-        #: What reading raises, when it is not None.
+        #: The exception that reading raises, if it is not None.
         self.unavailable: Exception | None = None
         self._behaviours: list[tuple[datetime, str, MetricsBehaviour]] = []
         self._splits: dict[DeploymentKey, list[tuple[datetime, Mapping[str, int]]]] = {}
@@ -84,11 +84,11 @@ class MemoryMetrics:
         return self._grain
 
     def behave(self, deployments: str, behaviour: MetricsBehaviour) -> None:
-        """Say how deployments answer from now on, by a glob on their names; what is last wins."""
+        """Set the behaviour of deployments by a glob on their names; the last call wins."""
         self._behaviours.append((self._clock.now(), deployments, behaviour))
 
     def observe(self) -> None:
-        """Take note of how traffic is split now, as the workspaces were last seen."""
+        """Note the present splits, as the workspaces were last seen."""
         now = self._clock.now()
         for key, endpoint in self._workspaces.endpoints.items():
             shares = {
@@ -109,9 +109,10 @@ class MemoryMetrics:
         start: datetime,
         end: datetime,
     ) -> Readings:
-        """Return what the deployments did from `start` until before `end`, both whole minutes.
+        """Return the deployments' readings from `start` until before `end`, both whole minutes.
 
-        Raises: `unavailable`, WorkspaceRefused for what is not there.
+        Raises: WorkspaceRefused for an absent endpoint or deployment, and the Exception in
+        `unavailable`.
         """
         self.observe()
         if self.unavailable is not None:
@@ -182,11 +183,11 @@ class MemoryMetrics:
 def _latencies(
     behaviour: MetricsBehaviour, requests: int, load: float, chance: Random
 ) -> Iterator[tuple[Measure, float]]:
-    """Yield each latency as so many requests would show it, one drawing after the other."""
+    """Yield each latency as measured over so many requests, one random number after the other."""
     median, spread = behaviour.latency_ms * exp(load), behaviour.spread
     noise = spread / sqrt(requests)
     yield Measure.LATENCY, median * exp(spread**2 / 2 + chance.gauss(0, noise))
     for measure, deviations in _DEVIATIONS.items():
-        # The further out, the fewer requests there are to tell it from.
+        # The further out a percentile is, the fewer requests it is measured from.
         error = chance.gauss(0, noise * (1 + deviations))
         yield measure, median * exp(spread * deviations + error)

@@ -11,13 +11,13 @@ from shared.workspaces.model import ModelVersion, NewModel, RunRecord
 class MemoryRegistry:
     """Models and runs of any number of workspaces.
 
-    Runs do nothing by themselves: tests put them into `runs` and `metrics`, which are kept by the
-    workspace's key and the run's id.
+    Runs do nothing by themselves. Tests put them into `runs` and `metrics`, by the workspace's key
+    and the run's id.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        #: Called before each request with its name; may raise what the service would.
+        #: Called before each request with its name; may raise an error of the service.
         self.before: Callable[[str], None] = lambda _: None
         self.models: dict[tuple[str, str, str], ModelVersion] = {}
         self.runs: dict[tuple[str, str], RunRecord] = {}
@@ -55,7 +55,7 @@ class MemoryRegistry:
     def add_run(
         self, workspace: Workspace, run: RunRecord, metrics: Mapping[str, float] | None = None
     ) -> RunRecord:
-        """Add a run with what it logged, or put it in place of the one of its id."""
+        """Add a run with its metrics, or replace the run of its id."""
         self.runs[workspace.key, run.id] = run
         self.metrics[workspace.key, run.id] = dict(metrics or {})
         return run
@@ -91,7 +91,7 @@ class MemoryRegistry:
     def read_model_file(
         self, workspace: Workspace, model: ModelVersion, path: str, *, most: int
     ) -> bytes | None:
-        """Return a file of a model, None where it has none of that path."""
+        """Return a file of a model, None if it has no file of that path."""
         self._enter("read_model_file")
         content = self.files.get((model.id, path))
         if content is not None and len(content) > most:

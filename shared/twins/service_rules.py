@@ -1,4 +1,4 @@
-"""The rules of the service that the in-memory twin of the workspaces keeps. No I/O."""
+"""Rules of the service, for the in-memory twin of the workspaces. No I/O."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -48,7 +48,7 @@ def check_new_endpoint(kind: EndpointKind, auth_mode: str, compute: str) -> None
 
 
 def check_without_code(kind: EndpointKind, model: ModelVersion | None) -> None:
-    """Refuse a model that the service does not deploy without code; None is one nobody knows."""
+    """Refuse a model that the service does not deploy without code; None is an unknown model."""
     if model is not None and model.kind not in WITHOUT_CODE[kind]:
         raise WorkspaceRefused(f"a {model.kind} needs a scoring script on a {kind} endpoint")
 
@@ -59,7 +59,7 @@ def check_split(
     traffic: Mapping[str, int],
     mirror: Mapping[str, int],
 ) -> None:
-    """Refuse shares that the service would not take."""
+    """Refuse shares that the service would not accept."""
     if endpoint.kind is EndpointKind.BATCH:
         default_of(traffic, mirror)
     if sum(traffic.values()) not in (0, 100):
@@ -112,11 +112,11 @@ def check_cores(capacity: Capacity | None, held: Iterable[int], own: int, wanted
 
 
 def cores_of(capacity: Capacity, held: Iterable[int]) -> int:
-    """Return the cores in use: those of deployments with so many instances, and of all others."""
+    """Return the cores in use: those of deployments with these instances, and those of others."""
     return (capacity.used or 0) + capacity.cores * sum(held)
 
 
 def with_reserve(instance_type: str, instances: int) -> int:
-    """Return how many instances the quota has to hold, to upgrade so many without downtime."""
+    """Return the instances that the quota must hold to upgrade so many without downtime."""
     skips = instance_type.lower() in _WITHOUT_RESERVE
     return instances if skips else instances + math.ceil(instances / 5)

@@ -1,4 +1,4 @@
-"""The ports in memory: what tests and the sandbox run on. One contract suite holds for both."""
+"""The storage ports in memory. They pass the same contract suite as the adapters."""
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -68,7 +68,7 @@ class MemoryTables:
             self._tables.get(table, {}).pop((partition, key), None)
 
     def delete_all(self, table: str, rows: Sequence[Row]) -> None:
-        """Delete up to 100 rows of one partition; what has changed since it was read stays."""
+        """Delete up to 100 rows of one partition, except those changed since they were read."""
         check_batch(rows)
         with self._lock:
             found = self._tables.get(table, {})
@@ -90,7 +90,7 @@ class MemoryTables:
         """Yield the rows whose properties equal all of `equals` and are earlier than `before`.
 
         They are of one partition, of those up to `partition_to` or from `partition_from` on, or of
-        all: then the whole table is read.
+        all, which reads the whole table.
         """
         wanted = plain_values(equals or {})
         if before is not None:
@@ -122,7 +122,7 @@ def _make_row(partition: str, key: str, values: Mapping[str, Value]) -> Row:
 
 
 def _is_equal(found: Value | None, wanted: Value) -> bool:
-    # Python takes True for 1; tables tell them apart.
+    # True equals 1 in Python, but not in tables.
     return isinstance(found, bool) == isinstance(wanted, bool) and found == wanted
 
 
@@ -158,7 +158,7 @@ class MemoryQueues:
             return tuple(queued.message for queued in taken)
 
     def peek(self, queue: str) -> str | None:
-        """Return the text of the next message, and leave it; None where none is visible."""
+        """Return the text of the next message, and leave it; None if none is visible."""
         with self._lock:
             visible = self._visible(queue)
             return visible[0].message.text if visible else None
@@ -230,7 +230,7 @@ class Sent:
 
 
 class MemoryChannels:
-    """Channels that only remember what they were told; any of them can be made to fail."""
+    """Channels that keep their messages for tests; each can be made to fail."""
 
     def __init__(self, *known: str) -> None:
         """Know these channels, or, with none named, every channel."""
@@ -241,12 +241,12 @@ class MemoryChannels:
 
     @property
     def sent(self) -> tuple[Sent, ...]:
-        """What was sent so far, in order."""
+        """The messages that were sent so far, in order."""
         with self._lock:
             return tuple(self._sent)
 
     def make_down(self, channel: str) -> None:
-        """Let the channel fail until it is made well."""
+        """Make the channel fail until `make_well`."""
         with self._lock:
             self._down.add(channel)
 

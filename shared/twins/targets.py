@@ -1,4 +1,4 @@
-"""Targets in memory: they take what is submitted, once for each submission."""
+"""Targets in memory: each submission starts one run."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,13 +10,13 @@ class MemoryTargets:
     """Every kind of target; a run of each submission is named as an AML job would be."""
 
     def __init__(self) -> None:
-        #: Called before each request with its name; may raise what a target would.
+        #: Called before each request with its name; may raise an error of a target.
         self.before: Callable[[str], None] = lambda _: None
-        #: What was started, by the submission's id, each once.
+        #: The submissions that were started, by their id.
         self.started: dict[str, Submission] = {}
-        #: Where runs stand, by the submission's id; RUNNING where nothing is said.
+        #: The runs that tests set, by the submission's id; others are RUNNING.
         self.runs: dict[str, TargetRun] = {}
-        #: How often something was submitted, found or not.
+        #: The number of submissions, repeated ones included.
         self.submissions = 0
 
     def get(self, name: str) -> "MemoryTargets":
@@ -24,7 +24,7 @@ class MemoryTargets:
         return self
 
     def submit(self, params: Any, submission: Submission) -> Submitted:
-        """Start it, or find what was started for this submission before."""
+        """Start a run, or find the one that was started for this submission before."""
         self.before("submit")
         self.submissions += 1
         found = submission.id in self.started
@@ -33,6 +33,6 @@ class MemoryTargets:
         return Submitted(run_id=submission.name, link="", found=found)
 
     def look(self, params: Any, submission: Submission, run_id: str) -> TargetRun:
-        """Return where it stands."""
+        """Return the status of a run."""
         self.before("look")
         return self.runs.get(submission.id, TargetRun(status=TargetStatus.RUNNING))

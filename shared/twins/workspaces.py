@@ -1,8 +1,8 @@
-"""The in-memory twin of the workspaces: the rules of the service, on a clock that is given.
+"""The in-memory twin of the workspaces: the rules of the service, on a given clock.
 
-What it does is proved by the suite that runs against the AML emulator as well. Work takes time:
-an operation runs until the clock has passed its end, and anything else that wants the same
-endpoint meanwhile is refused, as in the service.
+It passes the same contract suite as the AML emulator. Work takes time: an operation runs until the
+clock has passed its end, and until then other writes of the same endpoint are refused, as in the
+service.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -34,7 +34,7 @@ type EndpointKey = tuple[str, str]
 
 @dataclass(slots=True)
 class _Work:
-    """An operation: when it ends, what it does then, and how it fails, if it does."""
+    """An operation: its end, its effect, and its failure if it fails."""
 
     until: float
     finish: Callable[[], None]
@@ -44,17 +44,17 @@ class _Work:
 
 @dataclass(slots=True)
 class ServiceBehaviour:
-    """How the service is to behave; tests set it."""
+    """The behaviour of the service; tests set it."""
 
     takes: timedelta = timedelta(0)
     #: Deployments that end Failed, by name, with the service's code and message.
     broken: dict[str, tuple[str, str]] = field(default_factory=dict)
-    #: Code and message with which setting traffic fails, when it is not None.
+    #: The code and message with which setting traffic fails, if it is not None.
     stuck_traffic: tuple[str, str] | None = None
     score: Score = field(default_factory=lambda: Score(status=200, body=b"[0]"))
     #: Answers of single deployments, by a glob on their names; the first one that matches.
     scores: dict[str, Score] = field(default_factory=dict)
-    #: What the region has, for every instance type; `used` is what others use of it.
+    #: The region's capacity for every instance type; `used` is the use of others.
     capacity: Capacity | None = None
     #: Instance types that the region does not list.
     not_offered: frozenset[str] = frozenset()
@@ -64,8 +64,8 @@ class ServiceBehaviour:
 class MemoryWorkspaces(MemoryRegistry):
     """Models, runs, endpoints and deployments of any number of workspaces.
 
-    Endpoints and deployments are kept by the workspace's key and the endpoint's name, which for a
-    batch one begins with `batch/`.
+    Endpoints and deployments are kept by the workspace's key and the endpoint's name, which begins
+    with `batch/` for a batch endpoint.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -99,7 +99,7 @@ class MemoryWorkspaces(MemoryRegistry):
         *,
         kind: EndpointKind = EndpointKind.MANAGED,
     ) -> tuple[Deployment, ...]:
-        """Return the endpoint's deployments; () where there is no endpoint."""
+        """Return the endpoint's deployments; () if there is no endpoint."""
         self._enter("list_deployments")
         return tuple(self.deployments.get(_key(workspace, endpoint, kind), {}).values())
 
@@ -213,9 +213,9 @@ class MemoryWorkspaces(MemoryRegistry):
         return self._start(finish)
 
     def find_capacity(self, workspace: Workspace, instance_type: str) -> Capacity | None:
-        """Return what is left of an instance type in the workspace's region.
+        """Return the capacity of an instance type in the workspace's region.
 
-        None where that region does not list it.
+        None means that the region does not offer it.
         """
         self._enter("find_capacity")
         if instance_type in self.behaviour.not_offered:
@@ -226,7 +226,7 @@ class MemoryWorkspaces(MemoryRegistry):
         return replace(known, used=rules.cores_of(known, self._held()))
 
     def get_operation(self, operation: Operation) -> OperationResult:
-        """Return where the operation stands."""
+        """Return the status of an operation."""
         self._enter("get_operation")
         work = self._work[int(operation.url)]
         if not work.is_settled:
@@ -237,7 +237,7 @@ class MemoryWorkspaces(MemoryRegistry):
         return OperationResult(status=OperationStatus.SUCCEEDED)
 
     def get_logs(self, workspace: Workspace, endpoint: str, deployment: str, *, lines: int) -> str:
-        """Return the last lines of the container's log; "" where there is none."""
+        """Return the last lines of the container's log; "" if there is none."""
         self._enter("get_logs")
         return "\n".join(self.behaviour.logs.splitlines()[-lines:])
 
@@ -258,8 +258,6 @@ class MemoryWorkspaces(MemoryRegistry):
         answers = (score for glob, score in own if fnmatchcase(deployment, glob))
         return next(answers, self.behaviour.score)
 
-    # What somebody else does, at once
-
     def change_traffic(
         self,
         workspace: Workspace,
@@ -270,7 +268,7 @@ class MemoryWorkspaces(MemoryRegistry):
         tags: Mapping[str, str] = MappingProxyType({}),
         kind: EndpointKind = EndpointKind.MANAGED,
     ) -> None:
-        """Set the whole split and mirror as somebody else would, merging `tags`."""
+        """Set the whole split and mirror at once, as another tool would, merging `tags`."""
         self._settle()
         key = _key(workspace, endpoint, kind)
         self.endpoints[key] = self._with_traffic(key, traffic, mirror, tags)
@@ -283,14 +281,14 @@ class MemoryWorkspaces(MemoryRegistry):
         *,
         kind: EndpointKind = EndpointKind.MANAGED,
     ) -> None:
-        """Delete a deployment as somebody else would; as ever, only without traffic."""
+        """Delete a deployment at once, as another tool would; it must have no traffic."""
         self._settle()
         key = _key(workspace, endpoint, kind)
         self._require_idle(key, deployment)
         del self.deployments[key][deployment]
 
     def scale(self, workspace: Workspace, endpoint: str, deployment: str, instances: int) -> None:
-        """Give a deployment so many instances as somebody else would."""
+        """Scale a deployment at once, as another tool would."""
         self._settle()
         key = _key(workspace, endpoint)
         found = self._require(key, deployment)
@@ -307,8 +305,6 @@ class MemoryWorkspaces(MemoryRegistry):
         """Let a deployment turn Failed by itself."""
         self._settle()
         self._settle_deployment(_key(workspace, endpoint, kind), deployment, State.FAILED)
-
-    # The inside
 
     def _enter(self, request: str) -> None:
         super()._enter(request)

@@ -1,4 +1,4 @@
-"""The champion: the model that serves now, and how a new one compares with it."""
+"""Finds the champion, the model that serves now, and compares a new model with it."""
 
 import math
 import re
@@ -22,7 +22,7 @@ from shared.workspaces.comparison import NO_CHAMPION, BetterParams, Verdict, com
 from shared.workspaces.model import EndpointKind, ModelVersion
 from shared.workspaces.ports import Workspaces
 
-#: A deployment's model: an ARM id, or the service's own form. Those of registries are not read.
+#: A deployment's model: an ARM id, or the service's own form. Models of registries are not read.
 _MODEL_ID = re.compile(
     r"(?:azureml:)?/?/.+/workspaces/[^/]+/models/(?P<name>[^/]+)/versions/(?P<version>[^/]+)",
     re.IGNORECASE,
@@ -34,10 +34,10 @@ _NAMES_TOLD = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """One side of a comparison: a model, or what is to be one, and where its metrics are.
+    """One side of a comparison: a model, or a run's future model, and the place of its metrics.
 
-    `called` is what messages call it. `id` is the ARM id of a registered model, else "". `lost`
-    says why nothing can be read of it, "" where that is not so.
+    `called` is its name in messages. `id` is the ARM id of a registered model, else "". `lost` says
+    why it can't be read, "" if it can.
     """
 
     called: str
@@ -64,9 +64,9 @@ def find_champion(
 ) -> Side | None:
     """Return the model that serves on an endpoint now, or None if nothing does: 1 to 3 requests.
 
-    It is that of the deployment with the most live traffic; of several, the last by name. On a
-    batch endpoint it is that of the default deployment. Where no kind is told, it is that of an
-    online endpoint, or of a batch endpoint where there is no other: a request more.
+    It is the model of the deployment with the most live traffic; of several, the last by name. A
+    batch endpoint has that of its default deployment. Without a kind an online endpoint is read,
+    and a batch endpoint if there is none, with one more request.
 
     Raises: WorkspaceBusy if the endpoint changes meanwhile, and WorkspaceError.
     """
@@ -74,14 +74,14 @@ def find_champion(
     found = workspaces.get_endpoint(workspace, endpoint, kind=kind)
     if found is None and is_any:
         kind = EndpointKind.BATCH
-        with suppress(WorkspaceDenied):  # an app with batch endpoints may read them
+        with suppress(WorkspaceDenied):  # an app that uses batch endpoints may read them
             found = workspaces.get_endpoint(workspace, endpoint, kind=kind)
     shares = {name: share for name, share in found.traffic.items() if share > 0} if found else {}
     if not shares:
         return None
     serving = max(shares, key=lambda name: (shares[name], name))
     deployments = workspaces.list_deployments(workspace, endpoint, kind=kind)
-    # The SDK writes the names in a split in lower case, whatever the deployments are called.
+    # The SDK writes the names in a split in lower case, in whatever case the deployments are.
     deployment = next((it for it in deployments if it.name.lower() == serving.lower()), None)
     if deployment is None:
         raise WorkspaceBusy(f"deployment {serving} of {endpoint} has traffic, and is not listed")
@@ -104,10 +104,10 @@ def challenge(
     kind: EndpointKind | None,
     params: BetterParams,
 ) -> Verdict:
-    """Compare a model with the one that serves on the endpoint now; say what came of it.
+    """Compare a model with the one that serves on the endpoint now; return the verdict.
 
-    Raises: Superseded if it is the one that serves; MetricMissing and MetricAwaited, naming each
-    side of which the metric is missing and where it was looked for; what `find_champion` raises.
+    Raises: Superseded if it is the one that serves; MetricMissing and MetricAwaited, with each side
+    whose metric is missing and the places that were searched; WorkspaceBusy and WorkspaceError.
     """
     champion = find_champion(workspaces, workspace, endpoint, kind)
     if champion is not None and challenger.id and folded(champion.id) == folded(challenger.id):
@@ -126,16 +126,16 @@ def challenge(
 
 @dataclass(slots=True)
 class _Metrics:
-    """Reads one metric of several sides, and remembers why it could not."""
+    """Reads one metric of several sides, and notes why one is missing."""
 
     workspaces: Workspaces
     workspace: Workspace
     params: BetterParams
     missing: list[str] = field(default_factory=list)
-    is_awaited: bool = True  #: Whether everything that is missing may still come.
+    is_awaited: bool = True  #: Whether each missing metric may still be logged.
 
     def read(self, side: Side) -> float | None:
-        """Return the metric of one side, None where it is missing."""
+        """Return the metric of one side, None if it is missing."""
         if side.lost:
             return self._miss(side, side.lost)
         if self.params.source == "run":
@@ -175,7 +175,7 @@ class _Metrics:
 
 
 def parse_number(text: str) -> float | None:
-    """Return the finite number that a text is, whole and in decimal notation; else None."""
+    """Return the finite number in a text of decimal notation; None for any other text."""
     plain = text.strip()
     if len(plain) > _NUMBER_MAX or _NUMBER.fullmatch(plain) is None:
         return None

@@ -1,4 +1,4 @@
-"""Whether a new model is better than the one that serves. Pure: nothing here reads anything."""
+"""Compares a new model with the one that serves. Pure: it does no I/O."""
 
 import math
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 
 from shared.schema.values import Values
 
-#: Two values that differ by less than this share of the larger one are a tie: arithmetic in
-#: another order gives such differences.
+#: Two values that differ by less than this share of the larger one are a tie, because the order of
+#: arithmetic makes such differences.
 TIE = 1e-12
 
 
@@ -30,15 +30,15 @@ class BetterParams(Values):
         if self.margin and self.relative_margin:
             raise ValueError("give either `margin` or `relative_margin`")
         if self.equal and (self.margin or self.relative_margin):
-            # A tie would be enough, and a little better than a tie would not.
-            raise ValueError("where a tie is enough, there can be no margin")
+            # Else a tie would be enough, and a little better than a tie would not.
+            raise ValueError("if a tie is enough, there can be no margin")
         return self
 
 
 class Standing(StrEnum):
-    """How a challenger stands to the champion."""
+    """The result of comparing a challenger with the champion."""
 
-    BETTER = "better"  #: By the margin at least.
+    BETTER = "better"  #: By at least the margin.
     EQUAL = "equal"
     NOT_BETTER = "not_better"  #: Worse, or better by less than the margin.
     NO_CHAMPION = "no_champion"  #: Nothing serves.
@@ -47,17 +47,17 @@ class Standing(StrEnum):
 
     @property
     def is_known(self) -> bool:
-        """Whether everything that the answer needs was there."""
+        """Whether all values for the answer were there."""
         return self not in (Standing.CHALLENGER_UNKNOWN, Standing.CHAMPION_UNKNOWN)
 
 
-#: What stands for the champion's value where nothing serves.
+#: Stands for the champion's value if nothing serves.
 NO_CHAMPION: Final = Standing.NO_CHAMPION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What came of a comparison, whether that is enough to go ahead, and why, with the numbers."""
+    """The result of a comparison, whether it is enough to go on, and why, with the numbers."""
 
     standing: Standing
     is_enough: bool
@@ -69,11 +69,11 @@ def compare(
     champion: float | Literal[Standing.NO_CHAMPION] | None,
     params: BetterParams,
 ) -> Verdict:
-    """Say how a challenger's metric stands to the champion's; None is a metric that is missing.
+    """Compare a challenger's metric with the champion's; None is a missing metric.
 
-    A value that is not finite counts as missing, and what is missing is never enough: not even
-    where nothing serves, because the next model could not be compared with it. Values within TIE
-    of each other are equal, and a lead within TIE of the margin is the margin.
+    A value that is not finite counts as missing. A missing value is never enough, even if nothing
+    serves, because the next model could not be compared with it. Values within TIE of each other
+    are equal, and a lead within TIE of the margin counts as the margin.
     """
     if challenger is None or not math.isfinite(challenger):
         return _verdict(Standing.CHALLENGER_UNKNOWN, f"{params.metric} of the new model is missing")
@@ -118,7 +118,7 @@ def _words(challenger: float, champion: float, params: BetterParams) -> str:
 
 
 def _shown(value: float) -> str:
-    # As many digits as can make a difference.
+    # So many digits as can make a difference.
     return f"{value:.12g}"
 
 

@@ -1,7 +1,7 @@
-"""Which retraining a run or a model belongs to, and whom to tell what becomes of it.
+"""Finds the retraining that a run or a model belongs to, and reports its progress.
 
-What starts a retraining tags its run with a reference. The steps of the run, and the models that
-they make, belong to it as well, tagged or not.
+A retraining's run is tagged with a reference when it is started. The steps of the run, and the
+models that they make, belong to it as well, tagged or not.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Retrainings(Protocol):
-    """What wants to know of the models of retrainings. Each may be told again after a crash.
+    """Listens to the progress of retrainings' models. After a crash the same call may come again.
 
     `workspace` is where the model is. `reference` is what `reference_of_model` returns, never "".
     `model` is `name:version`, "" for one that is not registered.
@@ -26,7 +26,7 @@ class Retrainings(Protocol):
     def compared(
         self, workspace: Workspace, reference: str, model: str, verdict: str, is_enough: bool
     ) -> None:
-        """Note how the model compares with the one that serves."""
+        """Note the comparison of the model with the one that serves."""
         ...
 
     def registered(self, workspace: Workspace, reference: str, model: str) -> None:
@@ -39,17 +39,17 @@ class Retrainings(Protocol):
 
 
 def is_of_retraining(event: Event) -> bool:
-    """Say whether an event is of a run or a model that is tagged as a retraining's."""
+    """Say whether an event's run or model is tagged as that of a retraining."""
     if isinstance(event, ModelRegistered):
         return REFERENCE in event.model.tags
     return isinstance(event, RunCompleted | RunStatusChanged) and REFERENCE in event.run.tags
 
 
 def reference_of_model(workspaces: "Runs", workspace: Workspace, model: "ModelVersion") -> str:
-    """Return the reference of the retraining that made a model, "" where none did.
+    """Return the reference of the retraining that made a model, "" if none did.
 
-    It is the model's own tag, or else what `reference_of_run` finds for the run that made it: no
-    request, or up to two.
+    It is the model's own tag, else the result of `reference_of_run` for its run: this costs up to
+    two requests.
 
     Raises: WorkspaceError.
     """
@@ -57,12 +57,12 @@ def reference_of_model(workspaces: "Runs", workspace: Workspace, model: "ModelVe
 
 
 def reference_of_run(workspaces: "Runs", workspace: Workspace, run_id: str) -> str:
-    """Return the reference of the retraining that a run, or its root, was started by, or "".
+    """Return the reference of the retraining that started a run, or its root, or "".
 
-    Where the app may not read runs, there is none: a missing role, or a network that lets it have
-    no more than ARM, must not keep models from being deployed.
+    It is "" if the app may not read runs: models are deployed without that role, and in a network
+    that only allows ARM.
 
-    Raises: WorkspaceError, but WorkspaceDenied and WorkspaceRefused.
+    Raises: WorkspaceError, except WorkspaceDenied and WorkspaceRefused.
     """
     try:
         run = workspaces.get_run(workspace, run_id) if run_id else None

@@ -1,4 +1,4 @@
-"""What deployments did, by the minute: the figures that gates are judged from, and their source."""
+"""Metrics of deployments by the minute, from which gates are judged, and the port to read them."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from shared.events.model import Workspace
 
 
 class Measure(StrEnum):
-    """What can be measured of a deployment, under the names that gates have in reactions.yaml."""
+    """The measures of a deployment, under the names that gates have in reactions.yaml."""
 
     ERROR_RATE = "error_rate"  #: Share of requests that failed, 0 to 1.
     LATENCY = "latency"  #: Mean time to answer, in milliseconds.
@@ -30,9 +30,9 @@ class Measure(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Minute:
-    """What one deployment did in one minute, or whatever span the readings are of.
+    """The readings of one deployment in one minute, or in another span of the metrics.
 
-    `values` are the latencies, CPU and memory, as far as the service tells them.
+    `values` are the latencies, CPU and memory, as far as the service has them.
     """
 
     at: datetime  #: When it began.
@@ -45,9 +45,9 @@ class Minute:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readings:
-    """The minutes of each deployment that was asked for, in order, without those of no data.
+    """The minutes of each requested deployment, in order, without those that have no data.
 
-    `queries` are the requests that were sent, without their host, for whoever wants to ask again.
+    `queries` are the requests that were sent, without their host, so that a person can repeat them.
     """
 
     start: datetime
@@ -75,7 +75,7 @@ class Metrics(Protocol):
         start: datetime,
         end: datetime,
     ) -> Readings:
-        """Return what the deployments did from `start` until before `end`, both whole minutes.
+        """Return the deployments' readings from `start` until before `end`, both whole minutes.
 
         Raises: WorkspaceUnreachable, WorkspaceThrottled, WorkspaceDenied, WorkspaceRefused.
         """

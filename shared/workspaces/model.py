@@ -1,4 +1,4 @@
-"""What the app needs of AML workspaces: the resources as it sees them, and a protocol for them."""
+"""The resources of AML workspaces, as the app sees them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,16 +26,16 @@ class State(StrEnum):
 
 
 class EndpointKind(StrEnum):
-    """What an endpoint runs on, under the names that it has in reactions.yaml."""
+    """The compute of an endpoint, under the names that it has in reactions.yaml."""
 
     MANAGED = "managed"
     KUBERNETES = "kubernetes"
-    BATCH = "batch"  #: Its default deployment stands here for the one with all the traffic.
+    BATCH = "batch"  #: Its default deployment counts as the one with all traffic.
 
 
-#: How callers of a new endpoint may sign in; the first is the one where nobody says. Batch
-#: endpoints have no keys, and those of a cluster do not know Entra
-#: (how-to-authenticate-online-endpoint, reference-yaml-endpoint-batch).
+#: How callers of a new endpoint may sign in; the first is the default. Batch endpoints have no
+#: keys, and Kubernetes endpoints do not support Entra (how-to-authenticate-online-endpoint,
+#: reference-yaml-endpoint-batch).
 AUTH_MODES: Final[Mapping[EndpointKind, tuple[str, ...]]] = MappingProxyType(
     {
         EndpointKind.MANAGED: ("aad_token", "key", "aml_token"),
@@ -46,7 +46,7 @@ AUTH_MODES: Final[Mapping[EndpointKind, tuple[str, ...]]] = MappingProxyType(
 
 
 class ModelKind(StrEnum):
-    """What a registered model is, as far as deploying it goes."""
+    """The kind of a registered model, as far as it matters for deployments."""
 
     MLFLOW = "mlflow_model"
     TRITON = "triton_model"
@@ -68,7 +68,7 @@ WITHOUT_CODE: Final[Mapping[EndpointKind, tuple[ModelKind, ...]]] = MappingProxy
 class ModelVersion:
     """A model version as the workspace has it now. `id` is its ARM id.
 
-    `flavors` are those of an MLflow model, () where the workspace does not say.
+    `flavors` are those of an MLflow model, () if the workspace does not give them.
     """
 
     id: str
@@ -88,8 +88,7 @@ class ModelVersion:
 class Endpoint:
     """An endpoint as the workspace has it now. Traffic is in percent by deployment name.
 
-    `document` is the whole ARM resource, so that a write changes what it means to and keeps the
-    rest.
+    `document` is the whole ARM resource, so that a write keeps the parts that it does not change.
     """
 
     name: str
@@ -107,7 +106,7 @@ class Endpoint:
 class Deployment:
     """A deployment as the workspace has it now.
 
-    `model` is the ARM id of its model, `operation` the address of what was done to it last.
+    `model` is the ARM id of its model, `operation` the address of its last operation.
     """
 
     name: str
@@ -121,7 +120,7 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthProbe:
-    """How the service finds out whether a container is well; None leaves a value to the service."""
+    """The service's checks of a container's health; None leaves a value to the service."""
 
     initial_delay: timedelta | None = None
     period: timedelta | None = None
@@ -144,7 +143,7 @@ class Serving:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentSpec:
-    """What a new deployment is to be: no code, no environment, so MLflow or Triton.
+    """The specification of a new deployment, without code or environment: MLflow or Triton.
 
     `compute` is the name of the cluster that a batch deployment runs on.
     """
@@ -160,10 +159,10 @@ class DeploymentSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
-    """How many cores a region has left for one instance type.
+    """The cores that a region has left for one instance type.
 
-    `cores` are those of one instance; `used` and `limit` those of its family, None where the
-    service does not say.
+    `cores` are those of one instance; `used` and `limit` those of its family, None if the service
+    does not give them.
     """
 
     family: str
@@ -176,8 +175,8 @@ class Capacity:
 class Operation:
     """A long-running operation that the workspace accepted.
 
-    `url` tells of its status; "" where the service named none. `retry_after` is the service's
-    word on when to ask.
+    `url` is the address of its status; "" if the service gave none. `retry_after` is the wait that
+    the service asks for.
     """
 
     url: str = ""
@@ -185,7 +184,7 @@ class Operation:
 
 
 class OperationStatus(StrEnum):
-    """Where a long-running operation stands."""
+    """The status of a long-running operation."""
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -195,7 +194,7 @@ class OperationStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationResult:
-    """What the operation's status document says. Only it has the reason of a failure."""
+    """The status document of an operation. Only it has the reason of a failure."""
 
     status: OperationStatus
     code: str = ""
@@ -207,7 +206,7 @@ class OperationResult:
 class Score:
     """The answer to one scoring request.
 
-    `model_status` is the container's own status where the platform wrapped it in a 424, else 0.
+    `model_status` is the container's own status if the platform wrapped it in a 424, else 0.
     `seconds` is the time from request to answer.
     """
 
@@ -222,7 +221,7 @@ class RunRecord:
     """A run as run history has it now.
 
     `step` is the component that a step runs. `parameters` are the literal inputs of a pipeline.
-    `error_code` and `error` are of a run that failed, as the service words them.
+    `error_code` and `error` are those of a failed run, in the service's words.
     """
 
     id: str

@@ -41,16 +41,16 @@ class Models(Protocol):
     def read_model_file(
         self, workspace: Workspace, model: ModelVersion, path: str, *, most: int
     ) -> bytes | None:
-        """Return a file of a model, None where it has none of that path.
+        """Return a file of a model, None if it has no file of that path.
 
-        Raises: WorkspaceRefused where it has more than `most` bytes, or is in a place that is not
+        Raises: WorkspaceRefused if it has more than `most` bytes, or is in a place that is not
         read.
         """
         ...
 
 
 class Runs(Protocol):
-    """Runs, and what they logged."""
+    """Runs and their metrics."""
 
     def get_run(self, workspace: Workspace, run_id: str) -> RunRecord | None:
         """Return the run, or None."""
@@ -66,9 +66,9 @@ class Runs(Protocol):
 
 
 class Endpoints(Protocol):
-    """Endpoints, their deployments, and the room for more.
+    """Endpoints, their deployments, and the capacity for more.
 
-    Reads see the present; writes only start work.
+    Reads return the present state; writes only start an operation.
     """
 
     def get_endpoint(
@@ -92,7 +92,7 @@ class Endpoints(Protocol):
         *,
         kind: EndpointKind = EndpointKind.MANAGED,
     ) -> tuple[Deployment, ...]:
-        """Return the endpoint's deployments; () where there is no endpoint."""
+        """Return the endpoint's deployments; () if there is no endpoint."""
         ...
 
     def create_endpoint(
@@ -151,18 +151,18 @@ class Endpoints(Protocol):
         ...
 
     def find_capacity(self, workspace: Workspace, instance_type: str) -> Capacity | None:
-        """Return what is left of an instance type in the workspace's region.
+        """Return the capacity of an instance type in the workspace's region.
 
-        None where that region does not list it.
+        None means that the region does not offer it.
         """
         ...
 
     def get_operation(self, operation: Operation) -> OperationResult:
-        """Return where the operation stands."""
+        """Return the status of an operation."""
         ...
 
     def get_logs(self, workspace: Workspace, endpoint: str, deployment: str, *, lines: int) -> str:
-        """Return the last lines of the container's log; "" where there is none."""
+        """Return the last lines of the container's log; "" if there is none."""
         ...
 
 
@@ -183,4 +183,4 @@ class Scoring(Protocol):
 
 
 class Workspaces(Models, Runs, Endpoints, Scoring, Protocol):
-    """All of it: what the adapter and its twin implement."""
+    """The whole port, which the adapter and its twin implement."""

@@ -1,4 +1,4 @@
-"""What people want to know of a run: how it ended, after how long, which step failed and why."""
+"""Reports of runs for people: the end of a run, its duration, the step that failed, and why."""
 
 import re
 from dataclasses import dataclass, replace
@@ -14,21 +14,21 @@ from shared.events.runs import has_ended
 from shared.workspaces.model import RunRecord
 from shared.workspaces.ports import Runs
 
-#: Nested pipelines that are looked into, with a request each.
+#: So many levels of nested pipelines are searched, with a request each.
 _DEPTH_MAX = 4
-#: A trigger has 20 seconds, and the message is still to be sent.
+#: The longest time. A trigger has 20 seconds, and the message is still to be sent.
 _TIME_MAX = timedelta(seconds=8)
 
 _HEAD_LINES = 8
 _TAIL_LINES = 2
 _ERROR_MAX = 1000
-#: Of longer errors the rest is not even read.
+#: So many characters of an error are read.
 _READ_MAX = 8000
 _NAME_MAX = 100
 _ID_MAX = 300
 _GAP_MAX = 300
 
-#: How a pipeline's own error reads where it only says that a step failed.
+#: A pipeline's own error that only says that a step failed.
 _OF_A_STEP = re.compile(
     r"\b(?:child|children|steps?|nodes?|sub-?jobs?)\b.{0,60}\bfail"
     r"|\bfail\w*\b.{0,60}\b(?:child|children|steps?|nodes?|sub-?jobs?)\b"
@@ -42,10 +42,10 @@ _FAILED = ("failed", "notresponding")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
-    """What is known of a run. `run` is None where it can't be read; `gap` says what is missing.
+    """The facts of a run. `run` is None if it can't be read; `gap` says what is missing.
 
-    `path` leads from below the run to the deepest step that failed, and of its level failed first;
-    `failed` is how many steps of that level failed.
+    `path` leads from below the run to the deepest step that failed, the first of its level;
+    `failed` counts the failed steps of that level.
     """
 
     run: RunRecord | None = None
@@ -62,9 +62,9 @@ class RunReports:
         self._clock = clock
 
     def read(self, workspace: Workspace, run_id: str, *, may_wait: bool) -> RunReport:
-        """Return what can be told of a run.
+        """Return the report of a run.
 
-        Raises: with `may_wait`, a WorkspaceError that waiting can help; nothing else.
+        Raises: WorkspaceError, only with `may_wait` and if waiting can help.
         """
         report = RunReport()
         try:
@@ -82,7 +82,7 @@ class RunReports:
         return report
 
     def _descend(self, workspace: Workspace, report: RunReport) -> RunReport:
-        """Follow the failed steps down to the one whose error is the reason."""
+        """Follow the failed steps down to the one whose error is the cause."""
         assert report.run is not None
         until = self._clock.now() + _TIME_MAX
         run = report.run
@@ -103,7 +103,7 @@ class RunReports:
 
 
 def _may_be_of_a_step(run: RunRecord) -> bool:
-    """Say whether a failed run's reason may be with a run below it."""
+    """Say whether the cause of a failed run may be in a run below it."""
     sources = [text.lower() for name, text in run.properties.items() if name.lower() == _SOURCE]
     return _PIPELINE in sources or _has_only_step_error(run)
 
@@ -119,14 +119,14 @@ def _ended(run: RunRecord) -> tuple[datetime, str]:
 def describe(report: RunReport, event: Run, workspace: Workspace, *, studio: str) -> str:
     """Write the report, and a link to the run's page in AML studio; at most some 2,500 characters.
 
-    What the event tells of the run stands in for what can't be read. The link is of the form that
-    azure-ai-ml makes (entities/_job/_studio_url_from_job_id.py).
+    Facts of the event replace those that can't be read. The link has the form of azure-ai-ml
+    (entities/_job/_studio_url_from_job_id.py).
     """
     run = report.run
     lines = [f"Status: {_name(_status(report, event))}"]
     if run is not None and run.display_name:
         lines.append(f"Name: {_name(run.display_name)}")
-    # Run history does not always name it: then the record has its id.
+    # Run history does not always have the name; then the record has its id.
     experiment = event.experiment_name or (run.experiment if run is not None else "")
     if experiment:
         lines.append(f"Experiment: {_name(experiment)}")
@@ -142,7 +142,7 @@ def describe(report: RunReport, event: Run, workspace: Workspace, *, studio: str
 
 
 def is_good(report: RunReport, event: Run) -> bool | None:
-    """Say whether it is good news, None where it is neither."""
+    """Say whether it is good news, None if it is neither good nor bad."""
     status = _status(report, event).lower()
     if status == "completed":
         return True
@@ -150,7 +150,7 @@ def is_good(report: RunReport, event: Run) -> bool | None:
 
 
 def _status(report: RunReport, event: Run) -> str:
-    """Return how the run ended; run history may be behind the event, and the event may be old."""
+    """Return the run's status; run history may be behind the event, and the event may be old."""
     if report.run is not None and has_ended(report.run.status):
         return report.run.status
     return event.status or (report.run.status if report.run is not None else "") or "unknown"
@@ -165,7 +165,7 @@ def _duration(run: RunRecord) -> list[str]:
 
 
 def _reason(report: RunReport, run: RunRecord) -> list[str]:
-    """Return the step, and its error; the run's own before it if it says more than that."""
+    """Return the step and its error, after the run's own error if that says more."""
     path = report.path
     is_step = run.root_id not in ("", run.id)
     names = [_name(step.step or step.display_name or step.id) for step in path]
@@ -189,11 +189,11 @@ def _error(run: RunRecord) -> list[str]:
 
 
 def first_lines(error: str) -> str:
-    """Return an error's first lines without secrets, and its last ones: a traceback's say most."""
+    """Return an error's first and last lines without secrets; a traceback's last ones say most."""
     lines = [line.rstrip() for line in redact(error, most=_READ_MAX).splitlines()]
     lines = [line for line in lines if line.strip()]
     if len(lines) > _HEAD_LINES + _TAIL_LINES:
-        # What was not read may be half of a secret's mark: its end is not told.
+        # The end of a cut error is left out, because half of a secret may stand there.
         tail = lines[-_TAIL_LINES:] if len(error) <= _READ_MAX else []
         lines = [*lines[:_HEAD_LINES], "…", *tail]
     return shortened("\n".join(lines), _ERROR_MAX)
