@@ -1,11 +1,11 @@
-"""Folds: repeats of a message that are counted, and told together when their time is over.
+"""Folds: repeats of a message are counted, and told together in one summary.
 
-A row for each workspace, reaction, step, channel and key. The first message of a key opens its fold
-and is sent; those that come after it are counted until the fold's time is over and the sweep has
-told how many they were. The next one opens the fold anew.
+Each workspace, reaction, step, channel and key has one row. The first message of a key opens its
+fold and is sent. Later ones are counted until the fold's time is over and the sweep has sent the
+summary. The next one opens the fold again.
 
-Whoever counts or opens writes its event's name into the row, in the same conditional write: after
-a crash it finds itself there, and is neither counted twice nor kept from being sent.
+The write that opens a fold or counts in it also puts the event's name into the row. After a crash
+the event finds its name there, so it is not counted twice, and an opener is still sent.
 """
 
 import json
@@ -30,16 +30,16 @@ log = logging.getLogger(__name__)
 
 TABLE = "SignalboxFolds"
 
-#: Of those that were counted, as many are named in the summary.
+#: A summary names this many of the messages that it counts.
 _TITLES_MAX = 5
 _TITLE_MAX = 250
 _KEY_MAX = 200
-#: Names of events that a row remembers. A replay comes within minutes of a crash; only one that
-#: comes after so many others is counted again.
+#: A row remembers the names of this many events. A replay comes within minutes of a crash, so it is
+#: counted again only if this many others came in between.
 _COUNTED_MAX = 1000
 _OPENERS_MAX = 50
 _NAME_LENGTH = 16
-#: Summaries of one sweep; the next one goes on.
+#: One sweep sends this many summaries; the next one goes on.
 _MOST = 100
 
 
@@ -47,9 +47,9 @@ _MOST = 100
 class Repeat:
     """A message that may be one of many. `claim` is the digest of its step's claim.
 
-    Messages of one workspace, reaction, step, channel and key are repeats of one another: what a
-    workspace says can't hide what another one says. The key may be any text; the title is kept as
-    it is, so that it has to be free of secrets.
+    Messages of one workspace, reaction, step, channel and key are repeats of one another; one
+    workspace can't hide the messages of another. The key may be any text. The title is kept as it
+    is, so it must hold no secret.
     """
 
     claim: str
@@ -63,7 +63,7 @@ class Repeat:
 
     @property
     def name(self) -> str:
-        """What the row calls the event, for this step."""
+        """The event's name in the row, for this step."""
         return self.claim[:_NAME_LENGTH]
 
     @property
@@ -75,9 +75,9 @@ class Repeat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaceInFold:
-    """Where a message stands: `number` 1 is sent, a later one was counted.
+    """A message's place: number 1 is sent, a later one was counted.
 
-    0 is one that was counted at an earlier delivery of its event.
+    Number 0 was counted at an earlier delivery of its event.
     """
 
     number: int
@@ -91,11 +91,11 @@ class PlaceInFold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fold:
-    """A fold as its row has it. `count` is of those that are counted and not told yet.
+    """A fold as its row has it. `count` is the number of messages that no summary has told yet.
 
-    `first` is the title of the message that opened it, `titles` are the last ones that were
-    counted. `openers` and `counted` are names of events, of earlier turns too. `turn` grows with
-    each summary that was told.
+    `first` is the title of the message that opened it, `titles` are those of the last messages that
+    were counted. `openers` and `counted` are names of events, of earlier turns too. `turn` grows
+    with each summary that was sent.
     """
 
     id: str
@@ -136,11 +136,11 @@ class Folds:
         self._clock = clock
 
     def place(self, repeat: Repeat) -> PlaceInFold:
-        """Say whether a message is to be sent, or count it: two requests, more in a crowd.
+        """Return whether a message is to be sent, or count it: two requests, more in a crowd.
 
-        The same event's gets the same answer, however often it is asked.
+        The same event gets the same answer each time.
 
-        Raises: StorageUnavailable, also where too many others count at the same moment.
+        Raises: StorageUnavailable, also when too many others count at the same moment.
         """
 
         def count(fold: Fold | None) -> Fold | None:
@@ -148,16 +148,16 @@ class Folds:
             return None if is_known else _after(fold, repeat, self._clock.now())
 
         changed = self._folds.change(_address(repeat.fold), count)
-        assert changed.after is not None  # it was counted in by now, or before
+        assert changed.after is not None  # this message was counted now, or before
         fold = changed.after.value
         if repeat.name in fold.openers:
             return PlaceInFold(number=1, since=fold.since)
         return PlaceInFold(number=fold.count + 1 if changed.saved else 0, since=fold.since)
 
     def withdraw(self, repeat: Repeat) -> None:
-        """End the fold that this message opened, since it is not sent after all.
+        """End the fold that this message opened, because it is not sent after all.
 
-        The next one then opens it anew, and those that were counted are told by the next sweep.
+        The next message opens the fold again, and the next sweep tells of those already counted.
 
         Raises: StorageUnavailable.
         """
@@ -171,9 +171,9 @@ class Folds:
         self._folds.change(_address(repeat.fold), end)
 
     def summaries(self) -> Iterator[Callable[[], None]]:
-        """Yield what tells what the folds have counted whose time is over; the rest stays.
+        """Yield what sends the summaries of the folds whose time is over.
 
-        A summary is told again after a crash between sending and saving.
+        After a crash between sending and saving, a summary is sent again.
 
         Raises: StorageUnavailable.
         """
@@ -184,7 +184,7 @@ class Folds:
             yield partial(self._tell_one, fold, down)
 
     def _tell_one(self, fold: Fold, down: set[str]) -> None:
-        """Tell what a fold has counted, or add its channel to those that are down."""
+        """Send a fold's summary, or add its channel to those that are down."""
         unsent = self._outbox.send(notices_to((fold.channel,), _text_of(fold)))
         if unsent.left or unsent.untold:
             down.add(fold.channel)
@@ -192,9 +192,9 @@ class Folds:
             self._settle(fold)
 
     def _settle(self, told: Fold) -> None:
-        """Take what was told off the count; those that came meanwhile are told by the next sweep.
+        """Take the messages that the summary told off the count; the next sweep tells later ones.
 
-        A fold of another turn was told by somebody else as well.
+        If the fold is in another turn by now, another worker has sent a summary too.
         """
 
         def take_off(fold: Fold | None) -> Fold | None:
@@ -207,7 +207,7 @@ class Folds:
         self._folds.change(_address(told.id), take_off)
 
     def old(self, before: datetime) -> Iterator[Callable[[], None]]:
-        """Yield what deletes the folds that ended before then, told or not.
+        """Yield what deletes the folds that ended before then, whether or not they were told.
 
         Raises: StorageUnavailable.
         """
@@ -229,9 +229,9 @@ def _address(fold_id: str) -> RowAddress:
 
 
 def _after(fold: Fold | None, repeat: Repeat, now: datetime) -> Fold:
-    """Return the fold with one more message: opened by it, or counting it.
+    """Return the fold with one more message, which opens it or is counted in it.
 
-    One whose time is over goes on counting while its summary is not told: no count is overwritten.
+    A fold whose time is over goes on counting until its summary is sent, so no count is lost.
     """
     if fold is not None and (fold.count or fold.until > now):
         return replace(
@@ -261,7 +261,7 @@ def _after(fold: Fold | None, repeat: Repeat, now: datetime) -> Fold:
 
 
 def _text_of(fold: Fold) -> Text:
-    """Write the summary: how many there were, since when, and the last of them."""
+    """Write the summary: the number of messages, since when, and the last of them."""
     messages = "message" if fold.count == 1 else "messages"
     since = minute(fold.since)
     of = f"{fold.reaction} in workspace {fold.workspace}"

@@ -93,7 +93,7 @@ def test_instances_that_cannot_be_had_back_do_not_keep_the_bad_one_serving(world
     (look,) = (
         sent for sent in world.channels.sent if sent.title == "churn 2 on churn needs a look"
     )
-    assert "can't have its instances back, and gets the traffic: workspace.quota" in look.text
+    assert "gets the traffic, but can't have its instances back: workspace.quota" in look.text
 
 
 def test_where_the_new_one_cannot_go_on_nothing_waits_for_instances(world: Rolling) -> None:

@@ -291,7 +291,7 @@ def _waits_for_endpoint(rollout: Rollout) -> bool:
 
 def _put_off(rollout: Rollout, now: datetime) -> Rollout:
     """Return a rollout whose ticks were cut off too often, to be tried again in a while, once."""
-    text = "its last ticks did not come to an end: see in the log what ended the worker"
+    text = "its last ticks were cut off; the log says what ended the worker"
     told = rollout if rollout.alarm == text else call_for_help(rollout, text)
     return replace(told, due_at=now + _PUT_OFF, cut_off=_CUT_OFF_MAX - 1, trouble=text, alarm=text)
 

@@ -257,7 +257,7 @@ class Tick:
             return replace(enter(rollout, go_back(rollout, reason), now), due_at=now)
         if rollout.phase is Phase.ROLLING_BACK and is_hopeless and isinstance(write, Scale):
             # Without its instances it may be slow, which is better than what is being rolled back.
-            text = f"{write.name} can't have its instances back, and gets the traffic: {reason}"
+            text = f"{write.name} gets the traffic, but can't have its instances back: {reason}"
             return call_for_help(replace(rollout, stable_instances=0, due_at=now), text)
         if rollout.phase is Phase.STEPPING_DOWN and is_hopeless:
             back = go_back(rollout, rollout.reason, rollout.cause or Cause.FAILED)
@@ -271,7 +271,7 @@ class Tick:
         troubled = replace(rollout, trouble=reason, troubles=troubles, due_at=now + wait)
         if troubles != _TROUBLES_TOLD:
             return troubled
-        text = f"stuck in phase {rollout.phase}, and trying on: {reason}"
+        text = f"stuck in phase {rollout.phase}, and still trying: {reason}"
         return call_for_help(troubled, text)
 
 

@@ -1,7 +1,7 @@
-"""What comes next in a rollout, and when at the earliest. Pure.
+"""The forecast of a rollout: its next phases, and when each comes at the earliest. Pure.
 
-Nothing here knows how rollouts go: `decide` is asked what one would do in a world where all is
-well, over and over, and what it answers is put in words.
+This module does not know how rollouts go. It asks `decide` again and again for the next decision in
+a world where all is well, and puts the answers in words.
 """
 
 from collections.abc import Iterator
@@ -36,19 +36,19 @@ from shared.rollouts.state.splits import share
 from shared.rollouts.state.tags import TAG_DEPLOYMENT, TAG_MODEL, TAG_ROLLOUT
 from shared.workspaces.model import Deployment, Endpoint, State
 
-#: More decisions than a rollout of the most steps can need, however often it is told something.
+#: More decisions than a rollout of the most steps can need, however many orders it gets.
 _DECISIONS_MAX = 1000
 _LEAST = timedelta(seconds=1)
-#: In these the endpoint was not looked at yet: it is taken to serve, by a deployment of no name.
+#: In these phases the endpoint was not read yet; an unnamed deployment is taken to serve.
 _UNSEEN = frozenset({Phase.QUEUED, Phase.CHECKING, *TERMINAL})
 _UNNAMED = "what serves"
-#: In these the new deployment was not made yet, unless the rollout is tried again.
+#: In these phases the new deployment was not made yet, unless the rollout was started again.
 _UNMADE = frozenset({Phase.QUEUED, Phase.CHECKING, Phase.ENDPOINT, Phase.DEPLOYMENT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coming:
-    """What comes at one time, in words, and the phase that the rollout is in after it."""
+    """The changes at one time, in words, and the phase of the rollout after them."""
 
     at: datetime
     what: str
@@ -58,11 +58,11 @@ class Coming:
 def forecast(
     rollout: Rollout, now: datetime, *, grain: timedelta = timedelta(minutes=1)
 ) -> tuple[Coming, ...]:
-    """Return what comes, each at its earliest time and later than the one before; () at the end.
+    """Return the changes to come, each at its earliest time and later than the one before.
 
-    It goes as it does where writes and answers take no time, gates and probes pass, nobody gives
-    further orders, and a person who is asked from now on says yes at once. `grain` is the span of
-    one reading of the metrics.
+    The forecast assumes that writes and answers take no time, gates and probes pass, nobody gives
+    further orders, and a person who is asked from now on says yes at once. It is () at the end.
+    `grain` is the span of one reading of the metrics.
     """
     found: list[Coming] = []
     for at, before, after in _course(rollout, now, grain):
@@ -76,8 +76,8 @@ def forecast(
 def _course(
     rollout: Rollout, now: datetime, grain: timedelta
 ) -> Iterator[tuple[datetime, Rollout, Rollout]]:
-    """Yield when the rollout changes its phase, as it is before and as it is after that."""
-    # Whoever waits for its turn is woken when it has come.
+    """Yield the time of each change of phase, with the rollout before it and after it."""
+    # A queued rollout is woken when its turn comes, whenever it is due.
     at = now if rollout.phase is Phase.QUEUED else max(now, rollout.due_at)
     seen = _all_well(rollout, grain)
     rollout = replace(rollout, tries=0, probes=0, orders=_possible(rollout.orders, rollout.phase))
@@ -96,7 +96,7 @@ def _course(
             case Inspect() | AskGates() | SendProbe() | ReadLogs() as question:
                 rollout, seen = _answered(question, rollout, seen, at)
             case Overrule():
-                return  # whoever has the endpoint overrules nobody
+                return  # a rollout that has the endpoint overrules no other
             case write:
                 seen = _written(write, rollout, seen)
                 is_move = isinstance(write, SetTraffic)
@@ -104,7 +104,7 @@ def _course(
 
 
 def _all_well(rollout: Rollout, grain: timedelta) -> Observation:
-    """Return the endpoint as the rollout believes it to be, and all on it in health."""
+    """Return the endpoint as the rollout believes it to be, with every deployment healthy."""
     is_unseen = rollout.phase in _UNSEEN and not rollout.origin
     traffic = {_UNNAMED: 100} if is_unseen else rollout.split
     names = {*traffic, *rollout.origin, *rollout.goal, rollout.stable, rollout.deployment} - {""}
@@ -134,7 +134,7 @@ def _healthy(rollout: Rollout, name: str) -> Deployment:
 
 
 def _after(rollout: Rollout, go: Go, at: datetime) -> Rollout:
-    """Return the rollout in its next phase, without the orders that mean nothing there."""
+    """Return the rollout in its next phase, without the orders that are not possible there."""
     after = go.rollout or rollout
     orders = _possible(after.orders, go.phase)
     entered = replace(
@@ -152,7 +152,7 @@ def _possible(orders: tuple[Order, ...], phase: Phase) -> tuple[Order, ...]:
 
 
 def _end_of_hold(rollout: Rollout) -> datetime | None:
-    """Return until when gates that pass make no difference."""
+    """Return the end of the hold, before which gates that pass change nothing, or None."""
     step = decider_of(rollout)
     if step is None or not step.judges_gates or rollout.current is None:
         return None
@@ -162,7 +162,7 @@ def _end_of_hold(rollout: Rollout) -> datetime | None:
 def _answered(
     question: Question, rollout: Rollout, seen: Observation, at: datetime
 ) -> tuple[Rollout, Observation]:
-    """Answer that all is well."""
+    """Answer a question as in a world where all is well."""
     match question:
         case Inspect():
             return rollout, replace(seen, faults=())
@@ -187,7 +187,7 @@ def _passes(rollout: Rollout, at: datetime) -> tuple[Measurement, ...]:
 
 
 def _written(write: Write, rollout: Rollout, seen: Observation) -> Observation:
-    """Return the endpoint with what was written: it took effect at once."""
+    """Return the endpoint after a write, which takes effect at once."""
     assert seen.endpoint is not None  # all is well
     match write:
         case SetTraffic(traffic=traffic, mirror=mirror, serving=serving):
@@ -208,7 +208,7 @@ def _written(write: Write, rollout: Rollout, seen: Observation) -> Observation:
 
 
 def _left(before: Rollout, after: Rollout) -> str:
-    """Say what ended the phase, where that is more than being done."""
+    """Return why the phase ended, "" if its work was simply done."""
     if obeyed := [order for order in before.orders if order.by and order.words == after.reason]:
         return f"{obeyed[0].kind} by {obeyed[0].by}"
     is_back = after.phase in (Phase.ROLLING_BACK, Phase.STEPPING_DOWN)
@@ -221,7 +221,7 @@ def _left(before: Rollout, after: Rollout) -> str:
 
 
 def _entered(before: Rollout, after: Rollout) -> str:
-    """Say what the rollout is at in its new phase."""
+    """Return what the rollout does in its new phase."""
     step = decider_of(after)
     if step is not None and after.current is not None:
         return step.coming(after.current)

@@ -1,4 +1,4 @@
-"""How far a rollout has come: its steps, its splits, and what it waits for. Pure."""
+"""The progress of a rollout: its steps, its splits, and what it waits for. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,12 +24,12 @@ _BACK = frozenset(
         Phase.ROLLED_BACK,
     }
 )
-#: In these it is not known yet what serves, and so which steps mean anything.
+#: In these phases it is not known yet which deployment serves, and so which steps apply.
 _UNSEEN = frozenset({Phase.QUEUED, Phase.CHECKING})
 
 
 class StepMark(StrEnum):
-    """Where a step stands."""
+    """The state of a step."""
 
     DONE = "done"
     NOW = "now"
@@ -42,8 +42,8 @@ class StepMark(StrEnum):
 class StepSeen:
     """One step, and how it went; shares are those of the new deployment, in percent.
 
-    `began` and `ended` are of the last time that the rollout was at it, None where it was not, or
-    is still.
+    `began` and `ended` are of the rollout's last visit to it. They are None if it was never there,
+    and `ended` also if it is still there.
     """
 
     step: RolloutStep
@@ -97,7 +97,7 @@ def steps_of(rollout: Rollout, measurements: Iterable[Measurement]) -> tuple[Ste
 def _shares(
     rollout: Rollout, step: RolloutStep, before: tuple[int, int], *, is_now: bool
 ) -> tuple[int, int]:
-    """Return what of the traffic, and of its copy, the new deployment has after a step."""
+    """Return the new deployment's shares of the traffic and of its copy after a step."""
     ours = rollout.deployment
     decider = DECIDERS[step.kind]
     if is_now and not decider.sets_split:  # What is there counts, whoever made it so.
@@ -106,7 +106,7 @@ def _shares(
 
 
 def _entries(history: Sequence[Moment]) -> list[Moment]:
-    """Return the moments at which a phase was entered; others tell what happened in it."""
+    """Return the moments at which a phase was entered, without those of events within it."""
     found: list[Moment] = []
     for moment in history:
         is_same = bool(found) and (moment.phase, moment.step) == (found[-1].phase, found[-1].step)
@@ -116,7 +116,7 @@ def _entries(history: Sequence[Moment]) -> list[Moment]:
 
 
 def _visits(rollout: Rollout) -> Mapping[int, tuple[datetime, datetime | None]]:
-    """Return when the rollout was last at each step, by the step's number."""
+    """Return the begin and end of the last visit to each step, by the step's number."""
     steps = rollout.plan.strategy.steps
     return {
         moment.step: (moment.at, None if following is None else following.at)
@@ -166,21 +166,21 @@ def _split_words(before: Moment, moment: Moment) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Awaited:
-    """What a rollout waits for, and until when at the most, or at all; None for no known time."""
+    """What a rollout waits for, and until when at most, None if there is no known limit."""
 
     what: str
     until: datetime | None = None
 
 
 def _awaited_before(rollout: Rollout) -> tuple[str, timedelta | None]:
-    """Return what a rollout waits for before it makes anything."""
+    """Return what a rollout waits for before it makes anything, and for how long at most."""
     if all(item.outcome is GateOutcome.PASS for item in rollout.measured):
         return "the service", None
     return "the gates, to measure what serves", rollout.plan.strategy.patience
 
 
 def awaited(rollout: Rollout, now: datetime) -> Awaited | None:
-    """Return what the rollout waits for; None where it has ended."""
+    """Return what the rollout waits for, or None if it has ended."""
     if rollout.phase.is_terminal:
         return None
     strategy, step = rollout.plan.strategy, decider_of(rollout)
