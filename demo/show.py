@@ -40,12 +40,12 @@ _ABOUT = (
 )
 
 
-def perform(stories: Sequence[Story], *, once: bool) -> int:
+def perform(stories: Sequence[Story], *, once: bool, screen: Screen | None = None) -> int:
     """Set everything up, tell the stories, and keep it running; return the exit status.
 
     It is 0 if every story ended as told, 1 otherwise, and 130 if it was interrupted before that.
     """
-    screen = Screen()
+    screen = screen or Screen()
     status = INTERRUPTED
     try:
         with ExitStack() as parts, _undisturbed_end():
