@@ -22,7 +22,8 @@ from commands.common import (
 )
 
 if TYPE_CHECKING:
-    from shared.journal.letters import DeadLetters, Letter
+    from shared.journal.dead_letters import DeadLetters
+    from shared.journal.letters import Letter
 
 app = typer.Typer(help="See, replay and close dead letters.", no_args_is_help=True)
 

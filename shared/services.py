@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from shared.events.model import Event
     from shared.flow.react import React
     from shared.flow.sweep import Sweep
+    from shared.journal.dead_letters import DeadLetters
     from shared.journal.letter_notices import LetterNotices
-    from shared.journal.letters import DeadLetters
     from shared.journal.records import Records
     from shared.messages.outbox import Outbox
     from shared.messages.repeats import Folds
@@ -203,7 +203,7 @@ class Services:
     @once
     def dead_letters(self) -> "DeadLetters":
         """The letters."""
-        from shared.journal.letters import DeadLetters
+        from shared.journal.dead_letters import DeadLetters
 
         return DeadLetters(
             tables=self.tables,

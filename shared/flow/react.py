@@ -35,7 +35,8 @@ from shared.events.envelopes import (
 from shared.events.model import Event, UnknownEvent, as_data
 from shared.flow.late_tags import LateTags, Look
 from shared.flow.steps import ReactionResult, Steps, outcome_of_failure
-from shared.journal.letters import DeadLetters, Letter, LetterStatus
+from shared.journal.dead_letters import DeadLetters
+from shared.journal.letters import Letter, LetterStatus
 from shared.journal.outcomes import WHOLE, EventRef, Outcome, OutcomeStatus, ref_of
 from shared.journal.records import Records
 from shared.reactions.match import Match, Matched, as_listed, match, match_one

@@ -13,8 +13,9 @@ from shared.base.ports import BATCH_MAX, Blobs, Message, Queues, Row, Tables
 from shared.events.envelopes import OF_CHECKS, OF_WORKSPACES, Taken
 from shared.flow.react import React
 from shared.journal import ledger, letters, records
+from shared.journal.dead_letters import DeadLetters
 from shared.journal.letter_notices import LetterNotices
-from shared.journal.letters import DeadLetters, LetterStatus, letter_id_of
+from shared.journal.letters import LetterStatus, letter_id_of
 from shared.messages.repeats import Folds
 from shared.orphans.watch import OrphanWatch
 from shared.retraining.approvals import Approvals

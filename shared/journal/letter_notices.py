@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from shared.events.fields import one_line
-from shared.journal.letters import DeadLetters, Letter
+from shared.journal.dead_letters import DeadLetters
+from shared.journal.letters import Letter
 from shared.messages.notice import Notice, Text
 from shared.messages.outbox import Outbox
 

@@ -9,7 +9,8 @@ from shared.base.documents import Kept
 from shared.base.errors import ApprovalMissing, LoopOrderImpossible
 from shared.base.redact import redact
 from shared.base.wakeups import GRACE
-from shared.journal.letters import DeadLetters, Letter, LetterStatus, letter_id_of
+from shared.journal.dead_letters import DeadLetters
+from shared.journal.letters import Letter, LetterStatus, letter_id_of
 from shared.retraining.keeper import LoopKeeper
 from shared.retraining.model import Loop, Retraining, Stage
 

@@ -24,9 +24,11 @@ from shared.adapters.storage.blobs import AzureBlobs
 from shared.adapters.storage.queues import AzureQueues
 from shared.adapters.storage.tables import AzureTables
 from shared.base.clock import SystemClock
+from shared.base.wakeups import GRACE
 from shared.events.envelopes import parse_envelope, parse_events
 from shared.journal import letters
-from shared.journal.letters import DeadLetters, Letter, LetterStatus
+from shared.journal.dead_letters import DeadLetters
+from shared.journal.letters import Letter, LetterStatus
 from shared.journal.outcomes import OutcomeStatus, ref_of
 from shared.journal.records import EventRecord, Records
 from shared.rollouts.engine.store import RolloutStore
@@ -267,7 +269,7 @@ class Stage:
         table, partition = letters.TABLE, letter.id[:2]
         row = self.tables.get(table, partition, letter.id)
         assert row is not None
-        overdue = {**row.values, "due_at": letter.due_at - 2 * letters.GRACE}
+        overdue = {**row.values, "due_at": letter.due_at - 2 * GRACE}
         self.tables.replace(table, partition, letter.id, overdue, etag=row.etag)
 
     # What is seen of it

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 from sandbox.stack import DEAD_LETTER_CONTAINER
-from shared.journal.letters import GRACE
+from shared.base.wakeups import GRACE
 from shared.journal.outcomes import OutcomeStatus
 from shared.rollouts.engine import advance
 from shared.rollouts.state.phases import Phase

@@ -7,7 +7,8 @@ import pytest
 
 from shared.base.errors import StorageUnavailable, WorkspaceUnreachable
 from shared.base.ports import RowChanged
-from shared.journal.letters import ATTEMPTS_MAX, LetterStatus
+from shared.journal.dead_letters import ATTEMPTS_MAX
+from shared.journal.letters import LetterStatus
 from shared.messages.outbox import ATTEMPTS_MAX as TRIES_MAX
 from shared.twins.storage import Sent
 from tests.stories.world import World
