@@ -8,7 +8,7 @@ lost or doubled message does no harm: the sweep sends lost ones again, and stale
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from shared.base import telemetry
 from shared.base.clock import Clock
@@ -26,19 +26,16 @@ from shared.base.errors import (
     WindowOpen,
 )
 from shared.base.outgoing import for_row
-from shared.base.ports import Blobs, Queues, Row, RowChanged, RowExists, Tables, Value
-from shared.base.redact import redact
+from shared.base.ports import Blobs, Queues, RowChanged, Tables
 from shared.base.retry import backoff
 from shared.base.wakeups import GRACE, handed_out_to, read_wakeup, write_wakeup
 from shared.events.model import read_workspace
-from shared.journal.letters import CONTAINER, QUEUE, TABLE, Letter, LetterStatus, letter_id_of
+from shared.journal.letter_store import LetterStore
+from shared.journal.letters import QUEUE, Letter, LetterStatus, letter_id_of
 from shared.journal.outcomes import EventRef
 
 log = logging.getLogger(__name__)
 
-#: A row's string holds 32,000 UTF-16 units, which are never more than its UTF-8 bytes; a longer
-#: body goes to a blob.
-_INLINE_MAX = 30_000
 #: Replays before a letter is parked. The later ones are half an hour to an hour apart, so that this
 #: is more than a day.
 ATTEMPTS_MAX = 60
@@ -52,8 +49,6 @@ _NOT_FAILURES = frozenset(
 _IN_MESSAGE = (("letter",), "turn")
 #: A letter that could not be read or written for want of storage is looked at again after this.
 _UNREAD = timedelta(minutes=1)
-_PARTITION_LENGTH = 2
-_TEXT_MAX = 4_000
 
 
 class DeadLetters:
@@ -70,9 +65,8 @@ class DeadLetters:
         channels_of: Callable[[str], tuple[str, ...]] = lambda _: (),
     ) -> None:
         """Keep letters; `channels_of` says whom to tell of a parked one, by its reaction's name."""
-        self._tables = tables
+        self._store = LetterStore(tables=tables, blobs=blobs)
         self._queues = queues
-        self._blobs = blobs
         self._clock = clock
         self._retry_base = retry_base
         self._channels_of = channels_of
@@ -96,34 +90,32 @@ class DeadLetters:
         letter_id = letter_id_of(ref.key if ref else body, reaction)
         about = f"{ref.type} {ref.about}".strip() if ref else ""
         workspace = read_workspace(ref.source) if ref else None
-        while True:
-            known = self.get(letter_id)
-            was_held_out = failure.code == ClaimHeld.code
-            if was_held_out and known is not None and self._is_to_come(known):
-                return known  # whoever held the claim has given it back, and said when to come
-            now = self._clock.now()
-            before = known or Letter(
-                id=letter_id,
-                status=LetterStatus.CLOSED,
-                reaction=reaction,
-                code="",
-                reason="",
-                hint="",
-                attempt=0,
-                turn=0,
-                due_at=now,
-                created_at=now,
-                about=about,
-                body=body,
-                traceparent="",
-                workspace=workspace.name if workspace else "",
-            )
-            letter = replace(self._next(before, failure), about=about, body=body, takes=takes)
-            try:
-                self._save(letter, known)
-            except (RowExists, RowChanged):
-                continue
-            return self._kept(letter)
+        now = self._clock.now()
+        new = Letter(
+            id=letter_id,
+            status=LetterStatus.CLOSED,
+            reaction=reaction,
+            code="",
+            reason="",
+            hint="",
+            attempt=0,
+            turn=0,
+            due_at=now,
+            created_at=now,
+            about=about,
+            body=body,
+            traceparent="",
+            workspace=workspace.name if workspace else "",
+        )
+
+        def fail(known: Letter | None) -> Letter | None:
+            if failure.code == ClaimHeld.code and known is not None and self._is_to_come(known):
+                return None  # the holder of the claim has given it back, and set a time to retry
+            return replace(self._next(known or new, failure), about=about, body=body, takes=takes)
+
+        letter, is_buried = self._change(letter_id, fail)
+        assert letter is not None  # it was written just now, or found
+        return self._kept(letter) if is_buried else letter
 
     def bury_again(
         self, letter: Letter, failure: Failure, record: Callable[[Letter], None] = lambda _: None
@@ -135,17 +127,18 @@ class DeadLetters:
 
         Raises: StorageUnavailable; the letter is then still waiting.
         """
-        known: Letter | None = letter
-        while known is not None and known.status is not LetterStatus.CLOSED:
+
+        def fail(known: Letter | None) -> Letter | None:
+            if known is None or known.status is LetterStatus.CLOSED:
+                return None
             again = self._next(known, failure)
             record(again)
-            try:
-                self._save(again, known)
-            except RowChanged:
-                known = self.get(letter.id)
-                continue
+            return again
+
+        again, is_buried = self._change(letter.id, fail, known=letter)
+        if again is not None and is_buried:
             return self._kept(again)
-        closed = known or replace(letter, status=LetterStatus.CLOSED)
+        closed = again or replace(letter, status=LetterStatus.CLOSED)
         record(closed)
         return closed
 
@@ -227,28 +220,21 @@ class DeadLetters:
 
     def get(self, letter_id: str) -> Letter | None:
         """Return the letter with its body, or None."""
-        row = self._tables.get(TABLE, _partition(letter_id), letter_id)
-        letter = None if row is None else _letter_from(row)
-        if letter is None or letter.is_read:
-            return letter
-        body = (self._blobs.get(CONTAINER, letter_id) or b"").decode()
-        return replace(letter, body=body, is_read=True)
+        return self._store.get(letter_id)
 
     def all(self, status: LetterStatus | None = None) -> Iterator[Letter]:
         """Yield the letters, of one status or of any; bodies that are in blobs are not read."""
-        return self._query(None if status is None else {"status": str(status)})
+        return self._store.find(None if status is None else {"status": str(status)})
 
     def find(self, prefix: str) -> Iterator[Letter]:
-        """Yield the letters whose id begins so: of two digits and more, by a 256th of the table."""
-        partition = _partition(prefix) if len(prefix) >= _PARTITION_LENGTH else None
-        found = self._query(partition=partition)
-        return (letter for letter in found if letter.id.startswith(prefix))
+        """Yield the letters whose id begins so: see `LetterStore.find`."""
+        return self._store.find(prefix=prefix)
 
     def overdue(self) -> Iterator[Letter]:
         """Yield the letters whose message must have been lost: what is only queued is not."""
         now = self._clock.now()
         handed_out = handed_out_to(self._queues, QUEUE, *_IN_MESSAGE, now)
-        return self._query(
+        return self._store.find(
             {"status": str(LetterStatus.WAITING)}, before=("due_at", handed_out - GRACE)
         )
 
@@ -260,25 +246,25 @@ class DeadLetters:
 
     def untold(self) -> Iterator[Letter]:
         """Yield the parked letters that somebody is still to be told of."""
-        return self._query({"is_untold": True})
+        return self._store.find({"is_untold": True})
 
     def closed(self, before: datetime) -> Iterator[Letter]:
         """Yield the letters that were closed before then."""
-        return self._query({"status": str(LetterStatus.CLOSED)}, before=("due_at", before))
+        return self._store.find({"status": str(LetterStatus.CLOSED)}, before=("due_at", before))
 
-    def _query(
-        self,
-        equals: Mapping[str, Value] | None = None,
-        *,
-        partition: str | None = None,
-        before: tuple[str, datetime] | None = None,
-    ) -> Iterator[Letter]:
-        rows = self._tables.query(TABLE, partition=partition, equals=equals, before=before)
-        return (_letter_from(row) for row in rows)
+    def note(self, letter_id: str, channel: str, left: Mapping[str, int]) -> None:
+        """Take a channel off those that a letter is to tell, or keep its failed attempts.
 
-    def note(self, letter: Letter, untold: Mapping[str, int]) -> bool:
-        """Keep who is still to be told of a parked letter; False as in `close`."""
-        return self._replace(letter, replace(letter, untold=untold))
+        `left` is empty, or has the channel with its attempts.
+        """
+
+        def take_off(known: Letter | None) -> Letter | None:
+            if known is None or channel not in known.untold:
+                return None  # a person has replayed or closed it meanwhile
+            others = {name: known.untold[name] for name in known.untold if name != channel}
+            return replace(known, untold={**others, **left})
+
+        self._change(letter_id, take_off)
 
     def close(self, letter: Letter, order: str = "") -> bool:
         """Close the letter; say False, and leave it, if it has changed since it was read.
@@ -291,7 +277,7 @@ class DeadLetters:
             order=order or letter.order,
             due_at=self._clock.now(),
         )
-        return self._change(letter, closed)
+        return self._settle(letter, closed)
 
     def park(self, letter: Letter, failure: Failure) -> bool:
         """Keep the letter for a person, who is told why; False as in `close`."""
@@ -302,11 +288,29 @@ class DeadLetters:
             reason=failure.reason,
             hint=failure.hint,
         )
-        return self._change(letter, parked)
+        return self._settle(letter, parked)
 
     def reopen(self, letter: Letter, order: str = "") -> bool:
         """Make a letter due now, its attempts counted anew; `order` and False as in `close`."""
-        again = replace(
+        again = self._reopened(letter, order)
+        if not self._settle(letter, again):
+            return False
+        self.wake(again)
+        return True
+
+    def replay_now(self, letter_id: str) -> None:
+        """Make a letter due now, however it changes meanwhile; leave one that waits already."""
+
+        def reopen(known: Letter | None) -> Letter | None:
+            is_waiting = known is None or known.status is LetterStatus.WAITING
+            return None if known is None or is_waiting else self._reopened(known)
+
+        letter, is_reopened = self._change(letter_id, reopen)
+        if letter is not None and is_reopened:
+            self._kept(letter)
+
+    def _reopened(self, letter: Letter, order: str = "") -> Letter:
+        return replace(
             letter,
             status=LetterStatus.WAITING,
             order=order or letter.order,
@@ -314,20 +318,12 @@ class DeadLetters:
             turn=letter.turn + 1,
             due_at=self._clock.now(),
         )
-        if not self._change(letter, again):
-            return False
-        self.wake(again)
-        return True
 
     def remove(self, letter: Letter) -> None:
         """Delete a letter and its body, unless it has changed since it was read."""
-        try:
-            self._tables.delete(TABLE, _partition(letter.id), letter.id, etag=letter.etag)
-        except RowChanged:
-            return
-        self._blobs.delete(CONTAINER, letter.id)
+        self._store.remove(letter)
 
-    def _change(self, known: Letter, letter: Letter) -> bool:
+    def _settle(self, known: Letter, letter: Letter) -> bool:
         if not self._replace(known, letter):
             return False
         telemetry.count(telemetry.METRIC_LETTERS, status=letter.status, code=letter.code)
@@ -335,23 +331,25 @@ class DeadLetters:
 
     def _replace(self, known: Letter, letter: Letter) -> bool:
         try:
-            self._save(letter, known)
+            self._store.save(self._to_be_told(letter, known), known)
         except RowChanged:
             return False
         return True
 
-    def _save(self, letter: Letter, known: Letter | None) -> None:
-        """Write the letter: the body's blob first, so that no row ever points at nothing."""
-        letter = self._to_be_told(letter, known)
-        body = letter.body.encode()
-        in_blob = len(body) > _INLINE_MAX or not letter.is_read
-        if in_blob and letter.is_read and (known is None or known.body != letter.body):
-            self._blobs.put(CONTAINER, letter.id, body)
-        values = _values(letter, in_blob=in_blob)
-        if known is None:
-            self._tables.insert(TABLE, _partition(letter.id), letter.id, values)
-        else:
-            self._tables.replace(TABLE, _partition(letter.id), letter.id, values, etag=known.etag)
+    def _change(
+        self,
+        letter_id: str,
+        change: Callable[[Letter | None], Letter | None],
+        *,
+        known: Letter | None = None,
+    ) -> tuple[Letter | None, bool]:
+        """Change a letter, and note whom to tell: see `LetterStore.change`."""
+
+        def told(found: Letter | None) -> Letter | None:
+            letter = change(found)
+            return None if letter is None else self._to_be_told(letter, found)
+
+        return self._store.change(letter_id, told, known=known)
 
     def _to_be_told(self, letter: Letter, known: Letter | None) -> Letter:
         """Return the letter with whom to tell, once each time that it is parked.
@@ -364,62 +362,3 @@ class DeadLetters:
             return letter
         channels = self._channels_of(letter.reaction) if letter.reaction else ()
         return replace(letter, untold=dict.fromkeys(channels, 0))
-
-
-_TEXTS = (
-    "reaction",
-    "code",
-    "reason",
-    "hint",
-    "about",
-    "traceparent",
-    "takes",
-    "workspace",
-    "order",
-)
-
-
-def _letter_from(row: Row) -> Letter:
-    values = row.values
-    due_at, created_at = values["due_at"], values["created_at"]
-    assert isinstance(due_at, datetime)
-    assert isinstance(created_at, datetime)
-    texts = {name: str(values.get(name, "")) for name in _TEXTS}
-    return Letter(
-        id=row.key,
-        status=LetterStatus(str(values["status"])),
-        attempt=int(str(values["attempt"])),
-        turn=int(str(values["turn"])),
-        due_at=due_at.astimezone(UTC),
-        created_at=created_at.astimezone(UTC),
-        body=str(values["body"]),
-        is_again=False,
-        is_read=not values["in_blob"],
-        untold=_untold_from(str(values.get("untold", ""))),
-        etag=row.etag,
-        **texts,
-    )
-
-
-def _partition(letter_id: str) -> str:
-    return letter_id[:_PARTITION_LENGTH]
-
-
-def _values(letter: Letter, *, in_blob: bool) -> dict[str, Value]:
-    return {
-        **{name: redact(getattr(letter, name), most=_TEXT_MAX) for name in _TEXTS},
-        "status": str(letter.status),
-        "attempt": letter.attempt,
-        "turn": letter.turn,
-        "due_at": letter.due_at,
-        "created_at": letter.created_at,
-        "in_blob": in_blob,
-        "is_untold": bool(letter.untold),
-        "untold": " ".join(f"{name}:{attempt}" for name, attempt in letter.untold.items()),
-        "body": "" if in_blob else letter.body,
-    }
-
-
-def _untold_from(text: str) -> dict[str, int]:
-    pairs = (item.rpartition(":") for item in text.split())
-    return {name: int(attempt) for name, _, attempt in pairs}

@@ -6,7 +6,7 @@ parked for one cause make one message.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -48,21 +48,13 @@ class LetterNotices:
             notice = Notice(text=_text_of(letters), attempts={channel: attempt})
             yield partial(self._send, notice, left)
             down |= left.keys()
-            yield from (partial(self._settle, letter.id, channel, left) for letter in letters)
+            note = self.dead_letters.note
+            yield from (partial(note, letter.id, channel, left) for letter in letters)
 
     def _send(self, notice: Notice, left: dict[str, int]) -> None:
         """Send a message; add its channel to `left` if it is to be tried again."""
         for again in self.outbox.send((notice,)).left:
             left.update(again.attempts)
-
-    def _settle(self, letter_id: str, channel: str, left: Mapping[str, int]) -> None:
-        """Take the channel out of the letter's row, or count the attempt there."""
-        while (letter := self.dead_letters.get(letter_id)) is not None:
-            if channel not in letter.untold:
-                return  # someone has replayed or closed the letter
-            others = {name: letter.untold[name] for name in letter.untold if name != channel}
-            if self.dead_letters.note(letter, {**others, **left}):
-                return
 
 
 def _text_of(letters: Sequence[Letter]) -> Text:

@@ -41,10 +41,15 @@ class Letter:
     takes: str = ""  #: Of a whole event: the types that may come as it came, "" for any.
     workspace: str = ""  #: Its name; "" of a whole event, which may be of any.
     order: str = ""  #: What a person last ordered: that, who and why.
-    is_again: bool = False  #: Whether its message was handed out before. It is not kept.
-    is_read: bool = True  #: Whether `body` was read; in a list of letters, no blob is.
+    is_again: bool = False  #: Whether its message was handed out before. No row keeps that.
+    in_blob: bool = False  #: Whether a blob has the body, which a list of letters does not read.
     untold: Mapping[str, int] = field(default_factory=dict)  #: Failed attempts, by channel.
     etag: str = ""
+
+    @property
+    def is_read(self) -> bool:
+        """Whether `body` was read."""
+        return bool(self.body) or not self.in_blob
 
 
 def letter_id_of(event: str, reaction: str) -> str:

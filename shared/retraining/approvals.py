@@ -45,12 +45,8 @@ class Approvals:
         saved = self._answer(loop, as_approved, by=by, why=why)
         approved = saved.last
         assert approved is not None  # it was answered just now
-        while True:
-            letter = self._letter_of(saved, approved)
-            if letter is None or letter.status is LetterStatus.WAITING:
-                return saved
-            if self.dead_letters.reopen(letter):
-                return saved
+        self.dead_letters.replay_now(letter_id_of(approved.ref.key, saved.reaction))
+        return saved
 
     def reject(self, loop: Loop, *, by: str, why: str) -> Loop:
         """Reject the retraining that waits: its letter is closed.

@@ -11,7 +11,7 @@ import pytest
 from shared.base.errors import ReactionsInvalid, TargetDenied, TargetUnreachable
 from shared.base.ports import Row, RowChanged
 from shared.events.model import DriftState, Workspace
-from shared.journal.letters import Letter, LetterStatus
+from shared.journal.letters import LetterStatus
 from shared.journal.outcomes import OutcomeStatus
 from shared.messages.notice import Text, notices_to
 from shared.retraining.model import (
@@ -448,10 +448,10 @@ class TestApproval:
         world = story.world
         story.window()
 
-        def die(_: Letter) -> bool:
+        def die(_: str) -> None:
             raise Killed
 
-        world.letters.reopen = die  # type: ignore[method-assign]
+        world.letters.replay_now = die  # type: ignore[method-assign]
         with pytest.raises(Killed):
             world.approvals.approve(world.loop(), by="mia", why="it is real")
         assert story.stage() is Stage.STARTING
