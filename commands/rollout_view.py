@@ -61,7 +61,7 @@ def draw(view: View, *, measurements: bool = False) -> Iterator[Text]:
     yield from _section("history", _history(view.rollout))
     if measurements:
         yield from _section("measurements", _measurements(view))
-    logs = view.rollout.logs.splitlines()
+    logs = view.rollout.attempt.logs.splitlines()
     yield from _section(
         "last lines of the container's log", (Text(f"  {visible(line)}") for line in logs)
     )
@@ -94,9 +94,9 @@ def _facts(view: View) -> Iterator[Text]:
         "phase": f"{rollout.phase} since {when(rollout.since)}",
         "waits for": f"{waits.what}{until}" if waits else "",
         "probe": f"it {rollout.proof}" if rollout.proof else "",
-        "attempt": str(rollout.attempt + 1) if rollout.attempt else "",
+        "attempt": str(rollout.attempt.retries + 1) if rollout.attempt.retries else "",
         "reason": _reason(rollout),
-        "trouble": rollout.trouble,
+        "trouble": rollout.work.trouble,
         "untold": rollout.untold,
         "next tick": "" if rollout.phase.is_terminal else when(rollout.due_at),
     }
@@ -244,8 +244,8 @@ def step_of(rollout: Rollout) -> str:
 def split_of(rollout: Rollout) -> str:
     """Say what the new deployment gets: "new 10%", "new 0%, mirrored 10%"."""
     ours = rollout.deployment
-    mirrored = share(rollout.mirror, ours)
-    told = f"new {share(rollout.split, ours)}%"
+    mirrored = share(rollout.traffic.mirror, ours)
+    told = f"new {share(rollout.traffic.split, ours)}%"
     return f"{told}, mirrored {mirrored}%" if mirrored else told
 
 
@@ -255,7 +255,7 @@ def waits_of(rollout: Rollout, now: datetime) -> str:
     if waits is None:
         return _reason(rollout)
     told = f"{waits.what}, until {when(waits.until)}" if waits.until else waits.what
-    why = rollout.trouble or _reason(rollout)
+    why = rollout.work.trouble or _reason(rollout)
     return f"{told}: {why}" if why else told
 
 

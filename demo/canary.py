@@ -97,7 +97,7 @@ def _register(play: Play, version: str) -> Rollout:
 def _splits(rollout: Rollout) -> Iterator[dict[str, int]]:
     for step in rollout.plan.strategy.steps:
         if step.kind is StepKind.TRAFFIC:
-            yield on_the_way(rollout.origin, rollout.goal, step.percent)
+            yield on_the_way(rollout.traffic.origin, rollout.traffic.goal, step.percent)
 
 
 def _has(play: Play, split: dict[str, int]) -> bool:

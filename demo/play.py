@@ -175,7 +175,7 @@ class Play:
         """Return what there is to know when a story does not go as told."""
         lines = [
             f"rollout of churn {each.model.version}: {each.phase} since {_time(each.since)}"
-            + (f"; {each.trouble or each.reason}" if each.trouble or each.reason else "")
+            + (f"; {each.work.trouble or each.reason}" if each.work.trouble or each.reason else "")
             for each in self.watch.rollouts
         ]
         lines += [f"loop over {each.monitor}: {each.status}" for each in self.watch.loops]

@@ -153,17 +153,17 @@ class Watch:
             for moment in self._new(rollout.id, rollout.history):
                 text = _PHASES.get(moment.phase, _other)(rollout, moment)
                 yield News(at=moment.at, label=moment.phase, text=text)
-            trouble = rollout.trouble
+            trouble = rollout.work.trouble
             if trouble and trouble != self._troubles.get(rollout.id):
                 yield News(at=datetime.now(UTC), label="trouble", text=f"trying on: {trouble}")
             self._troubles[rollout.id] = trouble
 
     def _measured(self) -> Iterator[News]:
         for rollout in self.rollouts:
-            if rollout.looked_at != self._looked_at.get(rollout.id):
+            if rollout.gating.looked_at != self._looked_at.get(rollout.id):
                 found = self._records.measured(rollout)
                 yield from map(_gate_news, self._new(f"measured of {rollout.id}", found))
-            self._looked_at[rollout.id] = rollout.looked_at
+            self._looked_at[rollout.id] = rollout.gating.looked_at
 
     def _buried(self) -> Iterator[News]:
         for letter in self.letters:

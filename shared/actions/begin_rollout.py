@@ -7,7 +7,7 @@ from shared.actions.base import Work
 from shared.base import telemetry
 from shared.base.errors import ParamsInvalid
 from shared.rollouts.state.phases import Phase
-from shared.rollouts.state.rollout import ModelRef, Moment, Plan, Rollout
+from shared.rollouts.state.rollout import ModelRef, Moment, Plan, Rollout, Traffic
 from shared.rollouts.strategy.endpoint_kinds import find_misfit, settle
 from shared.rollouts.strategy.model import Probe, Strategy
 from shared.workspaces.model import EndpointKind
@@ -61,7 +61,7 @@ def begin(
         deployment=deployment,
         model=model,
         plan=plan,
-        goal=goal,
+        traffic=Traffic(goal=goal),
         phase=Phase.QUEUED,
         since=now,
         created_at=now,

@@ -135,7 +135,12 @@ def kept_by(rollout: Rollout) -> frozenset[str]:
     """Return the deployments, in lower case, that a rollout works on, keeps or may go back to."""
     if rollout.phase.is_terminal:
         return frozenset()
-    splits = (rollout.origin, rollout.goal, rollout.split, rollout.mirror)
+    splits = (
+        rollout.traffic.origin,
+        rollout.traffic.goal,
+        rollout.traffic.split,
+        rollout.traffic.mirror,
+    )
     names = {rollout.deployment, rollout.stable, *(name for split in splits for name in split)}
     return frozenset(name.lower() for name in names)
 

@@ -192,7 +192,7 @@ class Loops:
         if rollout.phase in _SERVES:
             facts = {"model": model, "rollout": rollout.id}
             self._move(rollout.workspace, rollout.retraining, Stage.LIVE, live_at=now, **facts)
-        made_place = rollout.cause is Cause.SUPERSEDED
+        made_place = rollout.attempt.cause is Cause.SUPERSEDED
         stage = Stage.REGISTERED if made_place else _UNDONE.get(rollout.phase)
         if stage is None:
             return

@@ -19,11 +19,15 @@ from shared.rollouts.state.measurement import GateOutcome, Measurement
 from shared.rollouts.state.orders import Order, OrderKind
 from shared.rollouts.state.phases import EXCLUSIVE, TERMINAL, Phase
 from shared.rollouts.state.rollout import (
+    Attempt,
     Cause,
+    Gating,
     ModelRef,
     Moment,
+    PhaseWork,
     Plan,
     Rollout,
+    Traffic,
 )
 from shared.rollouts.strategy.model import (
     Gate,
@@ -38,6 +42,7 @@ from shared.rollouts.strategy.model import (
 )
 from shared.workspaces.metrics import Measure
 from shared.workspaces.model import EndpointKind, Operation
+from tests.unit.rollouts import change
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 WORKSPACE = Workspace(subscription="S-1", resource_group="rg", name="WS")
@@ -82,31 +87,39 @@ NOTICE = Notice(
     text=Text(title="churn 2 is live", body="größer\n🚂", good=True), attempts={"team": 1, "ops": 0}
 )
 FULL: dict[str, Any] = {
-    "origin": {"blue": 70, "Green": 30},
-    "split": {"blue": 63, "Green": 27, "new": 10},
-    "mirror": {"new": 5},
-    "split_at": NOW + timedelta(microseconds=1),
-    "is_moved": True,
+    "traffic": Traffic(
+        goal={"new": 100},
+        origin={"blue": 70, "Green": 30},
+        split={"blue": 63, "Green": 27, "new": 10},
+        mirror={"new": 5},
+        split_at=NOW + timedelta(microseconds=1),
+    ),
     "stable": "blue",
     "stable_instances": 4,
     "step": 2,
-    "looks": {"error_rate": 3, "error_rate/over": 1},
-    "looked_at": NOW,
+    "gating": Gating(looks={"error_rate": 3, "error_rate/over": 1}, looked_at=NOW),
     "orders": (
         Order(kind=OrderKind.PROMOTE, by="Ada", why="größer 🚂", at=NOW, to_end=True),
         Order(kind=OrderKind.ABORT, by="rollout x", why="", at=NOW, supersedes=True),
     ),
-    "cause": Cause.NOT_BETTER,
-    "attempt": 2,
+    "attempt": Attempt(
+        retries=2,
+        has_kept=True,
+        cause=Cause.NOT_BETTER,
+        is_moved=True,
+        logs="Traceback\n\tno module",
+    ),
+    "work": PhaseWork(
+        submitted=True,
+        operation=Operation(url="https://x/op", retry_after=timedelta(seconds=30)),
+        tries=1,
+        probes=2,
+        trouble="no answer",
+        troubles=3,
+        alarm="nothing healthy",
+    ),
     "reason": "gate error_rate",
-    "logs": "Traceback\n\tno module",
-    "submitted": True,
-    "operation": Operation(url="https://x/op", retry_after=timedelta(seconds=30)),
-    "tries": 1,
-    "probes": 2,
     "has_endpoint": True,
-    "trouble": "no answer",
-    "troubles": 3,
     "tick": 41,
     "busy_until": NOW + timedelta(minutes=1),
     "history": (Moment(at=NOW, phase=Phase.QUEUED), Moment(at=NOW, phase=Phase.HELD, text="é")),
@@ -141,7 +154,11 @@ def make_rollout(endpoint: str, phase: Phase = Phase.HOLDING, **values: Any) -> 
         auth_mode="key",
         channels=("team",),
     )
-    usual: dict[str, Any] = {"id": uuid.uuid4().hex, "due_at": NOW, "goal": {"new": 100}}
+    usual: dict[str, Any] = {
+        "id": uuid.uuid4().hex,
+        "due_at": NOW,
+        "traffic": Traffic(goal={"new": 100}),
+    }
     return Rollout(
         ref=EventRef(key="k", id="e", type="ModelRegistered", time=NOW, source=WORKSPACE.id),
         reaction_step="deploy/deploy",
@@ -181,11 +198,11 @@ def ids(found: Iterable[Kept[Rollout]], endpoint: str) -> set[str]:
 
 
 def test_a_rollout_comes_back_as_it_was_saved(store: RolloutStore, endpoint: str) -> None:
-    rollout = make_rollout(endpoint, measured=(make_measurement(),), **FULL)
+    rollout = change(make_rollout(endpoint, **FULL), measured=(make_measurement(),))
     kept = store.add(rollout)
     assert kept.value == rollout
     assert again(store, kept) == kept
-    moved = replace(rollout, phase=Phase.SHIFTING, step=6, orders=(), mirror={})
+    moved = change(rollout, phase=Phase.SHIFTING, step=6, orders=(), mirror={})
     saved = store.save(moved, etag=kept.etag)
     assert again(store, saved) == saved
     assert saved.value == moved
@@ -216,7 +233,8 @@ def test_a_rollout_is_saved_only_as_it_was_read(store: RolloutStore, endpoint: s
 def test_a_rollout_with_much_to_tell_is_kept_whole(store: RolloutStore, endpoint: str) -> None:
     history = tuple(Moment(at=NOW, phase=Phase.HELD, text="é" * 1000) for _ in range(80))
     measured = tuple(make_measurement(queries=("q" * 2000,)) for _ in range(9))
-    rollout = make_rollout(endpoint, history=history, logs="x" * 3000, measured=measured)
+    rollout = make_rollout(endpoint, history=history)
+    rollout = change(rollout, logs="x" * 3000, measured=measured)
     kept = store.add(rollout)
     assert again(store, kept).value == rollout
     saved = store.save(replace(rollout, history=history[:1]), etag=kept.etag)

@@ -188,8 +188,14 @@ class Rolling(World):
     def traffic(self, version: str = "2") -> dict[str, int]:
         """Return the live split by version, which has to be the one that its rollout reports."""
         endpoint, rollout = self.workspaces.endpoints[self.key], self.rollout(version)
-        assert is_same(rollout.split, endpoint.traffic), (rollout.split, endpoint.traffic)
-        assert is_same(rollout.mirror, endpoint.mirror), (rollout.mirror, endpoint.mirror)
+        assert is_same(rollout.traffic.split, endpoint.traffic), (
+            rollout.traffic.split,
+            endpoint.traffic,
+        )
+        assert is_same(rollout.traffic.mirror, endpoint.mirror), (
+            rollout.traffic.mirror,
+            endpoint.mirror,
+        )
         return self.live()
 
     def name(self, version: str) -> str:

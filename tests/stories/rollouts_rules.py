@@ -96,7 +96,7 @@ class Rules:
         """Take note that somebody else has just changed a split."""
         self._changed_at = self._now()
         for rollout in self.rollouts():
-            self._known[rollout.id] = plain(rollout.split, rollout.mirror)
+            self._known[rollout.id] = plain(rollout.traffic.split, rollout.traffic.mirror)
 
     # What is there
 
@@ -216,7 +216,9 @@ class Rules:
             assert name == writer.deployment or not is_fit, f"{part}% to {name} were somebody's"
         if self.ticks[-1].is_aborted:
             ours = wanted[0].get(writer.deployment, 0) + wanted[1].get(writer.deployment, 0)
-            least = max(self.share(writer.deployment), writer.origin.get(writer.deployment, 0))
+            least = max(
+                self.share(writer.deployment), writer.traffic.origin.get(writer.deployment, 0)
+            )
             assert ours <= least, "abort beats what had been decided"
         if is_seen and self._changed_at > self._taken.get(writer.id, 0):
             self._check_theirs(writer, wanted)
@@ -227,7 +229,7 @@ class Rules:
         mine = (
             self._known.get(writer.id),
             self._written.get(writer.id),
-            plain(writer.goal, {}),
+            plain(writer.traffic.goal, {}),
             wanted,
         )
         if now in mine:
@@ -289,7 +291,7 @@ class Rules:
 
     def _hear(self, before: Rollout, after: Rollout) -> None:
         kinds = {order.kind for order in after.orders}
-        if OrderKind.RETRY in kinds or after.attempt > before.attempt:
+        if OrderKind.RETRY in kinds or after.attempt.retries > before.attempt.retries:
             self.aborted.discard(after.id)
         if OrderKind.ABORT in kinds:
             self.aborted.add(after.id)

@@ -70,7 +70,7 @@ def words(rollout: Rollout) -> str:
     """Say what became of a rollout, for whoever has to find out why."""
     lines = [f"{one.at:%d %H:%M:%S} {one.phase} {one.text}" for one in rollout.history]
     name = f"{rollout.model.words} by {rollout.plan.strategy.name}, tick {rollout.tick}"
-    return "\n  ".join([name, *lines, f"{rollout.trouble} {rollout.reason} {rollout.orders}"])
+    return "\n  ".join([name, *lines, f"{rollout.work.trouble} {rollout.reason} {rollout.orders}"])
 
 
 class Stage:

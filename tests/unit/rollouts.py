@@ -1,7 +1,7 @@
 """Rollouts, and what they see, for tests: ordinary ones, but for what a test changes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +13,15 @@ from shared.rollouts.deciding.observation import Observation
 from shared.rollouts.state.measurement import GateOutcome, Measurement
 from shared.rollouts.state.orders import Order, OrderKind
 from shared.rollouts.state.phases import PHASES, Phase
-from shared.rollouts.state.rollout import ModelRef, Plan, Rollout
+from shared.rollouts.state.rollout import (
+    Attempt,
+    Gating,
+    ModelRef,
+    PhaseWork,
+    Plan,
+    Rollout,
+    Traffic,
+)
 from shared.rollouts.state.tags import TAG_DEPLOYMENT, TAG_MODEL, TAG_ROLLOUT, TAG_VERSION
 from shared.rollouts.strategy.model import Gate, Probe, RolloutStep, StepKind, Strategy
 from shared.workspaces.metrics import Measure
@@ -85,11 +93,31 @@ def make_rollout(phase: Phase = Phase.CHECKING, *steps: RolloutStep, **changes: 
         since=NOW,
         created_at=NOW,
         due_at=NOW,
-        goal={NEW: 100},
-        origin={OLD: 100},
-        split={OLD: 100},
+        traffic=Traffic(goal={NEW: 100}, origin={OLD: 100}, split={OLD: 100}),
         stable=OLD,
     )
+    return change(rollout, **changes)
+
+
+#: The group of a rollout that has each of its grouped fields.
+_GROUPS = {
+    field.name: group
+    for group, kind in {
+        "traffic": Traffic,
+        "gating": Gating,
+        "attempt": Attempt,
+        "work": PhaseWork,
+    }.items()
+    for field in fields(kind)
+}
+
+
+def change(rollout: Rollout, **changes: Any) -> Rollout:
+    """Return the rollout with these values, each of them in the group that has it."""
+    groups: dict[str, dict[str, Any]] = {}
+    for name in changes.keys() & _GROUPS.keys():
+        groups.setdefault(_GROUPS[name], {})[name] = changes.pop(name)
+    changes |= {name: replace(getattr(rollout, name), **new) for name, new in groups.items()}
     return replace(rollout, **changes)
 
 
@@ -193,4 +221,4 @@ class Case:
 
 def went(phase: Phase, reason: str, rollout: Rollout, **changes: Any) -> Go:
     """Return the decision to go on to a phase with these things learnt."""
-    return Go(phase=phase, reason=reason, rollout=replace(rollout, **changes))
+    return Go(phase=phase, reason=reason, rollout=change(rollout, **changes))

@@ -19,6 +19,7 @@ from tests.unit.rollouts import (
     NOW,
     RUNNING,
     Case,
+    change,
     make_order,
     make_rollout,
     make_seen,
@@ -49,7 +50,7 @@ def test_aborting_comes_before_all_else(phase: Phase) -> None:
 @pytest.mark.parametrize("phase", sorted({*TURNED_AWAY, Phase.HELD}))
 def test_what_was_not_begun_is_overtaken_or_keeps_what_it_had(phase: Phase) -> None:
     rollout = make_rollout(phase, orders=(OVERRULED,))
-    again = replace(rollout, attempt=1, has_kept=True)
+    again = change(rollout, retries=1, has_kept=True)
     for ordered, target in ((rollout, Phase.SUPERSEDED), (again, Phase.KEEPING)):
         decision = decide(ordered, Observation(), NOW)
         assert decision == went(
@@ -67,7 +68,10 @@ def test_making_place_for_a_newer_version_is_no_failure(phase: Phase) -> None:
     decision = decide(rollout, Observation(), NOW)
     assert isinstance(decision, Go)
     assert decision.rollout is not None
-    assert (decision.phase, decision.rollout.cause) == (Phase.ROLLING_BACK, Cause.SUPERSEDED)
+    assert (decision.phase, decision.rollout.attempt.cause) == (
+        Phase.ROLLING_BACK,
+        Cause.SUPERSEDED,
+    )
 
 
 @pytest.mark.parametrize("phase", sorted(set(Phase) - POSSIBLE[OrderKind.ABORT]))

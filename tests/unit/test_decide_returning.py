@@ -35,6 +35,7 @@ from tests.unit.rollouts import (
     OLD,
     OWN,
     Case,
+    change,
     make_deployment,
     make_endpoint,
     make_order,
@@ -124,7 +125,7 @@ RETIRES = {
         decision=Wait(reason=f"{OLD} is Deleting"),
     ),
     "one that does not go is left": Case(
-        rollout=replace(RETIRING, tries=3),
+        rollout=change(RETIRING, tries=3),
         seen=replace(SERVED, operation=FAILED),
         decision=Go(
             phase=Phase.DONE,
@@ -142,7 +143,7 @@ BACK = make_rollout(
     logs="Traceback",
     cause=Cause.FAILED,
 )
-UNMOVED = replace(BACK, is_moved=False, split={OLD: 100})
+UNMOVED = change(BACK, is_moved=False, split={OLD: 100})
 RETURNED = make_seen(states=BOTH)
 ANSWERED = replace(RETURNED, probe=ProbeResult(passed=True))
 SILENT = replace(RETURNED, probe=ProbeResult(passed=False, detail="503"))
@@ -167,22 +168,22 @@ WAYS_BACK = {
         rollout=BACK, seen=SERVED, decision=SetTraffic(traffic={OLD: 100}, serving=OLD)
     ),
     "the others keep the proportions that they have now": Case(
-        rollout=replace(BACK, origin=BOTH_SPLIT),
+        rollout=change(BACK, origin=BOTH_SPLIT),
         seen=make_seen({OLD: 10, BLUE: 30, NEW: 60}, states=THREE),
         decision=SetTraffic(traffic={OLD: 25, BLUE: 75}, serving=BLUE),
     ),
     "where nobody has changed the split, those that they had before": Case(
-        rollout=replace(BACK, origin=BOTH_SPLIT, split={OLD: 10, BLUE: 30, NEW: 60}),
+        rollout=change(BACK, origin=BOTH_SPLIT, split={OLD: 10, BLUE: 30, NEW: 60}),
         seen=make_seen({OLD: 10, BLUE: 30, NEW: 60}, states=THREE),
         decision=SetTraffic(traffic=BOTH_SPLIT, serving=OLD),
     ),
     "what failed in a rollout of its own gets none of it": Case(
-        rollout=replace(BACK, origin=BOTH_SPLIT),
+        rollout=change(BACK, origin=BOTH_SPLIT),
         seen=replace(make_seen({NEW: 100}, states=THREE), failed=frozenset({OLD})),
         decision=SetTraffic(traffic={BLUE: 100}, serving=BLUE),
     ),
     "or those that they had before": Case(
-        rollout=replace(BACK, origin=BOTH_SPLIT),
+        rollout=change(BACK, origin=BOTH_SPLIT),
         seen=make_seen({NEW: 100}, states=THREE),
         decision=SetTraffic(traffic=BOTH_SPLIT, serving=OLD),
     ),
@@ -192,7 +193,7 @@ WAYS_BACK = {
         decision=SetTraffic(traffic={BLUE: 100}, serving=BLUE),
     ),
     "what is not healthy gets none of it": Case(
-        rollout=replace(BACK, origin=BOTH_SPLIT),
+        rollout=change(BACK, origin=BOTH_SPLIT),
         seen=make_seen({NEW: 100}, states=THREE | {OLD: State.FAILED}),
         decision=SetTraffic(traffic={BLUE: 100}, serving=BLUE),
     ),
@@ -218,12 +219,12 @@ WAYS_BACK = {
         decision=SetTraffic(traffic={BLUE: 100}, serving=BLUE),
     ),
     "where nothing served before, what somebody gave traffic keeps it": Case(
-        rollout=replace(BACK, stable="", origin={}),
+        rollout=change(BACK, stable="", origin={}),
         seen=make_seen({NEW: 60, BLUE: 40}, states=THREE),
         decision=SetTraffic(traffic={BLUE: 100}, serving=BLUE),
     ),
     "where nothing served before nothing does again": Case(
-        rollout=replace(BACK, stable="", origin={}),
+        rollout=change(BACK, stable="", origin={}),
         seen=make_seen({NEW: 100}, states={NEW: State.SUCCEEDED, BLUE: State.SUCCEEDED}),
         decision=SetTraffic(traffic={}, serving=""),
     ),
@@ -266,28 +267,28 @@ WAYS_BACK = {
         decision=Wait(reason="the endpoint is Updating"),
     ),
     "the write is tried for ever": Case(
-        rollout=replace(BACK, tries=1000),
+        rollout=change(BACK, tries=1000),
         seen=SERVED,
         after=timedelta(days=30),
         decision=SetTraffic(traffic={OLD: 100}, serving=OLD),
     ),
     "a shift goes back to the split that it found": Case(
-        rollout=replace(SHIFTED, origin=BOTH_SPLIT),
+        rollout=change(SHIFTED, origin=BOTH_SPLIT),
         seen=make_seen({NEW: 100}, states=THREE),
         decision=SetTraffic(traffic=BOTH_SPLIT, serving=OLD),
     ),
     "as far as that is healthy": Case(
-        rollout=replace(SHIFTED, origin=BOTH_SPLIT),
+        rollout=change(SHIFTED, origin=BOTH_SPLIT),
         seen=make_seen({NEW: 100}, states=THREE | {BLUE: State.FAILED}),
         decision=SetTraffic(traffic={OLD: 100}, serving=OLD),
     ),
     "also where that gave the deployment a share": Case(
-        rollout=replace(SHIFTED, origin={OLD: 80, NEW: 20}),
+        rollout=change(SHIFTED, origin={OLD: 80, NEW: 20}),
         seen=make_seen({NEW: 100}, states=BOTH),
         decision=SetTraffic(traffic={OLD: 80, NEW: 20}, serving=OLD),
     ),
     "and where it was none": Case(
-        rollout=replace(SHIFTED, origin={}, stable=""),
+        rollout=change(SHIFTED, origin={}, stable=""),
         seen=make_seen({NEW: 100}, states=BOTH),
         decision=SetTraffic(traffic={}, serving=""),
     ),
@@ -307,7 +308,7 @@ ROOM = {
         rollout=WIDE, seen=sized(1), decision=Scale(name=OLD, instances=5)
     ),
     "as many as for so much traffic": Case(
-        rollout=replace(WIDE, origin={OLD: 50, BLUE: 50}),
+        rollout=change(WIDE, origin={OLD: 50, BLUE: 50}),
         seen=make_seen(
             {OLD: 10, BLUE: 30, NEW: 60},
             deployments={
@@ -317,7 +318,7 @@ ROOM = {
         decision=Scale(name=OLD, instances=3),
     ),
     "where it had no traffic before, as many as for all": Case(
-        rollout=replace(WIDE, origin={BLUE: 100}),
+        rollout=change(WIDE, origin={BLUE: 100}),
         seen=make_seen(
             {OLD: 40, NEW: 60},
             deployments={name: make_deployment(name, instance_count=1) for name in (OLD, NEW)},
@@ -357,7 +358,7 @@ ROOM = {
         decision=SetTraffic(traffic={OLD: 100}, serving=OLD),
     ),
     "nor where it can't be done": Case(
-        rollout=replace(WIDE, tries=3),
+        rollout=change(WIDE, tries=3),
         seen=sized(1),
         decision=SetTraffic(traffic={OLD: 100}, serving=OLD),
     ),
@@ -373,12 +374,12 @@ VERIFIED = {
         decision=went(Phase.KEEPING, "", BACK, split={OLD: 100}, stable=OLD),
     ),
     "when it has not, it is asked again": Case(
-        rollout=replace(BACK, probes=1),
+        rollout=change(BACK, probes=1),
         seen=SILENT,
         decision=Wait(reason=f"{OLD} serves again, and 503", delay=timedelta(seconds=5)),
     ),
     "and then that is told": Case(
-        rollout=replace(BACK, probes=3),
+        rollout=change(BACK, probes=3),
         seen=SILENT,
         decision=Go(phase=Phase.KEEPING, reason=f"no pip; {OLD} serves, and 503"),
     ),
@@ -386,12 +387,12 @@ VERIFIED = {
         rollout=UNMOVED, seen=RETURNED, decision=went(Phase.KEEPING, "", UNMOVED)
     ),
     "nor where nothing serves": Case(
-        rollout=replace(BACK, stable="", origin={}, split={}),
+        rollout=change(BACK, stable="", origin={}, split={}),
         seen=make_seen({}, states={NEW: State.SUCCEEDED}, tags={}),
         decision=Go(phase=Phase.KEEPING),
     ),
     "a shift that moved nothing leaves the split to whoever changed it": Case(
-        rollout=replace(SHIFTED, is_moved=False, split={OLD: 100}),
+        rollout=change(SHIFTED, is_moved=False, split={OLD: 100}),
         seen=make_seen({OLD: 50, NEW: 50}, states=BOTH),
         decision=went(
             Phase.KEEPING, "", SHIFTED, is_moved=False, split={OLD: 50, NEW: 50}, stable=OLD
@@ -408,15 +409,15 @@ VERIFIED = {
         decision=SendProbe(deployment=BLUE),
     ),
     "the log is read while there is one": Case(
-        rollout=replace(BACK, logs=""), seen=ANSWERED, decision=ReadLogs()
+        rollout=change(BACK, logs=""), seen=ANSWERED, decision=ReadLogs()
     ),
     "not of one that did not fail": Case(
-        rollout=replace(BACK, logs="", cause=Cause.ABORTED),
+        rollout=change(BACK, logs="", cause=Cause.ABORTED),
         seen=ANSWERED,
         decision=Go(phase=Phase.KEEPING),
     ),
     "what makes place for a newer version is not kept": Case(
-        rollout=replace(BACK, cause=Cause.SUPERSEDED),
+        rollout=change(BACK, cause=Cause.SUPERSEDED),
         seen=ANSWERED,
         decision=Go(phase=Phase.REMOVING),
     ),
@@ -434,12 +435,12 @@ VERIFIED = {
         decision=went(Phase.REMOVING, "", BACK, stable="", split={}, mirror={}),
     ),
     "an endpoint that failed and has nothing on it serves nobody": Case(
-        rollout=replace(UNMOVED, stable="", origin={}),
+        rollout=change(UNMOVED, stable="", origin={}),
         seen=make_seen(endpoint=make_endpoint({}, state=State.FAILED), deployments={}),
         decision=Go(phase=Phase.REMOVING),
     ),
     "an endpoint that does not get well keeps nobody": Case(
-        rollout=replace(BACK, tries=3),
+        rollout=change(BACK, tries=3),
         seen=replace(ANSWERED, endpoint=make_endpoint(state=State.FAILED)),
         decision=Go(phase=Phase.KEEPING),
     ),
@@ -469,7 +470,7 @@ DOWN = with_strategy(
     on_failure=OnFailure.STEP_DOWN,
 )
 #: One that has just come down to what it is at.
-LOWER = replace(DOWN, split={OLD: 90, NEW: 10}, split_at=NOW)
+LOWER = change(DOWN, split={OLD: 90, NEW: 10}, split_at=NOW)
 HALVES = make_seen(HALF, states=BOTH)
 TENTH = make_seen({OLD: 90, NEW: 10}, states=BOTH)
 GIVE_UP = Go(phase=Phase.ROLLING_BACK, reason="gate error_rate: why")
@@ -480,7 +481,7 @@ STEPS_DOWN = {
         rollout=DOWN, seen=HALVES, decision=SetTraffic(traffic={OLD: 90, NEW: 10}, serving=OLD)
     ),
     "from wherever it is": Case(
-        rollout=replace(DOWN, split={NEW: 100}),
+        rollout=change(DOWN, split={NEW: 100}),
         seen=SERVED,
         decision=SetTraffic(traffic=HALF, serving=OLD),
     ),
@@ -496,7 +497,7 @@ STEPS_DOWN = {
         ),
     ),
     "each split is kept for a while": Case(
-        rollout=replace(DOWN, split_at=NOW), seen=HALVES, decision=PAUSE
+        rollout=change(DOWN, split_at=NOW), seen=HALVES, decision=PAUSE
     ),
     "the lowest too": Case(rollout=LOWER, seen=TENTH, decision=PAUSE),
     "the lowest is left at once where it is not healthy": Case(
@@ -505,12 +506,12 @@ STEPS_DOWN = {
         decision=GIVE_UP,
     ),
     "or where somebody changed it": Case(
-        rollout=replace(DOWN, split_at=NOW),
+        rollout=change(DOWN, split_at=NOW),
         seen=make_seen({OLD: 30, NEW: 70}, states=BOTH),
         decision=GIVE_UP,
     ),
     "why it goes back stays why": Case(
-        rollout=replace(LOWER, cause=Cause.ABORTED),
+        rollout=change(LOWER, cause=Cause.ABORTED),
         seen=TENTH,
         after=timedelta(minutes=5),
         decision=went(Phase.ROLLING_BACK, "gate error_rate: why", LOWER, cause=Cause.ABORTED),
@@ -530,12 +531,12 @@ STEPS_DOWN = {
         rollout=DOWN, seen=make_seen(endpoint=None, deployments={}), decision=GIVE_UP
     ),
     "nor after a write that failed": Case(
-        rollout=replace(DOWN, submitted=True),
+        rollout=change(DOWN, submitted=True),
         seen=replace(HALVES, operation=FAILED),
         decision=GIVE_UP,
     ),
     "nor after writes that took no effect": Case(
-        rollout=replace(DOWN, tries=3), seen=HALVES, decision=GIVE_UP
+        rollout=change(DOWN, tries=3), seen=HALVES, decision=GIVE_UP
     ),
     "an endpoint that is being changed is waited for": Case(
         rollout=DOWN,
@@ -544,7 +545,7 @@ STEPS_DOWN = {
     ),
     "a shift steps down only where all its goal is healthy": Case(
         rollout=with_plan(
-            replace(DOWN, goal={NEW: 60, BLUE: 40}, split={NEW: 60, BLUE: 40}), creates=False
+            change(DOWN, goal={NEW: 60, BLUE: 40}, split={NEW: 60, BLUE: 40}), creates=False
         ),
         seen=make_seen({NEW: 60, BLUE: 40}, states=BOTH | {BLUE: State.FAILED}),
         decision=GIVE_UP,
@@ -556,7 +557,7 @@ STEPS_DOWN = {
     ),
 }
 
-KEEPING = replace(BACK, phase=Phase.KEEPING, split={OLD: 100}, step=2)
+KEEPING = change(BACK, phase=Phase.KEEPING, split={OLD: 100}, step=2)
 RETRY = (make_order(OrderKind.RETRY),)
 WORDS = "retry by ada: I say so"
 
@@ -580,7 +581,7 @@ KEEPS = {
             WORDS,
             KEEPING,
             step=1,
-            attempt=1,
+            retries=1,
             has_kept=True,
             cause=None,
             is_moved=False,
@@ -593,11 +594,11 @@ KEEPS = {
         decision=Go(
             phase=Phase.QUEUED,
             reason=WORDS,
-            rollout=replace(
+            rollout=change(
                 KEEPING,
                 phase=Phase.ROLLED_BACK,
                 step=-1,
-                attempt=1,
+                retries=1,
                 cause=None,
                 is_moved=False,
                 logs="",
@@ -608,7 +609,7 @@ KEEPS = {
         rollout=make_rollout(Phase.REFUSED, step=-1, orders=RETRY),
         seen=Observation(),
         decision=went(
-            Phase.QUEUED, WORDS, make_rollout(Phase.REFUSED), step=-1, attempt=1, orders=()
+            Phase.QUEUED, WORDS, make_rollout(Phase.REFUSED), step=-1, retries=1, orders=()
         ),
     ),
     "what is done stays done": Case(
@@ -657,7 +658,7 @@ REMOVES = {
         ),
     ),
     "one that does not go is left": Case(
-        rollout=replace(REMOVING, tries=3),
+        rollout=change(REMOVING, tries=3),
         seen=replace(RETURNED, operation=FAILED),
         decision=Go(
             phase=Phase.ROLLED_BACK,
@@ -665,7 +666,7 @@ REMOVES = {
         ),
     ),
     "whatever the service says of it": Case(
-        rollout=replace(REMOVING, tries=3),
+        rollout=change(REMOVING, tries=3),
         seen=RETURNED,
         decision=Go(
             phase=Phase.ROLLED_BACK,
@@ -699,9 +700,9 @@ def test_it_returns(case: Case) -> None:
     ("rollout", "kept"),
     [
         (KEEPING, HOUR),
-        (replace(KEEPING, cause=Cause.ABORTED), HOUR),
-        (replace(KEEPING, cause=Cause.NOT_BETTER), HOUR),
-        (replace(KEEPING, cause=Cause.SUPERSEDED), timedelta(0)),
+        (change(KEEPING, cause=Cause.ABORTED), HOUR),
+        (change(KEEPING, cause=Cause.NOT_BETTER), HOUR),
+        (change(KEEPING, cause=Cause.SUPERSEDED), timedelta(0)),
         (with_plan(KEEPING, creates=False), timedelta(0)),
     ],
 )
@@ -715,6 +716,6 @@ def test_what_can_t_be_deleted_is_named() -> None:
 
 
 def test_a_step_down_ends_at_the_time_that_is_left_of_it() -> None:
-    rollout = replace(LOWER, since=NOW, split_at=NOW)
+    rollout = change(LOWER, since=NOW, split_at=NOW)
     pause = Wait(reason="stepping down", delay=2 * MINUTE)
     Case(rollout=rollout, seen=TENTH, after=3 * MINUTE, decision=pause).require()

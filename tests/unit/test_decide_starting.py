@@ -43,6 +43,7 @@ from tests.unit.rollouts import (
     PROBE,
     RUNNING,
     Case,
+    change,
     make_deployment,
     make_endpoint,
     make_measurement,
@@ -84,7 +85,7 @@ QUEUED = {
         decision=Go(phase=Phase.REFUSED, reason="churn 1 is being rolled out on this endpoint"),
     ),
     "one that is tried again and refuses to wait keeps its deployment as before": Case(
-        rollout=queued(Newer.REFUSE, attempt=1, has_kept=True),
+        rollout=queued(Newer.REFUSE, retries=1, has_kept=True),
         seen=OLDER_HOLDER,
         decision=Go(phase=Phase.KEEPING, reason="churn 1 is being rolled out on this endpoint"),
     ),
@@ -107,13 +108,13 @@ QUEUED = {
     ),
     "one that goes back already is not told": Case(
         rollout=queued(Newer.SUPERSEDE),
-        seen=Observation(holder=replace(HOLDER, cause=Cause.FAILED)),
+        seen=Observation(holder=change(HOLDER, cause=Cause.FAILED)),
         decision=TURN,
     ),
 }
 
 FOUND = make_rollout(step=-1, origin={OLD: 100}, split={OLD: 100}, stable=OLD, stable_instances=1)
-UNMADE = replace(FOUND, origin={}, split={}, stable="", stable_instances=0)
+UNMADE = change(FOUND, origin={}, split={}, stable="", stable_instances=0)
 NEW_ROLLOUT = make_rollout(origin={}, split={}, stable="")
 NO_FAULTS = make_seen(faults=())
 NOTHING = make_seen(endpoint=None, deployments={}, faults=())
@@ -167,9 +168,9 @@ CHECKING = {
         ),
     ),
     "one that is made anew begins at the first step, also when it is tried again": Case(
-        rollout=replace(NEW_ROLLOUT, attempt=1, has_kept=True, step=2),
+        rollout=change(NEW_ROLLOUT, retries=1, has_kept=True, step=2),
         seen=NO_FAULTS,
-        decision=went(Phase.DEPLOYMENT, "", FOUND, attempt=1, has_kept=True),
+        decision=went(Phase.DEPLOYMENT, "", FOUND, retries=1, has_kept=True),
     ),
     "its own deployment is found again after a crash": Case(
         rollout=NEW_ROLLOUT,
@@ -182,33 +183,33 @@ CHECKING = {
         decision=Go(phase=Phase.DEPLOYMENT, rollout=FOUND),
     ),
     "one that is tried again goes on with its own deployment, at its step": Case(
-        rollout=replace(NEW_ROLLOUT, attempt=1, has_kept=True, step=1),
+        rollout=change(NEW_ROLLOUT, retries=1, has_kept=True, step=1),
         seen=make_seen(states=BOTH),
-        decision=went(Phase.DEPLOYMENT, "", FOUND, attempt=1, has_kept=True, step=1),
+        decision=went(Phase.DEPLOYMENT, "", FOUND, retries=1, has_kept=True, step=1),
     ),
     "a failed deployment of an earlier attempt is made anew": Case(
-        rollout=replace(NEW_ROLLOUT, attempt=1, has_kept=True),
+        rollout=change(NEW_ROLLOUT, retries=1, has_kept=True),
         seen=make_seen(states={OLD: State.SUCCEEDED, NEW: State.FAILED}),
         decision=DeleteDeployment(name=NEW),
     ),
     "unless somebody gave it traffic": Case(
-        rollout=replace(NEW_ROLLOUT, attempt=1, has_kept=True),
+        rollout=change(NEW_ROLLOUT, retries=1, has_kept=True),
         seen=make_seen({OLD: 90, NEW: 10}, states={OLD: State.SUCCEEDED, NEW: State.FAILED}),
         decision=Go(phase=Phase.DEPLOYMENT),
     ),
     "one that can't be deleted ends it": Case(
-        rollout=replace(NEW_ROLLOUT, attempt=1, has_kept=True, tries=3),
+        rollout=change(NEW_ROLLOUT, retries=1, has_kept=True, tries=3),
         seen=make_seen(states={OLD: State.SUCCEEDED, NEW: State.CANCELED}),
         decision=Go(phase=Phase.KEEPING, reason=f"{NEW} of the last attempt could not be deleted"),
     ),
     "trying again takes no place from a newer version that serves by now": Case(
-        rollout=replace(NEW_ROLLOUT, attempt=1, has_kept=True),
+        rollout=change(NEW_ROLLOUT, retries=1, has_kept=True),
         seen=make_seen(states=BOTH, tags=OWN | {TAG_VERSION: "3"}),
         decision=went(
             Phase.KEEPING,
             "version 3 serves, which is newer",
             NEW_ROLLOUT,
-            attempt=1,
+            retries=1,
             has_kept=True,
             cause=Cause.SUPERSEDED,
         ),
@@ -286,7 +287,7 @@ SHIFTS = {
         ),
     ),
     "one that gets none need not be there": Case(
-        rollout=replace(SHIFT, goal={NEW: 100, BLUE: 0}),
+        rollout=change(SHIFT, goal={NEW: 100, BLUE: 0}),
         seen=make_seen(states=BOTH),
         decision=Go(phase=Phase.PROBING),
     ),
@@ -329,9 +330,9 @@ SHIFTS = {
         decision=went(Phase.PROBING, "", SHIFT_FOUND, step=0),
     ),
     "one that is tried again begins with the step that failed": Case(
-        rollout=replace(SHIFT, attempt=1, has_kept=True, step=1),
+        rollout=change(SHIFT, retries=1, has_kept=True, step=1),
         seen=make_seen(states=BOTH),
-        decision=went(Phase.SHIFTING, "", SHIFT_FOUND, attempt=1, has_kept=True, step=1),
+        decision=went(Phase.SHIFTING, "", SHIFT_FOUND, retries=1, has_kept=True, step=1),
     ),
     "where the split is there already, nothing is to be done": Case(
         rollout=SHIFT,
@@ -389,7 +390,7 @@ PROOFS = {
         decision=AskGates(stable=OLD),
     ),
     "nor where somebody has waived it": Case(
-        rollout=replace(GATED, is_waived=True),
+        rollout=change(GATED, is_waived=True),
         seen=NO_FAULTS,
         decision=Go(phase=Phase.DEPLOYMENT),
     ),
@@ -442,33 +443,33 @@ ENDPOINT = {
         decision=CreateEndpoint(),
     ),
     "it is asked for once": Case(
-        rollout=replace(MAKING, submitted=True),
+        rollout=change(MAKING, submitted=True),
         seen=NOTHING,
         decision=Wait(reason="the endpoint is not there yet"),
     ),
     "it is waited for": Case(
-        rollout=replace(MAKING, submitted=True),
+        rollout=change(MAKING, submitted=True),
         seen=make_seen(endpoint=endpoint_in(State.CREATING)),
         decision=Wait(reason="the endpoint is Creating"),
     ),
     "not for ever": Case(
-        rollout=replace(MAKING, submitted=True),
+        rollout=change(MAKING, submitted=True),
         seen=make_seen(endpoint=endpoint_in(State.CREATING)),
         after=LATE,
         decision=Go(phase=Phase.ROLLING_BACK, reason="phase endpoint took longer than 60 minutes"),
     ),
     "once made, it gets its deployment": Case(
-        rollout=replace(MAKING, submitted=True),
+        rollout=change(MAKING, submitted=True),
         seen=make_seen({}, states={}),
         decision=Go(phase=Phase.DEPLOYMENT),
     ),
     "that it failed is told": Case(
-        rollout=replace(MAKING, submitted=True),
+        rollout=change(MAKING, submitted=True),
         seen=make_seen(endpoint=endpoint_in(State.FAILED)),
         decision=Go(phase=Phase.ROLLING_BACK, reason="the endpoint is Failed"),
     ),
     "and why": Case(
-        rollout=replace(MAKING, submitted=True),
+        rollout=change(MAKING, submitted=True),
         seen=make_seen(operation=FAILED),
         decision=went(
             Phase.ROLLING_BACK,
@@ -481,7 +482,7 @@ ENDPOINT = {
 }
 
 STARTED = make_rollout(Phase.DEPLOYMENT, *CANARY)
-SUBMITTED = replace(STARTED, submitted=True)
+SUBMITTED = change(STARTED, submitted=True)
 
 
 def new_in(state: State) -> Observation:
@@ -554,10 +555,10 @@ DEPLOYMENT = {
         ),
     ),
     "one that is tried again goes on at its step": Case(
-        rollout=replace(STARTED, attempt=1, has_kept=True, step=3),
+        rollout=change(STARTED, retries=1, has_kept=True, step=3),
         seen=new_in(State.SUCCEEDED),
         decision=went(
-            Phase.SHIFTING, "", STARTED, attempt=1, has_kept=True, step=3, stable_instances=1
+            Phase.SHIFTING, "", STARTED, retries=1, has_kept=True, step=3, stable_instances=1
         ),
     ),
     "where nothing served, there is nothing to protect": Case(

@@ -46,6 +46,7 @@ from tests.unit.rollouts import (
     SCALE,
     Case,
     at_step,
+    change,
     make_deployment,
     make_endpoint,
     make_measurement,
@@ -89,12 +90,12 @@ PROBES = {
         decision=went(Phase.SHIFTING, "", PROBING, step=1),
     ),
     "a probe that failed is sent again": Case(
-        rollout=replace(PROBING, probes=2),
+        rollout=change(PROBING, probes=2),
         seen=replace(IDLE, probe=REFUSED_BY),
         decision=Wait(reason="the probe failed: 503", delay=timedelta(seconds=5)),
     ),
     "a probe that keeps failing ends it": Case(
-        rollout=replace(PROBING, probes=3),
+        rollout=change(PROBING, probes=3),
         seen=replace(IDLE, probe=REFUSED_BY),
         decision=went(
             Phase.ROLLING_BACK, "the probe failed: 503", PROBING, probes=3, cause=Cause.FAILED
@@ -134,7 +135,7 @@ MIRRORS = {
         ),
     ),
     "since when is as of a split": Case(
-        rollout=replace(MIRRORING, split_at=NOW - MINUTE),
+        rollout=change(MIRRORING, split_at=NOW - MINUTE),
         seen=make_seen(states=BOTH, mirror={NEW: 10}),
         decision=went(
             Phase.HOLDING,
@@ -162,12 +163,12 @@ MIRRORS = {
         ),
     ),
     "a mirror that does not stay is given up": Case(
-        rollout=replace(MIRRORING, tries=3),
+        rollout=change(MIRRORING, tries=3),
         seen=IDLE,
         decision=gone_back(f"traffic reads back as {OLD} 100%"),
     ),
     "one that does not go is too": Case(
-        rollout=replace(END_OF_MIRROR, tries=3),
+        rollout=change(END_OF_MIRROR, tries=3),
         seen=make_seen(states=BOTH, mirror={NEW: 10}),
         decision=gone_back(f"traffic reads back as {OLD} 100%, mirrored {NEW} 10%"),
     ),
@@ -176,14 +177,14 @@ MIRRORS = {
 FIRST = at_step(1, *CANARY)
 LAST = split(3)
 ALL = {NEW: 100}
-ALL_SPLIT = replace(LAST, split=ALL)
+ALL_SPLIT = change(LAST, split=ALL)
 
 SHIFTS = {
     "traffic is written whole": Case(
         rollout=FIRST, seen=IDLE, decision=SetTraffic(traffic=TENTH, serving=OLD)
     ),
     "the others keep their proportions": Case(
-        rollout=replace(FIRST, origin={OLD: 70, BLUE: 30}, split={OLD: 70, BLUE: 30}),
+        rollout=change(FIRST, origin={OLD: 70, BLUE: 30}, split={OLD: 70, BLUE: 30}),
         seen=make_seen({OLD: 70, "blue": 30}, states=BOTH | {BLUE: State.SUCCEEDED}),
         decision=SetTraffic(traffic={OLD: 63, BLUE: 27, NEW: 10}, serving=OLD),
     ),
@@ -191,7 +192,7 @@ SHIFTS = {
         rollout=LAST, seen=SPLIT, decision=SetTraffic(traffic=ALL, serving=NEW)
     ),
     "a split is there when the endpoint says so": Case(
-        rollout=replace(FIRST, tries=1),
+        rollout=change(FIRST, tries=1),
         seen=SPLIT,
         decision=went(
             Phase.HOLDING,
@@ -209,19 +210,19 @@ SHIFTS = {
         decision=Go(phase=Phase.HOLDING, reason=f"{OLD} 90%, {NEW} 10%"),
     ),
     "since when it is there is now": Case(
-        rollout=replace(FIRST, split_at=NOW - MINUTE),
+        rollout=change(FIRST, split_at=NOW - MINUTE),
         seen=SPLIT,
         decision=went(
             Phase.HOLDING, f"{OLD} 90%, {NEW} 10%", FIRST, step=2, split=TENTH, split_at=NOW
         ),
     ),
     "also of what it never saw before": Case(
-        rollout=replace(split(1), split_at=None),
+        rollout=change(split(1), split_at=None),
         seen=SPLIT,
         decision=went(Phase.HOLDING, f"{OLD} 90%, {NEW} 10%", split(1), step=2, split_at=NOW),
     ),
     "since when it is there is kept where it was there before": Case(
-        rollout=replace(split(1), split_at=NOW - MINUTE),
+        rollout=change(split(1), split_at=NOW - MINUTE),
         seen=SPLIT,
         decision=went(
             Phase.HOLDING, f"{OLD} 90%, {NEW} 10%", split(1), step=2, split_at=NOW - MINUTE
@@ -248,17 +249,17 @@ SHIFTS = {
         decision=Go(phase=Phase.LIVE, reason=f"{NEW} 100%"),
     ),
     "traffic that does not stay is given up": Case(
-        rollout=replace(FIRST, tries=3),
+        rollout=change(FIRST, tries=3),
         seen=IDLE,
         decision=gone_back(f"traffic reads back as {OLD} 100%"),
     ),
     "a write that failed is told": Case(
-        rollout=replace(FIRST, submitted=True),
+        rollout=change(FIRST, submitted=True),
         seen=replace(IDLE, operation=FAILED),
         decision=gone_back("traffic could not be set: ImageBuildFailure: no pip"),
     ),
     "a write that failed and took effect all the same is none": Case(
-        rollout=replace(FIRST, submitted=True),
+        rollout=change(FIRST, submitted=True),
         seen=replace(SPLIT, operation=FAILED),
         decision=Go(phase=Phase.HOLDING, reason=f"{OLD} 90%, {NEW} 10%"),
     ),
@@ -598,12 +599,12 @@ SCALES = {
         decision=Go(phase=Phase.SHIFTING, reason="2 instances"),
     ),
     "that it failed is told": Case(
-        rollout=replace(SCALING, submitted=True),
+        rollout=change(SCALING, submitted=True),
         seen=replace(sized(1, 5), operation=FAILED),
         decision=gone_back(f"{NEW} could not be scaled: ImageBuildFailure: no pip"),
     ),
     "what takes too long is given up": Case(
-        rollout=replace(SCALING, submitted=True),
+        rollout=change(SCALING, submitted=True),
         seen=make_seen(TENTH, states=BOTH | {NEW: State.SCALING}),
         after=LATE,
         decision=gone_back("phase scaling took longer than 60 minutes"),
@@ -615,7 +616,7 @@ SCALES = {
         decision=Wait(reason="the deployment is Scaling"),
     ),
     "what takes no effect is given up": Case(
-        rollout=replace(SCALING, tries=3),
+        rollout=change(SCALING, tries=3),
         seen=sized(1, 5),
         decision=gone_back(f"{NEW} has 1 instances still"),
     ),
@@ -725,7 +726,7 @@ def test_every_step_can_be_paused(kind: StepKind) -> None:
 
 
 HELD = replace(split(2, *LONG), phase=Phase.HELD, reason="gate error_rate: why")
-UNMADE = replace(HELD, step=-1, split={}, split_at=None, is_moved=False)
+UNMADE = change(HELD, step=-1, split={}, split_at=None, is_moved=False)
 
 
 def ordered(kind: OrderKind, rollout: Rollout = HELD, **changes: Any) -> Rollout:
@@ -872,7 +873,7 @@ def test_a_step_is_done_where_it_means_anything(
     step: RolloutStep, has: int, applies: bool, applies_alone: bool
 ) -> None:
     rollout = make_rollout(Phase.HELD, step, split={OLD: 100 - has, NEW: has})
-    alone = replace(rollout, stable="", origin={}, split={})
+    alone = change(rollout, stable="", origin={}, split={})
     assert (next_step(rollout, 0).phase is PHASES[step.kind]) is applies
     assert (next_step(alone, 0).phase is PHASES[step.kind]) is applies_alone
 
@@ -915,7 +916,7 @@ def looks(span: timedelta, grain: timedelta = MINUTE) -> list[timedelta]:
     while not found or found[-1] < span:
         due = next_look(rollout, step, grain)
         found.append(due - NOW)
-        rollout = replace(rollout, looked_at=due)
+        rollout = change(rollout, looked_at=due)
     return found
 
 
@@ -939,5 +940,5 @@ def test_a_hold_shorter_than_a_reading_is_looked_at_when_there_is_one() -> None:
 
 
 def test_a_look_of_another_hold_does_not_count() -> None:
-    rollout = replace(GATED, looked_at=NOW - MINUTE)
+    rollout = change(GATED, looked_at=NOW - MINUTE)
     assert next_look(rollout, HOLD, MINUTE) == NOW + 2 * MINUTE

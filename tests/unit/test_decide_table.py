@@ -272,23 +272,28 @@ def seen_by(rollout: Rollout, choice: Choice) -> Observation:
 
 def splits_of(rollout: Rollout, choice: Choice) -> tuple[dict[str, int], dict[str, int]]:
     """Return the split and the mirror that the endpoint has, which gives nobody both."""
-    step, wanted, mirrored = rollout.current, dict(rollout.split), dict[str, int]()
+    step, wanted, mirrored = rollout.current, dict(rollout.traffic.split), dict[str, int]()
     if step is not None and step.kind is StepKind.TRAFFIC:
-        wanted = on_the_way(rollout.origin, rollout.goal, step.percent)
+        wanted = on_the_way(rollout.traffic.origin, rollout.traffic.goal, step.percent)
     if step is not None and step.kind is StepKind.MIRROR and step.percent:
         mirrored = {NEW: step.percent}
     split = {
-        "believed": dict(rollout.split),
+        "believed": dict(rollout.traffic.split),
         "wanted": wanted,
-        "origin": dict(rollout.origin),
-        "goal": dict(rollout.goal),
-        "lower": on_the_way(rollout.origin, rollout.goal, 10),
+        "origin": dict(rollout.traffic.origin),
+        "goal": dict(rollout.traffic.goal),
+        "lower": on_the_way(rollout.traffic.origin, rollout.traffic.goal, 10),
         "new": {NEW: 100},
         "blue": {BLUE: 100},
         "none": {},
-        "lower case": {name.lower(): part for name, part in rollout.split.items()},
+        "lower case": {name.lower(): part for name, part in rollout.traffic.split.items()},
     }[choice["traffic"]]
-    mirror = {"believed": rollout.mirror, "wanted": mirrored, "new": {NEW: 10}, "blue": {BLUE: 10}}
+    mirror = {
+        "believed": rollout.traffic.mirror,
+        "wanted": mirrored,
+        "new": {NEW: 10},
+        "blue": {BLUE: 10},
+    }
     return split, {
         name: part for name, part in mirror[choice["mirror"]].items() if not share(split, name)
     }
@@ -372,7 +377,7 @@ def require_allowed(rollout: Rollout, seen: Observation, decision: Decision) -> 
             if decision.phase in STEPS:
                 require_forward(after, decision.phase)
             if decision.phase in (Phase.ROLLING_BACK, Phase.REFUSED):
-                assert after.cause is not None or rollout.phase is Phase.STEPPING_DOWN
+                assert after.attempt.cause is not None or rollout.phase is Phase.STEPPING_DOWN
         case Wait():
             assert decision.reason
             assert decision.delay is None or decision.delay > timedelta(0)
@@ -386,7 +391,7 @@ def require_allowed(rollout: Rollout, seen: Observation, decision: Decision) -> 
             assert seen.probe is None
             assert seen.live(decision.deployment) or rollout.phase is Phase.PROBING
         case ReadLogs():
-            assert (rollout.phase, rollout.logs) == (Phase.ROLLING_BACK, "")
+            assert (rollout.phase, rollout.attempt.logs) == (Phase.ROLLING_BACK, "")
         case Overrule():
             assert rollout.phase is Phase.QUEUED
         case _:
@@ -395,11 +400,12 @@ def require_allowed(rollout: Rollout, seen: Observation, decision: Decision) -> 
 
 def require_forward(rollout: Rollout, phase: Phase) -> None:
     """Hold a step that is gone to against what the new deployment has already."""
-    step, has = rollout.current, share(rollout.split, NEW)
+    step, has = rollout.current, share(rollout.traffic.split, NEW)
     assert step is not None
     assert PHASES[step.kind] is phase
     if step.kind is StepKind.TRAFFIC and step.percent < 100:
-        assert share(on_the_way(rollout.origin, rollout.goal, step.percent), NEW) >= has
+        split = on_the_way(rollout.traffic.origin, rollout.traffic.goal, step.percent)
+        assert share(split, NEW) >= has
     if step.kind is StepKind.MIRROR and step.percent:
         assert not has, "it gets live or mirrored traffic, not both"
 
@@ -436,7 +442,7 @@ def require_safe_split(rollout: Rollout, seen: Observation, write: SetTraffic) -
     assert sum(write.mirror.values()) <= 50
     assert not {name.lower() for name in write.mirror} & {name.lower() for name in write.traffic}
     assert write.serving in (write.traffic or {"": 0})
-    before, after = share(rollout.split, NEW), share(write.traffic, NEW)
+    before, after = share(rollout.traffic.split, NEW), share(write.traffic, NEW)
     if rollout.phase is Phase.ROLLING_BACK:
         assert not share(write.mirror, NEW)
         assert not after or not rollout.plan.creates

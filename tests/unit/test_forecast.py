@@ -17,7 +17,7 @@ from shared.rollouts.strategy.steps.kinds import step_words
 from shared.workspaces.metrics import Measure
 from tests.stories.world import REACTIONS, World
 from tests.unit import rollouts as given_rollouts
-from tests.unit.rollouts import ERRORS, MINUTE, NEW, NOW, OLD, make_strategy, traffic
+from tests.unit.rollouts import ERRORS, MINUTE, NEW, NOW, OLD, change, make_strategy, traffic
 
 
 def ready_made(name: str) -> Strategy:
@@ -223,7 +223,7 @@ def test_an_order_that_came_too_late_changes_nothing() -> None:
 
 def test_writes_that_failed_before_are_taken_to_succeed_now() -> None:
     rollout = make_rollout(Phase.SHIFTING, step=1)
-    assert told(replace(rollout, tries=3)) == told(rollout)
+    assert told(change(rollout, tries=3)) == told(rollout)
 
 
 def test_the_longest_hold_is_forecast_to_its_end_at_the_finest_grain() -> None:
@@ -289,7 +289,7 @@ def rollouts(draw: st.DrawFn) -> Rollout:
         share=share,
         step=len(steps) if phase is Phase.LIVE else step,
         plan=replace(make_rollout().plan, strategy=strategy, creates=draw(st.booleans())),
-        attempt=draw(st.integers(0, 1)),
+        retries=draw(st.integers(0, 1)),
         orders=tuple(draw(st.lists(ORDERS, max_size=2))),
         due_at=NOW + draw(st.integers(0, 100)) * MINUTE,
         tries=draw(st.integers(0, 4)),

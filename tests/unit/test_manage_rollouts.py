@@ -17,7 +17,7 @@ from shared.rollouts.state.orders import Order, OrderKind
 from shared.rollouts.state.phases import Phase
 from shared.rollouts.state.rollout import Rollout
 from shared.services import Services
-from tests.unit.rollouts import NEW, NOW, OLD
+from tests.unit.rollouts import NEW, NOW, OLD, change
 from tests.unit.test_forecast import make_rollout, ready_made
 from tests.unit.test_rollout_view import AT_A_TENTH, measured, tell
 
@@ -86,7 +86,7 @@ def test_those_that_have_not_ended_are_listed_with_where_they_are(services: Serv
 
 
 def test_one_is_drawn_with_what_was_measured_and_no_control_characters(services: Services) -> None:
-    rollout = keep(services, replace(CANARY, trouble="\x1b[2J\x07gone"))
+    rollout = keep(services, change(CANARY, trouble="\x1b[2J\x07gone"))
     look = measured(GateOutcome.PASS, 2, 8)
     services.rollouts.store.add_measurements(rollout, (look,))
     shown = run("rollouts", "show", rollout.id[:12])

@@ -21,7 +21,7 @@ from shared.rollouts.state.phases import Phase
 from shared.rollouts.state.rollout import Rollout
 from shared.rollouts.strategy.model import Gate
 from shared.workspaces.metrics import Measure, Minute, Readings
-from tests.unit.rollouts import BETTER, HOLD, MINUTE, NEW, NOW, OLD, make_rollout, traffic
+from tests.unit.rollouts import BETTER, HOLD, MINUTE, NEW, NOW, OLD, change, make_rollout, traffic
 
 CPU = Gate(measure=Measure.CPU, max=80.0, observe=True)
 ERRORS = Gate(measure=Measure.ERROR_RATE, max_increase=0.01)
@@ -85,7 +85,7 @@ def holding(gates: tuple[Gate, ...] = (ERRORS,), **changes: Any) -> Rollout:
 def comparing(since: datetime) -> Rollout:
     """Return a rollout that compares both deployments on the split that they have had since."""
     made = make_rollout(Phase.CHOOSING, traffic(50), HOLD, BETTER, traffic(100), step=2)
-    return replace(made, split={OLD: 50, NEW: 50}, split_at=since)
+    return change(made, split={OLD: 50, NEW: 50}, split_at=since)
 
 
 def look(source: Source, rollout: Rollout, now: datetime = NOW) -> Rollout:
@@ -107,11 +107,11 @@ def test_a_hold_is_judged_by_its_own_whole_minutes_of_both() -> None:
         Measure.CPU,
         Measure.REQUESTS,
     }
-    assert [found.measure for found in after.measured] == [
+    assert [found.measure for found in after.gating.measured] == [
         gate.measure for gate in (ERRORS, SLOW, CPU)
     ]
-    assert {(found.at, found.step) for found in after.measured} == {(now, 1)}
-    assert after.looked_at == now
+    assert {(found.at, found.step) for found in after.gating.measured} == {(now, 1)}
+    assert after.gating.looked_at == now
 
 
 def test_what_was_before_the_hold_is_not_held_against_it() -> None:
@@ -142,7 +142,7 @@ def test_a_stable_one_without_traffic_is_measured_before_the_split() -> None:
         ((NEW,), NOW - 10 * MINUTE, NOW),
         ((OLD,), NOW - 40 * MINUTE, NOW - 30 * MINUTE),
     ]
-    (found,) = after.measured
+    (found,) = after.gating.measured
     assert (found.requests, found.stable_requests) == (1000, 1000)
     assert len(found.queries) == 2
 
@@ -158,7 +158,7 @@ def test_before_a_whole_minute_is_over_nothing_is_asked(split: dict[str, int]) -
     source = Source()
     after = look(source, holding(since=NOW + 5 * SECOND, split=split), NOW + 50 * SECOND)
     assert source.asked == []
-    assert [found.outcome for found in after.measured] == [GateOutcome.NO_DATA]
+    assert [found.outcome for found in after.gating.measured] == [GateOutcome.NO_DATA]
 
 
 def test_readings_of_a_second_are_whole_seconds() -> None:
@@ -173,7 +173,7 @@ def test_a_proof_is_of_the_stable_one_alone(step: int) -> None:
     source = Source()
     after = look(source, replace(holding(), phase=Phase.CHECKING, step=step))
     assert source.asked == [((OLD,), NOW - 30 * MINUTE, NOW)]
-    (found,) = after.measured
+    (found,) = after.gating.measured
     assert (found.outcome, found.step, found.new) == (GateOutcome.PASS, -1, None)
 
 
@@ -182,7 +182,7 @@ def test_a_comparison_is_of_all_the_time_on_the_split() -> None:
     since = NOW - timedelta(days=2)
     after = look(source, comparing(since))
     assert source.asked == [((NEW, OLD), since, NOW)]
-    (found,) = after.measured
+    (found,) = after.gating.measured
     assert (found.measure, found.outcome) == (Measure.LATENCY_P95, GateOutcome.FAIL)
 
 
@@ -204,29 +204,29 @@ def test_metrics_that_cannot_be_read_are_a_result_of_each_gate(
 ) -> None:
     rollout = replace(holding((ERRORS, CPU)), phase=phase)
     after = look(Source(fails={1: error}), rollout)
-    assert [found.outcome for found in after.measured] == [GateOutcome.UNAVAILABLE] * 2
-    assert [found.lasting for found in after.measured] == [lasting] * 2
-    assert [found.observe for found in after.measured] == [False, True]
-    assert all(error.message in found.detail for found in after.measured)
-    assert not any(after.looks.values()), "nothing was tested"
+    assert [found.outcome for found in after.gating.measured] == [GateOutcome.UNAVAILABLE] * 2
+    assert [found.lasting for found in after.gating.measured] == [lasting] * 2
+    assert [found.observe for found in after.gating.measured] == [False, True]
+    assert all(error.message in found.detail for found in after.gating.measured)
+    assert not any(after.gating.looks.values()), "nothing was tested"
 
 
 def test_half_of_what_is_to_be_compared_is_nothing() -> None:
     source = Source(fails={2: WorkspaceUnreachable("no answer")})
     after = look(source, holding(split={NEW: 100}))
-    assert [found.outcome for found in after.measured] == [GateOutcome.UNAVAILABLE]
+    assert [found.outcome for found in after.gating.measured] == [GateOutcome.UNAVAILABLE]
 
 
 def test_a_comparison_that_cannot_be_read_is_one_too() -> None:
     source = Source(fails={1: WorkspaceUnreachable("no answer")})
     after = look(source, comparing(NOW - 20 * MINUTE))
-    assert [found.outcome for found in after.measured] == [GateOutcome.UNAVAILABLE]
+    assert [found.outcome for found in after.gating.measured] == [GateOutcome.UNAVAILABLE]
 
 
 def test_no_secret_of_the_service_s_answer_is_kept() -> None:
     error = WorkspaceUnreachable("GET https://x?sig=abc123secret failed; AccountKey=abc123secret==")
     after = look(Source(fails={1: error}), holding())
-    assert "abc123secret" not in after.measured[0].detail
+    assert "abc123secret" not in after.gating.measured[0].detail
 
 
 # How often
@@ -236,24 +236,24 @@ def test_each_test_of_a_gate_takes_more_to_fail_than_the_one_before() -> None:
     rollout, alphas = holding((ERRORS, SLOW)), list[float]()
     for number in range(3):
         rollout = look(Source(), rollout, NOW + number * MINUTE)
-        alphas.append(rollout.measured[0].alpha or 0)
+        alphas.append(rollout.gating.measured[0].alpha or 0)
     assert 0 not in alphas
     assert alphas == sorted(alphas, reverse=True)
     assert len(set(alphas)) == 3
     # Without values of its own the other gate was never tested, and has lost nothing.
     after = look(Source(values={Measure.LATENCY_P95: 80.0}), rollout, NOW + 3 * MINUTE)
-    assert after.measured[1].alpha == alphas[0]
+    assert after.gating.measured[1].alpha == alphas[0]
 
 
 def test_the_last_look_of_a_hold_has_chances_of_its_own() -> None:
     rollout = holding()
     first = look(Source(), rollout)
     last = look(Source(), first, rollout.since + HOLD.span)
-    assert last.measured[0].alpha == first.measured[0].alpha
+    assert last.gating.measured[0].alpha == first.gating.measured[0].alpha
 
 
 def test_proofs_and_comparisons_take_no_chance_from_the_gates() -> None:
     proved = look(Source(), replace(holding(), phase=Phase.CHECKING, step=-1))
-    assert proved.looks == {}
+    assert proved.gating.looks == {}
     source = Source(values={Measure.LATENCY_P95: 80.0})
-    assert look(source, comparing(NOW - 20 * MINUTE)).looks == {}
+    assert look(source, comparing(NOW - 20 * MINUTE)).gating.looks == {}

@@ -17,14 +17,21 @@ from shared.rollouts.state.measurement import GateOutcome
 from shared.rollouts.state.phases import STEPS, TRANSITIONS, Phase
 from shared.rollouts.state.rollout import Cause, ModelRef
 from shared.workspaces.model import EndpointKind
-from tests.unit.rollouts import OLD, make_measurement, make_rollout, with_plan, with_strategy
+from tests.unit.rollouts import (
+    OLD,
+    change,
+    make_measurement,
+    make_rollout,
+    with_plan,
+    with_strategy,
+)
 
 STUDIO = "https://ml.azure.com"
 
 
 def body_of(kind: RolloutNoticeKind, **changes: object) -> str:
     """Return the body of a message of this kind."""
-    rollout = replace(make_rollout(Phase.KEEPING), **changes)  # type: ignore[arg-type]
+    rollout = change(make_rollout(Phase.KEEPING), **changes)
     return text_of_rollout(rollout, kind, "").body
 
 
@@ -188,7 +195,7 @@ def test_a_rollback_that_left_it_its_traffic_needs_a_look() -> None:
     before = Phase.ROLLING_BACK
     for after in (Phase.KEEPING, Phase.REMOVING):
         rollout = make_rollout(after, split={"other": 100})
-        stayed = replace(rollout, split={rollout.deployment: 100})
+        stayed = change(rollout, split={rollout.deployment: 100})
         assert kind_of(rollout, before, "why") is RolloutNoticeKind.ROLLED_BACK
         assert kind_of(stayed, before, "why") is RolloutNoticeKind.ATTENTION
         shift = with_plan(stayed, creates=False)
@@ -216,7 +223,7 @@ def test_whoever_is_asked_is_told_the_split_and_what_the_gates_measured() -> Non
     ],
 )
 def test_what_was_begun_is_in_the_title(attempt: int, creates: bool, title: str) -> None:
-    rollout = with_plan(make_rollout(attempt=attempt), creates=creates)
+    rollout = with_plan(make_rollout(retries=attempt), creates=creates)
     assert text_of_rollout(rollout, RolloutNoticeKind.STARTED, "").title == title
 
 

@@ -23,12 +23,13 @@ from shared.orphans.schema import Orphans
 from shared.orphans.watch import OrphanWatch
 from shared.rollouts.engine.store import RolloutStore
 from shared.rollouts.state.phases import TERMINAL, Phase
-from shared.rollouts.state.rollout import ModelRef, Plan, Rollout
+from shared.rollouts.state.rollout import ModelRef, Plan, Rollout, Traffic
 from shared.rollouts.strategy.model import Probe, Strategy
 from shared.twins.clock import ManualClock
 from shared.twins.storage import MemoryChannels, MemoryTables
 from shared.twins.workspaces import MemoryWorkspaces
 from shared.workspaces.model import Capacity, Deployment, Endpoint, EndpointKind, State
+from tests.unit.rollouts import change
 
 WS = Workspace(subscription="s", resource_group="g", name="w")
 OTHER = Workspace(subscription="s", resource_group="g", name="other")
@@ -54,9 +55,9 @@ def make_rollout(phase: Phase, **changes: object) -> Rollout:
         since=NOW,
         created_at=NOW,
         due_at=NOW,
-        goal={"new": 100},
+        traffic=Traffic(goal={"new": 100}),
     )
-    return replace(rollout, **changes)  # type: ignore[arg-type]
+    return change(rollout, **changes)
 
 
 class Bench:

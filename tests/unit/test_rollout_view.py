@@ -20,7 +20,7 @@ from shared.rollouts.state.phases import Phase
 from shared.rollouts.state.rollout import Cause, Moment, Rollout
 from shared.rollouts.strategy.model import OnConflict, RolloutStep, StepKind, Strategy
 from shared.workspaces.metrics import Measure
-from tests.unit.rollouts import MINUTE, NEW, NOW, OLD, make_seen, make_strategy, traffic
+from tests.unit.rollouts import MINUTE, NEW, NOW, OLD, change, make_seen, make_strategy, traffic
 from tests.unit.test_forecast import approve, gated, hold, make_rollout, ready_made
 
 type Happened = tuple[float, Phase, int, str]
@@ -39,7 +39,7 @@ def tell(strategy: Strategy, *happened: Happened, **changes: object) -> Rollout:
     history = _moments(happened)
     last = history[-1]
     rollout = make_rollout(last.phase, strategy, since=last.at, due_at=last.at, step=last.step)
-    return replace(rollout, history=history, reason=last.text, **changes)  # type: ignore[arg-type]
+    return change(rollout, history=history, reason=last.text, **changes)
 
 
 def _moments(happened: Sequence[Happened]) -> tuple[Moment, ...]:
@@ -255,7 +255,7 @@ def test_a_live_one_is_all_done_but_for_the_old_deployment() -> None:
         2026-03-02 09:37:00Z  churn-v1-def456 is deleted if Signalbox made it, then done
         it takes the orders: abort
     """)
-    first = drawn(replace(rollout, stable="", origin={}))
+    first = drawn(change(rollout, stable="", origin={}))
     assert "stable:      (nothing served before)" in first
     assert not any("it takes the orders" in line for line in first), (
         "there is nothing to go back to"

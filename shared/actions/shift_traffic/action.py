@@ -70,10 +70,10 @@ class ShiftTraffic:
         deployments = self._workspaces.list_deployments(*where, kind=kind)
         plan = self._plan(work, params, endpoint, deployments)
         if self._is_done(plan, endpoint):
-            detail = f"the endpoint has this split already: {words(plan.goal)}"
+            detail = f"the endpoint has this split already: {words(plan.traffic.goal)}"
             return Outcome(status=OutcomeStatus.DONE, detail=detail)
         rollout = self._rollouts.start(plan)
-        detail = f"rollout of {words(rollout.goal)} on {rollout.endpoint}"
+        detail = f"rollout of {words(rollout.traffic.goal)} on {rollout.endpoint}"
         return Outcome(status=OutcomeStatus.WAITING, detail=detail, rollout=rollout.id)
 
     def _plan(
@@ -111,7 +111,7 @@ class ShiftTraffic:
     def _is_done(self, rollout: Rollout, endpoint: Endpoint) -> bool:
         """Say whether nothing is to be moved, now or when other rollouts have ended."""
         return (
-            is_same(endpoint.traffic, rollout.goal)
+            is_same(endpoint.traffic, rollout.traffic.goal)
             and not self._rollouts.has_begun(rollout)
             and self._rollouts.find_undecided(rollout) is None
         )

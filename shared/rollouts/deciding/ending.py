@@ -27,7 +27,7 @@ from shared.rollouts.deciding.steps.kinds import DECIDERS
 from shared.rollouts.deciding.steps.probe import SHORT_WAIT
 from shared.rollouts.state.orders import OrderKind
 from shared.rollouts.state.phases import Phase
-from shared.rollouts.state.rollout import Cause, Rollout
+from shared.rollouts.state.rollout import Attempt, Cause, Rollout
 from shared.rollouts.state.splits import is_same, leader, only, share, words
 from shared.rollouts.state.tags import TAG_DEPLOYMENT, TAG_ROLLOUT
 from shared.workspaces.model import Deployment, EndpointKind, State
@@ -61,16 +61,17 @@ def stepping_down(rollout: Rollout, seen: Observation, now: datetime) -> Decisio
     """Go back by the splits that it came up by, one after the other."""
     lower = _lower(rollout)
     is_fit = seen.endpoint is not None and not failure_in(seen) and _can_step_down(rollout, seen)
-    if lower is None or not is_fit or rollout.tries >= WRITE_TRIES:
+    if lower is None or not is_fit or rollout.work.tries >= WRITE_TRIES:
         return _step_off(rollout, seen, now)
     assert seen.endpoint is not None  # it would not be fit
     if not seen.endpoint.state.is_settled:
         return Wait(reason=f"the endpoint is {seen.endpoint.state}")
     if is_same(seen.traffic, lower):
-        there = replace(rollout, split=dict(seen.traffic), split_at=now)
+        traffic = replace(rollout.traffic, split=dict(seen.traffic), split_at=now)
+        there = replace(rollout, traffic=traffic)
         # Without a reason of its own: it is still going back for the one that it began with.
         return Go(phase=Phase.STEPPING_DOWN, note=words(seen.traffic), rollout=there)
-    if not is_same(seen.traffic, rollout.split):
+    if not is_same(seen.traffic, rollout.traffic.split):
         return _step_off(rollout, seen, now, at_once=True)
     return _pause_between(rollout, now) or SetTraffic(
         traffic=lower,
@@ -85,25 +86,25 @@ def _step_off(
     """Take the last step down, which is a rollback as any other."""
     is_calm = _can_step_down(rollout, seen) and not failure_in(seen) and not at_once
     pause = _pause_between(rollout, now) if is_calm else None
-    return pause or go_back(rollout, rollout.reason, rollout.cause or Cause.FAILED)
+    return pause or go_back(rollout, rollout.reason, rollout.attempt.cause or Cause.FAILED)
 
 
 def _pause_between(rollout: Rollout, now: datetime) -> Wait | None:
     """Wait after each step down; not before the first, which is when the phase began anew."""
     until = rollout.since + rollout.plan.strategy.step_down_every
-    if rollout.split_at != rollout.since or now >= until:
+    if rollout.traffic.split_at != rollout.since or now >= until:
         return None
     return Wait(reason="stepping down", delay=until - now)
 
 
 def _can_step_down(rollout: Rollout, seen: Observation) -> bool:
-    names = {*rollout.origin, *rollout.goal, rollout.deployment}
+    names = {*rollout.traffic.origin, *rollout.traffic.goal, rollout.deployment}
     return all(seen.is_healthy(name) for name in names)
 
 
 def _lower(rollout: Rollout) -> Mapping[str, int] | None:
     """Return the next lower split that the rollout came up by, or None."""
-    ours = share(rollout.split, rollout.deployment)
+    ours = share(rollout.traffic.split, rollout.deployment)
     splits = (DECIDERS[step.kind].live_split(rollout, step) for step in rollout.plan.strategy.steps)
     lower = [split for split in splits if split and 0 < share(split, rollout.deployment) < ours]
     return max(lower, key=lambda split: share(split, rollout.deployment), default=None)
@@ -113,7 +114,8 @@ def rolling_back(rollout: Rollout, seen: Observation, now: datetime) -> Decision
     """Give all traffic to what is healthy now; over when the endpoint says so, and answers."""
     endpoint = seen.endpoint
     if endpoint is None:
-        return _rolled_back(replace(rollout, stable="", split={}, mirror={}), seen)
+        traffic = replace(rollout.traffic, split={}, mirror={})
+        return _rolled_back(replace(rollout, stable="", traffic=traffic), seen)
     if not endpoint.state.is_settled:
         return Wait(reason=f"the endpoint is {endpoint.state}")
     if _is_back(rollout, seen):
@@ -135,7 +137,7 @@ def rolling_back(rollout: Rollout, seen: Observation, now: datetime) -> Decision
 
 def _find_busy(rollout: Rollout, seen: Observation) -> Deployment | None:
     """Return what may be gone back to once it is settled, being scaled say; None without any."""
-    names = dict.fromkeys((*seen.traffic, *rollout.origin))
+    names = dict.fromkeys((*seen.traffic, *rollout.traffic.origin))
     others = (seen.find(name) for name in names if name.lower() != rollout.deployment.lower())
     return next(
         (
@@ -156,7 +158,8 @@ def _stay(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     """Leave the split as it is, and say so: any other would be worse."""
     reason = f"there is nothing healthy to roll back to; {words(seen.traffic)} stays"
     if now - rollout.since > rollout.plan.strategy.answer_within:
-        there = replace(rollout, stable=leader(seen.traffic), split=dict(seen.traffic))
+        traffic = replace(rollout.traffic, split=dict(seen.traffic))
+        there = replace(rollout, stable=leader(seen.traffic), traffic=traffic)
         return Go(phase=Phase.KEEPING, reason=f"{rollout.reason}; {reason}", rollout=there)
     return Wait(reason=reason, is_alarm=True)
 
@@ -168,10 +171,12 @@ def _is_back(rollout: Rollout, seen: Observation) -> bool:
     # A write that failed may leave the endpoint Failed, which keeps every later one out; writing
     # what it has anyway is how it gets well.
     is_well = endpoint.state is State.SUCCEEDED or not seen.deployments
-    if not is_well and rollout.tries < WRITE_TRIES:
+    if not is_well and rollout.work.tries < WRITE_TRIES:
         return False
     if not rollout.plan.creates:
-        return not rollout.is_moved or is_same(seen.traffic, find_way_back(rollout, seen) or {})
+        return not rollout.attempt.is_moved or is_same(
+            seen.traffic, find_way_back(rollout, seen) or {}
+        )
     says = endpoint.tags.get(TAG_DEPLOYMENT) == rollout.deployment
     return not seen.serves(rollout.deployment) and not says
 
@@ -188,10 +193,10 @@ def find_way_back(rollout: Rollout, seen: Observation) -> Mapping[str, int] | No
     def is_fit(name: str) -> bool:
         return name.lower() != ours and name not in seen.failed and seen.is_healthy(name)
 
-    if not rollout.plan.creates and not rollout.origin:
+    if not rollout.plan.creates and not rollout.traffic.origin:
         return {}
-    ways = (only(seen.traffic, is_fit), only(rollout.origin, is_fit))
-    is_as_left = is_same(seen.traffic, rollout.split)
+    ways = (only(seen.traffic, is_fit), only(rollout.traffic.origin, is_fit))
+    is_as_left = is_same(seen.traffic, rollout.traffic.split)
     for way in reversed(ways) if is_as_left or not rollout.plan.creates else ways:
         if way:
             return way
@@ -215,12 +220,12 @@ def _make_room(
     is_sized = rollout.plan.kind is not EndpointKind.BATCH  # where each job says its own size
     if found.name != rollout.stable or not rollout.stable_instances or not is_sized:
         return None
-    before = share(rollout.origin, found.name) or 100
+    before = share(rollout.traffic.origin, found.name) or 100
     needed = ceil(rollout.stable_instances * share(target, found.name) / before)
     is_short = found.instance_count < needed
     if not is_short or not _can_wait(rollout, seen, now) or TAG_ROLLOUT not in found.tags:
         return None
-    if rollout.tries >= WRITE_TRIES:
+    if rollout.work.tries >= WRITE_TRIES:
         return None
     return Scale(name=found.name, instances=needed)
 
@@ -228,12 +233,13 @@ def _make_room(
 def _verify(rollout: Rollout, seen: Observation) -> Decision:
     """Have what serves answer a request before it is said that it serves."""
     serving = leader(seen.traffic, rollout.stable)
-    back = replace(rollout, stable=serving, split=dict(seen.traffic), mirror=dict(seen.mirror))
-    if not rollout.is_moved or not serving or rollout.plan.kind is EndpointKind.BATCH:
+    traffic = replace(rollout.traffic, split=dict(seen.traffic), mirror=dict(seen.mirror))
+    back = replace(rollout, stable=serving, traffic=traffic)
+    if not rollout.attempt.is_moved or not serving or rollout.plan.kind is EndpointKind.BATCH:
         return _rolled_back(back, seen)
     if seen.probe is None:
         return SendProbe(deployment=serving)
-    if seen.probe.passed or rollout.probes >= rollout.plan.probe.tries:
+    if seen.probe.passed or rollout.work.probes >= rollout.plan.probe.tries:
         told = "" if seen.probe.passed else f"; {serving} serves, and {seen.probe.detail}"
         answer = f"{words(seen.traffic)}; {serving} has answered"
         return _rolled_back(back, seen, told, note=answer)
@@ -244,7 +250,7 @@ def _rolled_back(
     rollout: Rollout, seen: Observation, told: str = "", *, note: str = ""
 ) -> Decision:
     ours = seen.find(rollout.deployment) if rollout.plan.creates else None
-    if ours is not None and not rollout.logs and rollout.cause is Cause.FAILED:
+    if ours is not None and not rollout.attempt.logs and rollout.attempt.cause is Cause.FAILED:
         return ReadLogs()
     is_kept = not rollout.plan.creates or (ours is not None and keeps(rollout) > timedelta(0))
     phase = Phase.KEEPING if is_kept else Phase.REMOVING
@@ -254,7 +260,7 @@ def _rolled_back(
 
 def keeps(rollout: Rollout) -> timedelta:
     """Return how long the deployment is kept for inspection after a rollback."""
-    if rollout.cause is Cause.SUPERSEDED or not rollout.plan.creates:
+    if rollout.attempt.cause is Cause.SUPERSEDED or not rollout.plan.creates:
         return timedelta(0)
     return rollout.plan.strategy.keep_failed
 
@@ -286,12 +292,8 @@ def retry(rollout: Rollout, reason: str, *, has_kept: bool = True) -> Go:
     again = replace(
         rollout,
         orders=(),
-        attempt=rollout.attempt + 1,
-        has_kept=has_kept,
-        cause=None,
+        attempt=Attempt(retries=rollout.attempt.retries + 1, has_kept=has_kept),
         step=first_step_again(rollout) if has_kept and rollout.current is not None else -1,
-        is_moved=False,
-        logs="",
     )
     return Go(phase=Phase.QUEUED, reason=reason, rollout=again)
 
@@ -311,7 +313,7 @@ def removing(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
 def _delete(rollout: Rollout, seen: Observation, deployment: Deployment) -> Decision:
     if not deployment.state.is_settled:
         return Wait(reason=f"{deployment.name} is {deployment.state}")
-    if rollout.tries >= WRITE_TRIES:
+    if rollout.work.tries >= WRITE_TRIES:
         return leave(rollout, failure_in(seen) or "it is still there")
     return DeleteDeployment(name=deployment.name)
 

@@ -44,15 +44,19 @@ def go_held(rollout: Rollout, reason: str) -> Go:
     return Go(phase=Phase.HELD, reason=reason, rollout=rollout)
 
 
+def _because(rollout: Rollout, cause: Cause) -> Rollout:
+    return replace(rollout, attempt=replace(rollout.attempt, cause=cause))
+
+
 def go_back(rollout: Rollout, reason: str, cause: Cause = Cause.FAILED) -> Go:
     """Roll back, whatever `on_failure` says."""
-    return Go(phase=Phase.ROLLING_BACK, reason=reason, rollout=replace(rollout, cause=cause))
+    return Go(phase=Phase.ROLLING_BACK, reason=reason, rollout=_because(rollout, cause))
 
 
 def refuse_rollout(rollout: Rollout, reason: str, cause: Cause = Cause.FAILED) -> Go:
     """End before anything was touched; of one that is tried again, its deployment is still kept."""
-    phase = Phase.KEEPING if rollout.has_kept else Phase.REFUSED
-    return Go(phase=phase, reason=reason, rollout=replace(rollout, cause=cause))
+    phase = Phase.KEEPING if rollout.attempt.has_kept else Phase.REFUSED
+    return Go(phase=phase, reason=reason, rollout=_because(rollout, cause))
 
 
 def abort(rollout: Rollout, order: Order) -> Go:
@@ -61,8 +65,8 @@ def abort(rollout: Rollout, order: Order) -> Go:
     told = obey(rollout, order)
     if not _is_unmade(rollout):
         return go_back(told, order.words, cause)
-    if order.supersedes and not rollout.has_kept:
-        return Go(phase=Phase.SUPERSEDED, reason=order.words, rollout=replace(told, cause=cause))
+    if order.supersedes and not rollout.attempt.has_kept:
+        return Go(phase=Phase.SUPERSEDED, reason=order.words, rollout=_because(told, cause))
     return refuse_rollout(told, order.words, cause)
 
 
@@ -89,7 +93,7 @@ def give_in(rollout: Rollout, seen: Observation, reason: str) -> Go:
         return Go(
             phase=Phase.STEPPING_DOWN,
             reason=reason,
-            rollout=replace(rollout, cause=Cause.FAILED),
+            rollout=_because(rollout, Cause.FAILED),
         )
     return go_back(rollout, reason)
 
@@ -100,4 +104,6 @@ def too_long(rollout: Rollout, now: datetime) -> Go | None:
         return None
     minutes = rollout.plan.timeout.total_seconds() / 60
     told = f"phase {rollout.phase} took longer than {minutes:g} minutes"
-    return go_back(rollout, f"{told}; last: {rollout.trouble}" if rollout.trouble else told)
+    return go_back(
+        rollout, f"{told}; last: {rollout.work.trouble}" if rollout.work.trouble else told
+    )

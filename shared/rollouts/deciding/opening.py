@@ -47,7 +47,7 @@ def queued(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
         return refuse_rollout(rollout, f"{holder.model.words} is being rolled out on this endpoint")
     if holder is not None and policy is Newer.SUPERSEDE and is_newer(rollout, holder):
         is_told = any(order.supersedes for order in holder.orders)
-        if not is_told and holder.cause is None:
+        if not is_told and holder.attempt.cause is None:
             return Overrule(holder=holder)
     return Wait(reason="another rollout has the endpoint", delay=TURN_WAIT)
 
@@ -93,11 +93,11 @@ def _checking_ours(rollout: Rollout, seen: Observation) -> Decision:
     ours = seen.find(rollout.deployment)
     assert ours is not None  # the caller looked
     assert seen.endpoint is not None  # or it would have no deployments
-    is_kept = rollout.has_kept and not seen.serves(ours.name)
+    is_kept = rollout.attempt.has_kept and not seen.serves(ours.name)
     if is_kept and (newer := _newer(rollout, seen.endpoint)):
         return refuse_rollout(rollout, newer, Cause.SUPERSEDED)
     if is_kept and ours.state in (State.FAILED, State.CANCELED):
-        if rollout.tries >= WRITE_TRIES:
+        if rollout.work.tries >= WRITE_TRIES:
             return refuse_rollout(rollout, f"{ours.name} of the last attempt could not be deleted")
         return DeleteDeployment(name=ours.name)
     # What served then still does, as nothing was shifted yet, or it was shifted back.
@@ -114,9 +114,9 @@ def as_found(rollout: Rollout, seen: Observation) -> Rollout:
     served = seen.find(stable)
     return replace(
         rollout,
-        origin=origin,
-        split=dict(seen.traffic),
-        mirror=dict(seen.mirror),
+        traffic=replace(
+            rollout.traffic, origin=origin, split=dict(seen.traffic), mirror=dict(seen.mirror)
+        ),
         stable=stable,
         stable_instances=served.instance_count if served else 0,
     )
@@ -167,7 +167,7 @@ def _newer(rollout: Rollout, endpoint: Endpoint) -> str:
 
 
 def _checking_shift(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
-    for name, part in rollout.goal.items():
+    for name, part in rollout.traffic.goal.items():
         if part and not seen.is_healthy(name):
             found = seen.find(name)
             told = f"deployment {name} is {found.state if found else 'not there'}"
@@ -176,7 +176,7 @@ def _checking_shift(rollout: Rollout, seen: Observation, now: datetime) -> Decis
                 return Wait(reason=told)
             return refuse_rollout(rollout, f"{told}, and can't be given traffic")
     ready = as_found(rollout, seen)
-    if is_same(seen.traffic, rollout.goal):
+    if is_same(seen.traffic, rollout.traffic.goal):
         return next_step(ready, len(ready.plan.strategy.steps), "the endpoint has this split")
     return prove_gates(ready, seen, now) or next_step(ready, max(ready.step, 0))
 
@@ -185,7 +185,7 @@ def prove_gates(rollout: Rollout, seen: Observation, now: datetime) -> Decision 
     """Have each gate measure the stable deployment; None once all can."""
     strategy = rollout.plan.strategy
     judges = any(DECIDERS[step.kind].judges_gates for step in strategy.steps)
-    if not rollout.stable or not strategy.gates or not judges or rollout.is_waived:
+    if not rollout.stable or not strategy.gates or not judges or rollout.gating.is_waived:
         return None
     if seen.measurements is None:
         return AskGates(stable=rollout.stable)
@@ -219,7 +219,7 @@ def creating_endpoint(rollout: Rollout, seen: Observation, now: datetime) -> Dec
         return Go(phase=Phase.DEPLOYMENT)
     if found is not None and not found.state.is_settled:
         return Wait(reason=f"the endpoint is {found.state}")
-    if not rollout.submitted:
+    if not rollout.work.submitted:
         return CreateEndpoint()
     if found is None:
         return Wait(reason="the endpoint is not there yet")
@@ -234,7 +234,7 @@ def creating_deployment(rollout: Rollout, seen: Observation, now: datetime) -> D
         return late
     found = seen.find(rollout.deployment)
     if found is None:
-        if rollout.submitted and seen.operation is not None:
+        if rollout.work.submitted and seen.operation is not None:
             return go_back(rollout, "the deployment was deleted by someone")
         return CreateDeployment()
     if found.state is State.SUCCEEDED:

@@ -64,7 +64,7 @@ def _unfit(rollout: Rollout, seen: Observation, now: datetime) -> Decision | Non
         return go_back(rollout, f"the deployment is {found.state}")
     for what, state in (("deployment", found.state), ("endpoint", seen.endpoint.state)):
         if not state.is_settled:
-            late = too_long(rollout, now) if rollout.submitted else None
+            late = too_long(rollout, now) if rollout.work.submitted else None
             return late or Wait(reason=f"the {what} is {state}")
     return None
 
@@ -79,10 +79,10 @@ def _conflict(
     """
     if is_same(seen.traffic, wanted[0]) and is_same(seen.mirror, wanted[1]):
         return None
-    if is_same(seen.traffic, rollout.split) and is_same(seen.mirror, rollout.mirror):
+    if rollout.traffic.is_as(seen.traffic, seen.mirror):
         return None
-    told = f"{words(rollout.split)} was changed by someone to {words(seen.traffic)}"
-    if not is_same(seen.mirror, rollout.mirror):
+    told = f"{words(rollout.traffic.split)} was changed by someone to {words(seen.traffic)}"
+    if not is_same(seen.mirror, rollout.traffic.mirror):
         told += f", mirrored {words(seen.mirror)}"
     policy = rollout.plan.strategy.on_conflict
     if policy is OnConflict.ABORT:
@@ -96,22 +96,22 @@ def _conflict(
 
 def adopt(rollout: Rollout, seen: Observation, now: datetime) -> Rollout:
     """Return the rollout that goes on from whatever split is there."""
-    is_new = not (is_same(seen.traffic, rollout.split) and is_same(seen.mirror, rollout.mirror))
-    adopted = replace(
-        rollout,
+    is_known = rollout.traffic.is_as(seen.traffic, seen.mirror)
+    there = replace(
+        rollout.traffic,
         split=dict(seen.traffic),
         mirror=dict(seen.mirror),
-        split_at=now if is_new else rollout.split_at,
+        split_at=rollout.traffic.split_at if is_known else now,
     )
     others = only(seen.traffic, lambda name: name.lower() != rollout.deployment.lower())
     if not rollout.plan.creates or not others:
-        return adopted
+        return replace(rollout, traffic=there)
     stable = leader(others, rollout.stable)
     found = seen.find(stable)
     is_other = stable != rollout.stable and found is not None
     return replace(
-        adopted,
-        origin=others,
+        rollout,
+        traffic=replace(there, origin=others),
         stable=stable,
         stable_instances=found.instance_count if is_other and found else rollout.stable_instances,
     )
@@ -135,13 +135,16 @@ def held(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
 def _go_on(rollout: Rollout, order: Order, seen: Observation, now: datetime) -> Decision:
     if rollout.step < 0:
         is_waived = order.kind is OrderKind.PROMOTE
-        told = replace(obey(rollout, order), is_waived=is_waived)
+        gating = replace(rollout.gating, is_waived=is_waived)
+        told = replace(obey(rollout, order), gating=gating)
         return Go(phase=Phase.CHECKING, reason=order.words, rollout=told)
     if seen.endpoint is None:
         return go_back(obey(rollout, order), "the endpoint was deleted by someone")
     # Whoever says go on knows of the split that is there.
     found = (
-        adopt(rollout, seen, now) if rollout.is_moved or rollout.split else as_found(rollout, seen)
+        adopt(rollout, seen, now)
+        if rollout.attempt.is_moved or rollout.traffic.split
+        else as_found(rollout, seen)
     )
     if order.kind is OrderKind.PROMOTE:
         return promote(found, order)

@@ -292,8 +292,9 @@ def _waits_for_endpoint(rollout: Rollout) -> bool:
 def _put_off(rollout: Rollout, now: datetime) -> Rollout:
     """Return a rollout whose ticks were cut off too often, to be tried again in a while, once."""
     text = "its last ticks were cut off; the log says what ended the worker"
-    told = rollout if rollout.alarm == text else call_for_help(rollout, text)
-    return replace(told, due_at=now + _PUT_OFF, cut_off=_CUT_OFF_MAX - 1, trouble=text, alarm=text)
+    told = rollout if rollout.work.alarm == text else call_for_help(rollout, text)
+    work = replace(told.work, trouble=text, alarm=text)
+    return replace(told, due_at=now + _PUT_OFF, cut_off=_CUT_OFF_MAX - 1, work=work)
 
 
 def _is_to_be_settled(before: Rollout, after: Rollout) -> bool:
@@ -310,8 +311,8 @@ def _count(before: Rollout, after: Rollout) -> None:
     for moment in after.history[len(before.history) :]:
         if not moment.text.startswith(TOO_LATE):
             telemetry.count(telemetry.METRIC_ROLLOUTS, phase=moment.phase)
-    if after.looked_at != before.looked_at:
-        for item in after.measured:
+    if after.gating.looked_at != before.gating.looked_at:
+        for item in after.gating.measured:
             telemetry.count(telemetry.METRIC_GATES, gate=item.measure, outcome=item.outcome)
 
 
@@ -354,14 +355,14 @@ _STAYED = (OutcomeStatus.FAILED, "rollout.not_rolled_back")
 
 def _outcome(rollout: Rollout) -> Outcome | None:
     if rollout.phase in (Phase.KEEPING, Phase.REMOVING, Phase.ROLLED_BACK):
-        has_stayed = rollout.plan.creates and share(rollout.split, rollout.deployment)
-        status, code = _STAYED if has_stayed else _BACK[rollout.cause]
+        has_stayed = rollout.plan.creates and share(rollout.traffic.split, rollout.deployment)
+        status, code = _STAYED if has_stayed else _BACK[rollout.attempt.cause]
     elif rollout.phase is Phase.QUEUED:
         status, code = OutcomeStatus.WAITING, ""
     elif rollout.phase in _OUTCOMES:
         status, code = _OUTCOMES[rollout.phase]
         if rollout.phase is Phase.REFUSED:
-            status, code = _REFUSED.get(rollout.cause, (status, code))
+            status, code = _REFUSED.get(rollout.attempt.cause, (status, code))
     else:
         return None
     is_live = status is OutcomeStatus.DONE

@@ -61,7 +61,9 @@ def apply(command: Write, rollout: Rollout, seen: Observation, workspaces: Works
             operation = workspaces.delete_deployment(
                 workspace, endpoint, command.name, kind=plan.kind
             )
-    return replace(rollout, operation=operation, submitted=True, tries=rollout.tries + 1)
+    tries = rollout.work.tries + 1
+    work = replace(rollout.work, operation=operation, submitted=True, tries=tries)
+    return replace(rollout, work=work)
 
 
 def _spec(rollout: Rollout) -> DeploymentSpec:

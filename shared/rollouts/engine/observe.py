@@ -49,8 +49,8 @@ class Observer:
 
     def _look(self, rollout: Rollout) -> Observation:
         operation = None
-        if rollout.operation is not None and rollout.operation.url:
-            operation = self._find_operation(rollout.operation)
+        if rollout.work.operation is not None and rollout.work.operation.url:
+            operation = self._find_operation(rollout.work.operation)
             if operation.status is OperationStatus.RUNNING:
                 return Observation(has_lock=True, operation=operation)
         where, kind = (rollout.workspace, rollout.endpoint), rollout.plan.kind

@@ -49,6 +49,7 @@ from shared.rollouts.state.rollout import (
     TOO_LATE,
     Cause,
     Moment,
+    PhaseWork,
     ProbeResult,
     Rollout,
 )
@@ -159,7 +160,7 @@ class Tick:
         Raises: _OrdersCame, RowChanged, and WorkspaceError.
         """
         if isinstance(write, SetTraffic):
-            rollout = replace(rollout, is_moved=True)
+            rollout = replace(rollout, attempt=replace(rollout.attempt, is_moved=True))
         try:
             hand.begin(rollout)
         except RowChanged:
@@ -176,10 +177,12 @@ class Tick:
                 worse = "" if faults else self._find_worse(rollout)
                 return rollout, replace(seen, faults=faults, worse=worse)
             case ReadLogs():
-                return replace(rollout, logs=read_logs(rollout, self.workspaces)), seen
+                logs = read_logs(rollout, self.workspaces)
+                return replace(rollout, attempt=replace(rollout.attempt, logs=logs)), seen
             case SendProbe():
                 found = self._probe(question.deployment, rollout, seen)
-                rollout = replace(rollout, probes=rollout.probes + 1)
+                work = replace(rollout.work, probes=rollout.work.probes + 1)
+                rollout = replace(rollout, work=work)
                 if found.passed and rollout.phase in STEPS:
                     rollout = replace(rollout, proof=found.detail)
                 return rollout, replace(seen, probe=found)
@@ -230,8 +233,8 @@ class Tick:
         self, stable: str, rollout: Rollout, seen: Observation
     ) -> tuple[Rollout, Observation]:
         rollout = self.gates.look(rollout, stable, self.clock.now())
-        self.store.add_measurements(rollout, rollout.measured)
-        return rollout, replace(seen, measurements=rollout.measured)
+        self.store.add_measurements(rollout, rollout.gating.measured)
+        return rollout, replace(seen, measurements=rollout.gating.measured)
 
     def _in_trouble(
         self,
@@ -260,15 +263,16 @@ class Tick:
             text = f"{write.name} gets the traffic, but can't have its instances back: {reason}"
             return call_for_help(replace(rollout, stable_instances=0, due_at=now), text)
         if rollout.phase is Phase.STEPPING_DOWN and is_hopeless:
-            back = go_back(rollout, rollout.reason, rollout.cause or Cause.FAILED)
+            back = go_back(rollout, rollout.reason, rollout.attempt.cause or Cause.FAILED)
             return replace(enter(rollout, back, now), due_at=now)
-        troubles = rollout.troubles + 1
+        troubles = rollout.work.troubles + 1
         if write is not None and rollout.phase in _CLEANING and troubles >= _TROUBLES_TOLD:
             return replace(enter(rollout, leave(rollout, reason), now), due_at=now)
         step = decider_of(rollout)
         cap = (step and step.retry_most) or _CAPS.get(rollout.phase, CAP)
         wait = backoff(troubles, retry_after=failure.retry_after, base=self.retry_base, cap=cap)
-        troubled = replace(rollout, trouble=reason, troubles=troubles, due_at=now + wait)
+        work = replace(rollout.work, trouble=reason, troubles=troubles)
+        troubled = replace(rollout, work=work, due_at=now + wait)
         if troubles != _TROUBLES_TOLD:
             return troubled
         text = f"stuck in phase {rollout.phase}, and still trying: {reason}"
@@ -297,7 +301,9 @@ def enter(rollout: Rollout, go: Go, now: datetime) -> Rollout:
     """Return the rollout in its next phase, with what is to be told of it."""
     reason = redact(go.reason, most=_REASON_MAX)
     after = go.rollout or rollout
-    is_back = go.phase is Phase.ROLLING_BACK
+    # Keep the operation that sets a split: a rollback that does not wait for its end would read
+    # the old split back, and be overwritten.
+    goes_on = go.phase is Phase.ROLLING_BACK and rollout.phase in _SETTING
     text = reason or redact(go.note, most=_REASON_MAX)
     moment = _with_split(Moment(at=now, phase=go.phase, text=text, step=after.step), rollout, go)
     entered = replace(
@@ -306,14 +312,7 @@ def enter(rollout: Rollout, go: Go, now: datetime) -> Rollout:
         since=now,
         has_endpoint=after.has_endpoint and go.phase in EXCLUSIVE,
         reason=reason or (rollout.reason if go.phase in _KEEPS_REASON else ""),
-        submitted=False,
-        # A split that is still being set would come after one that is read back too early.
-        operation=after.operation if rollout.phase in _SETTING and is_back else None,
-        tries=0,
-        probes=0,
-        trouble="",
-        troubles=0,
-        alarm="",
+        work=PhaseWork(operation=after.work.operation if goes_on else None),
         history=(*after.history, moment),
     )
     return drop_stale(with_notices_of(entered, rollout.phase, reason), now)
@@ -324,12 +323,12 @@ def _with_split(moment: Moment, before: Rollout, go: Go) -> Moment:
 
     What is found before anything is touched has not.
     """
-    after = go.rollout or before
-    is_same = (after.split, after.mirror) == (before.split, before.mirror)
+    then, now = before.traffic, (go.rollout or before).traffic
+    is_same = (now.split, now.mirror) == (then.split, then.mirror)
     if is_same or before.phase in _UNTOUCHED:
         return moment
     by_others = go.by_others or before.phase not in _SETS_SPLIT
-    return replace(moment, split=after.split, mirror=after.mirror, by_others=by_others)
+    return replace(moment, split=now.split, mirror=now.mirror, by_others=by_others)
 
 
 def drop_stale(rollout: Rollout, now: datetime) -> Rollout:
@@ -352,16 +351,18 @@ def _too_late(rollout: Rollout, order: Order, now: datetime) -> Moment:
 def _waiting(rollout: Rollout, wait: Wait, now: datetime) -> Rollout:
     delay = wait.delay if wait.delay is not None else _pace(rollout, now, wait.asked)
     trouble = redact(wait.reason, most=_REASON_MAX) if wait.is_alarm else ""
-    waiting = replace(rollout, due_at=now + delay, trouble=trouble, troubles=0)
-    if not wait.is_alarm or trouble == rollout.alarm:
-        return waiting
-    return call_for_help(replace(waiting, alarm=trouble), trouble)
+    is_news = wait.is_alarm and trouble != rollout.work.alarm
+    alarm = trouble if is_news else rollout.work.alarm
+    work = replace(rollout.work, trouble=trouble, troubles=0, alarm=alarm)
+    waiting = replace(rollout, due_at=now + delay, work=work)
+    return call_for_help(waiting, trouble) if is_news else waiting
 
 
 def _submitted(rollout: Rollout, now: datetime) -> Rollout:
-    asked = rollout.operation.retry_after if rollout.operation else None
-    waiting = replace(rollout, due_at=now + _pace(rollout, now, asked), trouble="", troubles=0)
-    if rollout.phase is Phase.ROLLING_BACK and rollout.tries == _WRITES_TOLD:
+    asked = rollout.work.operation.retry_after if rollout.work.operation else None
+    work = replace(rollout.work, trouble="", troubles=0)
+    waiting = replace(rollout, due_at=now + _pace(rollout, now, asked), work=work)
+    if rollout.phase is Phase.ROLLING_BACK and rollout.work.tries == _WRITES_TOLD:
         return call_for_help(
             waiting, f"the endpoint did not take {_WRITES_TOLD} writes that set its traffic back"
         )

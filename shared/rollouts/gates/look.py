@@ -35,7 +35,7 @@ class GateReader:
         Before the first step, whether each gate can measure the stable deployment. Metrics that
         can't be read are a result too. Raises: nothing of a workspace's.
         """
-        step, looks = rollout.current, dict(rollout.looks)
+        step, looks = rollout.current, dict(rollout.gating.looks)
         if step is None or rollout.phase is Phase.CHECKING:  # at a step, if it is tried again
             found = self._prove(rollout, stable, now)
         elif step.measure is not None:
@@ -45,7 +45,8 @@ class GateReader:
             for item in found:
                 kind = _kind_of_look(item.measure, rollout, now)
                 looks[kind] = looks.get(kind, 0) + (item.p_value is not None)
-        return replace(rollout, measured=found, looks=looks, looked_at=now)
+        gating = replace(rollout.gating, measured=found, looks=looks, looked_at=now)
+        return replace(rollout, gating=gating)
 
     def _prove(self, rollout: Rollout, stable: str, now: datetime) -> tuple[Measurement, ...]:
         found = rollout.plan.strategy.gates
@@ -62,7 +63,7 @@ class GateReader:
             return tuple(_blind(gate, rollout, now, readings) for gate in strategy.gates)
 
         def alpha(gate: Gate) -> float:
-            before = rollout.looks.get(_kind_of_look(gate.measure, rollout, now), 0)
+            before = rollout.gating.looks.get(_kind_of_look(gate.measure, rollout, now), 0)
             return judge.alpha_of(strategy.confidence, deciding, before + 1)
 
         return tuple(
@@ -88,13 +89,13 @@ class GateReader:
         since = rollout.since
         measures = judge.measures_of(rollout.plan.strategy.gates)
         most = _WHOLE if _is_over(rollout, now) else _WINDOW
-        if not stable or share(rollout.split, stable):
+        if not stable or share(rollout.traffic.split, stable):
             both = (rollout.deployment, stable) if stable else (rollout.deployment,)
             return self._read(rollout, both, measures, since, now, most)
         ours = self._read(rollout, (rollout.deployment,), measures, since, now, most)
         if not isinstance(ours, Readings) or ours.start >= ours.end:
             return ours
-        until = _floor(rollout.split_at or since, self.metrics.grain)
+        until = _floor(rollout.traffic.split_at or since, self.metrics.grain)
         theirs = self._read(rollout, (stable,), measures, until - (ours.end - ours.start), until)
         if not isinstance(theirs, Readings):
             return theirs
@@ -109,7 +110,7 @@ class GateReader:
     def _compare(
         self, rollout: Rollout, stable: str, measure: Measure, now: datetime
     ) -> Measurement:
-        since = rollout.split_at or rollout.since
+        since = rollout.traffic.split_at or rollout.since
         both = (rollout.deployment, stable)
         readings = self._read(rollout, both, {measure, Measure.REQUESTS}, since, now)
         if not isinstance(readings, Readings):

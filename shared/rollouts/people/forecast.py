@@ -31,7 +31,7 @@ from shared.rollouts.deciding.steps.kinds import decider_of
 from shared.rollouts.state.measurement import GateOutcome, Measurement
 from shared.rollouts.state.orders import POSSIBLE, Order
 from shared.rollouts.state.phases import TERMINAL, Phase
-from shared.rollouts.state.rollout import ProbeResult, Rollout
+from shared.rollouts.state.rollout import PhaseWork, ProbeResult, Rollout
 from shared.rollouts.state.splits import share
 from shared.rollouts.state.tags import TAG_DEPLOYMENT, TAG_MODEL, TAG_ROLLOUT
 from shared.workspaces.model import Deployment, Endpoint, State
@@ -80,7 +80,8 @@ def _course(
     # A queued rollout is woken when its turn comes, whenever it is due.
     at = now if rollout.phase is Phase.QUEUED else max(now, rollout.due_at)
     seen = _all_well(rollout, grain)
-    rollout = replace(rollout, tries=0, probes=0, orders=_possible(rollout.orders, rollout.phase))
+    orders = _possible(rollout.orders, rollout.phase)
+    rollout = replace(rollout, work=replace(rollout.work, tries=0, probes=0), orders=orders)
     for _ in range(_DECISIONS_MAX):
         if rollout.phase.is_terminal and not rollout.orders:
             return
@@ -99,16 +100,17 @@ def _course(
                 return  # a rollout that has the endpoint overrules no other
             case write:
                 seen = _written(write, rollout, seen)
-                is_move = isinstance(write, SetTraffic)
-                rollout = replace(rollout, is_moved=rollout.is_moved or is_move)
+                if isinstance(write, SetTraffic):
+                    rollout = replace(rollout, attempt=replace(rollout.attempt, is_moved=True))
 
 
 def _all_well(rollout: Rollout, grain: timedelta) -> Observation:
     """Return the endpoint as the rollout believes it to be, with every deployment healthy."""
-    is_unseen = rollout.phase in _UNSEEN and not rollout.origin
-    traffic = {_UNNAMED: 100} if is_unseen else rollout.split
-    names = {*traffic, *rollout.origin, *rollout.goal, rollout.stable, rollout.deployment} - {""}
-    if rollout.plan.creates and rollout.phase in _UNMADE and not rollout.attempt:
+    is_unseen = rollout.phase in _UNSEEN and not rollout.traffic.origin
+    traffic = {_UNNAMED: 100} if is_unseen else rollout.traffic.split
+    ways = {*traffic, *rollout.traffic.origin, *rollout.traffic.goal}
+    names = {*ways, rollout.stable, rollout.deployment} - {""}
+    if rollout.plan.creates and rollout.phase in _UNMADE and not rollout.attempt.retries:
         names.discard(rollout.deployment)
     return Observation(
         has_lock=True,
@@ -117,7 +119,7 @@ def _all_well(rollout: Rollout, grain: timedelta) -> Observation:
             name=rollout.endpoint,
             state=State.SUCCEEDED,
             traffic=traffic,
-            mirror=rollout.mirror,
+            mirror=rollout.traffic.mirror,
             tags={TAG_MODEL: rollout.model.name},
         ),
         deployments={name: _healthy(rollout, name) for name in names},
@@ -138,7 +140,7 @@ def _after(rollout: Rollout, go: Go, at: datetime) -> Rollout:
     after = go.rollout or rollout
     orders = _possible(after.orders, go.phase)
     entered = replace(
-        after, phase=go.phase, since=at, reason=go.reason, tries=0, probes=0, orders=orders
+        after, phase=go.phase, since=at, reason=go.reason, work=PhaseWork(), orders=orders
     )
     step = decider_of(entered)
     if step is None or step.awaits is None:
@@ -167,11 +169,11 @@ def _answered(
         case Inspect():
             return rollout, replace(seen, faults=())
         case ReadLogs():
-            return replace(rollout, logs="-"), seen
+            return replace(rollout, attempt=replace(rollout.attempt, logs="-")), seen
         case SendProbe():
             return rollout, replace(seen, probe=ProbeResult(passed=True))
         case AskGates():
-            passed = replace(rollout, looked_at=at)
+            passed = replace(rollout, gating=replace(rollout.gating, looked_at=at))
             return passed, replace(seen, measurements=_passes(rollout, at))
 
 
@@ -226,7 +228,7 @@ def _entered(before: Rollout, after: Rollout) -> str:
     if step is not None and after.current is not None:
         return step.coming(after.current)
     if before.phase is Phase.STEPPING_DOWN and after.phase is Phase.STEPPING_DOWN:
-        return f"down to {share(after.split, after.deployment)}%"
+        return f"down to {share(after.traffic.split, after.deployment)}%"
     return {
         Phase.CHECKING: "the endpoint is looked at",
         Phase.DEPLOYMENT: f"{after.deployment} is made",

@@ -90,7 +90,7 @@ def kind_of(rollout: Rollout, before: Phase, reason: str) -> RolloutNoticeKind |
     if before in (Phase.RETIRING, Phase.REMOVING) and phase.is_terminal and reason:
         return RolloutNoticeKind.ATTENTION  # a deployment that could not be deleted costs money
     kind = _TOLD.get((before, phase)) or _ENTERED.get(phase)
-    has_stayed = rollout.plan.creates and share(rollout.split, rollout.deployment)
+    has_stayed = rollout.plan.creates and share(rollout.traffic.split, rollout.deployment)
     if kind is RolloutNoticeKind.ROLLED_BACK and has_stayed:
         return RolloutNoticeKind.ATTENTION
     return kind
@@ -119,8 +119,8 @@ def text_of_rollout(rollout: Rollout, kind: RolloutNoticeKind, reason: str) -> T
         lines += _observed(rollout)
     lines += _orders(rollout, kind)
     lines.append(rollout.link)
-    if kind is RolloutNoticeKind.ROLLED_BACK and rollout.logs:
-        lines += ["Last lines of the container's log:", rollout.logs]
+    if kind is RolloutNoticeKind.ROLLED_BACK and rollout.attempt.logs:
+        lines += ["Last lines of the container's log:", rollout.attempt.logs]
     is_good = kind in (RolloutNoticeKind.STARTED, RolloutNoticeKind.LIVE)
     title = _title(rollout, kind)
     return Text(title=title, body="\n".join(lines), good=None if is_question else is_good)
@@ -128,7 +128,7 @@ def text_of_rollout(rollout: Rollout, kind: RolloutNoticeKind, reason: str) -> T
 
 def _title(rollout: Rollout, kind: RolloutNoticeKind) -> str:
     what, where = rollout.model.words or rollout.deployment, f"on {rollout.endpoint}"
-    failed = _WHAT[rollout.cause or Cause.FAILED]
+    failed = _WHAT[rollout.attempt.cause or Cause.FAILED]
     return {
         RolloutNoticeKind.STARTED: f"{what}: {_begun(rollout)} {where}",
         RolloutNoticeKind.APPROVAL: f"{what} waits for approval {where}",
@@ -142,14 +142,14 @@ def _title(rollout: Rollout, kind: RolloutNoticeKind) -> str:
 
 def _begun(rollout: Rollout) -> str:
     what = "rollout" if rollout.plan.creates else "shift of traffic"
-    return f"{what} {'started again' if rollout.attempt else 'started'}"
+    return f"{what} {'started again' if rollout.attempt.retries else 'started'}"
 
 
 def _evidence(rollout: Rollout) -> list[str]:
     """Return the evidence for a decision: the split, and the last results of the deciding gates."""
-    gates = (item for item in rollout.measured if not item.observe)
+    gates = (item for item in rollout.gating.measured if not item.observe)
     return [
-        f"Traffic: {words(rollout.split)}",
+        f"Traffic: {words(rollout.traffic.split)}",
         *(f"Gate {item.measure}, {item.outcome}: {item.detail}" for item in gates),
     ]
 
@@ -166,7 +166,7 @@ def _observed(rollout: Rollout) -> list[str]:
     """Return the failures of gates that only observe, and so decide nothing."""
     return [
         f"Would have failed, but is only observed: {item.detail}"
-        for item in rollout.measured
+        for item in rollout.gating.measured
         if item.observe and item.outcome is GateOutcome.FAIL
     ]
 

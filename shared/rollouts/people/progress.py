@@ -72,7 +72,7 @@ def steps_of(rollout: Rollout, measurements: Iterable[Measurement]) -> tuple[Ste
     for item in measurements:
         looks.setdefault(item.step, {})[item.measure] = item
     found = []
-    shares = (share(rollout.origin, rollout.deployment), 0)
+    shares = (share(rollout.traffic.origin, rollout.deployment), 0)
     for index, step in enumerate(rollout.plan.strategy.steps):
         mark = _mark(rollout, index, visits)
         if mark is not StepMark.SKIPPED:
@@ -101,7 +101,7 @@ def _shares(
     ours = rollout.deployment
     decider = DECIDERS[step.kind]
     if is_now and not decider.sets_split:  # What is there counts, whoever made it so.
-        return share(rollout.split, ours), share(rollout.mirror, ours)
+        return share(rollout.traffic.split, ours), share(rollout.traffic.mirror, ours)
     return decider.shares(rollout, step, before)
 
 
@@ -174,7 +174,7 @@ class Awaited:
 
 def _awaited_before(rollout: Rollout) -> tuple[str, timedelta | None]:
     """Return what a rollout waits for before it makes anything, and for how long at most."""
-    if all(item.outcome is GateOutcome.PASS for item in rollout.measured):
+    if all(item.outcome is GateOutcome.PASS for item in rollout.gating.measured):
         return "the service", None
     return "the gates, to measure what serves", rollout.plan.strategy.patience
 

@@ -12,6 +12,7 @@ from shared.messages.notice import Notice
 from shared.rollouts.state.measurement import Measurement
 from shared.rollouts.state.orders import Order
 from shared.rollouts.state.phases import Phase
+from shared.rollouts.state.splits import Split, is_same
 from shared.rollouts.strategy.model import Probe, RolloutStep, Strategy
 from shared.workspaces.comparison import BetterParams
 from shared.workspaces.model import EndpointKind, Operation, Serving
@@ -87,12 +88,59 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """The splits of a rollout, in percent by deployment."""
+
+    goal: Split  #: It is to end with this one.
+    origin: Split = field(default_factory=dict)  #: It found this one.
+    split: Split = field(default_factory=dict)  #: It believes this one in force,
+    mirror: Split = field(default_factory=dict)  #: with this mirrored beside it.
+    split_at: datetime | None = None  #: When the endpoint was seen to have split and mirror.
+
+    def is_as(self, split: Split, mirror: Split) -> bool:
+        """Say whether these are the split and the mirror that are believed in force."""
+        return is_same(split, self.split) and is_same(mirror, self.mirror)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gating:
+    """What is kept of the gates between two looks at them."""
+
+    is_waived: bool = False  #: Whether a person has waived that the gates prove themselves.
+    looks: Mapping[str, int] = field(default_factory=dict)  #: Tests of gates so far, by kind.
+    looked_at: datetime | None = None  #: When they were last measured.
+    measured: tuple[Measurement, ...] = ()  #: What came of that, of each gate.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """What belongs to one attempt: a rollout that is tried again begins without it."""
+
+    retries: int = 0  #: How many attempts there were before.
+    has_kept: bool = False  #: Whether a deployment of an earlier attempt may still be there.
+    cause: Cause | None = None  #: Why it goes, or went, back.
+    is_moved: bool = False  #: Whether a write that moves traffic was ever begun.
+    logs: str = ""  #: The last log lines of the container that failed.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseWork:
+    """What belongs to one phase: the rollout enters the next one without it."""
+
+    submitted: bool = False  #: Whether the phase's operation was started.
+    operation: Operation | None = None  #: The operation that is under way.
+    tries: int = 0  #: Of the phase's write.
+    probes: int = 0  #: How many were sent.
+    trouble: str = ""  #: Why the last tick could not do its work; "" if it could.
+    troubles: int = 0  #: Ticks in a row that could not.
+    alarm: str = ""  #: The last message to people that the phase can't go on.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
     """The life of one new deployment on an endpoint, as it is kept.
 
     `deployment` is the one whose share is to grow, `stable` the one that is measured against.
-    Splits are in percent by deployment name: `origin` is the one that the rollout found, `goal`
-    the one that it is to end with, `split` and `mirror` those that it believes to be in force.
     """
 
     id: str
@@ -106,34 +154,17 @@ class Rollout:
     phase: Phase
     since: datetime  #: When the phase began.
     created_at: datetime
-    goal: Mapping[str, int]
-    origin: Mapping[str, int] = field(default_factory=dict)
-    split: Mapping[str, int] = field(default_factory=dict)
-    mirror: Mapping[str, int] = field(default_factory=dict)
-    split_at: datetime | None = None  #: When the endpoint was seen to have this split and mirror.
-    is_moved: bool = False  #: Whether a write that moves traffic was ever begun.
+    traffic: Traffic
     stable: str = ""  #: What served when the rollout began; "" if nothing did.
     stable_instances: int = 0  #: How many instances it had then.
     step: int = -1  #: The strategy's step that it is at, from 0; -1 before the first.
-    is_waived: bool = False  #: Whether a person has waived that the gates prove themselves.
-    looks: Mapping[str, int] = field(default_factory=dict)  #: Tests of gates so far, by kind.
-    looked_at: datetime | None = None  #: When they were last measured.
-    measured: tuple[Measurement, ...] = ()  #: What came of that, of each gate.
+    gating: Gating = field(default_factory=Gating)
     orders: tuple[Order, ...] = ()  #: What it was told and has not done yet.
-    cause: Cause | None = None  #: Why it goes, or went, back.
-    attempt: int = 0  #: How often it was tried again.
-    has_kept: bool = False  #: Whether a deployment of an earlier attempt may still be there.
+    attempt: Attempt = field(default_factory=Attempt)
+    work: PhaseWork = field(default_factory=PhaseWork)
     reason: str = ""  #: Why it is being, or was, held, rolled back, refused or superseded.
-    logs: str = ""  #: The last log lines of the container that failed.
-    submitted: bool = False  #: Whether the phase's operation was started.
-    operation: Operation | None = None  #: The operation that is under way.
-    tries: int = 0  #: Of the phase's write.
-    probes: int = 0  #: Sent in the phase.
     proof: str = ""  #: Which request the last probe that passed was, and how it was answered.
     has_endpoint: bool = False  #: Whether it has taken the endpoint's lock, and not let go.
-    alarm: str = ""  #: What people were told last of a phase that can't go on.
-    trouble: str = ""  #: Why the last tick could not do its work; "" if it could.
-    troubles: int = 0  #: Ticks in a row that could not.
     tick: int = 0  #: The tick that it waits for; a message for another one is stale.
     due_at: datetime
     busy_until: datetime | None = None  #: Until then, one worker is at the tick.

@@ -49,7 +49,7 @@ class StepDecider(ABC):
 
     def wanted(self, rollout: Rollout, step: RolloutStep, seen: Observation) -> tuple[Split, Split]:
         """Return the split and the mirror that have to be in force at the end of the step."""
-        return rollout.split, rollout.mirror
+        return rollout.traffic.split, rollout.traffic.mirror
 
     def instances(self, step: RolloutStep, stable: int) -> int:
         """Return how many instances the step gives the new deployment, 0 where it gives none."""

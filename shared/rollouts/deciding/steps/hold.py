@@ -1,6 +1,5 @@
 """`hold`: the split stays as it is, and the gates measure."""
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from shared.rollouts.deciding.decisions import AskGates, Decision, StepDone, Wait
@@ -57,12 +56,19 @@ def next_look(rollout: Rollout, step: RolloutStep, grain: timedelta) -> datetime
     """Return when the gates are to be measured next in a hold."""
     first = rollout.since + _FIRST_LOOK * grain
     end = rollout.since + step.span
-    if rollout.looked_at is None or rollout.looked_at < rollout.since:
-        return min(first, end) if step.span >= grain else first
-    passed = rollout.looked_at - rollout.since
-    pause = max(grain, min(passed / _LOOK_PACE, _LOOK_MOST * grain))
-    following = rollout.looked_at + pause
-    return min(following, end) if rollout.looked_at < end else following
+    looked_at = rollout.gating.looked_at
+    if looked_at is not None and looked_at >= rollout.since:
+        return _look_after(looked_at, rollout, step, grain)
+    return min(first, end) if step.span >= grain else first
+
+
+def _look_after(
+    looked_at: datetime, rollout: Rollout, step: RolloutStep, grain: timedelta
+) -> datetime:
+    """Return when to look again after a look in this hold."""
+    end = rollout.since + step.span
+    pause = max(grain, min((looked_at - rollout.since) / _LOOK_PACE, _LOOK_MOST * grain))
+    return min(looked_at + pause, end) if looked_at < end else looked_at + pause
 
 
 def _judge(
@@ -78,8 +84,7 @@ def _judge(
         return StepDone(rollout=rollout, reason="the gates let it pass")
     if now >= end:
         return _without_verdict(rollout, open_, seen, now, end)
-    # The measurements are in the rollout by now: the next tick measures anew.
-    due = next_look(replace(rollout, looked_at=now), step, seen.grain)
+    due = _look_after(now, rollout, step, seen.grain)
     return Wait(reason="holding", delay=max(due - now, timedelta(0)))
 
 

@@ -14,11 +14,11 @@ class MirrorStep(SplitStep):
 
     def applies(self, rollout: Rollout, step: RolloutStep) -> bool:
         """A deployment that has got live traffic from somebody can't get a copy as well."""
-        has_traffic = share(rollout.split, rollout.deployment)
+        has_traffic = share(rollout.traffic.split, rollout.deployment)
         return bool(rollout.stable) and not (step.percent and has_traffic)
 
     def wanted(self, rollout: Rollout, step: RolloutStep, seen: Observation) -> tuple[Split, Split]:
-        return rollout.split, {rollout.deployment: step.percent} if step.percent else {}
+        return rollout.traffic.split, {rollout.deployment: step.percent} if step.percent else {}
 
     def shares(
         self, rollout: Rollout, step: RolloutStep, before: tuple[int, int]

@@ -29,7 +29,7 @@ class ProbeStep(StepDecider):
         if seen.probe.passed:
             return StepDone(rollout=rollout, note=seen.probe.detail)
         reason = f"the probe failed: {seen.probe.detail}"
-        if rollout.probes < wanted.tries:
+        if rollout.work.probes < wanted.tries:
             return Wait(reason=reason, delay=SHORT_WAIT)
         return fail(rollout, seen, reason)
 

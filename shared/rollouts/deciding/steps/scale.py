@@ -25,7 +25,7 @@ class ScaleStep(StepDecider):
             return StepDone(rollout=rollout, reason=f"{wanted} instance{'s' * (wanted != 1)}")
         if failure := failure_in(seen):
             return fail(rollout, seen, f"{ours.name} could not be scaled: {failure}")
-        if rollout.tries >= WRITE_TRIES:
+        if rollout.work.tries >= WRITE_TRIES:
             return fail(rollout, seen, f"{ours.name} has {ours.instance_count} instances still")
         return Scale(name=ours.name, instances=wanted)
 

@@ -24,16 +24,22 @@ class SplitStep(StepDecider):
         traffic, mirror = self.wanted(rollout, step, seen)
         serving = leader(traffic, rollout.stable)
         if _is_in_force(rollout, seen, traffic, mirror, serving):
-            moved = not (is_same(rollout.split, traffic) and is_same(rollout.mirror, mirror))
-            split_at = now if moved or rollout.split_at is None else rollout.split_at
-            there = replace(rollout, split=dict(traffic), mirror=dict(mirror), split_at=split_at)
-            return StepDone(rollout=there, reason=words_of(traffic, mirror))
+            before = rollout.traffic
+            is_known = before.is_as(traffic, mirror) and before.split_at is not None
+            there = replace(
+                before,
+                split=dict(traffic),
+                mirror=dict(mirror),
+                split_at=before.split_at if is_known else now,
+            )
+            rollout = replace(rollout, traffic=there)
+            return StepDone(rollout=rollout, reason=words_of(traffic, mirror))
         if failure := failure_in(seen):
             return fail(rollout, seen, f"traffic could not be set: {failure}")
         for name in traffic:
             if not seen.is_healthy(name):
                 return _without_healthy(name, rollout, seen, now)
-        if rollout.tries >= WRITE_TRIES:
+        if rollout.work.tries >= WRITE_TRIES:
             back = words_of(seen.traffic, seen.mirror)
             return fail(rollout, seen, f"traffic reads back as {back}")
         return SetTraffic(traffic=traffic, mirror=mirror, serving=serving)
@@ -46,7 +52,7 @@ def _is_in_force(
     assert seen.endpoint is not None  # in_step looked
     if not (is_same(seen.traffic, traffic) and is_same(seen.mirror, mirror)):
         return False
-    is_last = is_same(traffic, rollout.goal) and is_marked(rollout, seen.endpoint)
+    is_last = is_same(traffic, rollout.traffic.goal) and is_marked(rollout, seen.endpoint)
     return not is_last or seen.endpoint.tags.get(TAG_DEPLOYMENT) == serving
 
 

@@ -18,18 +18,18 @@ class TrafficStep(SplitStep):
         if not rollout.stable or step.percent == 100:
             return step.percent == 100
         split, ours = self.live_split(rollout, step), rollout.deployment
-        return share(split, ours) >= share(rollout.split, ours)
+        return share(split, ours) >= share(rollout.traffic.split, ours)
 
     def live_split(self, rollout: Rollout, step: RolloutStep) -> Split:
-        return on_the_way(rollout.origin, rollout.goal, step.percent)
+        return on_the_way(rollout.traffic.origin, rollout.traffic.goal, step.percent)
 
     def wanted(self, rollout: Rollout, step: RolloutStep, seen: Observation) -> tuple[Split, Split]:
         split = self.live_split(rollout, step)
-        return split, mirror_beside(rollout.mirror, split, rollout, seen)
+        return split, mirror_beside(rollout.traffic.mirror, split, rollout, seen)
 
     def shares(
         self, rollout: Rollout, step: RolloutStep, before: tuple[int, int]
     ) -> tuple[int, int]:
-        if not rollout.origin:  # nothing served, or it was not looked yet
+        if not rollout.traffic.origin:  # nothing served, or it was not looked yet
             return step.percent, 0
         return share(self.live_split(rollout, step), rollout.deployment), 0
