@@ -12,7 +12,6 @@ from shared.rollouts.state.measurement import GateOutcome, Measurement
 from shared.rollouts.state.phases import PHASES, Phase
 from shared.rollouts.state.rollout import Rollout
 from tests.app.stage import Stage
-from tests.app.test_the_worker_is_killed import When, Write, killed_at_write
 
 #: Seconds that an answer takes: slow enough that what else this machine does hardly shows.
 LATENCY = 0.03
@@ -205,17 +204,3 @@ def test_while_metrics_are_away_a_canary_waits_and_then_goes_on(stage: Stage) ->
         stage.wait_live(now.name, "2")
     assert stage.serving(now.name) == "2"
     assert set(now.load.statuses()) == {200}
-
-
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_killed_while_a_canary_gets_its_first_traffic_it_goes_on(stage: Stage, when: When) -> None:
-    with scene(stage, f"canary-killed-{when}") as now:
-        with killed_at_write(stage, now.name, Write("traffic", "PUT", ""), when):
-            now.deploy("2", "canary-at-once")
-        rollout, splits = now.splits_until("2", Phase.DONE)
-    new = rollout.deployment
-    wanted = [{now.old: 100}, {now.old: 90, new: 10}, {new: 100}]
-    assert splits == wanted[-len(splits) :]
-    assert len(stage.rollouts(now.name, "2")) == 1
-    assert set(now.load.statuses()) == {200}
-    assert stage.versions(now.name) == {new: "2"}
