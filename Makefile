@@ -7,7 +7,7 @@ UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url
 MODULES := sandbox/node_modules
-# A file's tests share servers: one process runs them. The long ones, of tests/app, go first.
+# A file's tests share servers: one process runs them. Files go in the order of pyproject.toml.
 PYTEST := $(BIN)/python -m pytest --numprocesses=$(or $(JOBS),3) --dist=loadfile --no-loadscope-reorder
 # Where the machine has no Node, or one too old for Azurite, setup puts one into .venv.
 WITH_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
@@ -21,14 +21,13 @@ help: ## List the targets
 setup: .venv/.installed .venv/.inference $(MODULES)/.installed ## Install what the app, the sandbox and the tests need
 
 check: lint ## Check style and types, and run the tests that need no server
-	@SEARCH=0.2 $(PYTEST) tests/unit tests/stories tests/docs $(ARGS)
+	@SEARCH=0.2 $(PYTEST) tests/stories tests/unit tests/docs $(ARGS)
 
 test: setup ## Run all that a change has to pass; ARGS are passed to pytest
 	@$(PYTEST) $(ARGS)
 
 soak: setup ## Search TIMES as far as the tests do, each time elsewhere, and try every bench
-	@SEARCH=$(or $(TIMES),20) $(PYTEST) tests/fuzz tests/unit tests/stories $(ARGS)
-	@$(BIN)/python -m bench --tiny
+	@SEARCH=$(or $(TIMES),20) $(PYTEST) tests/fuzz tests/bench tests/unit tests/stories $(ARGS)
 
 lint: setup ## Check style, format and types
 	@$(BIN)/ruff check .
