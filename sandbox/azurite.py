@@ -20,7 +20,7 @@ ACCOUNT_NAME = "devstoreaccount1"
 ACCOUNT_KEY = (
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 )
-#: The account of a workspace's own storage; nobody has that name in Azure.
+#: The account of a workspace's own storage; no account in Azure has that name.
 WORKSPACE_ACCOUNT = "sandboxworkspace7f3a9c1e"
 SERVICES = ("Blob", "Queue", "Table")
 
@@ -38,7 +38,7 @@ _LEAVE_WITH_PARENT = "data:text/javascript,process.stdin.on('end',()=>process.ex
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlobAccount:
-    """A storage account's blobs: its name and key, and where its requests are answered."""
+    """A storage account's blobs: its name, its key and its address."""
 
     name: str
     key: str = field(repr=False)
@@ -92,7 +92,7 @@ class Azurite:
             raise RuntimeError("Azurite is already started")
         command = [_find_node(), "--import", _LEAVE_WITH_PARENT, str(_find_program()), *_FLAGS]
         for service in SERVICES:
-            # The system picks the ports and Azurite prints them: nobody can take them in between.
+            # The system picks the ports and Azurite prints them, so no other process can take them.
             command += [f"--{service.lower()}Port", "0"]
             command += [f"--{service.lower()}KeepAliveTimeout", f"{_KEEP_ALIVE_SECONDS}"]
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by stop()

@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Parser(argparse.ArgumentParser):
-    """Takes the value of an option as it is, also where it begins with a hyphen.
+    """Takes the value of an option as it is, even if it begins with a hyphen.
 
     Keys are random, and one of 64 begins with a hyphen: argparse alone takes that for an option.
     """

@@ -1,4 +1,4 @@
-"""Prints what is posted to it, and answers 200: somebody at the other end of a channel.
+"""Prints the messages that are posted to it, and answers 200: the other end of a channel.
 
 `python -m sandbox.listen` listens on port 9000, at any path.
 """

@@ -33,13 +33,13 @@ _STOP_SECONDS = 10
 #: A connection that was idle for longer is not used again: servers close theirs after 5 seconds and
 #: more, and a request that meets that gets no answer.
 _IDLE_SECONDS = 2.0
-#: How far a late start is caught up with; what is older is not sent any more.
+#: A late start is caught up within this time; older requests are not sent.
 _MOST_LATE_SECONDS = 1.0
 
 
 @dataclass(slots=True)
 class Second:
-    """What became of the requests that were due within one second."""
+    """The results of the requests that were due within one second."""
 
     at: datetime
     #: How often each status was the answer.
@@ -116,7 +116,7 @@ class Load:
         return sum((each.statuses for each in self.seconds()), Counter())
 
     def latency(self, percent: float) -> float:
-        """Return a percentile of all latencies so far, in milliseconds; 0 where there are none."""
+        """Return a percentile of all latencies so far, in milliseconds; 0 if there are none."""
         latencies = sorted(ms for each in self.seconds() for ms in each.latencies)
         return latencies[int((len(latencies) - 1) * percent / 100)] if latencies else 0.0
 
@@ -159,7 +159,7 @@ class Load:
         try:
             response = await client.post(self._url, content=self._content)
         except (httpx.HTTPError, asyncio.CancelledError) as error:
-            # Whoever stops waits for an answer only so long.
+            # The stop ends the wait for an answer.
             log.warning("a request got no answer: %s", type(error).__name__)
             status = NO_ANSWER
         else:
@@ -175,7 +175,7 @@ class Load:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Parse the command line, send until it is told to stop, and print every second."""
+    """Parse the command line, send until a signal stops it, and print every second."""
     options = _parser().parse_args(arguments)
     ending = threading.Event()
     for kind in (signal.SIGINT, signal.SIGTERM):

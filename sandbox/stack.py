@@ -82,7 +82,7 @@ class Stack:
                 name: enter(Tap(f"http://127.0.0.1:{port}")) for name, port in ports.items()
             }
             ports = {name: tap.port for name, tap in self.taps.items()}
-        #: What the app uses; the other parts reach storage directly.
+        #: The address that the app uses; the other parts reach storage directly.
         self.storage = connection_string(ports["blob"], ports["queue"], ports["table"])
         self.event_grid = enter(EventGrid(time_scale=self.pace.event_grid, response_timeout=30.0))
         topic = self.event_grid.add_topic(SYSTEM_TOPIC, system=True)
@@ -142,7 +142,7 @@ class Stack:
             visibility=self.pace.visibility,
             max_polling_interval=self.pace.polling,
             timers=timers,
-            # Whoever tests kills more workers in half an hour than the real host bears.
+            # Tests kill more workers in half an hour than the real host tolerates.
             most_deaths=None,
             **options,
         ).start()

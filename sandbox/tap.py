@@ -61,7 +61,7 @@ class Strike:
         return self._left == 0
 
     def fall(self) -> None:
-        """Do what was asked for and keep its error for wait()."""
+        """Do the request and keep its error for wait()."""
         try:
             self._do()
         except BaseException as error:  # noqa: BLE001 - it belongs to the one who waits

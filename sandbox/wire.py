@@ -70,7 +70,7 @@ def parse_head(head: bytes) -> tuple[str, dict[str, str]]:
 
 
 async def read_body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> bytes | None:
-    """Return the body byte for byte, chunk framing included; None where no length is given."""
+    """Return the body byte for byte, chunk framing included; None if no length is given."""
     if "chunked" in headers.get("transfer-encoding", "").lower():
         return await _read_chunks(reader)
     if "content-length" in headers:

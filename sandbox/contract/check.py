@@ -1,10 +1,10 @@
 """Holds requests and answers to the contract: properties, types, enums, read-only and required.
 
-A refused request is told the path of what is wrong, as the service does. What the service does with
-a property that a stable version does not know is not published for Machine Learning; other services
-of the same make refuse it ("Could not find member …"), and so does this, for nothing else would
-show a misspelt property. Names of enums are taken in any case in requests, as Azure's services do,
-and have to be exact in answers.
+The answer to a refused request names the path of the fault, as the service does. It is not
+published how Machine Learning treats a property that a stable version does not know. Similar
+services refuse it ("Could not find member …"), and so does this, because nothing else would show a
+misspelt property. Names of enums are accepted in any case in requests, as by Azure's services, and
+have to be exact in answers.
 """
 
 import json
@@ -39,7 +39,7 @@ class Operation:
 
     method: str
     path: re.Pattern[str]
-    #: The models of the bodies, None where there is none: `["model", name]`, `["page", …]`.
+    #: The models of the bodies, None if there is none: `["model", name]`, `["page", …]`.
     request: Any
     answer: Any
 
@@ -73,17 +73,16 @@ class Contract:
             self._operations.setdefault(method, []).append(made)
 
     def find(self, method: str, path: str) -> Operation | None:
-        """Return what is asked for; None for what the contract does not tell of."""
+        """Return the operation of a request; None for one that the contract does not describe."""
         of_method = self._operations.get(method, ())
         return next((each for each in of_method if each.path.fullmatch(path)), None)
 
     def find_request_faults(
         self, operation: Operation, body: Any, *, knows_all: bool = True
     ) -> list[Fault]:
-        """Return what is wrong with a request's body.
+        """Return the faults of a request's body.
 
-        Without `knows_all` properties that the contract does not know are let pass, as those of
-        another version.
+        Without `knows_all`, unknown properties are accepted as those of another version.
         """
         if operation.request is None:
             return []
@@ -93,7 +92,7 @@ class Contract:
     def find_answer_faults(
         self, operation: Operation, status: int, body: Any, *, knows_all: bool = True
     ) -> list[Fault]:
-        """Return what is wrong with an answer's body; None stands for no body at all."""
+        """Return the faults of an answer's body; None means no body at all."""
         rules = _Rules(is_request=False, knows_all=knows_all)
         if status >= 400:
             return list(self._check_error(body, rules))
@@ -238,7 +237,7 @@ class Contract:
 
 
 def _kind_of(model: Json, value: Json) -> str | None:
-    """Return which kind of a model a value says that it is, in whatever case."""
+    """Return the kind of a model that a value names, in any case."""
     told = str(value.get(model["by"])).lower()
     return next((kind for kind in model["kinds"] if kind.lower() == told), None)
 

@@ -25,7 +25,7 @@ FILE = Path(__file__).parent / "contract.json"
 #: The version of the API whose models these are.
 VERSION = "2025-12-01"
 
-#: What can be asked of, by the name of the group of operations; the emulator serves no other.
+#: The operation groups that the emulator serves, by name.
 _GROUPS = (
     "Workspaces",
     "CodeContainers",
@@ -146,8 +146,8 @@ class _Reader:
             made = self._unread.pop()
             self.models[made.__name__] = self._read(made)
 
-    #: Each field has its type and its marks: `r` for required, `o` for read-only, `w` for what is
-    #: never answered.
+    #: Each field has its type and its marks: `r` for required, `o` for read-only, `w` for
+    #: write-only.
     def _read(self, made: type[Model]) -> dict[str, Any]:
         hints = typing.get_type_hints(made, vars(models._models) | {"_models": models})
         needed = _needed(made)

@@ -15,7 +15,7 @@ from sandbox.event_grid.subscriptions import BlobContainer, Subscription
 
 @dataclass(frozen=True)
 class Failure:
-    """What is known about an event that could not be delivered."""
+    """The facts of an event that could not be delivered."""
 
     reason: str
     attempts: int

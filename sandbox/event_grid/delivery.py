@@ -39,7 +39,7 @@ class Courier:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def set_disorder(self, disorder: Disorder) -> None:
-        """Deliver what is accepted from now on in this disorder."""
+        """Deliver events that are accepted from now on in this disorder."""
         self._hold_times = disorder.hold_times()
 
     def set_subscription(self, subscription: Subscription) -> None:
@@ -47,7 +47,7 @@ class Courier:
         self._subscriptions[subscription.name] = subscription
 
     def remove_subscription(self, name: str) -> None:
-        """Remove the subscription; what is under way to it is dropped at its next attempt."""
+        """Remove the subscription; its events are dropped at their next attempt."""
         del self._subscriptions[name]
 
     def accept(self, topic: str, events: Sequence[Event]) -> None:
@@ -59,7 +59,7 @@ class Courier:
                     self._start(event, subscription.name)
 
     async def stop(self) -> None:
-        """Forget what is under way."""
+        """Forget all events under way."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

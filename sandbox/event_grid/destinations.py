@@ -30,7 +30,7 @@ _VALIDATION_TYPE = "Microsoft.EventGrid.SubscriptionValidationEvent"
 
 
 class HandshakeFailed(RuntimeError):
-    """The webhook did not prove that it wants events; the message says what it answered."""
+    """The webhook did not prove that it wants events; the message has its answer."""
 
 
 async def hand_over(
@@ -40,7 +40,7 @@ async def hand_over(
     webhooks: Webhooks,
     timeout: float,
 ) -> Answer:
-    """Make one attempt, the first being number 1, and return what the destination said.
+    """Make one attempt, the first being number 1, and return the destination's answer.
 
     A webhook has `timeout` seconds to answer.
     """

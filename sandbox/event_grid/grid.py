@@ -27,7 +27,7 @@ _HANDSHAKE_TIMEOUT = 30.0
 
 
 class EventGrid:
-    """A small Event Grid; see the README beside it for what it does and what it does not.
+    """A small Event Grid; the README beside it lists its features and its limits.
 
     `time_scale` is how many real seconds one of Event Grid's seconds takes: 0.001 turns the first
     retry's 10 s into 10 ms. `response_timeout` is in real seconds, by default 30 s scaled.
@@ -77,7 +77,7 @@ class EventGrid:
         return self
 
     def stop(self) -> None:
-        """End the thread; what is under way is forgotten. Harmless when already stopped."""
+        """End the thread; events under way are forgotten. Harmless when already stopped."""
         thread, self._thread = self._thread, None
         if thread is None:
             return
@@ -133,7 +133,7 @@ class EventGrid:
         self._run(self._subscribe(subscription), _HANDSHAKE_TIMEOUT + 5)
 
     def unsubscribe(self, name: str) -> None:
-        """Remove a subscription; what is under way to it is dropped at its next attempt."""
+        """Remove a subscription; its events are dropped at their next attempt."""
         self._courier.remove_subscription(name)
 
     def publish(
@@ -148,7 +148,7 @@ class EventGrid:
         self._run(self._accept(found, [found.receive(fields, schema) for fields in checked]))
 
     def set_disorder(self, disorder: Disorder) -> None:
-        """Deliver what is published from now on in this disorder."""
+        """Deliver events that are published from now on in this disorder."""
         self._courier.set_disorder(disorder)
 
     def pending(self) -> list[tuple[str, str]]:

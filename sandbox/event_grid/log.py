@@ -11,7 +11,7 @@ from sandbox.event_grid.retry import Outcome
 
 @dataclass(frozen=True)
 class Delivery:
-    """One attempt: which event, to which subscription, and what came of it."""
+    """One attempt: the event, the subscription, and the outcome."""
 
     event_id: str
     subscription: str
@@ -32,7 +32,7 @@ class Loss:
 
 
 class Log:
-    """Attempts, losses, and what is still under way; safe to use from any thread."""
+    """Attempts, losses, and events still under way; safe to use from any thread."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()

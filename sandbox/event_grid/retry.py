@@ -1,4 +1,4 @@
-"""The retry policy: what counts as delivered, what is final, and when the next attempt is due.
+"""The retry policy: answers that count as delivered or final, and the time of the next attempt.
 
 Source: the delivery-and-retry page of the Event Grid documentation. All times are in Event Grid's
 own seconds; the caller scales them.
@@ -29,7 +29,7 @@ SUBSCRIPTION_GONE = "EventSubscriptionDeleted"
 
 
 class Outcome(StrEnum):
-    """What came of one attempt, in the words of a dead letter's lastDeliveryOutcome."""
+    """The outcome of one attempt, in the words of a dead letter's lastDeliveryOutcome."""
 
     DELIVERED = "Delivered"
     NOT_FOUND = "NotFound"
@@ -57,7 +57,7 @@ _OUTCOMES = {
 
 @dataclass(frozen=True)
 class Answer:
-    """What a destination said; no status when it said nothing."""
+    """A destination's answer; no status if it did not answer."""
 
     outcome: Outcome
     status: int | None = None

@@ -1,4 +1,4 @@
-"""The two event schemas: what a publisher may send, and how an event is written out again."""
+"""The two event schemas: checks of published events, and their form in deliveries."""
 
 import json
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ class Schema(StrEnum):
 
 
 class MalformedEvents(ValueError):
-    """What a publisher sent is not a list of events; the message says where it is wrong."""
+    """A published body is not a list of events; the message names the fault's place."""
 
 
 @dataclass(frozen=True)

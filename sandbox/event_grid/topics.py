@@ -39,7 +39,7 @@ class Topic:
 
 
 def create_publishing_app(topics: Mapping[str, Topic], accept: Accept) -> Starlette:
-    """Return the HTTP side of the topics; `accept` takes what was published."""
+    """Return the HTTP side of the topics; `accept` takes the published events."""
 
     async def publish(request: Request) -> Response:
         topic = topics.get(request.path_params["name"])

@@ -7,7 +7,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 from sandbox.wire import Connection
 
-#: What a header's value may hold as it is; anything else would end the header or the head.
+#: The characters of a header's value; any other would end the header or the head.
 _HEADER_SAFE = " !#$%&'()*+,/:;=?@[]~"
 
 

@@ -15,7 +15,7 @@ from sandbox.functions_host.settings import load_local_settings
 
 
 def main() -> int:
-    """Return the exit code: 1 when the app cannot be served, else 0, whatever ended it."""
+    """Return the exit code: 1 when the app cannot be served, else 0."""
     options = _parse_arguments()
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -11,7 +11,7 @@ class BodyTooLarge(Exception):
 
     @property
     def response(self) -> Response:
-        """Return what the real host answers."""
+        """Return the real host's answer."""
         return Response(status_code=500, headers={"Connection": "close"})
 
 

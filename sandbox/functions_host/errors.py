@@ -1,4 +1,4 @@
-"""What can go wrong in the host, as its callers need to tell it apart."""
+"""Errors of the host, one class for each that callers handle in their own way."""
 
 
 class HostError(Exception):
@@ -13,19 +13,19 @@ class InvocationFailed(Exception):
         self.stack_trace = stack_trace
 
     def public_text(self, function: str) -> str:
-        """Return what the real host tells the caller of it: not what the function raised."""
+        """Return the real host's text for the caller, without the function's error."""
         return f"Exception while executing function: Functions.{function}"
 
 
 class WorkerExited(InvocationFailed):
-    """The worker process ended while the function ran: nobody knows how far it came."""
+    """The worker process ended while the function ran; its progress is unknown."""
 
 
 class FunctionTimedOut(InvocationFailed):
     """The function ran longer than host.json's `functionTimeout`; its worker was killed."""
 
     def public_text(self, function: str) -> str:
-        """Return what the real host tells the caller of it."""
+        """Return the real host's text for the caller."""
         return f"{self}: Functions.{function}"
 
 

@@ -1,4 +1,4 @@
-"""The app's functions, as the worker's index tells them."""
+"""The app's functions, from the worker's index."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -32,7 +32,7 @@ class Function:
 
 
 def parse_functions(index: Iterable[Mapping[str, Any]]) -> dict[str, Function]:
-    """Return the functions by name; HostError when there is none or this host lacks a binding."""
+    """Return the functions by name; HostError if there are none, or this host lacks a binding."""
     functions = {each["name"]: _parse_function(each) for each in index}
     if not functions:
         raise HostError(

@@ -72,7 +72,7 @@ class FunctionsHost:
         self.stop()
 
     def start(self) -> Self:
-        """Return once the app is indexed and served; HostError tells what is wrong with it."""
+        """Return once the app is indexed and served; HostError has the app's fault."""
         if self._thread is not None:
             raise HostError("the host is already started")
         started: Future[None] = Future()
@@ -91,8 +91,8 @@ class FunctionsHost:
     def stop(self, *, drain: bool = False) -> None:
         """End the worker and the server; harmless when stopped.
 
-        Running functions are failed, as where a whole instance is lost. With `drain` they have
-        the time that the real host gives them when it is told to end.
+        Running functions fail, as when a whole instance is lost. With `drain` they have the time
+        that the real host gives them at its end.
         """
         if self._thread is not None:
             if not self._stopping.done():
@@ -126,7 +126,7 @@ class FunctionsHost:
         return f"{self.url}/runtime/webhooks/eventgrid?{query}"
 
     def functions(self) -> dict[str, list[Mapping[str, Any]]]:
-        """Return each function's bindings, as the worker told them."""
+        """Return each function's bindings, as the worker indexed them."""
         return {each.name: list(each.bindings) for each in self._host.functions.values()}
 
     def fire(self, function: str, text: str = "") -> None:

@@ -1,4 +1,4 @@
-"""host.json: the part of it that this host obeys, checked; a mistake is told, not defaulted."""
+"""host.json: the part that this host obeys. A mistake is an error, and no default replaces it."""
 
 import json
 import os
@@ -46,7 +46,7 @@ class QueueOptions:
 
 @dataclass(frozen=True)
 class HostJson:
-    """What the app's host.json asks of the host."""
+    """The options in the app's host.json."""
 
     #: None = unlimited.
     function_timeout: timedelta | None = timedelta(minutes=30)

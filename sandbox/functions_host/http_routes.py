@@ -90,13 +90,13 @@ class HttpRoutes:
         try:
             answer = await self._supervisor.invoke(route.function, Input(value, trace=trace))
         except InvocationFailed:
-            # The real host tells the caller nothing; the log has the reason.
+            # The real host gives the caller no reason; the log has it.
             return Response(status_code=500)
         return _response(answer)
 
 
 def make_route(function: Function, prefix: str) -> Route:
-    """Read a function's route template; HostError where it uses what this host lacks."""
+    """Read a function's route template; HostError if it uses a feature that this host lacks."""
     template = function.trigger.get("route") or function.name
     segments = [segment for segment in (prefix + "/" + template).split("/") if segment]
     pattern, rank = "", []
@@ -108,7 +108,7 @@ def make_route(function: Function, prefix: str) -> Route:
             piece, optional = re.escape(segment), False
         else:
             piece, optional = _parameter_pattern(function, parameter)
-        # The separator belongs to the segment, so that both can be absent.
+        # The separator belongs to the segment, because both can be absent.
         piece = f"/{piece}" if pattern else piece
         pattern += f"(?:{piece})?" if optional else piece
         rank.append(0 if parameter is None else 2 if parameter[1] else 1)

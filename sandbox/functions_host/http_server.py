@@ -43,7 +43,7 @@ class HttpServer:
         self._task = asyncio.create_task(self._server.serve(sockets=[sock]))
 
     async def stop(self, patience: timedelta | None = None) -> None:
-        """Take no more requests, answer what is under way if that ends in time, and close."""
+        """Take no more requests, answer those that end in time, and close."""
         if patience is not None:
             self._server.config.timeout_graceful_shutdown = int(patience.total_seconds())
         self._server.should_exit = True

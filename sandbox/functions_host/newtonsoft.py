@@ -1,7 +1,7 @@
 """JSON as Newtonsoft.Json reads and writes it, which the real host puts between Event Grid and us.
 
-It reads more than JSON, and what it writes is not what it read: a string that looks like a time is
-a time to it, a number with a fraction is a double.
+It reads more than JSON, and changes values when it writes them: it takes a string that looks like a
+time as a time, and a number with a fraction as a double.
 """
 
 import json
@@ -80,7 +80,7 @@ def _constant(text: str) -> str:
 
 
 def _strict(text: str) -> str:
-    """Return a text without what is not JSON, as far as that is read."""
+    """Return a text without the parts that it reads but that are not JSON."""
 
     def token(match: re.Match[str]) -> str:
         if match["comment"] is not None:
@@ -127,7 +127,7 @@ def _as_time(text: str) -> str:
         except OverflowError:
             return text
         return _written(moment, "", "Z")
-    # What it takes for a time is as long as this, and it looks at no more.
+    # A text that it takes as a time has this length, and longer ones are not checked.
     match = _TIME.fullmatch(text) if 19 <= len(text) <= 40 else None
     moment = _moment(match) if match else None
     if match is None or moment is None:
@@ -137,7 +137,7 @@ def _as_time(text: str) -> str:
 
 
 def _moment(match: re.Match[str]) -> datetime | None:
-    """Return the time to the second, in UTC where it has a zone; None where there is none such."""
+    """Return the time to the second, in UTC if it has a zone; None if there is no such time."""
     hour, clock = int(match["hour"]), match["clock"]
     is_midnight = hour == 24 and clock == "00:00" and not (match["fraction"] or "").strip("0")
     try:

@@ -47,7 +47,7 @@ class RpcHttpCookie(SimpleNamespace):
 
 
 class RpcException(SimpleNamespace):
-    """What a function raised."""
+    """The error that a function raised."""
 
 
 class RpcHttp(SimpleNamespace):

@@ -1,4 +1,4 @@
-"""What the real host tells a function about its queue message, beside the body."""
+"""The metadata of a queue message that the real host gives a function beside the body."""
 
 import uuid
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ _NEVER = "9999-12-31T23:59:59.9999999+00:00"
 def message_metadata(message: QueueMessage, text: str, function: str) -> dict[str, Value]:
     """Return the metadata of a message with this text for a function.
 
-    Where the text is an object, its members are metadata too, and go before what is the queue's.
+    If the text is an object, its members are metadata too, and replace those of the queue.
     """
     own: dict[str, Value] = {
         "Id": {"string": message.id},

@@ -174,7 +174,7 @@ class QueueListener:
                 metadata = message_metadata(held.message, text, self._function.name)
                 await self._supervisor.invoke(self._function, Input({"string": text}, metadata))
         except WorkerExited:
-            # As if the whole instance had been lost: nobody releases the message.
+            # As when the whole instance is lost, the message is not released.
             return
         except InvocationFailed:
             await self._release_or_bury(held)
@@ -261,7 +261,7 @@ def make_listeners(
     lease: timedelta,
     supervisor: Supervisor,
 ) -> list[QueueListener]:
-    """Make a listener for each queue function; HostError where its settings are missing."""
+    """Make a listener for each queue function; HostError if its settings are missing."""
     return [
         QueueListener(function, settings, options, lease, supervisor)
         for function in functions.values()

@@ -20,7 +20,7 @@ _DAYS_FIRST = re.compile(r"(\d+)(?::(\d{1,2}):(\d{2}))?")
 _SHORTEST = timedelta(milliseconds=48)
 #: A 29 February that falls on one day of the week comes back after 40 years at most.
 _SEARCHED_DAYS = 366 * 41
-#: Whether a schedule comes more than once a minute is told by so many of its times.
+#: So many of a schedule's times show whether it comes more than once a minute.
 _LOOKED_AT = 5
 
 
@@ -114,7 +114,7 @@ def parse_schedule(text: str) -> Schedule:
 
 
 def is_monitored(schedule: Schedule, now: datetime) -> bool:
-    """Tell whether a status is kept for a timer: where its times are a minute apart or more."""
+    """Say whether a timer's status is kept: if its times are a minute apart or more."""
     times = [schedule.next_after(now)]
     while len(times) < _LOOKED_AT:
         times.append(schedule.next_after(times[-1]))

@@ -45,7 +45,7 @@ class InvocationCounts:
 
 @dataclass(frozen=True)
 class Input:
-    """What a trigger hands to its function."""
+    """The input that a trigger hands to its function."""
 
     value: Value
     metadata: Mapping[str, Value] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class Deaths:
     last: datetime | None = None
 
     def is_last(self) -> bool:
-        """Count one, and tell whether it is the one after which the real host gives up."""
+        """Count one, and say whether the real host gives up after it."""
         now = self.clock()
         if self.last is not None and now - self.last > DEATHS_APART:
             self.count = 0
@@ -73,7 +73,7 @@ class Deaths:
 class Supervisor:
     """The worker, restarted whenever it exits, and the invocations that run on it.
 
-    `given_up` is set at the last death of `deaths`: whoever serves the app must then end.
+    `given_up` is set at the last death of `deaths`: the server of the app must then end.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Supervisor:
         self._keeper.cancel()
         await asyncio.wait([self._keeper])
         await self._worker.end()
-        # Whoever waits for the next worker learns that there is none.
+        # Callers that wait for the next worker learn that there is none.
         self._stopped = True
         self._ready.set()
 

@@ -1,4 +1,4 @@
-"""What is kept of a timer while no host runs: when it ran last, and when it is due."""
+"""The status of a timer, kept while no host runs: its last run, and when it is due."""
 
 import asyncio
 import hashlib
@@ -32,7 +32,7 @@ class TimerStatuses(Protocol):
     """Keeps the status of each timer by the function's name."""
 
     async def read(self, function: str) -> TimerStatus | None:
-        """Return what was written last; None where there is nothing."""
+        """Return the status that was written last, or None."""
         ...
 
     async def write(self, function: str, status: TimerStatus) -> None:
@@ -58,7 +58,7 @@ class BlobStatuses:
         self._host_id = host_id
 
     async def read(self, function: str) -> TimerStatus | None:
-        """Return what was written last; None where there is nothing, or no storage to be had."""
+        """Return the status that was written last; None without one, or without storage."""
         try:
             return await asyncio.to_thread(self._read, function)
         except AzureError as error:
@@ -66,7 +66,7 @@ class BlobStatuses:
             return None
 
     async def write(self, function: str, status: TimerStatus) -> None:
-        """Keep a status; where that fails, only the log tells."""
+        """Keep a status; a failure is only logged."""
         try:
             await asyncio.to_thread(self._write, function, status)
         except AzureError as error:
@@ -99,7 +99,7 @@ class BlobStatuses:
 
 
 def make_statuses(settings: Mapping[str, str], app_dir: Path) -> TimerStatuses:
-    """Keep the statuses of an app in its host's storage, where its settings name one."""
+    """Keep the statuses of an app in its host's storage, if its settings name one."""
     connection = settings.get(_SETTING)
     if not connection:
         return NoStatuses()

@@ -18,5 +18,5 @@ def continue_trace(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def new_trace() -> dict[str, str]:
-    """Return the trace context of an invocation that nobody asked for, such as a timer's."""
+    """Return the trace context of an invocation without a request, such as a timer's."""
     return continue_trace({})

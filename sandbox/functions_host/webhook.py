@@ -15,7 +15,7 @@ from sandbox.functions_host.keys import Keys, refuse
 from sandbox.functions_host.supervisor import Input, Supervisor
 from sandbox.functions_host.trace_context import continue_trace
 
-#: What Event Grid is allowed to call from, whoever asks.
+#: The origin that Event Grid may call from, in every answer.
 _ORIGIN = "eventgrid.azure.net"
 _METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "OPTIONS"})
 
@@ -98,7 +98,7 @@ def _answer_handshake(events: list[dict[str, Any]]) -> Response:
 
 
 async def _read_events(request: Request) -> list[dict[str, Any]]:
-    """Return the objects of a body; ValueError where it is none, nor an array of them."""
+    """Return the objects of a body; ValueError if it is neither an object nor an array of them."""
     content = await read_body(request)
     value = newtonsoft.read(_decode(content, request.headers.get("content-type", "")))
     events = value if isinstance(value, list) else [value]

@@ -23,7 +23,7 @@ _LIBRARY_LOGGER = "azure.functions"
 
 
 async def serve(sock: socket.socket) -> None:
-    """Index the app, then run what the host asks for until the process is told to end."""
+    """Index the app, then run the host's invocations until the process is asked to end."""
     runtime.start_threadpool_executor()
     sock.sendall(protocol.encode(await _index(os.getcwd())))
     loop = asyncio.get_running_loop()

@@ -58,7 +58,7 @@ class WorkerProcess:
         log: Callable[[str], None],
         log_level: str,
     ) -> Self:
-        """Start a worker and wait until it has indexed the app; HostError tells why it did not."""
+        """Start a worker and wait until it has indexed the app; HostError if it can't."""
         ours, theirs = socket.socketpair()
         with theirs:
             reader, writer = await asyncio.open_connection(sock=ours)

@@ -1,7 +1,7 @@
 """Microsoft's own inference server with an MLflow model in it, as a deployment's container has it.
 
-It is slow to start and has a Python environment of its own, so that the workspace emulator does not
-use it: a test holds the emulator's answers to those of the real server.
+It is slow to start and has a Python environment of its own, so the workspace emulator does not use
+it: a test compares the emulator's answers with those of the real server.
 """
 
 import os
@@ -61,7 +61,7 @@ class InferenceServer:
     def start(self) -> Self:
         """Start the process and return at once: several may start at the same time."""
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by stop()
-        # The socket is ours and inherited: nobody can take its port in between.
+        # The process inherits our socket, so no other can take its port in between.
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             number = listener.fileno()

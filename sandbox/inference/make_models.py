@@ -1,4 +1,4 @@
-"""Save small MLflow models, one of each kind that the scoring script tells apart.
+"""Save small MLflow models, one of each kind that the scoring script distinguishes.
 
 `python make_models.py FOLDER`, with the inference server's own Python.
 """

@@ -1,7 +1,8 @@
 """The scoring script of an MLflow model that is deployed without code.
 
-It does what the script does that AML puts into such a container, with the same library: the request
-is read as the type of the model's own input example, or as its signature says, or as it comes.
+It does the same as the script that AML puts into such a container, with the same library: the
+request is read as the type of the model's own input example, else by its signature, else as it
+comes.
 """
 
 import json
@@ -40,7 +41,7 @@ class _AsItComes(AbstractParameterType):
 
 
 def _example(model: Model) -> Any:
-    """Return the model's own input example, or None where there is none that can be read."""
+    """Return the model's own input example, or None if it has none that can be read."""
     told = model.saved_input_example_info
     if not told:
         return None
@@ -88,7 +89,7 @@ def _type_of(sample: Any) -> AbstractParameterType:
 
 
 def _guess(content: Any) -> Any:
-    """Return what came as what it looks like: a table, an array, or arrays by name."""
+    """Return the input as the type that it looks like: a table, an array, or arrays by name."""
     if isinstance(content, list):
         return np.asarray(content)
     if {"columns", "index", "data"} <= content.keys():

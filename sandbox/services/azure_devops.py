@@ -28,11 +28,11 @@ class AzureDevOps(Service):
     def __init__(self, **service: Any) -> None:
         self.pipelines: dict[tuple[str, str, int], Json] = {}
         self.runs: list[Json] = []
-        #: The users of the organizations; None takes whoever has a token for one.
+        #: The users of the organizations; None accepts anybody who has a token for one.
         self.users: set[str] | None = None
         #: Those who may not queue.
         self.readers: set[str] = set()
-        #: Whether the list of builds tells the parameters of each.
+        #: Whether the list of builds has the parameters of each.
         self.tells_parameters = True
         super().__init__(**service)
 

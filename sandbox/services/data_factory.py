@@ -32,8 +32,8 @@ _TYPES: dict[str, tuple[type, ...]] = {
 class DataFactory(Service):
     """One subscription's factories.
 
-    `undeclared` is what becomes of a parameter that a pipeline does not declare, which nothing
-    documents: it is refused, or dropped.
+    `undeclared` says whether a parameter that a pipeline does not declare is refused or dropped,
+    which is not documented.
     """
 
     ignores_case = True
@@ -43,7 +43,7 @@ class DataFactory(Service):
         self.page = page
         self.factories: dict[str, dict[str, Json]] = {}
         self.runs: list[Json] = []
-        #: Who may start and read; None lets in whoever has a token.
+        #: The identities that may start and read; None accepts anybody who has a token.
         self.operators: set[str] | None = None
         super().__init__(**service)
 
@@ -201,7 +201,7 @@ def _document(run: Json) -> Json:
 
 
 def _as_text(value: Any) -> str:
-    # Runs tell every parameter as text.
+    # Runs have every parameter as text.
     return str(value) if not isinstance(value, dict | list) else repr(value)
 
 

@@ -28,7 +28,7 @@ class GitHub(Service):
 
     def __init__(self, *, knows_run_details: bool = True, **service: Any) -> None:
         self.knows_run_details = knows_run_details
-        #: What each token may do: `actions:read`, `actions:write`, `contents:write`.
+        #: The permissions of each token: `actions:read`, `actions:write`, `contents:write`.
         self.tokens: dict[str, set[str]] = {}
         self.repositories: dict[str, dict[str, Json]] = {}
         self.runs: list[Json] = []
@@ -83,7 +83,7 @@ class GitHub(Service):
             raise _refused(401, "Bad credentials")
 
     def no_route(self, request: Request, status: int) -> Refused:
-        """Answer as GitHub: what is not there is not found, whatever the method."""
+        """Answer as GitHub: an absent resource is not found, with any method."""
         return _refused(404, "Not Found")
 
     async def _dispatch_workflow(self, request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""What the services share: https in a thread, a log of requests, and failures on demand."""
+"""The base of the services: https in a thread, a log of requests, and failures on demand."""
 
 import asyncio
 import json
@@ -51,7 +51,7 @@ class Refused(Exception):
 
 @dataclass(kw_only=True)
 class Fault:
-    """What happens to the next `times` requests that match, in place of their answer.
+    """The failure of the next `times` requests that match.
 
     With `does_work` the request is carried out first; with `drop` nothing is answered at all. The
     body comes at once, or a byte every `drip` seconds.
@@ -142,7 +142,7 @@ class Service:
         """Raise what keeps a request out, before it is looked at."""
 
     def no_route(self, request: Request, status: int) -> Refused:
-        """Return the answer to what is at no path, or no method of one."""
+        """Return the answer for an unknown path or method."""
         return Refused(status)
 
     def fail(self, **fault: Any) -> Fault:
@@ -239,7 +239,7 @@ class _Server(uvicorn.Server):
 
 
 class _Gate:
-    """Logs every request, lets in whom the service lets in, and does what the faults say."""
+    """Logs every request, checks its sender, and applies the faults."""
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
         self._app = app

@@ -17,8 +17,8 @@ _TOLERANCE_SECONDS = 300
 class Webhook(Service):
     """Takes a message once, at any path; a second one of its id is answered with `again`.
 
-    `secrets` are the keys that it trusts, as `whsec_…`; `answer` is what it answers, None for
-    nothing at all.
+    `secrets` are the keys that it trusts, as `whsec_…`; `answer` is its answer, None for no answer
+    at all.
     """
 
     def __init__(self, *secrets: str, **service: Any) -> None:

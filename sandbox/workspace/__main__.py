@@ -1,4 +1,4 @@
-"""Run the emulator until it is told to stop; its addresses are printed as one line of JSON."""
+"""Run the emulator until a signal stops it; its addresses are printed as one line of JSON."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""What is to happen by itself, each thing at its emulated moment and all of it in order."""
+"""Future changes, each at its emulated time and all in order."""
 
 import asyncio
 import heapq

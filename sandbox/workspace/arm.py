@@ -1,4 +1,4 @@
-"""What every Azure Resource Manager resource shares: errors, ids, bodies, tags and paging."""
+"""The common parts of Azure Resource Manager resources: errors, ids, bodies, tags and paging."""
 
 import json
 import uuid
@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 type Json = dict[str, Any]
 type Handler = Callable[[Request], Awaitable[Response]]
-#: A method, a path (in whatever case) and who handles it.
+#: A method, a path (in any case) and its handler.
 type ArmRoute = tuple[str, str, Handler]
 
 PROVIDER = "Microsoft.MachineLearningServices"
@@ -65,8 +65,8 @@ def not_found(kind: str, name: str) -> ArmError:
 def not_emulated(what: str, target: str | None = None) -> ArmError:
     """Build the answer to a request that Azure would do and the emulator cannot.
 
-    It is no 404: clients tell that as something missing in the workspace. None of them tries
-    again after a 501.
+    It is not a 404, which clients report as something missing in the workspace. No client repeats a
+    request after a 501.
     """
     message = f"{what} not emulated here; sandbox/workspace/README.md tells what is."
     return ArmError(501, "NotEmulated", message, target=target)

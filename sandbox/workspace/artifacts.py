@@ -1,4 +1,4 @@
-"""The artifact service: the files that runs leave behind, and what a model's own say of it."""
+"""The artifact service: the output files of runs, and the signature in a model's files."""
 
 import json
 from functools import lru_cache
@@ -42,7 +42,7 @@ async def upload(request: Request) -> Response:
 
 
 async def inputs_of(cloud: Cloud, deployment: Deployment) -> Inputs:
-    """Return what the signature in the MLmodel file of a deployment says; nothing without one.
+    """Return the signature in the MLmodel file of a deployment; an empty one without it.
 
     It is read once for each success of a deployment, as its container loads the model once.
     """

@@ -80,7 +80,7 @@ class AssetContainer:
     tags: dict[str, str] = field(default_factory=dict)
     properties: dict[str, str] = field(default_factory=dict)
     is_archived: bool = False
-    #: What of data its versions share.
+    #: The properties of data that its versions share.
     data_type: str | None = None
     versions: dict[str, AssetVersion] = field(default_factory=dict)
 

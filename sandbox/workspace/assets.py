@@ -54,14 +54,14 @@ class AssetKind:
     read: Callable[[Json, str, str], Json]
     #: Builds the refusal of another content for a version that there is, from what to say.
     clash: Callable[[str], ArmError] = bad_argument
-    #: The number that stands for the newest version, and so does the label `default` where it does.
+    #: The number that means the newest version, as does the label `default` where it is known.
     default: str | None = None
 
 
 def find(workspace: Workspace, kind: AssetKind, reference: str) -> AssetVersion | None:
     """Return the version that a reference names: `name:version`, `name@latest` or an ARM id.
 
-    None where the workspace has no such version; a label other than latest is none.
+    None if the workspace has no such version; labels other than latest are unknown.
     """
     match = _reference(kind).fullmatch(reference.removeprefix("azureml:"))
     if match is None:
@@ -81,7 +81,7 @@ def find(workspace: Workspace, kind: AssetKind, reference: str) -> AssetVersion 
 
 
 def newest_first[V: Version](versions: Iterable[V], order: str | None = None) -> list[V]:
-    """Return versions in the wanted order, newest first unless told otherwise."""
+    """Return versions in the wanted order, by default newest first."""
     words = (order or "createdtime desc").lower().split()
     if words[0] not in {"createdtime", "createdat"} or words[1:] not in ([], ["asc"], ["desc"]):
         raise bad_argument(f"Versions cannot be ordered by '{order}'.", "$orderBy")
@@ -89,7 +89,7 @@ def newest_first[V: Version](versions: Iterable[V], order: str | None = None) ->
 
 
 def is_in_view(request: Request, is_archived: bool) -> bool:
-    """Say whether the wanted view (active only, unless told otherwise) shows something."""
+    """Say whether the wanted view, by default active only, shows something."""
     view = request.query_params.get("listViewType", "ActiveOnly").lower()
     return view == "all" or is_archived == (view == "archivedonly")
 
@@ -162,7 +162,7 @@ class Handlers:
         return Response(status_code=200 if gone else 204)
 
     async def list_versions(self, request: Request) -> Response:
-        """List the versions of an asset, newest first unless told otherwise."""
+        """List the versions of an asset, by default newest first."""
         cloud = cloud_of(request)
         workspace = cloud.workspace(request)
         container = self._container(workspace, request)

@@ -40,7 +40,7 @@ async def get_endpoint(request: Request) -> Response:
 
 
 async def put_endpoint(request: Request) -> Response:
-    """Create a batch endpoint, or replace what it is, its default deployment included."""
+    """Create or replace a batch endpoint, its default deployment included."""
     body = await json_body(request)
     cloud = cloud_of(request)
     workspace = cloud.workspace(request)
@@ -137,7 +137,7 @@ async def get_deployment(request: Request) -> Response:
 
 
 async def put_deployment(request: Request) -> Response:
-    """Create a batch deployment, or replace what it runs."""
+    """Create or replace a batch deployment."""
     body = await json_body(request)
     cloud = cloud_of(request)
     endpoint = _endpoint(request)

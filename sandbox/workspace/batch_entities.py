@@ -20,7 +20,7 @@ class BatchDeployment:
     created_at: datetime
     modified_at: datetime
     created_by: str
-    #: What it runs: a version of a model, or else a pipeline component by its ARM id.
+    #: Its content: a version of a model, or else a pipeline component by its ARM id.
     model: str = ""
     version: str = ""
     component: str = ""
@@ -77,7 +77,7 @@ class BatchEndpoint:
     operation_url: str = ""
     #: The names of the jobs that it was invoked for, oldest first.
     jobs: list[str] = field(default_factory=list)
-    #: The job that each Repeatability-Request-ID stands for.
+    #: The job of each Repeatability-Request-ID.
     requests: dict[str, str] = field(default_factory=dict)
 
     @property

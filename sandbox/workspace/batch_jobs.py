@@ -36,7 +36,7 @@ from sandbox.workspace.runs import PIPELINE_RUN, STEP_RUN, Run, RunPlan, start
 _DEPLOYMENT_HEADER = "azureml-model-deployment"
 #: The header's name as it is specified, and as azure-ai-ml 1.35.2 spells it.
 _REPEATABILITY_HEADERS = ("repeatability-request-id", "repeatability_request-id")
-#: What Resource Manager calls each type of input.
+#: The name of each type of input in Resource Manager.
 _INPUT_TYPES = {
     "literal": "literal",
     "urifile": "uri_file",
@@ -132,7 +132,7 @@ def _plan(
 
 
 def _scoring(job_id: str, job: Json, deployment: BatchDeployment, who: str) -> RunPlan:
-    """Plan the job of a model deployment: one step, which does as if it scored."""
+    """Plan the job of a model deployment: one step, which pretends to score."""
     inputs = job.get("inputs", {})
     if len(inputs) != 1 or any(i["jobInputType"] == "literal" for i in inputs.values()):
         raise bad_argument("A model deployment takes exactly one input, and that is data.")

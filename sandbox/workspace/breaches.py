@@ -1,4 +1,4 @@
-"""What the threshold step of a model monitor makes of a signal's metrics: the text of its tag.
+"""Makes the text of the tag that a model monitor's threshold step writes for a signal.
 
 Source: Azure/azureml-assets, assets/model_monitoring/components/src, the component
 `model_monitor_evaluate_metrics_threshold` and its unit tests.
@@ -26,12 +26,12 @@ _MORE_IS_BETTER = frozenset(
         *(f"Average{quality}Score" for quality in _GENERATION_QUALITIES),
     }
 )
-#: The order in which the step writes the columns; `group` is left out where there is none.
+#: The order in which the step writes the columns; `group` is left out if there is none.
 _COLUMNS = ("metric_value", "metric_name", "threshold_value", "group")
 
 
 def breach_text(signal: str, rows: Iterable[Mapping[str, Any]]) -> str | None:
-    """Return the value of the breach tag, None where no row is a breach.
+    """Return the value of the breach tag, None if no row is a breach.
 
     Rows have `metric_name`, `metric_value`, `threshold_value` and perhaps `group`; a row without
     value or threshold is dropped, as is one whose value or threshold is no number.

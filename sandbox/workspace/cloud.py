@@ -63,7 +63,7 @@ class Cloud:
         self.measurements = Measurements()
         self.storage = Storage(settings.storage)
         self.requests: list[Json] = []
-        #: What the emulator answered that the contract does not allow.
+        #: The answers of the emulator that the contract does not allow.
         self.violations: list[str] = []
         self._tasks: set[asyncio.Task[object]] = set()
         self.reset()
@@ -191,7 +191,7 @@ class Cloud:
     ) -> dict[str, str]:
         """Start an operation as the rules have it; returns the headers to follow it with.
 
-        `result` is what the entity looks like afterwards, None when it is gone.
+        `result` is the document of the entity afterwards, None if it is gone.
         """
         subject = entity.subject()
         rule = self.rules.take(Provisioning, subject, operation=kind)

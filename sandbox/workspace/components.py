@@ -1,4 +1,4 @@
-"""Components: what the steps of pipelines run, and whole pipelines that can be run by name."""
+"""Components: those that the steps of pipelines run, and whole pipelines that are run by name."""
 
 from sandbox.workspace.arm import ArmRoute, Json, bad_argument, object_in
 from sandbox.workspace.assets import AssetKind, routes_of
@@ -23,7 +23,7 @@ def _read(properties: Json, name: str, version: str) -> Json:
 
 
 COMPONENTS = AssetKind(
-    # azure-ai-ml asks for this version where nobody names one.
+    # azure-ai-ml asks for this version by default.
     segment="components",
     title="Component",
     read=_read,

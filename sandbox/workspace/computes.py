@@ -7,7 +7,7 @@ from sandbox.workspace.arm import PROVIDER, ArmRoute, Json, not_found, page, sys
 from sandbox.workspace.cloud import Cloud, cloud_of
 from sandbox.workspace.entities import Workspace
 
-#: What stands for no cluster at all: the service finds the machines.
+#: The name for no cluster at all: the service finds the machines.
 SERVERLESS = "serverless"
 
 
@@ -30,7 +30,7 @@ async def get_compute(request: Request) -> Response:
 
 
 def find_compute(cloud: Cloud, workspace: Workspace, reference: str) -> str | None:
-    """Return the name of the cluster that a name or ARM id stands for; None if there is none."""
+    """Return the name of the cluster with a name or ARM id; None if there is none."""
     text = reference.removeprefix("azureml:").lower()
     prefix = f"{workspace.arm_id}/computes/".lower()
     name = text.removeprefix(prefix)
@@ -40,7 +40,7 @@ def find_compute(cloud: Cloud, workspace: Workspace, reference: str) -> str | No
 
 
 def find_kubernetes(cloud: Cloud, workspace: Workspace, reference: str) -> str | None:
-    """Return the ARM id of the Kubernetes cluster with that ARM id in whatever case, or None."""
+    """Return the ARM id of the Kubernetes cluster with that ARM id in any case, or None."""
     ids = (f"{workspace.arm_id}/computes/{name}" for name in cloud.settings.kubernetes)
     return next((each for each in ids if each.lower() == reference.lower()), None)
 

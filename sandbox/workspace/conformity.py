@@ -1,7 +1,7 @@
 """Holds every exchange with Resource Manager to the published contract.
 
 A request that the contract does not allow is refused. An answer that it does not allow is a fault
-of the emulator itself: it becomes a 500, and whoever stops the emulator is told.
+of the emulator itself: it becomes a 500, and stopping the emulator reports it.
 """
 
 import json
@@ -17,8 +17,8 @@ from sandbox.workspace.cloud import Cloud
 #: Published versions of the API that azure-ai-ml does not send, but others do.
 _OTHER_VERSIONS = ("2024-04-01", "2024-10-01", "2025-06-01", "2025-09-01", "2026-03-01")
 _JOB = ["model", "JobBase"]
-#: What the service itself answers against its contract: the job of a pipeline's step has no
-#: properties, which is how azure-ai-ml tells it from others.
+#: Answers of the service that break its own contract: the job of a pipeline's step has no
+#: properties, by which azure-ai-ml recognises it.
 _STEP = Fault("properties", "is missing")
 _OURS = f"/providers/{PROVIDER}/".lower()
 #: Another provider's resources stand below those of this one.
@@ -26,7 +26,7 @@ _OTHERS = "/providers/microsoft.insights/"
 
 
 class Conformity:
-    """Wraps the application; lets pass what the contract does not tell of."""
+    """Wraps the application; requests that the contract does not describe pass unchecked."""
 
     def __init__(self, app: ASGIApp, cloud: Cloud) -> None:
         self._app = app
@@ -97,7 +97,7 @@ class Conformity:
 
 
 class _Answer:
-    """What the application answers, until all of it is there."""
+    """The application's answer, collected until it is complete."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
@@ -121,7 +121,7 @@ class _Answer:
 
 
 def _again(body: bytes) -> Receive:
-    """Return what gives the body to the application, as if it had not been read."""
+    """Return a receiver that gives the application the body, which was read already."""
 
     async def receive() -> Message:
         return {"type": "http.request", "body": body, "more_body": False}

@@ -1,7 +1,7 @@
-"""What the inference server in a deployment's container answers, before the endpoint's front does.
+"""Answers of the inference server in a deployment's container, behind the endpoint's front.
 
 It is Microsoft's azureml-inference-server-http with the scoring script that an MLflow model gets; a
-test holds both to the same table. Of other models the script is taken to read any JSON.
+test compares both with the same table. The scripts of other models are taken to read any JSON.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What the container answers; `body` is a text or JSON."""
+    """The container's answer; `body` is a text or JSON."""
 
     status: int
     body: Any
@@ -40,7 +40,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """What a model's signature says of its inputs: columns by type, or tensors by shape.
+    """The inputs in a model's signature: columns by type, or tensors by shape.
 
     A tensor without a name has the name "". Nothing at all means that there is no signature.
     """

@@ -49,8 +49,6 @@ class Control(MonitorControl):
         """Close the connection to the emulator."""
         self._http.close()
 
-    # What takes how long
-
     def provisioning(self, seconds: float, operation: str = "*", **names: str) -> str:
         """Make operations take so many emulated seconds; `operation` is a glob.
 
@@ -62,8 +60,6 @@ class Control(MonitorControl):
     def latency(self, seconds: float, path: str = "*", method: str = "*") -> str:
         """Make ARM requests wait so many real seconds."""
         return self.rule("latency", {}, seconds=seconds, path=path, method=method)
-
-    # What fails
 
     def fail_deployment(
         self,
@@ -216,11 +212,11 @@ class Control(MonitorControl):
         duration: float | None = None,
         **names: str,
     ) -> tuple[str, ...]:
-        """Say what becomes of metrics; returns the ids of the rules, one for each thing said.
+        """Program the behaviour of metrics; returns the ids of the rules, one for each argument.
 
-        Reading them is answered with `status`, 503 where it is only `unavailable`; they are late
-        by `lag` seconds; the processors or the memory of deployments are so many percent in use,
-        in the past too. A query of an endpoint's metrics is not one of any deployment's.
+        Reading them is answered with `status`, 503 for `unavailable` alone; they are late by `lag`
+        seconds; the processors or the memory of deployments are so many percent in use, in the past
+        too. A query of an endpoint's metrics is not one of any deployment's.
         """
         said: list[tuple[str, Json]] = []
         if unavailable or status is not None:
@@ -234,8 +230,6 @@ class Control(MonitorControl):
             self.rule(effect, names, times=times, duration=duration, **parameters)
             for effect, parameters in said
         )
-
-    # Jobs
 
     def training(
         self,
@@ -254,11 +248,12 @@ class Control(MonitorControl):
     ) -> str:
         """Say what jobs do that are submitted from now on; names are globs.
 
-        With `component`, what the steps do that run it; else what whole jobs do, of a pipeline
-        its last step, which logs to the pipeline's run and tags it as well. A run is `queued` and
-        then Running for so many emulated seconds, logs `metrics` ("NaN" too), sets `tags` on itself
-        and ends as `outcome`: Completed, Failed with `error` (`{"code", "message"}`), or Canceled.
-        One that completes leaves `files` in its outputs: texts by output and path, `model/MLmodel`.
+        With `component` the rule is for the steps that run it; else for whole jobs, and in a
+        pipeline for its last step, which logs to the pipeline's run and tags it as well. A run is
+        `queued` and then Running for so many emulated seconds, logs `metrics` ("NaN" too), sets
+        `tags` on itself and ends as `outcome`: Completed, Failed with `error` (`{"code",
+        "message"}`), or Canceled. One that completes leaves `files` in its outputs: texts by output
+        and path, `model/MLmodel`.
         """
         return self.rule(
             "training",
@@ -296,8 +291,6 @@ class Control(MonitorControl):
             code=code,
         )
 
-    # Rules as such
-
     def rule(
         self,
         effect: str,
@@ -317,8 +310,6 @@ class Control(MonitorControl):
         """Remove a rule."""
         self._send("DELETE", f"/control/rules/{rule_id}")
 
-    # Time
-
     def advance(self, seconds: float) -> None:
         """Let so many emulated seconds pass at once."""
         self._send("PUT", "/control/clock", {"advance": seconds})
@@ -330,8 +321,6 @@ class Control(MonitorControl):
     def now(self) -> datetime:
         """Return the emulated time."""
         return datetime.fromisoformat(self._send("GET", "/control/clock").json()["now"])
-
-    # What happened
 
     def requests(self) -> list[Json]:
         """Return the requests to ARM and its data planes so far, refused ones too; 0 is dropped."""

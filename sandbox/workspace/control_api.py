@@ -1,4 +1,4 @@
-"""The control surface: how the emulator is told what to do, over plain HTTP."""
+"""The control surface: programs the emulator, over plain HTTP."""
 
 from dataclasses import asdict
 

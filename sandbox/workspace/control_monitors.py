@@ -11,7 +11,7 @@ type Json = dict[str, Any]
 
 
 class MonitorControl(ABC):
-    """What `Control` can do about monitors, schedules and batch endpoints."""
+    """The part of `Control` for monitors, schedules and batch endpoints."""
 
     @abstractmethod
     def rule(
@@ -27,7 +27,7 @@ class MonitorControl(ABC):
 
     @abstractmethod
     def _send(self, method: str, path: str, body: Json | None = None) -> httpx.Response:
-        """Send a request to the control surface; raises ValueError where it is refused."""
+        """Send a request to the control surface; raises ValueError if it is refused."""
 
     def monitor_run(
         self,

@@ -23,7 +23,7 @@ DATA_ASSETS = AssetKind(segment="data", title="Data asset", read=_read, clash=pa
 def register_output(
     cloud: Cloud, workspace: Workspace, name: str, number: str, *, kind: str, uri: str, who: str
 ) -> None:
-    """Register what a job left; nothing where that version is taken, "" is the next one."""
+    """Register a job's output, unless that version is taken; "" means the next one."""
     container = workspace.assets.get(DATA_ASSETS.segment, {}).get(name.lower())
     number = number or (container.next_version if container else "1")
     if container is None or number not in container.versions:

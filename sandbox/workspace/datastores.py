@@ -38,7 +38,7 @@ _ADDRESS = re.compile(
 )
 
 
-#: What runs leave, named by the run.
+#: The outputs of runs, named by the run.
 _ARTIFACTS = re.compile(
     r"(?:azureml://jobs/(?P<run>[^/]+)/outputs/artifacts/paths/|runs:/(?P<run2>[^/]+)/)(?P<path>.*)"
 )
@@ -94,7 +94,7 @@ def artifact_path(run_id: str, path: str) -> str:
 
 
 def output_path(run_id: str, output: str) -> str:
-    """Return where in `workspaceblobstore` a run's output is, where nothing else was asked for."""
+    """Return the default path of a run's output in `workspaceblobstore`."""
     return f"azureml/{run_id}/{output}"
 
 

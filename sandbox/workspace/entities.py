@@ -1,4 +1,4 @@
-"""What a workspace holds, and how each thing looks in a response."""
+"""The entities of a workspace, and their documents in responses."""
 
 import secrets
 import uuid
@@ -107,7 +107,7 @@ class ModelContainer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
-    """What a deployment is to run, and on what."""
+    """The content and the compute of a deployment."""
 
     model: ModelVersion | None
     instance_type: str
@@ -116,7 +116,7 @@ class Spec:
 
     @property
     def kind(self) -> str:
-        """What it runs on: Managed or Kubernetes."""
+        """Its compute: Managed or Kubernetes."""
         return str(self.settings["endpointComputeType"])
 
 
@@ -134,9 +134,9 @@ class Deployment:
     created_by: str
     state: str = "Creating"
     tags: dict[str, str] = field(default_factory=dict)
-    #: What answers requests: the spec of the last success, also while another is being tried.
+    #: The spec that answers requests: that of the last success, also while another is tried.
     serving: Spec | None = None
-    #: What was served when the model was last read, and what it was found to take.
+    #: The spec when the model was last read, and the inputs that the model was found to take.
     loaded: tuple[Spec | None, Any] | None = None
     #: How many instances there were from when on, on the clock of metrics.
     scaled: list[tuple[datetime, int]] = field(default_factory=list)
@@ -224,7 +224,7 @@ class Endpoint:
 
     @property
     def kind(self) -> str:
-        """What it runs on: Managed or Kubernetes."""
+        """Its compute: Managed or Kubernetes."""
         return "Kubernetes" if self.compute else "Managed"
 
     @property
@@ -282,7 +282,7 @@ class Datastore:
 
     name: str
     properties: Json
-    #: Such as `{"key": "…"}`; only told to those who ask for them.
+    #: Such as `{"key": "…"}`; only in the answer to a request for them.
     secrets: Json = field(repr=False)
     is_default: bool
     created_at: datetime
@@ -303,7 +303,7 @@ class Datastore:
 
 @dataclass(slots=True, kw_only=True)
 class Workspace:
-    """A workspace and what was created in it; keys are lower-case names."""
+    """A workspace and its contents; keys are lower-case names."""
 
     name: str
     arm_id: str
@@ -332,7 +332,7 @@ class Workspace:
         return f"{group}/providers/Microsoft.Storage/storageAccounts/{account}"
 
     def document(self, url: str, tenant: str, account: str) -> Json:
-        """Return the workspace as a resource; `url` is where its services listen."""
+        """Return the workspace as a resource; `url` is the address of its services."""
         others = f"{self.arm_id.rsplit('/providers/', 1)[0]}/providers"
         return {
             "id": self.arm_id,

@@ -118,7 +118,7 @@ class Publisher:
             self._queue.get_nowait()
 
     async def publish_forever(self) -> None:
-        """Post what is queued, until cancelled; without a topic there is nothing to do."""
+        """Post queued events until cancelled; without a topic there is nothing to do."""
         if self._url is None:
             return
         async with httpx.AsyncClient(timeout=30) as client:

@@ -1,4 +1,4 @@
-"""What requests pass first, but those to online endpoints: programmed trouble, the log, tokens.
+"""Passed by all requests except those to online endpoints: programmed trouble, the log, tokens.
 
 Requests to storage are named with their host, `//{account}.blob.core.windows.net/…`, and show
 their tokens there.

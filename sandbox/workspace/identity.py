@@ -21,7 +21,7 @@ _IDENTITIES = uuid.UUID("6f9619ff-8b86-d011-b42d-00cf4fc964ff")
 
 
 def issue_token(resource: str, tenant: str, client: str, lifetime: int = LIFETIME_SECONDS) -> str:
-    """Return an unsigned JWT for a resource, which whoever checks it can decode."""
+    """Return an unsigned JWT for a resource, which its checker can decode."""
     now = int(time.time())
     claims = {
         "aud": resource,

@@ -1,4 +1,4 @@
-"""What a job consists of, checked against the components, environments and computes there are."""
+"""The graph of a job, checked against the components, environments and computes that exist."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ from sandbox.workspace.entities import Workspace
 from sandbox.workspace.environments import CURATED, ENVIRONMENTS
 from sandbox.workspace.job_outputs import check_outputs
 
-#: What steps may be besides components: each has its own kind of run in Azure.
+#: Steps that are no components: each has its own kind of run in Azure.
 _OTHER_STEPS = {
     *("automl", "finetuning", "sweep", "data_transfer"),
     *("if_else", "do_while", "parallel_for"),

@@ -1,4 +1,4 @@
-"""What jobs leave behind: a log, the files of their outputs, and versions of assets of these."""
+"""The outputs of jobs: a log, files, and versions of assets made of the files."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +19,7 @@ from sandbox.workspace.models import is_model_name, register_output
 from sandbox.workspace.run_entities import Run
 
 _MODELS = {"mlflow_model", "custom_model", "triton_model"}
-#: What an MLflow model holds that nobody described; it has no signature.
+#: The files of an MLflow model by default; it has no signature.
 _MLMODEL = """\
 artifact_path: {output}
 flavors:

@@ -15,7 +15,7 @@ from sandbox.workspace.rules import RefuseJob, Subject, Training
 from sandbox.workspace.run_entities import COMMAND_RUN, PIPELINE_RUN, STEP_RUN, Run, RunPlan
 
 _USUAL = Training()
-#: What Azure runs besides.
+#: Steps that Azure runs beside the job's own.
 _OTHER_KINDS = {"automl", "finetuning", "labeling", "spark", "sweep"}
 
 
@@ -99,7 +99,7 @@ class _Planner:
         )
 
     def _step(self, node: Node, parent_id: str, whole: Training | None, is_last: bool) -> RunPlan:
-        """Plan a step; what is told of the whole job befalls the last step of it."""
+        """Plan a step; a rule for the whole job applies to its last step."""
         step_id = self._guid(f"{parent_id}/{node.name}")
         kind = PIPELINE_RUN if node.steps else STEP_RUN
         properties = {
@@ -154,7 +154,7 @@ class _Planner:
         )
 
     def _leave(self, outputs: Json, rule: Training) -> Callable[[Run], None]:
-        """Return what leaves behind what a run makes."""
+        """Return the function that writes a run's outputs."""
         return lambda run: leave_outputs(self._cloud, self._workspace, run, outputs, rule.files)
 
     def _rule(self, component: str) -> Training | None:

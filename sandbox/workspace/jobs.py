@@ -26,7 +26,7 @@ from sandbox.workspace.run_entities import Run
 from sandbox.workspace.runs import PHASE_SECONDS, cancel, start
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,254}")
-#: What a second PUT may change, and what only the service says.
+#: Properties that a second PUT may change, and those that only the service sets.
 _CHANGEABLE = {"description", "tags", "displayName", "properties", "isArchived"}
 _READ_ONLY = {"status", "services", "parentJobName"}
 
@@ -87,7 +87,7 @@ async def delete_job(request: Request) -> Response:
 
 
 async def cancel_job(request: Request) -> Response:
-    """Ask a job to end: 202 and where to ask for the end of it, or 200 where it has ended."""
+    """Ask a job to end: 202 with the address of its status, or 200 if it has ended."""
     cloud = cloud_of(request)
     workspace = cloud.workspace(request)
     run = _run(workspace, request)
@@ -175,7 +175,7 @@ def _properties(cloud: Cloud, workspace: Workspace, run: Run) -> Json:
 
 
 def _settings_of(run: Run) -> Json:
-    """Return what a job would have been submitted as that nobody submitted here."""
+    """Return a job's document as if it had been submitted here."""
     inputs = {
         name: {"jobInputType": "literal", "value": value} for name, value in run.parameters.items()
     }

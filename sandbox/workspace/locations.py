@@ -1,4 +1,4 @@
-"""What belongs to a region rather than to a workspace: operations, quota and VM sizes."""
+"""Resources of a region rather than of a workspace: operations, quota and VM sizes."""
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response

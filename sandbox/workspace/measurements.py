@@ -1,4 +1,4 @@
-"""What each deployment answered and how fast, by the second."""
+"""The answers and the latencies of each deployment, by the second."""
 
 from array import array
 from collections import Counter

@@ -14,7 +14,7 @@ ENDPOINTS = f"{PROVIDER}/workspaces/onlineEndpoints"
 DEPLOYMENTS = f"{ENDPOINTS}/deployments"
 AGGREGATIONS = ("average", "minimum", "maximum", "total", "count")
 
-#: What a deployment without requests uses, and how long a request keeps one instance busy.
+#: The use of a deployment without requests, and how long a request keeps one instance busy.
 IDLE_CPU_PERCENT = 5.0
 SECONDS_OF_A_REQUEST = 0.005
 USUAL_MEMORY_PERCENT = 35.0
@@ -22,7 +22,7 @@ USUAL_MEMORY_PERCENT = 35.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """What is looked at, from `start` until before `end`, in Unix seconds, every `step` seconds."""
+    """The time of a query: `start` until before `end`, in Unix seconds, every `step` seconds."""
 
     tallies: Mapping[str, Mapping[int, Tally]]
     start: int
@@ -51,7 +51,7 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Values of one Unix second, and what a filter can tell them apart by."""
+    """Values of one Unix second, and the dimensions that a filter can name."""
 
     second: int
     labels: Mapping[str, str]
@@ -60,7 +60,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """What values are brought down to one for: so many seconds, sampled every `step`."""
+    """The span that is reduced to one value: so many seconds, sampled every `step`."""
 
     seconds: int
     step: int

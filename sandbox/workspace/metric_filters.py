@@ -10,7 +10,7 @@ _ANY = "*"
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What a dimension's value has to be, or not to be; names and values are in lower case."""
+    """A condition on a dimension's value; names and values are in lower case."""
 
     dimension: str
     values: frozenset[str]

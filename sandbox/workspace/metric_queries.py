@@ -1,4 +1,4 @@
-"""What a metrics query asks for: the parameters of Azure Monitor's metrics API, checked."""
+"""A metrics query: the parameters of Azure Monitor's metrics API, checked."""
 
 import re
 import uuid
@@ -58,7 +58,7 @@ class Query:
     #: How long a value is of.
     grain: int
     conditions: tuple[Condition, ...]
-    #: Dimensions that are named in the filter, and not to be told apart in the answer.
+    #: Dimensions that the filter names and the answer adds up.
     rolled_up: frozenset[str]
     top: int | None
     is_ascending: bool
@@ -70,7 +70,7 @@ class Query:
         return min(self.grain, MINUTE)
 
     def conditions_of(self, metric: Metric) -> tuple[Condition, ...]:
-        """Return the conditions on what the metric has."""
+        """Return the conditions on the metric's own dimensions."""
         names = {name.lower() for name in metric.dimensions}
         return tuple(each for each in self.conditions if each.dimension in names)
 
@@ -78,7 +78,7 @@ class Query:
 def parse_query(
     params: Mapping[str, str], kind: str, metrics: Mapping[str, Metric], now: datetime
 ) -> Query:
-    """Return what the parameters ask for of a kind of resource, or refuse them."""
+    """Return the query in the parameters for a kind of resource, or refuse them."""
     given = {name.lower(): value for name, value in params.items()}
     wanted = _metrics(given.get("metricnames", ""), kind, metrics)
     span = _span(given.get("timespan"), now)

@@ -23,7 +23,7 @@ from sandbox.workspace.rules import MetricsLag, MetricsOutage, Utilization
 
 VERSIONS = ("2018-01-01", "2019-07-01", "2021-05-01", "2023-10-01", "2024-02-01")
 
-#: What a series is of: the values of the dimensions that it is told apart by.
+#: The key of a series: the values of its dimensions.
 type Labels = tuple[tuple[str, str], ...]
 #: Values by the Unix second at which their time begins.
 type Values = dict[int, list[float]]

@@ -1,4 +1,4 @@
-"""MLflow's tracking API over the runs of a workspace: what they logged, and which there are."""
+"""MLflow's tracking API over the runs of a workspace: their metrics, and the search for runs."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime

@@ -29,7 +29,7 @@ _NUMBERS = {"start_time", "end_time"}
 
 
 def parse_filter(text: str) -> Filter:
-    """Return a predicate on the documents of runs; raises ValueError with what is wrong."""
+    """Return a predicate on the documents of runs; raises ValueError with the fault."""
     clauses: list[Filter] = []
     position = 0
     while text[position:].strip():

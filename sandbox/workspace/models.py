@@ -26,7 +26,7 @@ from sandbox.workspace.events import model_registered
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,254}")
 _TYPES = {"mlflow_model", "triton_model", "custom_model"}
-#: What the service reads from an MLmodel file that nobody described in the request.
+#: The properties that the service reads from an MLmodel file if the request has none.
 _USUAL_FLAVORS: Json = {"python_function": {"data": {"loader_module": "mlflow.sklearn"}}}
 _REFERENCE = re.compile(
     r"(?:azureml:)?(?:"
@@ -98,7 +98,7 @@ async def delete_container(request: Request) -> Response:
 
 
 async def list_versions(request: Request) -> Response:
-    """List the versions of a model, newest first unless told otherwise."""
+    """List the versions of a model, by default newest first."""
     cloud = cloud_of(request)
     workspace = cloud.workspace(request)
     container = _container(workspace, request.path_params["model"])
@@ -180,7 +180,7 @@ def register_output(
     job_name: str,
     who: str,
 ) -> ModelVersion | None:
-    """Register what a job made; None where that version is taken, "" is the next one."""
+    """Register a job's model; None if that version is taken; "" means the next one."""
     container = workspace.models.get(name.lower())
     number = number or (container.next_version if container else "1")
     if container and number in container.versions:

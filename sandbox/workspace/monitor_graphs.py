@@ -1,4 +1,4 @@
-"""Of what steps a model monitor's run consists, for each kind of signal.
+"""The steps of a model monitor's run, for each kind of signal.
 
 Source: Azure/azureml-assets, assets/model_monitoring/components, the `spec.yaml` of each
 `…_signal_monitor`.
@@ -69,7 +69,7 @@ def nodes_of(kind: str, *, is_whole: bool) -> tuple[Node, ...]:
 
 
 def kind_of(signal: str) -> str:
-    """Guess the kind of a signal that somebody named, in whatever casing."""
+    """Guess the kind of a signal from its name, in any casing."""
     plain = signal.lower().replace("_", "").replace("-", "").replace(" ", "")
     # The longest first: feature attribution drift is no prediction drift.
     kinds = sorted(KINDS, key=len, reverse=True)

@@ -1,4 +1,4 @@
-"""What a monitor's next run is to find: what its schedule says, what was programmed, what is asked.
+"""The findings of a monitor's next run: from its schedule, from a rule, or from the request.
 
 Also the control surface's way to start one, and to raise the event of a dataset monitor (SDK v1).
 """
@@ -26,8 +26,8 @@ from sandbox.workspace.schedule_entities import Schedule
 def run_window(cloud: Cloud, workspace: Workspace, monitor: str, asked: Json) -> Json:
     """Start the run of a monitor and return its ids; raises ValueError where `asked` is wrong.
 
-    What is asked goes before what was programmed for the monitor, and that before its schedule,
-    which it need not have.
+    The request goes before the monitor's rule, and the rule before its schedule, which may be
+    missing.
     """
     schedule = workspace.schedules.get(monitor.lower())
     subject = Subject(workspace=workspace.name)
@@ -103,13 +103,13 @@ def _reach(definition: Json) -> tuple[timedelta, timedelta]:
 
 
 def _days(told: Any, usual: int) -> timedelta:
-    """Read an ISO 8601 duration of whole days; the usual number where it is something else."""
+    """Read an ISO 8601 duration of whole days; the usual number for anything else."""
     match = re.fullmatch(r"P(\d+)D", str(told))
     return timedelta(days=int(match[1]) if match else usual)
 
 
 def moment_in(options: Json, key: str) -> datetime | None:
-    """Return a moment that is told in ISO 8601, None where there is none; raises ValueError."""
+    """Return a moment in ISO 8601, None if there is none; raises ValueError."""
     told = options.get(key)
     if told is None:
         return None
@@ -169,7 +169,7 @@ def _dataset_drift(told: Json, start: datetime, end: datetime, now: datetime) ->
 
 
 def workspace_named(cloud: Cloud, body: Json) -> Workspace:
-    """Take the workspace's name out of a body and return it; the first one where there is none."""
+    """Take the workspace's name out of a body and return it, by default the first one's."""
     name = body.pop("workspace", None)
     for workspace in cloud.workspaces():
         if name is None or workspace.name.lower() == str(name).lower():

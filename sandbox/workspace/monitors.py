@@ -1,7 +1,7 @@
 """Runs of model monitors: their steps, what these find, and the tags that they leave.
 
-What a step decides and writes is the open-source components' doing (Azure/azureml-assets,
-assets/model_monitoring). How the service lays the runs out is known from the outside only.
+The open-source components show the decisions and outputs of a step (Azure/azureml-assets,
+assets/model_monitoring). The layout of the runs is known from outside observation only.
 """
 
 import json
@@ -69,12 +69,12 @@ class Window:
     repeats: int = 0
     #: All steps of the components, rather than the three of each signal that matter.
     is_whole: bool = False
-    #: Whether steps tell the root run in their properties; they do not always.
+    #: Whether steps have the root run in their properties; not all have it.
     tells_root: bool = True
 
 
 def parse_signal(name: str, told: Any, kind: str | None = None) -> Signal:
-    """Read a signal from the control API; raises ValueError with what is wrong.
+    """Read a signal from the control API; raises ValueError with the fault.
 
     It is a list of metrics, "no data", or an object with `metrics`, `kind` and `error`.
     """

@@ -31,9 +31,9 @@ from sandbox.workspace.quota import MOST_INSTANCES, vm_size
 
 MOST_DEPLOYMENTS = 20
 
-#: What a Kubernetes cluster calls its machines where nobody has set up others.
+#: A Kubernetes cluster's name for its machines by default.
 _USUAL_INSTANCE_TYPE = "defaultinstancetype"
-#: Where nobody says: as the contract describes the property.
+#: The default, as the contract describes the property.
 _USUAL_SIZE = "Standard_F4s_v2"
 _INSTANCE_TYPE = re.compile(r"(?=.{1,63}$)[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?")
 
@@ -84,7 +84,7 @@ async def get_deployment(request: Request) -> Response:
 
 
 async def put_deployment(request: Request) -> Response:
-    """Create a deployment, or replace what it runs."""
+    """Create or replace a deployment."""
     body = await json_body(request)
     cloud = cloud_of(request)
     endpoint = cloud.endpoint(request)

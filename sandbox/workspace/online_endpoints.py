@@ -83,7 +83,7 @@ async def get_endpoint(request: Request) -> Response:
 
 
 async def put_endpoint(request: Request) -> Response:
-    """Create an endpoint, or replace what it is, traffic included."""
+    """Create or replace an endpoint, traffic included."""
     body = await json_body(request)
     cloud = cloud_of(request)
     workspace = cloud.workspace(request)

@@ -47,7 +47,7 @@ class Operation:
     result: Result
     outcome: str
     error: Json | None
-    #: What the container wrote, where it is the reason for a failure.
+    #: The container's log, if it is the reason for a failure.
     logs: tuple[str, ...]
     is_over: bool = False
 
@@ -95,7 +95,7 @@ class Operations:
     ) -> Operation:
         """Accept a change of an entity; `finish` is called once, at its end.
 
-        `result` is what the entity then looks like, None when it is gone.
+        `result` is the document of the entity then, None if it is gone.
         """
         now = self._clock.now()
         service, level = "b" if "batch" in kind else "o", "d" if "deployment" in kind else "e"

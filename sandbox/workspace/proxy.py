@@ -1,4 +1,4 @@
-"""A proxy for https: Azure's host names lead to the emulator, every other where it always leads.
+"""A proxy for https: Azure's host names lead to the emulator, all others to their own hosts.
 
 Clients that honour HTTPS_PROXY then reach the emulator under the names that the real service has,
 which they put together themselves: `https://{account}.blob.core.windows.net`.
@@ -75,7 +75,7 @@ async def _send_status(writer: asyncio.StreamWriter, status: str) -> None:
 
 
 async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-    """Pass on what comes until it ends, and tell the other side so."""
+    """Pass on data until it ends, and end the other side as well."""
     while piece := await source.read(_PIECE):
         sink.write(piece)
         await sink.drain()

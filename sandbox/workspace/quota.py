@@ -29,7 +29,7 @@ class Quotas:
     ) -> None:
         """Refuse a deployment of an unknown size, or of more cores than are left.
 
-        What runs on a Kubernetes cluster takes none of the region's.
+        Deployments on a Kubernetes cluster take none of the region's quota.
         """
         if wanted.kind == "Kubernetes":
             return

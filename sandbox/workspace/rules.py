@@ -1,4 +1,4 @@
-"""What the emulator was told to do differently: programmed behaviour, matched by glob."""
+"""Rules that change the emulator's behaviour, matched by glob."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
@@ -11,7 +11,7 @@ from sandbox.workspace.arm import Json
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What is being worked on; a name that does not apply stays empty."""
+    """The subject of the work; a name that does not apply stays empty."""
 
     workspace: str = ""
     endpoint: str = ""
@@ -40,7 +40,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """What a rule does when it applies; each subclass is one kind."""
+    """The effect of a rule; each subclass is one kind."""
 
     match: Match = field(default_factory=Match)
 
@@ -145,12 +145,12 @@ class Utilization(Effect):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training(Effect):
-    """What submitted jobs of an experiment (glob) do; or steps that run a component (glob).
+    """The behaviour of an experiment's jobs (glob), or of steps that run a component (glob).
 
-    Without `component` the rule is for whole jobs, of a pipeline for its last step; `*` is for
+    Without `component` the rule is for whole jobs, and in a pipeline for its last step; `*` is for
     both. `seconds` are those in Running (of each step), `queued` those in Queued. `error` is
-    `{"code", "message"}`; `tags` are set by the run on itself before it ends. `files` are what it
-    leaves in its outputs: texts by output and path, `model/MLmodel`.
+    `{"code", "message"}`; `tags` are set by the run on itself before it ends. `files` are the texts
+    in its outputs, by output and path: `model/MLmodel`.
     """
 
     experiment: str = "*"
@@ -176,7 +176,7 @@ class RefuseJob(Effect):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MonitorFinding(Effect):
-    """What runs of a model monitor (glob) find: as told in the body of a monitor run."""
+    """The findings of a model monitor's runs (glob), in the form of a monitor run's body."""
 
     finding: Json
     monitor: str = "*"
@@ -184,7 +184,7 @@ class MonitorFinding(Effect):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchInvocation(Effect):
-    """What becomes of an invocation of a batch endpoint.
+    """The result of an invocation of a batch endpoint.
 
     Whether the job gets the wanted name and tags, and whether a Repeatability-Request-ID that was
     seen before is known again.
@@ -236,7 +236,7 @@ class Rule:
 
 
 def parse_rule(rule_id: str, body: Json, now: datetime) -> Rule:
-    """Read a rule from the control API; raises ValueError with what is wrong."""
+    """Read a rule from the control API; raises ValueError with the fault."""
     rest = dict(body)
     kind, times, duration = rest.pop("effect", None), rest.pop("times", None), rest.pop("for", None)
     if kind not in _KINDS:

@@ -1,4 +1,4 @@
-"""Runs and the experiments that they belong to, and what a run is planned to do."""
+"""Runs, their experiments, and the plans of runs."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ class Metric:
 
 @dataclass(slots=True, kw_only=True)
 class RunPlan:
-    """What a run is to do; its steps run one after the other inside it."""
+    """The plan of a run; its steps run one after the other inside it."""
 
     id: str
     experiment: str
@@ -70,7 +70,7 @@ class RunPlan:
 
 @dataclass(slots=True, kw_only=True)
 class Run:
-    """One run: what was submitted, or a step of it."""
+    """One run: a submitted job, or a step of it."""
 
     id: str
     root_id: str

@@ -50,13 +50,13 @@ async def get_run(request: Request) -> Response:
 
 
 async def get_details(request: Request) -> Response:
-    """Return one run with what it ran, as far as that is known."""
+    """Return one run with its definition, as far as that is known."""
     cloud = cloud_of(request)
     return JSONResponse(_details(cloud, _run(cloud, request)))
 
 
 async def get_run_data(request: Request) -> Response:
-    """Return one run, which the body names, with what it ran."""
+    """Return the run that the body names, with its definition."""
     cloud = cloud_of(request)
     run_id = str((await json_body(request)).get("runId"))
     run = _find(cloud.workspace(request), run_id)

@@ -59,7 +59,7 @@ def cancel(cloud: Cloud, workspace: Workspace, run: Run) -> None:
 
 
 def experiment_of(cloud: Cloud, workspace: Workspace, name: str) -> Experiment:
-    """Return the experiment of that name, made where there is none."""
+    """Return the experiment of that name, which is made if there is none."""
     existing = workspace.experiments.get(name.lower())
     if existing is None:
         existing = new_experiment(workspace.guid, name, cloud.agenda.now())

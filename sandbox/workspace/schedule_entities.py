@@ -34,7 +34,7 @@ class Schedule:
 
     @property
     def action(self) -> Json:
-        """What it does: an object with an `actionType`."""
+        """Its action: an object with an `actionType`."""
         action: Json = self.settings["action"]
         return action
 

@@ -1,7 +1,7 @@
 """Schedules of model monitors and of jobs: their life, and what one does when it is triggered.
 
-None fires by the clock: what a schedule would do unasked is told to do, by the service's own
-`trigger` or by the control surface.
+No schedule fires by the clock: it is triggered by the service's own `trigger` or by the control
+surface.
 """
 
 import re
@@ -33,13 +33,13 @@ from sandbox.workspace.schedule_entities import Schedule
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,254}")
 _ACTIONS = {"createmonitor": "monitorDefinition", "createjob": "jobDefinition"}
-#: What Azure does on a schedule besides.
+#: Other actions of schedules in Azure.
 _OTHER_ACTIONS = {"importdata", "invokebatchendpoint"}
 _TRIGGERS = {"cron": ("expression",), "recurrence": ("frequency", "interval")}
 
 
 async def list_schedules(request: Request) -> Response:
-    """List the schedules of a workspace, by name; those that are enabled, unless told otherwise."""
+    """List the schedules of a workspace by name, by default the enabled ones."""
     cloud = cloud_of(request)
     workspace = cloud.workspace(request)
     view = request.query_params.get("listViewType", "EnabledOnly").lower()
@@ -118,7 +118,7 @@ async def delete_schedule(request: Request) -> Response:
 
 
 async def trigger_schedule(request: Request) -> Response:
-    """Do once what a schedule does, as if `scheduleTime` had come."""
+    """Do the action of a schedule once, as at `scheduleTime`."""
     cloud = cloud_of(request)
     workspace = cloud.workspace(request)
     schedule = schedule_of(workspace, _name(request))
@@ -136,7 +136,7 @@ def schedule_of(workspace: Workspace, name: str) -> Schedule:
 
 
 def fire(cloud: Cloud, workspace: Workspace, schedule: Schedule, options: Json) -> str:
-    """Do what a schedule does, as of the moment `at` or of now; returns the name of the run."""
+    """Do the action of a schedule as at `at`, or now; returns the name of the run."""
     if not schedule.is_enabled:
         raise bad_argument(f"Schedule '{schedule.name}' is not enabled.", "isEnabled")
     try:
@@ -153,7 +153,7 @@ def fire(cloud: Cloud, workspace: Workspace, schedule: Schedule, options: Json) 
 
 
 async def trigger_by_control(request: Request) -> Response:
-    """Do once what a schedule does, by the control surface; answers with the job's name."""
+    """Do the action of a schedule once, by the control surface; answers with the job's name."""
     body = await json_body(request)
     cloud = cloud_of(request)
     workspace = workspace_named(cloud, body)

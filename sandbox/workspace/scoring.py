@@ -1,4 +1,4 @@
-"""The data plane: who answers a scoring request, what, and what the caller sees of a failure."""
+"""The data plane: routes scoring requests to deployments, and answers in the front's way."""
 
 import asyncio
 import secrets
@@ -27,7 +27,7 @@ _DEPLOYMENT_HEADER = "azureml-model-deployment"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a deployment made of a request."""
+    """A deployment's answer to a request."""
 
     status: int
     body: Any
@@ -36,7 +36,7 @@ class Answer:
 
 
 async def score(request: Request) -> Response:
-    """Answer one request to an endpoint: what is no concern of its front goes to a container."""
+    """Answer one request to an endpoint: its front's own requests here, others in a container."""
     cloud = cloud_of(request)
     cloud.operations.settle()
     endpoint = cloud.endpoint_at(request.path_params["host"])
@@ -138,7 +138,7 @@ def _ruled(cloud: Cloud, rule: Scoring, reply: containers.Reply) -> Answer:
 
 
 def _front(reply: containers.Reply, reason: str = "model_error") -> Answer:
-    """Return what the caller sees: whatever is not 200 is the model's failure, with its body."""
+    """Return the caller's answer: any status but 200 is the model's failure, with its body."""
     if reply.status == 200:
         return Answer(status=200, body=reply.body)
     headers = {

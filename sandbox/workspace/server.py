@@ -54,7 +54,7 @@ from sandbox.workspace.storage import by_host
 _HOST = "127.0.0.1"
 _NAME = "localhost"
 _ARM_HOST = "management.azure.com"
-#: Where clients look for registries: they are to be told that there are none.
+#: Clients look for registries here, and learn that there are none.
 _REGISTRY_HOSTS = "*.api.azureml.ms"
 _STOP_SECONDS = 10
 
@@ -123,7 +123,7 @@ class WorkspaceEmulator:
         return self.settings.ca_folder / "workspace-ca.pem"
 
     def environment(self) -> dict[str, str]:
-        """Return what a machine with a managed identity would have set, and the way here.
+        """Return the variables of a machine with a managed identity, with the address of this one.
 
         Proxies are in both spellings: of two, clients take the one in small letters.
         """

@@ -1,4 +1,4 @@
-"""What an emulator is started with."""
+"""The settings of an emulator."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ class Settings:
     #: Where the workspaces' events are posted, and the key for it; None publishes nothing.
     topic_url: str | None = None
     topic_key: str = ""
-    #: Whether a v2 deployment raises ModelDeployed; nobody has shown that the service does.
+    #: Whether a v2 deployment raises ModelDeployed; there is no proof that the service does.
     publish_model_deployed: bool = False
     #: Emulated seconds per real second.
     speed: float = 1.0

@@ -25,7 +25,7 @@ ENDPOINT: Final = "core.windows.net"
 AUDIENCE: Final = "https://storage.azure.com"
 
 _TIMEOUT = 60.0
-#: What belongs to one connection.
+#: The headers that belong to one connection.
 _HOP_HEADERS = frozenset({"connection", "keep-alive", "transfer-encoding"})
 _NOT_HERE = "Storage, of an emulator that was started without it, is"
 
@@ -36,7 +36,7 @@ class Storage:
     def __init__(self, account: BlobAccount | None) -> None:
         self._account = account
         self._waiting: set[asyncio.Task[None]] = set()
-        #: What there is without Azurite, by container and path.
+        #: The blobs without Azurite, by container and path.
         self._memory: dict[tuple[str, str], bytes] = {}
         self._kept: Iterable[str] = ()
         # The emulator's own way to Azurite never leads through the proxy.
@@ -87,7 +87,7 @@ class Storage:
         await self._send("PUT", f"/{quote(name)}", "restype=container", usual=(409,))
 
     async def read(self, container: str, path: str) -> bytes | None:
-        """Return a blob's content, None where there is none."""
+        """Return a blob's content, or None."""
         if self._account is None:
             await self._settle()
             return self._memory.get((container, path))
@@ -180,7 +180,7 @@ class Storage:
         headers: Mapping[str, str] | None = None,
         usual: tuple[int, ...] = (),
     ) -> httpx.Response:
-        """Send a request of the emulator's own; raises ArmError where it was not done."""
+        """Send a request of the emulator's own; raises ArmError if it was not done."""
         url = f"{path}?{'&'.join(filter(None, (query, self._signature())))}"
         named = {"host": self.host, "x-ms-version": "2023-11-03", **(headers or {})}
         try:
