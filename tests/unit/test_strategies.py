@@ -23,6 +23,7 @@ from shared.reactions.model import Reactions
 from shared.rollouts.strategy.endpoint_kinds import find_misfit, settle
 from shared.rollouts.strategy.gates_schema import GatesParams, LimitParams, RequestsGateParams
 from shared.rollouts.strategy.model import (
+    USUAL_WAIT,
     Gate,
     Newer,
     NoVerdict,
@@ -487,7 +488,8 @@ def test_a_model_s_tag_may_choose_a_strategy_in_any_casing() -> None:
 
 
 def test_a_probe_of_which_nothing_is_said_is_the_action_s_and_of_a_batch_endpoint_none() -> None:
-    own, given = Probe(request="golden/a.json"), Probe(request="golden/b.json")
+    own = Probe(request="golden/a.json", timeout=timedelta(seconds=3))
+    given = Probe(request="golden/b.json", timeout=timedelta(seconds=4))
     strategy = Strategy(
         name="a",
         steps=(
@@ -593,8 +595,17 @@ def test_the_page_names_every_step_and_every_gate() -> None:
 
 
 def test_the_values_of_a_probe_are_those_of_the_type() -> None:
-    assert ProbeParams().settle() == Probe()
+    assert ProbeParams().settle() == Probe(timeout=USUAL_WAIT)
     assert ProbeParams.model_fields.keys() == {each.name for each in fields(Probe)}
+
+
+def test_a_strategy_has_the_defaults_of_its_type_where_only_its_steps_are_written() -> None:
+    written = {"steps": [{"traffic": "100%"}], "gates": {"cpu": {"max": "80%"}}}
+    assert StrategyParams.model_validate(written).strategy("s") == Strategy(
+        name="s",
+        steps=(RolloutStep(kind=StepKind.TRAFFIC, percent=100),),
+        gates=(Gate(measure=Measure.CPU, max=80.0),),
+    )
 
 
 _LEAVES = st.sampled_from(

@@ -18,16 +18,20 @@ _MOST_REQUESTS = 10**9
 
 
 def _as_empty(value: object) -> object:
-    """Take a gate without values for what it is: one without a limit, not none."""
+    """Treat `error_rate:` (null) as an empty gate, whose fault is that it has no limit."""
     return {} if value is None else value
+
+
+#: A gate of which nothing is written: the defaults stand in its type alone.
+_USUAL = Gate(measure=Measure.REQUESTS)
 
 
 class GateParams(Values):
     """What every gate has: what to do where it has no verdict."""
 
-    no_data: NoVerdict = NoVerdict.WAIT
-    too_few: NoVerdict = NoVerdict.WAIT
-    unavailable: NoVerdict = NoVerdict.WAIT
+    no_data: NoVerdict = _USUAL.no_data
+    too_few: NoVerdict = _USUAL.too_few
+    unavailable: NoVerdict = _USUAL.unavailable
 
     def gate(self, measure: Measure) -> Gate:
         """Return the gate on this measure."""
@@ -48,8 +52,8 @@ class RequestsGateParams(GateParams):
 class LimitParams(GateParams):
     """A limit, or several, on what is measured."""
 
-    min_requests: int = Field(default=100, ge=0, le=_MOST_REQUESTS)
-    observe: bool = False
+    min_requests: int = Field(default=_USUAL.min_requests, ge=0, le=_MOST_REQUESTS)
+    observe: bool = _USUAL.observe
 
     @model_validator(mode="after")
     def _has_limit(self) -> Self:

@@ -20,14 +20,14 @@ class StepKind(StrEnum):
     BETTER = "better"
 
 
-#: What the answer to a probe is waited for where nothing is said.
+#: How long the answer to a probe is waited for where nothing else is known.
 USUAL_WAIT: Final = timedelta(seconds=10)
 #: No longer than a tick has its rollout to itself.
 LONGEST_WAIT: Final = timedelta(minutes=1)
 
 
 def wait_for(request_timeout: timedelta | None) -> timedelta:
-    """Return what the answer to a probe is waited for: as long as the endpoint waits, or 10 s."""
+    """Return how long the answer to a probe is waited for: as the endpoint waits, or 10 s."""
     return min(max(USUAL_WAIT, request_timeout or USUAL_WAIT), LONGEST_WAIT)
 
 
@@ -47,7 +47,7 @@ class Probe:
     latency: timedelta | None = None
     output: str = ""
     tolerance: float = 1e-6
-    timeout: timedelta | None = USUAL_WAIT
+    timeout: timedelta | None = None
     tries: int = 3
 
 

@@ -82,20 +82,24 @@ def _some(steps: tuple[StepParams, ...]) -> tuple[StepParams, ...]:
 OneStep = Annotated[StepParams, BeforeValidator(_one_step)]
 
 
+#: A strategy of which nothing but its steps is written: the defaults stand in its type alone.
+_USUAL = Strategy(name="", steps=())
+
+
 class StrategyParams(Values):
     """A strategy. Its steps are here, also where it is based on a ready-made one."""
 
     based_on: Annotated[str, BeforeValidator(_check_base)] = ""
     steps: Annotated[tuple[OneStep, ...], AfterValidator(_some)]
     gates: GatesParams = Field(default_factory=GatesParams)
-    confidence: Annotated[float, BeforeValidator(fraction(50, 99.99))] = 0.99
-    patience: Annotated[Duration, between(_AT_ONCE, SPAN_MAX)] = timedelta(hours=1)
-    answer_within: Span = timedelta(days=7)
-    on_failure: OnFailure = OnFailure.ROLLBACK
-    on_conflict: OnConflict = OnConflict.HOLD
-    newer: Newer = Newer.WAIT
-    keep_failed: Annotated[Duration, between(_AT_ONCE, SPAN_MAX)] = timedelta(hours=1)
-    step_down_every: Annotated[Duration, between(_AT_ONCE, _DAY)] = timedelta(minutes=5)
+    confidence: Annotated[float, BeforeValidator(fraction(50, 99.99))] = _USUAL.confidence
+    patience: Annotated[Duration, between(_AT_ONCE, SPAN_MAX)] = _USUAL.patience
+    answer_within: Span = _USUAL.answer_within
+    on_failure: OnFailure = _USUAL.on_failure
+    on_conflict: OnConflict = _USUAL.on_conflict
+    newer: Newer = _USUAL.newer
+    keep_failed: Annotated[Duration, between(_AT_ONCE, SPAN_MAX)] = _USUAL.keep_failed
+    step_down_every: Annotated[Duration, between(_AT_ONCE, _DAY)] = _USUAL.step_down_every
 
     def strategy(self, name: str) -> Strategy:
         """Return the strategy under a name."""
