@@ -22,7 +22,7 @@ def find_order(rollout: Rollout, *kinds: OrderKind) -> Order | None:
     return next((order for order in rollout.orders if order.kind in possible), None)
 
 
-def obey(rollout: Rollout, order: Order) -> Rollout:
+def without_order(rollout: Rollout, order: Order) -> Rollout:
     """Return the rollout without the order."""
     return replace(rollout, orders=tuple(other for other in rollout.orders if other is not order))
 
@@ -62,7 +62,7 @@ def refuse_rollout(rollout: Rollout, reason: str, cause: Cause = Cause.FAILED) -
 def abort(rollout: Rollout, order: Order) -> Go:
     """Go back because somebody, or a newer rollout, said so."""
     cause = Cause.SUPERSEDED if order.supersedes else Cause.ABORTED
-    told = obey(rollout, order)
+    told = without_order(rollout, order)
     if not _is_unmade(rollout):
         return go_back(told, order.words, cause)
     if order.supersedes and not rollout.attempt.has_kept:
@@ -81,10 +81,10 @@ def fail(rollout: Rollout, seen: Observation, reason: str) -> Go:
     policy = rollout.plan.strategy.on_failure
     if policy is OnFailure.HOLD and rollout.phase in STEPS:
         return go_held(rollout, reason)
-    return give_in(rollout, seen, reason)
+    return go_back_or_step_down(rollout, seen, reason)
 
 
-def give_in(rollout: Rollout, seen: Observation, reason: str) -> Go:
+def go_back_or_step_down(rollout: Rollout, seen: Observation, reason: str) -> Go:
     """Go back, at once or by steps: nobody is to be waited for any more."""
     if _is_unmade(rollout):
         return refuse_rollout(rollout, reason)

@@ -6,11 +6,11 @@ from datetime import datetime
 from shared.rollouts.deciding.decisions import Decision, Go, StepDone, Wait
 from shared.rollouts.deciding.exits import (
     find_order,
-    give_in,
     go_back,
+    go_back_or_step_down,
     go_held,
-    obey,
     too_long,
+    without_order,
 )
 from shared.rollouts.deciding.next_steps import first_step_again, next_step, promote
 from shared.rollouts.deciding.observation import Observation
@@ -31,9 +31,9 @@ def in_step(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     assert step is not None  # no step, no phase of one
     decider = DECIDERS[step.kind]
     decision = (
-        _unfit(rollout, seen, now)
-        or _told(rollout, decider)
-        or _conflict(rollout, decider.wanted(rollout, step, seen), seen, now)
+        _check_health(rollout, seen, now)
+        or _follow_orders(rollout, decider)
+        or _check_conflict(rollout, decider.wanted(rollout, step, seen), seen, now)
         or decider.decide(rollout, step, seen, now)
     )
     if isinstance(decision, StepDone):
@@ -42,16 +42,16 @@ def in_step(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     return decision
 
 
-def _told(rollout: Rollout, decider: StepDecider) -> Decision | None:
+def _follow_orders(rollout: Rollout, decider: StepDecider) -> Decision | None:
     """Return what orders say, None where there are none for now."""
     if order := find_order(rollout, OrderKind.PAUSE):
-        return go_held(obey(rollout, order), order.words)
+        return go_held(without_order(rollout, order), order.words)
     # A split that was begun is finished before it is gone on from.
     order = None if decider.sets_split else find_order(rollout, OrderKind.PROMOTE)
     return None if order is None else promote(rollout, order)
 
 
-def _unfit(rollout: Rollout, seen: Observation, now: datetime) -> Decision | None:
+def _check_health(rollout: Rollout, seen: Observation, now: datetime) -> Decision | None:
     """Return what to do where the endpoint or the new deployment is not fit; None where both are.
 
     What is not fit is not held on to: `on_failure` is about what is, and misbehaves.
@@ -69,7 +69,7 @@ def _unfit(rollout: Rollout, seen: Observation, now: datetime) -> Decision | Non
     return None
 
 
-def _conflict(
+def _check_conflict(
     rollout: Rollout, wanted: tuple[Split, Split], seen: Observation, now: datetime
 ) -> Decision | None:
     """Return what to do where somebody else has changed the split; None where nobody has.
@@ -122,24 +122,24 @@ def held(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     order = find_order(rollout, OrderKind.RESUME, OrderKind.RETRY, OrderKind.PROMOTE)
     if order is not None:
         return _go_on(rollout, order, seen, now)
-    unfit = _unfit(rollout, seen, now) if rollout.step >= 0 else None
-    if isinstance(unfit, Go):
-        return unfit
+    unhealthy = _check_health(rollout, seen, now) if rollout.step >= 0 else None
+    if isinstance(unhealthy, Go):
+        return unhealthy
     until = rollout.since + rollout.plan.strategy.answer_within
     if now < until:
         reason = rollout.reason or "a person has to decide"
         return Wait(reason=reason, delay=next_watch(rollout, seen, until - now))
-    return give_in(rollout, seen, f"nobody decided in time: {rollout.reason}")
+    return go_back_or_step_down(rollout, seen, f"nobody decided in time: {rollout.reason}")
 
 
 def _go_on(rollout: Rollout, order: Order, seen: Observation, now: datetime) -> Decision:
     if rollout.step < 0:
         is_waived = order.kind is OrderKind.PROMOTE
         gating = replace(rollout.gating, is_waived=is_waived)
-        told = replace(obey(rollout, order), gating=gating)
+        told = replace(without_order(rollout, order), gating=gating)
         return Go(phase=Phase.CHECKING, reason=order.words, rollout=told)
     if seen.endpoint is None:
-        return go_back(obey(rollout, order), "the endpoint was deleted by someone")
+        return go_back(without_order(rollout, order), "the endpoint was deleted by someone")
     # Whoever says go on knows of the split that is there.
     found = (
         adopt(rollout, seen, now)
@@ -149,4 +149,4 @@ def _go_on(rollout: Rollout, order: Order, seen: Observation, now: datetime) -> 
     if order.kind is OrderKind.PROMOTE:
         return promote(found, order)
     start = first_step_again(found) if order.kind is OrderKind.RETRY else found.step
-    return next_step(obey(found, order), start, order.words)
+    return next_step(without_order(found, order), start, order.words)

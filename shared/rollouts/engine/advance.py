@@ -188,7 +188,7 @@ class Rollouts:
         except RowChanged:
             # Another worker has the tick, or an order came in, whose own message does it.
             return
-        before, hand = begun.value, RowLease(self.store, begun, self.clock, self.lease)
+        before, lease = begun.value, RowLease(self.store, begun, self.clock, self.lease)
         with telemetry.span(
             telemetry.SPAN_TICK, parent=before.traceparent, rollout=before.id, phase=before.phase
         ):
@@ -196,18 +196,18 @@ class Rollouts:
                 if before.is_unsettled:  # whoever had the last tick has died just after saving it
                     self._settle(before)
                 if cut_off >= _CUT_OFF_MAX:
-                    self._finish(before, _put_off(before, now), hand)
+                    self._finish(before, _put_off(before, now), lease)
                 else:
-                    after = self.tick().work(before, hand)
-                    self._finish(before, replace(after, cut_off=0), hand)
+                    after = self.tick().work(before, lease)
+                    self._finish(before, replace(after, cut_off=0), lease)
             except RowChanged:
                 log.warning("tick lost to another worker", extra={"rollout": before.id})
             except Exception:  # else it would count as cut off
                 with suppress(Exception):
-                    hand.release()
+                    lease.release()
                 raise
 
-    def _finish(self, before: Rollout, after: Rollout, hand: RowLease) -> None:
+    def _finish(self, before: Rollout, after: Rollout, lease: RowLease) -> None:
         """Save, settle, tell, and send the next tick: each safe to be done again.
 
         Nobody is told what was not saved, and the row says that it is unsettled until all are told.
@@ -218,14 +218,14 @@ class Rollouts:
             busy_until=None,
             is_unsettled=_is_to_be_settled(before, after),
         )
-        saved = hand.save_all(after)
+        saved = lease.save_all(after)
         _count(before, after)
         if saved.is_unsettled:
             self._settle(saved)
         if saved.is_unsettled or saved.notices:
             told = replace(self._tell(saved), is_unsettled=False)
             if told != saved:
-                saved = hand.save_all(told)
+                saved = lease.save_all(told)
         # What the tick did see may have to wait: a pause, until the deployment is made.
         is_news = len(saved.orders) > len(after.orders)
         self._wake_next(saved, at_once=is_news or self._waits_in_vain(saved))

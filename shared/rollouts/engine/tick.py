@@ -103,7 +103,7 @@ class Tick:
     retry_base: timedelta
     read_file: Callable[[str], bytes]
 
-    def work(self, rollout: Rollout, hand: RowLease) -> Rollout:
+    def work(self, rollout: Rollout, lease: RowLease) -> Rollout:
         """Go on until there is something to wait for, or the budget is spent.
 
         After an answer it goes on all the same, until that has led somewhere: no row keeps what was
@@ -143,7 +143,7 @@ class Tick:
                         rollout, seen = self._ask(decision, rollout, seen)
                     case _:
                         write = decision
-                        return self._apply(write, rollout, seen, hand, now)
+                        return self._apply(write, rollout, seen, lease, now)
             except _OrdersCame as came:
                 rollout = came.rollout
             except RowChanged:
@@ -153,7 +153,7 @@ class Tick:
         return replace(rollout, due_at=self.clock.now())
 
     def _apply(
-        self, write: Write, rollout: Rollout, seen: Observation, hand: RowLease, now: datetime
+        self, write: Write, rollout: Rollout, seen: Observation, lease: RowLease, now: datetime
     ) -> Rollout:
         """Say in the row what is begun, then begin it: an order that came before that comes first.
 
@@ -162,9 +162,9 @@ class Tick:
         if isinstance(write, SetTraffic):
             rollout = replace(rollout, attempt=replace(rollout.attempt, is_moved=True))
         try:
-            hand.begin(rollout)
+            lease.begin(rollout)
         except RowChanged:
-            raise _OrdersCame(hand.hear(rollout)) from None
+            raise _OrdersCame(lease.hear(rollout)) from None
         return _submitted(apply(write, rollout, seen, self.workspaces), now)
 
     def _ask(

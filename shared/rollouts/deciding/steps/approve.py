@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from shared.base.durations import format_duration
 from shared.rollouts.deciding.decisions import Decision, StepDone, Wait
-from shared.rollouts.deciding.exits import find_order, give_in, obey
+from shared.rollouts.deciding.exits import find_order, go_back_or_step_down, without_order
 from shared.rollouts.deciding.observation import Observation
 from shared.rollouts.deciding.steps.decider import StepDecider, next_watch
 from shared.rollouts.state.orders import OrderKind
@@ -23,10 +23,10 @@ class ApproveStep(StepDecider):
         self, rollout: Rollout, step: RolloutStep, seen: Observation, now: datetime
     ) -> Decision | StepDone:
         if order := find_order(rollout, OrderKind.APPROVE):
-            return StepDone(rollout=obey(rollout, order), reason=order.words)
+            return StepDone(rollout=without_order(rollout, order), reason=order.words)
         until = rollout.since + step.span
         if now >= until:
-            return give_in(rollout, seen, "nobody approved it in time")
+            return go_back_or_step_down(rollout, seen, "nobody approved it in time")
         delay = next_watch(rollout, seen, until - now)
         return Wait(reason="a person has to approve", delay=delay)
 
