@@ -12,7 +12,7 @@ from shared.rollouts.state.rollout import Rollout
 class Wait:
     """Nothing to do now; look again after `delay`, or when the tick's own pace says so.
 
-    `asked` is how long the service asks to wait at the least. An alarm is told to people, once.
+    `asked` is how long the service asks to wait at the least. An alarm is sent to people, once.
     """
 
     reason: str
@@ -23,7 +23,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Go:
-    """Go on to another phase, or to the same one anew.
+    """Go on to another phase, or begin the same one again.
 
     `note` is for the history alone. `rollout` is the rollout with what was learnt, None if nothing
     was. `by_others` says that its split is somebody else's.
@@ -38,12 +38,12 @@ class Go:
 
 @dataclass(frozen=True, slots=True)
 class Inspect:
-    """Find out what would keep the new deployment from being created."""
+    """Find out whether anything prevents the new deployment from being created."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskGates:
-    """Measure the gates, or what a comparison needs, against the stable deployment."""
+    """Measure the gates, or the measure of a comparison, against the stable deployment."""
 
     stable: str
 
@@ -62,7 +62,7 @@ class ReadLogs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overrule:
-    """Have the older rollout that has the endpoint make place."""
+    """Abort the older rollout that has the endpoint."""
 
     holder: Rollout
 

@@ -69,7 +69,7 @@ def stepping_down(rollout: Rollout, seen: Observation, now: datetime) -> Decisio
     if is_same(seen.traffic, lower):
         traffic = replace(rollout.traffic, split=dict(seen.traffic), split_at=now)
         there = replace(rollout, traffic=traffic)
-        # Without a reason of its own: it is still going back for the one that it began with.
+        # No reason of its own: the rollout goes back for the one that it began with.
         return Go(phase=Phase.STEPPING_DOWN, note=words(seen.traffic), rollout=there)
     if not is_same(seen.traffic, rollout.traffic.split):
         return _step_off(rollout, seen, now, at_once=True)
@@ -90,7 +90,7 @@ def _step_off(
 
 
 def _pause_between(rollout: Rollout, now: datetime) -> Wait | None:
-    """Wait after each step down; not before the first, which is when the phase began anew."""
+    """Wait after each step down, but not before the first: a step down begins the phase again."""
     until = rollout.since + rollout.plan.strategy.step_down_every
     if rollout.traffic.split_at != rollout.since or now >= until:
         return None
@@ -136,7 +136,7 @@ def rolling_back(rollout: Rollout, seen: Observation, now: datetime) -> Decision
 
 
 def _find_busy(rollout: Rollout, seen: Observation) -> Deployment | None:
-    """Return what may be gone back to once it is settled, being scaled say; None without any."""
+    """Return a deployment to go back to that is busy, as one being scaled is; or None."""
     names = dict.fromkeys((*seen.traffic, *rollout.traffic.origin))
     others = (seen.find(name) for name in names if name.lower() != rollout.deployment.lower())
     return next(
@@ -150,12 +150,12 @@ def _find_busy(rollout: Rollout, seen: Observation) -> Deployment | None:
 
 
 def _can_wait(rollout: Rollout, seen: Observation, now: datetime) -> bool:
-    """Say whether the new one can carry its traffic on for a while."""
+    """Return whether the new deployment can carry its traffic a while longer."""
     return seen.is_healthy(rollout.deployment) and now - rollout.since < rollout.plan.timeout
 
 
 def _stay(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
-    """Leave the split as it is, and say so: any other would be worse."""
+    """Leave the split as it is, and raise an alarm, because any other split would be worse."""
     reason = f"there is nothing healthy to roll back to; {words(seen.traffic)} stays"
     if now - rollout.since > rollout.plan.strategy.answer_within:
         traffic = replace(rollout.traffic, split=dict(seen.traffic))
@@ -165,11 +165,11 @@ def _stay(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
 
 
 def _is_back(rollout: Rollout, seen: Observation) -> bool:
-    """Say whether nothing of the rollout's is in the split any more."""
+    """Return whether the rollout has no part in the split any more."""
     endpoint = seen.endpoint
     assert endpoint is not None  # the caller looked
-    # A write that failed may leave the endpoint Failed, which keeps every later one out; writing
-    # what it has anyway is how it gets well.
+    # A failed write may leave the endpoint Failed, which blocks every later one. Writing the same
+    # split again repairs it.
     is_well = endpoint.state is State.SUCCEEDED or not seen.deployments
     if not is_well and rollout.work.tries < WRITE_TRIES:
         return False
@@ -184,9 +184,10 @@ def _is_back(rollout: Rollout, seen: Observation) -> bool:
 def find_way_back(rollout: Rollout, seen: Observation) -> Mapping[str, int] | None:
     """Return the split to roll back to: of what is healthy now; None where there is nothing.
 
-    What they had before, or, where others have changed the split, what they have now, in its
-    proportions; where neither is healthy, whatever else is and did not fail itself. {} is for an
-    endpoint on which nothing served.
+    The first choice is the split before the rollout or, if others have changed the split since, the
+    split of now, each without the deployments that are unhealthy. If nothing is left of both, any
+    healthy deployment that did not fail itself gets all traffic. {} is for an endpoint on which
+    nothing served.
     """
     ours = rollout.deployment.lower() if rollout.plan.creates else ""
 
@@ -213,9 +214,9 @@ def _make_room(
     target: Mapping[str, int],
     now: datetime,
 ) -> Decision | None:
-    """Give what is rolled back to the instances that it had for as much traffic.
+    """Give a deployment that gets its traffic back the instances that it had for it.
 
-    None where it has them, where it is not Signalbox's to scale, or where the new one can't go on.
+    None if it has them, if Signalbox did not make it, or if the new deployment can't carry on.
     """
     is_sized = rollout.plan.kind is not EndpointKind.BATCH  # where each job says its own size
     if found.name != rollout.stable or not rollout.stable_instances or not is_sized:
@@ -231,7 +232,7 @@ def _make_room(
 
 
 def _verify(rollout: Rollout, seen: Observation) -> Decision:
-    """Have what serves answer a request before it is said that it serves."""
+    """Probe the deployment that serves, before the rollback counts as done."""
     serving = leader(seen.traffic, rollout.stable)
     traffic = replace(rollout.traffic, split=dict(seen.traffic), mirror=dict(seen.mirror))
     back = replace(rollout, stable=serving, traffic=traffic)
@@ -240,21 +241,21 @@ def _verify(rollout: Rollout, seen: Observation) -> Decision:
     if seen.probe is None:
         return SendProbe(deployment=serving)
     if seen.probe.passed or rollout.work.probes >= rollout.plan.probe.tries:
-        told = "" if seen.probe.passed else f"; {serving} serves, and {seen.probe.detail}"
+        fault = "" if seen.probe.passed else f"; {serving} serves, and {seen.probe.detail}"
         answer = f"{words(seen.traffic)}; {serving} has answered"
-        return _rolled_back(back, seen, told, note=answer)
+        return _rolled_back(back, seen, fault, note=answer)
     return Wait(reason=f"{serving} serves again, and {seen.probe.detail}", delay=SHORT_WAIT)
 
 
 def _rolled_back(
-    rollout: Rollout, seen: Observation, told: str = "", *, note: str = ""
+    rollout: Rollout, seen: Observation, fault: str = "", *, note: str = ""
 ) -> Decision:
     ours = seen.find(rollout.deployment) if rollout.plan.creates else None
     if ours is not None and not rollout.attempt.logs and rollout.attempt.cause is Cause.FAILED:
         return ReadLogs()
     is_kept = not rollout.plan.creates or (ours is not None and keeps(rollout) > timedelta(0))
     phase = Phase.KEEPING if is_kept else Phase.REMOVING
-    reason = rollout.reason + told if told else ""
+    reason = rollout.reason + fault if fault else ""
     return Go(phase=phase, reason=reason, note=note, rollout=rollout)
 
 
@@ -278,16 +279,16 @@ def keeping(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
 
 
 def ended(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
-    """Begin again where somebody says so."""
+    """Stay ended, unless a person orders a retry."""
     if order := find_order(rollout, OrderKind.RETRY):
         return retry(rollout, order.words, has_kept=False)
     return Wait(reason="it has ended")
 
 
 def retry(rollout: Rollout, reason: str, *, has_kept: bool = True) -> Go:
-    """Begin again: at the step that failed where its deployment is still there, else at the first.
+    """Begin again: at the step that failed if its deployment is still there, else at the first.
 
-    One that was live had no step that failed.
+    A rollout that was live has no failed step, so it begins at the first.
     """
     again = replace(
         rollout,
@@ -319,7 +320,7 @@ def _delete(rollout: Rollout, seen: Observation, deployment: Deployment) -> Deci
 
 
 def leave(rollout: Rollout, why: str) -> Go:
-    """Return the end of a rollout that can't delete what it should: the endpoint is not kept."""
+    """Return the end of a rollout that can't delete a deployment. It lets go of the endpoint."""
     if rollout.phase is Phase.RETIRING:
         return Go(phase=Phase.DONE, reason=f"{rollout.stable} could not be deleted: {why}")
     reason = f"{rollout.deployment} could not be deleted: {why}; {rollout.reason}"

@@ -17,7 +17,7 @@ WRITE_TRIES = 3
 
 
 def find_order(rollout: Rollout, *kinds: OrderKind) -> Order | None:
-    """Return the first order of these kinds that waits to be done, and can be, or None."""
+    """Return the first order of these kinds that is possible in the phase, or None."""
     possible = [kind for kind in kinds if rollout.phase in POSSIBLE[kind]]
     return next((order for order in rollout.orders if order.kind in possible), None)
 
@@ -30,7 +30,10 @@ def without_order(rollout: Rollout, order: Order) -> Rollout:
 def mirror_beside(
     mirror: Split, split: Split, rollout: Rollout, seen: Observation
 ) -> Mapping[str, int]:
-    """Return what of a mirror stays beside a split: somebody's, to what is healthy and idle."""
+    """Return the part of somebody's mirror that can stay beside a split.
+
+    A deployment can get a copy if it is healthy and gets no live traffic.
+    """
     ours = {rollout.deployment.lower(), *map(str.lower, split)}
     return {
         name: part
@@ -54,30 +57,30 @@ def go_back(rollout: Rollout, reason: str, cause: Cause = Cause.FAILED) -> Go:
 
 
 def refuse_rollout(rollout: Rollout, reason: str, cause: Cause = Cause.FAILED) -> Go:
-    """End before anything was touched; of one that is tried again, its deployment is still kept."""
+    """End before anything was touched. The deployment of an earlier attempt is still kept."""
     phase = Phase.KEEPING if rollout.attempt.has_kept else Phase.REFUSED
     return Go(phase=phase, reason=reason, rollout=_because(rollout, cause))
 
 
 def abort(rollout: Rollout, order: Order) -> Go:
-    """Go back because somebody, or a newer rollout, said so."""
+    """Go back, because of an order by a person or by a newer rollout."""
     cause = Cause.SUPERSEDED if order.supersedes else Cause.ABORTED
-    told = without_order(rollout, order)
+    rest = without_order(rollout, order)
     if not _is_unmade(rollout):
-        return go_back(told, order.words, cause)
+        return go_back(rest, order.words, cause)
     if order.supersedes and not rollout.attempt.has_kept:
-        return Go(phase=Phase.SUPERSEDED, reason=order.words, rollout=_because(told, cause))
-    return refuse_rollout(told, order.words, cause)
+        return Go(phase=Phase.SUPERSEDED, reason=order.words, rollout=_because(rest, cause))
+    return refuse_rollout(rest, order.words, cause)
 
 
 def _is_unmade(rollout: Rollout) -> bool:
-    """Say whether the rollout has touched nothing yet: it can be held before its first step."""
+    """Return whether the rollout has made nothing yet. It may be held before its first step."""
     is_held = rollout.phase is Phase.HELD and rollout.step < 0
     return is_held or rollout.phase in (Phase.QUEUED, Phase.CHECKING)
 
 
 def fail(rollout: Rollout, seen: Observation, reason: str) -> Go:
-    """Do what the strategy says of a failure; what was not made is not held on to."""
+    """Do as `on_failure` says. Before the first step there is nothing to hold, so it goes back."""
     policy = rollout.plan.strategy.on_failure
     if policy is OnFailure.HOLD and rollout.phase in STEPS:
         return go_held(rollout, reason)
@@ -85,7 +88,7 @@ def fail(rollout: Rollout, seen: Observation, reason: str) -> Go:
 
 
 def go_back_or_step_down(rollout: Rollout, seen: Observation, reason: str) -> Go:
-    """Go back, at once or by steps: nobody is to be waited for any more."""
+    """Go back at once, or down by steps if `on_failure` says so. Nobody is waited for."""
     if _is_unmade(rollout):
         return refuse_rollout(rollout, reason)
     by_steps = rollout.plan.strategy.on_failure is OnFailure.STEP_DOWN
@@ -103,7 +106,7 @@ def too_long(rollout: Rollout, now: datetime) -> Go | None:
     if now - rollout.since <= rollout.plan.timeout:
         return None
     minutes = rollout.plan.timeout.total_seconds() / 60
-    told = f"phase {rollout.phase} took longer than {minutes:g} minutes"
+    reason = f"phase {rollout.phase} took longer than {minutes:g} minutes"
     return go_back(
-        rollout, f"{told}; last: {rollout.work.trouble}" if rollout.work.trouble else told
+        rollout, f"{reason}; last: {rollout.work.trouble}" if rollout.work.trouble else reason
     )

@@ -12,10 +12,10 @@ from shared.workspaces.model import Deployment, Endpoint, OperationResult, Opera
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """What the world looks like at one tick. `None` means absent, or not looked at."""
+    """The state of the world at one tick. `None` means absent, or not looked at."""
 
     has_lock: bool = False
-    holder: Rollout | None = None  #: Whoever has the endpoint, where that is somebody else.
+    holder: Rollout | None = None  #: The rollout that has the endpoint, if it is another one.
     has_looked: bool = False  #: Whether endpoint and deployments were read.
     endpoint: Endpoint | None = None
     deployments: Mapping[str, Deployment] = field(default_factory=dict)
@@ -26,7 +26,7 @@ class Observation:
     measurements: tuple[Measurement, ...] | None = None
     grain: timedelta = timedelta(minutes=1)  #: The span of one reading of the metrics.
     failed: frozenset[str] = frozenset()  #: Deployments of other rollouts that went back.
-    needed: frozenset[str] = frozenset()  #: What other rollouts may yet go back to.
+    needed: frozenset[str] = frozenset()  #: Deployments that other rollouts may yet go back to.
 
     @property
     def traffic(self) -> Mapping[str, int]:
@@ -47,13 +47,13 @@ class Observation:
         return share(self.traffic, name) + share(self.mirror, name)
 
     def find(self, name: str) -> Deployment | None:
-        """Return the deployment of this name, in whatever casing."""
+        """Return the deployment of this name, in any casing."""
         return self.deployments.get(name) or next(
             (found for key, found in self.deployments.items() if key.lower() == name.lower()), None
         )
 
     def is_healthy(self, name: str) -> bool:
-        """Say whether a deployment may be given traffic."""
+        """Return whether a deployment may be given traffic."""
         found = self.find(name)
         return found is not None and found.state is State.SUCCEEDED
 
@@ -71,7 +71,7 @@ def failure_in(seen: Observation) -> str:
 
 
 def unread_reason(seen: Observation) -> str:
-    """Return what keeps the reason of a failure from being read, to be put behind it; or ""."""
+    """Return why the reason of a failure can't be read, as an addition to its message; or ""."""
     result = seen.operation
     if result is None or result.status is not OperationStatus.UNKNOWN or not result.message:
         return ""

@@ -32,7 +32,7 @@ from shared.rollouts.state.tags import TAG_DEPLOYMENT, TAG_MODEL, TAG_VERSION
 from shared.rollouts.strategy.model import Newer, NoVerdict
 from shared.workspaces.model import Endpoint, State
 
-#: A rollout that gets its turn is woken; this is for the case that nobody lived to do so.
+#: A rollout is woken for its turn. This is the fallback if the one that wakes it has crashed.
 TURN_WAIT = timedelta(minutes=10)
 
 
@@ -42,7 +42,7 @@ def queued(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
         return Go(phase=Phase.CHECKING)
     policy, holder = rollout.plan.strategy.newer, seen.holder
     if holder is not None and holder.phase not in UNDECIDED:
-        holder = None  # it only clears up
+        holder = None  # it only cleans up
     if holder is not None and policy is Newer.REFUSE:
         return refuse_rollout(rollout, f"{holder.model.words} is being rolled out on this endpoint")
     if holder is not None and policy is Newer.SUPERSEDE and is_newer(rollout, holder):
@@ -53,7 +53,7 @@ def queued(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
 
 
 def is_newer(rollout: Rollout, other: Rollout) -> bool:
-    """Say whether a rollout is of a later version of the other's model."""
+    """Return whether a rollout is of a later version of the other's model."""
     if rollout.model.name != other.model.name or rollout.model.name == "":
         return False
     ours, theirs = rollout.model.version, other.model.version
@@ -63,7 +63,7 @@ def is_newer(rollout: Rollout, other: Rollout) -> bool:
 
 
 def checking(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
-    """Look at what is there before anything is touched."""
+    """Check what is there before anything is touched."""
     creates = rollout.plan.creates
     if creates and seen.find(rollout.deployment) is not None:
         return _checking_ours(rollout, seen)
@@ -81,7 +81,7 @@ def _checking_new(rollout: Rollout, seen: Observation, now: datetime) -> Decisio
         return refuse_rollout(rollout, "; ".join(seen.faults))
     if seen.worse:
         return refuse_rollout(rollout, seen.worse, Cause.NOT_BETTER)
-    # What is made anew, of one that is tried again, has to prove itself from the first step.
+    # A retry that makes its deployment again has to prove it from the first step.
     ready = replace(as_found(rollout, seen), step=-1)
     if seen.endpoint is None or seen.endpoint.state is not State.SUCCEEDED:
         return Go(phase=Phase.ENDPOINT, rollout=ready)
@@ -100,12 +100,12 @@ def _checking_ours(rollout: Rollout, seen: Observation) -> Decision:
         if rollout.work.tries >= WRITE_TRIES:
             return refuse_rollout(rollout, f"{ours.name} of the last attempt could not be deleted")
         return DeleteDeployment(name=ours.name)
-    # What served then still does, as nothing was shifted yet, or it was shifted back.
+    # No traffic was shifted yet, or it was shifted back: the deployment that served still does.
     return Go(phase=Phase.DEPLOYMENT, rollout=as_found(rollout, seen))
 
 
 def as_found(rollout: Rollout, seen: Observation) -> Rollout:
-    """Return the rollout with what the endpoint is like before it changes anything."""
+    """Return the rollout with the splits and the stable deployment as the endpoint has them now."""
     origin = only(seen.traffic, lambda name: name.lower() != rollout.deployment.lower())
     if not rollout.plan.creates:
         origin = dict(seen.traffic)
@@ -125,7 +125,7 @@ def as_found(rollout: Rollout, seen: Observation) -> Rollout:
 def _keep_off(
     rollout: Rollout, seen: Observation, endpoint: Endpoint, now: datetime
 ) -> Decision | None:
-    """Return why the endpoint is not to be touched, or not yet; None where it may be."""
+    """Return the decision for an endpoint that must not be touched, or not yet; else None."""
     if rollout.plan.creates:
         if not rollout.plan.adopt and (refusal := _refusal(rollout, endpoint)):
             return refuse_rollout(rollout, refusal)
@@ -139,7 +139,7 @@ def _keep_off(
     if seen.deployments or not is_settled or not rollout.plan.creates:
         reason = f"endpoint {endpoint.name} is {endpoint.state}: mend it, then try again"
         return refuse_rollout(rollout, reason)
-    return None  # One that failed before it had a deployment serves nobody, and is made again.
+    return None  # An endpoint that failed before it had a deployment is made again.
 
 
 def _refusal(rollout: Rollout, endpoint: Endpoint) -> str:
@@ -153,7 +153,7 @@ def _refusal(rollout: Rollout, endpoint: Endpoint) -> str:
 
 
 def _newer(rollout: Rollout, endpoint: Endpoint) -> str:
-    """Return why what serves must stay, or "". Versions that are no numbers are not compared."""
+    """Return why the version that serves must stay, or "". Only numbers are compared."""
     if endpoint.tags.get(TAG_MODEL) != rollout.model.name:
         return ""
     if not share(endpoint.traffic, endpoint.tags.get(TAG_DEPLOYMENT, "")):
@@ -170,11 +170,11 @@ def _checking_shift(rollout: Rollout, seen: Observation, now: datetime) -> Decis
     for name, part in rollout.traffic.goal.items():
         if part and not seen.is_healthy(name):
             found = seen.find(name)
-            told = f"deployment {name} is {found.state if found else 'not there'}"
+            reason = f"deployment {name} is {found.state if found else 'not there'}"
             is_in_time = now - rollout.since <= rollout.plan.timeout
             if found is not None and not found.state.is_settled and is_in_time:
-                return Wait(reason=told)
-            return refuse_rollout(rollout, f"{told}, and can't be given traffic")
+                return Wait(reason=reason)
+            return refuse_rollout(rollout, f"{reason}, and can't be given traffic")
     ready = as_found(rollout, seen)
     if is_same(seen.traffic, rollout.traffic.goal):
         return next_step(ready, len(ready.plan.strategy.steps), "the endpoint has this split")
@@ -182,7 +182,7 @@ def _checking_shift(rollout: Rollout, seen: Observation, now: datetime) -> Decis
 
 
 def prove_gates(rollout: Rollout, seen: Observation, now: datetime) -> Decision | None:
-    """Have each gate measure the stable deployment; None once all can."""
+    """Ask whether each gate can measure the stable deployment; None once all can."""
     strategy = rollout.plan.strategy
     judges = any(DECIDERS[step.kind].judges_gates for step in strategy.steps)
     if not rollout.stable or not strategy.gates or not judges or rollout.gating.is_waived:
@@ -227,7 +227,7 @@ def creating_endpoint(rollout: Rollout, seen: Observation, now: datetime) -> Dec
 
 
 def creating_deployment(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
-    """Create the new deployment; nothing of its own has moved traffic until then."""
+    """Create the new deployment. The rollout has moved no traffic yet."""
     if failure := failure_in(seen):
         return go_back(rollout, failure)
     if late := too_long(rollout, now):

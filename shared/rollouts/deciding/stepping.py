@@ -26,7 +26,7 @@ from shared.workspaces.model import State
 
 
 def in_step(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
-    """Do what comes before any step's own work: orders, health, conflicts; then that."""
+    """Check health, orders and conflicts, which come before any step's own work; then do that."""
     step = rollout.current
     assert step is not None  # no step, no phase of one
     decider = DECIDERS[step.kind]
@@ -43,18 +43,18 @@ def in_step(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
 
 
 def _follow_orders(rollout: Rollout, decider: StepDecider) -> Decision | None:
-    """Return what orders say, None where there are none for now."""
+    """Return the decision that an order asks for, None without one."""
     if order := find_order(rollout, OrderKind.PAUSE):
         return go_held(without_order(rollout, order), order.words)
-    # A split that was begun is finished before it is gone on from.
+    # A split that was begun is set before a promote takes effect.
     order = None if decider.sets_split else find_order(rollout, OrderKind.PROMOTE)
     return None if order is None else promote(rollout, order)
 
 
 def _check_health(rollout: Rollout, seen: Observation, now: datetime) -> Decision | None:
-    """Return what to do where the endpoint or the new deployment is not fit; None where both are.
+    """Return the decision for an unhealthy endpoint or new deployment; None for healthy ones.
 
-    What is not fit is not held on to: `on_failure` is about what is, and misbehaves.
+    A dead deployment is rolled back whatever `on_failure` says.
     """
     found = seen.find(rollout.deployment)
     if seen.endpoint is None or found is None:
@@ -72,30 +72,30 @@ def _check_health(rollout: Rollout, seen: Observation, now: datetime) -> Decisio
 def _check_conflict(
     rollout: Rollout, wanted: tuple[Split, Split], seen: Observation, now: datetime
 ) -> Decision | None:
-    """Return what to do where somebody else has changed the split; None where nobody has.
+    """Return the decision for a split that somebody else has changed; None if nobody has.
 
-    What the step wants is no conflict, whoever did it: a write of ours may have been forgotten in
-    a crash.
+    The split that the step wants is never a conflict: a crash may have lost the record of our own
+    write.
     """
     if is_same(seen.traffic, wanted[0]) and is_same(seen.mirror, wanted[1]):
         return None
     if rollout.traffic.is_as(seen.traffic, seen.mirror):
         return None
-    told = f"{words(rollout.traffic.split)} was changed by someone to {words(seen.traffic)}"
+    reason = f"{words(rollout.traffic.split)} was changed by someone to {words(seen.traffic)}"
     if not is_same(seen.mirror, rollout.traffic.mirror):
-        told += f", mirrored {words(seen.mirror)}"
+        reason += f", mirrored {words(seen.mirror)}"
     policy = rollout.plan.strategy.on_conflict
     if policy is OnConflict.ABORT:
-        return go_back(rollout, told)
+        return go_back(rollout, reason)
     if policy is OnConflict.HOLD:
-        held = go_held(adopt(rollout, seen, now), told)
+        held = go_held(adopt(rollout, seen, now), reason)
         return replace(held, by_others=True)
-    gone_on = next_step(adopt(rollout, seen, now), rollout.step, f"{told}, and is adopted")
+    gone_on = next_step(adopt(rollout, seen, now), rollout.step, f"{reason}, and is adopted")
     return replace(gone_on, by_others=True)
 
 
 def adopt(rollout: Rollout, seen: Observation, now: datetime) -> Rollout:
-    """Return the rollout that goes on from whatever split is there."""
+    """Return the rollout that goes on from the split that is there."""
     is_known = rollout.traffic.is_as(seen.traffic, seen.mirror)
     there = replace(
         rollout.traffic,
@@ -118,7 +118,7 @@ def adopt(rollout: Rollout, seen: Observation, now: datetime) -> Rollout:
 
 
 def held(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
-    """Stay until a person decides, or for as long as the strategy lets people take."""
+    """Stay until a person decides; go back once the strategy's `answer_within` has passed."""
     order = find_order(rollout, OrderKind.RESUME, OrderKind.RETRY, OrderKind.PROMOTE)
     if order is not None:
         return _go_on(rollout, order, seen, now)
@@ -136,11 +136,11 @@ def _go_on(rollout: Rollout, order: Order, seen: Observation, now: datetime) -> 
     if rollout.step < 0:
         is_waived = order.kind is OrderKind.PROMOTE
         gating = replace(rollout.gating, is_waived=is_waived)
-        told = replace(without_order(rollout, order), gating=gating)
-        return Go(phase=Phase.CHECKING, reason=order.words, rollout=told)
+        again = replace(without_order(rollout, order), gating=gating)
+        return Go(phase=Phase.CHECKING, reason=order.words, rollout=again)
     if seen.endpoint is None:
         return go_back(without_order(rollout, order), "the endpoint was deleted by someone")
-    # Whoever says go on knows of the split that is there.
+    # A person who orders to go on has seen the split that is there, so it is adopted.
     found = (
         adopt(rollout, seen, now)
         if rollout.attempt.is_moved or rollout.traffic.split

@@ -75,7 +75,7 @@ class Rollouts:
         return kept.value
 
     def has_begun(self, rollout: Rollout) -> bool:
-        """Say whether this rollout was started before."""
+        """Return whether this rollout was started before."""
         return self.store.get(rollout.partition, rollout.id) is not None
 
     def find_undecided(self, rollout: Rollout) -> Rollout | None:
@@ -161,10 +161,10 @@ class Rollouts:
     def advance(self, message: str, *, redelivered: bool = False) -> None:
         """Do the tick that a message of the queue names, unless it is stale or being done.
 
-        `redelivered` says that the queue handed it out before: whoever had it may have died
+        `redelivered` says that the queue handed it out before: its worker may have died
         between saving the row and sending the next message, so that one is sent again.
 
-        A message that is none of ours is dropped.
+        A message of another kind is dropped.
 
         Raises: StorageUnavailable; the tick is then done again.
         """
@@ -193,7 +193,7 @@ class Rollouts:
             telemetry.SPAN_TICK, parent=before.traceparent, rollout=before.id, phase=before.phase
         ):
             try:
-                if before.is_unsettled:  # whoever had the last tick has died just after saving it
+                if before.is_unsettled:  # the last worker died just after saving
                     self._settle(before)
                 if cut_off >= _CUT_OFF_MAX:
                     self._finish(before, _put_off(before, now), lease)
@@ -210,7 +210,7 @@ class Rollouts:
     def _finish(self, before: Rollout, after: Rollout, lease: RowLease) -> None:
         """Save, settle, tell, and send the next tick: each safe to be done again.
 
-        Nobody is told what was not saved, and the row says that it is unsettled until all are told.
+        Nothing is sent before it is saved, and the row stays unsettled until all was sent.
         """
         after = replace(
             after,
@@ -223,10 +223,10 @@ class Rollouts:
         if saved.is_unsettled:
             self._settle(saved)
         if saved.is_unsettled or saved.notices:
-            told = replace(self._tell(saved), is_unsettled=False)
-            if told != saved:
-                saved = lease.save_all(told)
-        # What the tick did see may have to wait: a pause, until the deployment is made.
+            sent = replace(self._tell(saved), is_unsettled=False)
+            if sent != saved:
+                saved = lease.save_all(sent)
+        # An order that the tick saw may have to wait, as a pause does until the deployment is made.
         is_news = len(saved.orders) > len(after.orders)
         self._wake_next(saved, at_once=is_news or self._waits_in_vain(saved))
 
@@ -241,7 +241,7 @@ class Rollouts:
         return replace(rollout, notices=unsent.left, untold=unsent.untold, due_at=due_at)
 
     def _waits_in_vain(self, rollout: Rollout) -> bool:
-        """Say whether the endpoint that a rollout is going to wait for is free.
+        """Return whether the endpoint that a rollout is going to wait for is free.
 
         Whoever let go of it may have done so while this tick was under way, and waked it in vain.
         """
@@ -292,13 +292,13 @@ def _waits_for_endpoint(rollout: Rollout) -> bool:
 def _put_off(rollout: Rollout, now: datetime) -> Rollout:
     """Return a rollout whose ticks were cut off too often, to be tried again in a while, once."""
     text = "its last ticks were cut off; the log says what ended the worker"
-    told = rollout if rollout.work.alarm == text else call_for_help(rollout, text)
-    work = replace(told.work, trouble=text, alarm=text)
-    return replace(told, due_at=now + _PUT_OFF, cut_off=_CUT_OFF_MAX - 1, work=work)
+    after = rollout if rollout.work.alarm == text else call_for_help(rollout, text)
+    work = replace(after.work, trouble=text, alarm=text)
+    return replace(after, due_at=now + _PUT_OFF, cut_off=_CUT_OFF_MAX - 1, work=work)
 
 
 def _is_to_be_settled(before: Rollout, after: Rollout) -> bool:
-    """Say whether a tick came to something that others are to know of."""
+    """Return whether a tick came to something that others are to know of."""
     outcome = _outcome(after)
     is_news = outcome is not None and outcome != _outcome(before)
     is_of_loop = bool(after.retraining) and after.phase is not before.phase
@@ -349,7 +349,7 @@ _BACK: Mapping[Cause | None, tuple[OutcomeStatus, str]] = {
     Cause.SUPERSEDED: (OutcomeStatus.SKIPPED, "superseded"),
     Cause.NOT_BETTER: (OutcomeStatus.SKIPPED, "rollout.not_better"),
 }
-#: There was nothing healthy to go back to, and nobody mended that in time.
+#: There was nothing healthy to go back to, and nobody repaired that in time.
 _STAYED = (OutcomeStatus.FAILED, "rollout.not_rolled_back")
 
 

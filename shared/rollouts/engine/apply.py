@@ -1,4 +1,4 @@
-"""Apply what was decided: the requests that a rollout's commands stand for."""
+"""Apply a decision: send the requests that a rollout's writes stand for."""
 
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ from shared.rollouts.state.tags import (
 from shared.workspaces.model import Deployment, DeploymentSpec, Endpoint, EndpointKind, Operation
 from shared.workspaces.ports import Workspaces
 
-#: Of the log of a container that failed, this much is kept and told.
+#: So many lines of the log of a container that failed are kept, and sent to people.
 LOG_LINES = 20
 _LOG_MAX = 3000
 _NO_LOG = "(the container wrote no log)"
@@ -114,7 +114,7 @@ def model_of(deployment: Deployment) -> tuple[str, str]:
 
 
 def read_logs(rollout: Rollout, workspaces: Workspaces) -> str:
-    """Return the last log lines; that they can't be read must not keep a failure in place."""
+    """Return the last log lines, or why they can't be read, which must not stop a rollback."""
     if rollout.plan.kind is EndpointKind.BATCH:
         return "(a batch deployment has no log but those of its jobs)"
     try:

@@ -14,17 +14,17 @@ from shared.rollouts.strategy.model import Newer
 from shared.workspaces.model import Deployment, Operation, OperationResult, OperationStatus, State
 from shared.workspaces.ports import Workspaces
 
-#: Deciding in these needs to know nothing.
+#: Deciding in these phases needs no observation.
 _BLIND = frozenset({Phase.LIVE, Phase.KEEPING, *TERMINAL})
-#: In these, what other rollouts do with the endpoint's deployments matters.
+#: In these phases the other rollouts on the endpoint matter.
 _RETURNING = frozenset({Phase.ROLLING_BACK, Phase.RETIRING, Phase.REMOVING})
-#: Whose deployment nobody is to go back to.
+#: In these phases a rollout has failed: nobody goes back to its deployment.
 _WENT_BACK = frozenset({Phase.ROLLING_BACK, Phase.KEEPING, Phase.REMOVING})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observer:
-    """Reads what ticks decide from."""
+    """Makes the observations that ticks decide from."""
 
     store: RolloutStore
     workspaces: Workspaces
@@ -97,6 +97,6 @@ class Observer:
         try:
             return self.workspaces.get_operation(operation)
         except (WorkspaceDenied, WorkspaceRefused) as error:
-            # The resource tells its state itself, if not why: so does it where the address is none
-            # of ARM's, or where the app has no right to read operations.
+            # The resource itself has its state, if not the reason. This is enough where the address
+            # is not one of ARM's, or where the app has no right to read operations.
             return OperationResult(status=OperationStatus.UNKNOWN, message=error.message)

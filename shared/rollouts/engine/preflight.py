@@ -1,4 +1,4 @@
-"""What would keep a new deployment from being created: found before anything is made."""
+"""Obstacles to creating a new deployment, found before anything is made."""
 
 from shared.base.errors import Disposition, SignalboxError
 from shared.base.ids import is_legal_name
@@ -39,7 +39,7 @@ def find_obstacles(rollout: Rollout, seen: Observation, workspaces: Endpoints) -
 
 
 def _cannot_be_probed(rollout: Rollout, seen: Observation) -> bool:
-    """Say whether the strategy probes what has no https:// address, as on a bare cluster."""
+    """Return whether the strategy probes an endpoint without https://, as on a bare cluster."""
     address = seen.endpoint.scoring_uri if seen.endpoint else ""
     probes = any(DECIDERS[step.kind].sends_requests for step in rollout.plan.strategy.steps)
     return probes and address.lower().startswith("http://")

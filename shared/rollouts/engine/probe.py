@@ -15,7 +15,7 @@ from shared.rollouts.strategy.model import USUAL_WAIT, Probe
 from shared.workspaces.model import Deployment, Endpoint, Score
 from shared.workspaces.ports import Workspaces
 
-#: What has nothing to compute answers within this; it may be the second request of a probe.
+#: An empty request is answered within this time. It may be the second request of a probe.
 _SOON = timedelta(seconds=10)
 
 type Send = Callable[[bytes], Score]
@@ -43,7 +43,7 @@ def probe(
     if wanted.request:
         return _ask_golden(wanted, send, read_file)
     sample = find_sample(rollout.workspace, deployment, workspaces)
-    # What Signalbox deploys has no code of its own, so that it is known how its server answers.
+    # Signalbox deploys models without code of their own, so it is known how their server answers.
     return _ask(wanted, send, sample, is_known=TAG_ROLLOUT in deployment.tags)
 
 
@@ -59,10 +59,10 @@ def _ask_golden(wanted: Probe, send: Send, read_file: Callable[[str], bytes]) ->
 
 
 def _ask(wanted: Probe, send: Send, sample: Sample, *, is_known: bool) -> ProbeResult:
-    """Ask for a prediction where the model says of what, else only whether the server is up.
+    """Ask for a prediction if the model says what it takes, else only whether the server is up.
 
-    What decides is a model's own example, asked of the server that is known. A row that was made
-    up may be refused by a model that is well: there, only a prediction says anything.
+    Only the model's own example, on a server that Signalbox deployed, can fail the probe. A healthy
+    model may refuse a row that was made up, so there only a prediction proves anything.
     """
     refused = f"nothing else could be asked: {sample.why}" if sample.why else ""
     if sample.kind is not SampleKind.EMPTY:
@@ -82,13 +82,13 @@ def _ask(wanted: Probe, send: Send, sample: Sample, *, is_known: bool) -> ProbeR
     score = send(EMPTY_REQUEST)
     is_up = _is_good(score) or _is_complaint(score) or (not is_known and score.model_status > 0)
     fault = "" if is_up else _status_fault(score, wanted, f" to {SampleKind.EMPTY}")
-    told = "is up, and was asked for no prediction" + (f" ({refused})" if refused else "")
-    return _result(told, score, fault, _latency_fault(score, wanted))
+    passed = "is up, and was asked for no prediction" + (f" ({refused})" if refused else "")
+    return _result(passed, score, fault, _latency_fault(score, wanted))
 
 
-def _result(told: str, score: Score, *faults: str) -> ProbeResult:
+def _result(answered: str, score: Score, *faults: str) -> ProbeResult:
     found = "; ".join(fault for fault in faults if fault)
-    passed = f"{told} after {score.seconds:.1f} s"
+    passed = f"{answered} after {score.seconds:.1f} s"
     return ProbeResult(passed=not found, detail=found or passed)
 
 
@@ -97,7 +97,7 @@ def _is_good(score: Score) -> bool:
 
 
 def _is_complaint(score: Score) -> bool:
-    """Say whether the server in the container refused the request, before the model heard of it."""
+    """Return whether the server in the container refused the request, before the model saw it."""
     return score.status == 424 and 400 <= score.model_status < 500
 
 

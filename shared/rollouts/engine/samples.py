@@ -1,4 +1,4 @@
-"""What to ask a model for which nobody wrote a golden request: what its own files say it takes.
+"""A request for a model without a golden one, made from what its own files say it takes.
 
 The files are anybody's. They are read up to a size, and never run.
 """
@@ -123,7 +123,7 @@ def _parse_yaml(text: bytes) -> Mapping[Any, Any]:
     import yaml
 
     try:
-        # This loader makes texts, lists and mappings of whatever is there, and nothing else: no
+        # This loader makes texts, lists and mappings, and nothing else: no
         # tags, no times, and no `<<`, which multiplies.
         found = yaml.load(text.decode(), Loader=yaml.BaseLoader)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
@@ -158,11 +158,11 @@ def _find_example(
 ) -> Any:
     """Return the model's own example in the form that its scoring script takes, or None.
 
-    Of the kinds of example only tables and arrays: what the script makes of others is uncertain.
+    Only tables and arrays count, because it is uncertain how the script reads other examples.
     """
-    told = described.get("saved_input_example_info")
-    path = told.get("artifact_path") if isinstance(told, Mapping) else None
-    kind = told.get("type") if isinstance(told, Mapping) else None
+    info = described.get("saved_input_example_info")
+    path = info.get("artifact_path") if isinstance(info, Mapping) else None
+    kind = info.get("type") if isinstance(info, Mapping) else None
     if kind not in ("dataframe", "ndarray"):
         return None
     if not isinstance(path, str) or _PATH.fullmatch(path) is None:

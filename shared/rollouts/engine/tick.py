@@ -64,19 +64,19 @@ _PACE_MIN = timedelta(seconds=5)
 _PACE_MAX = timedelta(seconds=60)
 #: More decisions than a tick can need; one that takes more has gone in a circle.
 _DECISIONS_MAX = 12
-#: After so many writes that did not set traffic back, people are told, once.
+#: After so many writes that did not set traffic back, people get a message, once.
 _WRITES_TOLD = 3
-#: After so many ticks in a row that could do nothing, people are told, once.
+#: After so many ticks in a row that could do nothing, people get a message, once.
 _TROUBLES_TOLD = 10
 _REASON_MAX = 1000
 
 #: A write that is refused here means that the rollout has failed; elsewhere it is tried again.
 _FORWARD = frozenset({Phase.ENDPOINT, Phase.DEPLOYMENT, *STEPS})
-#: What is only to be deleted here harms nobody: it never keeps the next rollout out for good.
+#: A deployment that can't be deleted here harms nobody, and must not block the next rollout.
 _CLEANING = frozenset({Phase.RETIRING, Phase.REMOVING})
 #: In these, the operation sets a split.
 _SETTING = SETTING | {Phase.STEPPING_DOWN}
-#: In these, what changes the split is the rollout itself.
+#: In these phases the rollout itself changes the split.
 _SETS_SPLIT = _SETTING | {Phase.ROLLING_BACK}
 _UNTOUCHED = frozenset({Phase.QUEUED, Phase.CHECKING})
 #: The longest wait after trouble, where a bad version may have traffic.
@@ -84,7 +84,7 @@ _CAPS = {
     Phase.ROLLING_BACK: _PACE_MAX,
     Phase.STEPPING_DOWN: _PACE_MAX,
 }
-#: What is told of why it went back stays told; what was held or retried is over.
+#: Keep the reason in these phases; clear it in all others.
 _KEEPS_REASON = frozenset(
     {Phase.STEPPING_DOWN, Phase.ROLLING_BACK, Phase.KEEPING, Phase.REMOVING, Phase.ROLLED_BACK}
 )
@@ -104,10 +104,10 @@ class Tick:
     read_file: Callable[[str], bytes]
 
     def work(self, rollout: Rollout, lease: RowLease) -> Rollout:
-        """Go on until there is something to wait for, or the budget is spent.
+        """Decide and act until there is something to wait for, or the budget is spent.
 
-        After an answer it goes on all the same, until that has led somewhere: no row keeps what was
-        answered, and the next tick would spend its budget on the same question.
+        After an answer it goes on even without budget, until the answer was used. No row keeps an
+        answer, so that the next tick would spend its budget on the same question.
 
         Raises: RowChanged where another worker has the tick, and StorageUnavailable.
         """
@@ -155,7 +155,7 @@ class Tick:
     def _apply(
         self, write: Write, rollout: Rollout, seen: Observation, lease: RowLease, now: datetime
     ) -> Rollout:
-        """Say in the row what is begun, then begin it: an order that came before that comes first.
+        """Save the row, then begin the write. An order that came in before that comes first.
 
         Raises: _OrdersCame, RowChanged, and WorkspaceError.
         """
@@ -225,8 +225,8 @@ class Tick:
         except SignalboxError as error:
             if not is_return and not isinstance(error, WorkspaceUnreachable):
                 raise
-            # No answer is one that does not pass. After a rollback traffic is where it should be:
-            # that it can't be proved is told, and keeps nobody.
+            # No answer means that the probe did not pass. After a rollback traffic is where it
+            # should be: people hear that it can't be proved, and nothing waits for that.
             return ProbeResult(passed=False, detail=redact(error.message, most=200))
 
     def _measure(
@@ -244,10 +244,10 @@ class Tick:
         now: datetime,
         write: Write | None,
     ) -> Rollout:
-        """Wait longer each time; give up what goes forward when waiting can't help, or no more."""
+        """Wait longer each time. Go back if waiting can't help, or if the phase took too long."""
         failure = failure_of(error)
         reason = redact(f"{failure.code}: {failure.reason}", most=_REASON_MAX)
-        # What was foreseen says all in its reason; what caused it may hold a signed address.
+        # A known error says all in its reason, and its cause may hold a signed address.
         unforeseen = error if failure.code == SignalboxError.code else None
         log.warning(
             "tick in trouble: %s", reason, extra={"rollout": rollout.id}, exc_info=unforeseen
@@ -259,7 +259,7 @@ class Tick:
         if rollout.phase in _FORWARD - PATIENT and is_too_late:
             return replace(enter(rollout, go_back(rollout, reason), now), due_at=now)
         if rollout.phase is Phase.ROLLING_BACK and is_hopeless and isinstance(write, Scale):
-            # Without its instances it may be slow, which is better than what is being rolled back.
+            # Slow for want of instances is better than the version that is being rolled back.
             text = f"{write.name} gets the traffic, but can't have its instances back: {reason}"
             return call_for_help(replace(rollout, stable_instances=0, due_at=now), text)
         if rollout.phase is Phase.STEPPING_DOWN and is_hopeless:
@@ -280,7 +280,7 @@ class Tick:
 
 
 def _is_to_be_saved(rollout: Rollout) -> bool:
-    """Say whether the row has to say what phase it is, before anything is done in it.
+    """Return whether the row has to say what phase it is, before anything is done in it.
 
     A holder whose row says that the endpoint is free has no right to the lock; and what comes of a
     rollout that is removed is recorded when that begins.
@@ -298,7 +298,7 @@ class _OrdersCame(Exception):
 
 
 def enter(rollout: Rollout, go: Go, now: datetime) -> Rollout:
-    """Return the rollout in its next phase, with what is to be told of it."""
+    """Return the rollout in its next phase, with the messages that are due."""
     reason = redact(go.reason, most=_REASON_MAX)
     after = go.rollout or rollout
     # Keep the operation that sets a split: a rollback that does not wait for its end would read
@@ -319,9 +319,9 @@ def enter(rollout: Rollout, go: Go, now: datetime) -> Rollout:
 
 
 def _with_split(moment: Moment, before: Rollout, go: Go) -> Moment:
-    """Return the moment with the split that has come into force since the phase began, if one has.
+    """Return the moment with the split, if a new one has come into force since the phase began.
 
-    What is found before anything is touched has not.
+    A split that was found before anything was touched is not new.
     """
     then, now = before.traffic, (go.rollout or before).traffic
     is_same = (now.split, now.mirror) == (then.split, then.mirror)
@@ -375,7 +375,7 @@ def _pace(rollout: Rollout, now: datetime, asked: timedelta | None) -> timedelta
 
 
 def _still_seen(seen: Observation) -> Observation | None:
-    """Return what may be decided from in the next phase: what was read just now, or nothing."""
+    """Return the observation if it was made just now, for the next phase to use; else None."""
     took_time = seen.probe is not None or seen.measurements is not None
     if not seen.has_looked or took_time:
         return None

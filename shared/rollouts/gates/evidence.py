@@ -1,5 +1,5 @@
-"""What the readings hold of one deployment: cleaned of what makes no sense, and whether it is
-enough for a verdict. Pure.
+"""The readings of one deployment, without those that make no sense, and whether they are enough
+for a verdict. Pure.
 """
 
 import math
@@ -57,7 +57,7 @@ class Lack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What one deployment did in the window, for one measure.
+    """The readings of one deployment in the window, for one measure.
 
     `minutes` are those that make sense, and `requests` and `errors` their sums; `odd` is how many
     make none; `values` are the measure's, of the minutes with enough requests, in order.
@@ -74,7 +74,7 @@ class Evidence:
 
     @property
     def scale(self) -> ScaleOfValues:
-        """How its values compare: whatever makes answers slow makes them so by a factor."""
+        """How its values compare: a cause that slows answers does so by a factor."""
         return in_logs if self.measure.is_latency else plain
 
     @property
@@ -103,7 +103,7 @@ class Evidence:
 
 
 def evidence_of(readings: Readings, name: str, measure: Measure) -> Evidence:
-    """Return what the readings hold of a deployment; of a doubled minute, the fuller one."""
+    """Return the evidence on a deployment; of a doubled minute, the fuller one."""
     kept: dict[datetime, Minute] = {}
     odd = 0
     for minute in readings.minutes.get(name, ()):

@@ -64,7 +64,7 @@ class _Limit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Finding:
-    """What came of the tests: no p-value where nothing was tested, a lack where data are."""
+    """The result of the tests: no p-value if nothing was tested, a lack if data are missing."""
 
     alpha: float
     p_value: float | None = None
@@ -85,7 +85,7 @@ class _Finding:
 
 
 def measures_of(gates: Iterable[Gate]) -> frozenset[Measure]:
-    """Return what has to be read for these gates: requests with whatever else."""
+    """Return what has to be read for these gates: always the requests as well."""
     return frozenset({gate.measure for gate in gates} | {Measure.REQUESTS})
 
 
@@ -126,7 +126,7 @@ def judge(
     return _measurement(
         readings,
         both,
-        told=both if gate.is_relative else both[:1],
+        shown=both if gate.is_relative else both[:1],
         limit=_limit_words(gate, limits),
         finding=finding,
         outcome=outcome,
@@ -147,9 +147,9 @@ def choose_better(
     step: int,
     min_requests: int,
 ) -> Measurement:
-    """Say whether the new deployment is better, which is less: PASS, or FAIL without proof.
+    """Return whether the new deployment is better, which is less: PASS, or FAIL without proof.
 
-    NO_DATA or TOO_FEW where there is not enough to tell. By requests nothing is better.
+    NO_DATA or TOO_FEW where there is not enough to decide. By requests nothing is better.
     """
     ours = evidence_of(readings, new, measure)
     theirs = evidence_of(readings, stable, measure)
@@ -171,7 +171,7 @@ def choose_better(
     return _measurement(
         readings,
         both,
-        told=both,
+        shown=both,
         limit="less than the stable one's",
         finding=finding,
         outcome=lack.outcome if lack else proven,
@@ -181,13 +181,13 @@ def choose_better(
 
 
 def can_measure(gate: Gate, readings: Readings, *, stable: str, at: datetime) -> Measurement:
-    """Say whether the gate can measure the stable deployment: PASS, NO_DATA or TOO_FEW."""
+    """Return whether the gate can measure the stable deployment: PASS, NO_DATA or TOO_FEW."""
     theirs = evidence_of(readings, stable, gate.measure)
     lack = find_lack(theirs, requests_min=gate.min_requests, minutes_min=1) or find_odd(theirs)
     found = _measurement(
         readings,
         (theirs, theirs),
-        told=(theirs,),
+        shown=(theirs,),
         limit="",
         finding=_Finding(alpha=0.0, lack=lack),
         outcome=lack.outcome if lack else GateOutcome.PASS,
@@ -236,7 +236,7 @@ def _measurement(
     readings: Readings,
     both: _Both,
     *,
-    told: Sequence[Evidence],
+    shown: Sequence[Evidence],
     limit: str,
     finding: _Finding,
     outcome: GateOutcome,
@@ -245,7 +245,7 @@ def _measurement(
     observe: bool = False,
 ) -> Measurement:
     ours, theirs = both
-    parts = (_shown(*told), limit, finding.words, _odd(told))
+    parts = (_shown(*shown), limit, finding.words, _odd(shown))
     return Measurement(
         at=at,
         step=step,
@@ -321,14 +321,11 @@ def _mean(evidence: Evidence, scale: ScaleOfValues) -> Mean:
     return mean_of([*map(scale, evidence.values.values())], floor=_DEVIATION_MIN[scale])
 
 
-# In words
-
-
-def _odd(told: Sequence[Evidence]) -> str:
-    odd = sum(evidence.odd for evidence in told)
+def _odd(shown: Sequence[Evidence]) -> str:
+    odd = sum(evidence.odd for evidence in shown)
     if not odd:
         return ""
-    return f"{told[0].spans(odd)} made no sense and {'was' if odd == 1 else 'were'} left out"
+    return f"{shown[0].spans(odd)} made no sense and {'was' if odd == 1 else 'were'} left out"
 
 
 def _limit_words(gate: Gate, limits: Iterable[_Limit]) -> str:

@@ -159,7 +159,7 @@ def _kind_of_look(measure: Measure, rollout: Rollout, now: datetime) -> str:
 
 
 def _is_over(rollout: Rollout, now: datetime) -> bool:
-    """Say whether the time of the hold is up."""
+    """Return whether the time of the hold is up."""
     step = rollout.current
     return step is not None and now >= rollout.since + step.span
 

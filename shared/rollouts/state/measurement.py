@@ -1,4 +1,4 @@
-"""What a gate measured at one look, and what came of it, as it is kept."""
+"""The measurement of a gate at one look, with its outcome, as it is kept."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +9,7 @@ from shared.workspaces.metrics import Measure
 
 
 class GateOutcome(StrEnum):
-    """What came of measuring a gate."""
+    """The outcome of measuring a gate."""
 
     PASS = "pass"
     FAIL = "fail"
@@ -42,7 +42,7 @@ class Measurement:
     p_value: float | None = None
     alpha: float | None = None
     observe: bool = False
-    lasting: bool = False  #: Of UNAVAILABLE: waiting won't help, a right is missing say.
+    lasting: bool = False  #: Of UNAVAILABLE: waiting won't help, as when a right is missing.
     queries: tuple[str, ...] = ()
 
 

@@ -1,4 +1,4 @@
-"""What a person can tell a rollout to do, and in which phases."""
+"""The orders that a person can give a rollout, and the phases in which each is possible."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ POSSIBLE: Mapping[OrderKind, frozenset[Phase]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What somebody told a rollout to do, and why. `to_end` is of promote: to the last split."""
+    """An order to a rollout, by whom, and why. With `to_end`, promote goes to the last split."""
 
     kind: OrderKind
     by: str
@@ -49,6 +49,6 @@ class Order:
     @property
     def words(self) -> str:
         """Say it on one line."""
-        told = f": {self.why}" if self.why else ""
+        why = f": {self.why}" if self.why else ""
         end = " to the end" if self.to_end else ""
-        return f"{self.kind}{end} by {self.by}{told}"
+        return f"{self.kind}{end} by {self.by}{why}"

@@ -1,4 +1,4 @@
-"""Where a rollout can stand, and what may follow: the table that deciding is held against."""
+"""The phases of a rollout, and the table of what may follow each of them."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -128,5 +128,5 @@ TERMINAL = frozenset({Phase.DONE, Phase.ROLLED_BACK, Phase.REFUSED, Phase.SUPERS
 #: In these phases the rollout must have the endpoint to itself.
 EXCLUSIVE = frozenset(Phase) - TERMINAL - {Phase.LIVE, Phase.KEEPING}
 
-#: In these it is still open what will serve on the endpoint.
+#: In these phases it is still undecided which deployment will serve on the endpoint.
 UNDECIDED = EXCLUSIVE - {Phase.RETIRING, Phase.REMOVING}

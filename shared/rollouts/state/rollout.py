@@ -29,7 +29,7 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What the rollout is to do: the reaction's values, settled when it began.
+    """The plan of the rollout: the reaction's values, settled when it began.
 
     `probe` is what the deployment that serves has to answer after a rollback. A rollout that does
     not `create` moves the traffic of deployments that are there.
@@ -98,13 +98,13 @@ class Traffic:
     split_at: datetime | None = None  #: When the endpoint was seen to have split and mirror.
 
     def is_as(self, split: Split, mirror: Split) -> bool:
-        """Say whether these are the split and the mirror that are believed in force."""
+        """Return whether these are the split and the mirror that are believed in force."""
         return is_same(split, self.split) and is_same(mirror, self.mirror)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gating:
-    """What is kept of the gates between two looks at them."""
+    """The state of the gates between two looks at them."""
 
     is_waived: bool = False  #: Whether a person has waived that the gates prove themselves.
     looks: Mapping[str, int] = field(default_factory=dict)  #: Tests of gates so far, by kind.
@@ -114,7 +114,7 @@ class Gating:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """What belongs to one attempt: a rollout that is tried again begins without it."""
+    """The state of one attempt: a rollout that is tried again begins with a new one."""
 
     retries: int = 0  #: How many attempts there were before.
     has_kept: bool = False  #: Whether a deployment of an earlier attempt may still be there.
@@ -125,7 +125,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseWork:
-    """What belongs to one phase: the rollout enters the next one without it."""
+    """The state of the work in one phase: the rollout enters the next phase with a new one."""
 
     submitted: bool = False  #: Whether the phase's operation was started.
     operation: Operation | None = None  #: The operation that is under way.
@@ -155,11 +155,11 @@ class Rollout:
     since: datetime  #: When the phase began.
     created_at: datetime
     traffic: Traffic
-    stable: str = ""  #: What served when the rollout began; "" if nothing did.
+    stable: str = ""  #: The deployment that served when the rollout began; "" if none did.
     stable_instances: int = 0  #: How many instances it had then.
     step: int = -1  #: The strategy's step that it is at, from 0; -1 before the first.
     gating: Gating = field(default_factory=Gating)
-    orders: tuple[Order, ...] = ()  #: What it was told and has not done yet.
+    orders: tuple[Order, ...] = ()  #: Given to it and not done yet.
     attempt: Attempt = field(default_factory=Attempt)
     work: PhaseWork = field(default_factory=PhaseWork)
     reason: str = ""  #: Why it is being, or was, held, rolled back, refused or superseded.
@@ -169,7 +169,7 @@ class Rollout:
     due_at: datetime
     busy_until: datetime | None = None  #: Until then, one worker is at the tick.
     cut_off: int = 0  #: Ticks in a row that did not come to an end.
-    is_unsettled: bool = False  #: Whether others are still to be told what the last tick came to.
+    is_unsettled: bool = False  #: Whether others still have to hear what the last tick came to.
     history: tuple[Moment, ...] = ()
     link: str = ""  #: The endpoint's page in AML studio.
     notices: tuple[Notice, ...] = ()
@@ -190,7 +190,7 @@ class Rollout:
 
     @property
     def is_open(self) -> bool:
-        """Whether something is still to be done, or told."""
+        """Whether something is still to be done, or a message to be sent."""
         is_over = self.phase.is_terminal and not self.is_unsettled
         return not is_over or bool(self.notices) or bool(self.orders)
 
@@ -202,7 +202,7 @@ def endpoint_key(workspace: Workspace, endpoint: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeResult:
-    """What came of probing."""
+    """The result of a probe."""
 
     passed: bool
     detail: str = field(default="")

@@ -12,7 +12,7 @@ def share(split: Split, name: str) -> int:
 
 
 def is_same(one: Split, other: Split) -> bool:
-    """Say whether two splits send the same shares to the same deployments."""
+    """Return whether two splits send the same shares to the same deployments."""
     return _plain(one) == _plain(other)
 
 

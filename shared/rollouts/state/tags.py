@@ -10,7 +10,7 @@ TAG_ROLLOUT = "signalbox_rollout"
 
 
 def is_marked(rollout: Rollout, endpoint: Endpoint) -> bool:
-    """Say whether the endpoint has, or is to have, the tags that say what serves.
+    """Return whether the endpoint has, or is to have, the tags that say what serves.
 
     Moving the traffic of somebody's endpoint does not make it Signalbox's.
     """

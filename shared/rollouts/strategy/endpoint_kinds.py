@@ -1,4 +1,4 @@
-"""Whether a strategy fits what an endpoint runs on, and what it comes to there. Pure."""
+"""Whether a strategy fits a kind of endpoint, and the strategy as it is settled there. Pure."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -12,7 +12,7 @@ _DEFAULT = "all-at-once"
 
 
 def find_misfit(strategy: Strategy, kind: EndpointKind) -> str:
-    """Say what of the strategy endpoints of this kind can't do; "" if they can do all of it."""
+    """Return the part of the strategy that this kind of endpoint can't do; "" if it can do all."""
     if kind is EndpointKind.BATCH:
         if strategy.name == _DEFAULT:
             return ""
@@ -32,9 +32,9 @@ def settle(
     probe: Probe,
     request_timeout: timedelta | None = None,
 ) -> Strategy:
-    """Return the strategy for one rollout: with `probe` wherever it says none of its own.
+    """Return the strategy for one rollout: with `probe` in each step that has none of its own.
 
-    A probe of its own that says no time waits as long as the endpoint does.
+    A probe without a timeout waits as long as the endpoint does.
     """
     wait = wait_for(request_timeout)
     steps = tuple(

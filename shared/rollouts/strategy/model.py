@@ -1,4 +1,4 @@
-"""How a rollout goes: its steps, its gates, and what becomes of it when something is amiss."""
+"""The strategy of a rollout: its steps, its gates, and what follows when something fails."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -78,7 +78,7 @@ class Gate:
     `max` is absolute; `max_increase` and `max_ratio` are held against the stable deployment over
     the same window. Rates are shares (0.01 is 1%), latencies milliseconds, CPU and memory percent.
     `min_requests` is how many requests the new deployment must have had for a verdict; of measure
-    `requests` it is the limit. An observed gate is measured, kept and told, and decides nothing.
+    `requests` it is the limit. An observed gate is measured, kept and shown, and decides nothing.
     """
 
     measure: Measure

@@ -125,7 +125,7 @@ def read_strategy(
 def _with_base(raw: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the values with those that they are based on.
 
-    What has no steps, and should, gets some, so that all else is checked.
+    A strategy that lacks its steps gets some, so that all else is checked.
     """
     if "steps" in raw:
         return raw
@@ -137,8 +137,8 @@ def _with_base(raw: Mapping[str, Any]) -> Mapping[str, Any]:
 def _find_origin_faults(name: str, raw: Mapping[str, Any]) -> Iterator[ParamFault]:
     if "steps" in raw and "based_on" in raw:
         hint = "Keep one of them: `based_on` brings the steps of a ready-made strategy."
-        told = f"`{name}` has `steps` and `based_on`"
-        yield ParamFault(("based_on",), told, hint, is_of_key=True)
+        message = f"`{name}` has `steps` and `based_on`"
+        yield ParamFault(("based_on",), message, hint, is_of_key=True)
     if "steps" not in raw and "based_on" not in raw:
         yield ParamFault(("steps",), f"`{name}` needs `steps` or `based_on`", is_of_key=True)
 

@@ -1,4 +1,4 @@
-"""What can't be right about the order of a strategy's steps. Pure."""
+"""Mistakes in the order of a strategy's steps. Pure."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""What every kind of step has to say of itself while a rollout is at it."""
+"""The base of the kinds of step as they are done."""
 
 from abc import ABC, abstractmethod
 from datetime import datetime, timedelta
@@ -17,7 +17,7 @@ _WATCH = timedelta(hours=1)
 
 
 class StepDecider(ABC):
-    """What one kind of step does in a rollout. A kind says only where it differs from these."""
+    """Decides in the phase of one kind of step. A kind overrides only what is different for it."""
 
     kind: ClassVar[StepKind]
     #: Whether it sets a split or a mirror. Orders wait until a split that was begun is set.
@@ -40,7 +40,7 @@ class StepDecider(ABC):
         """Return what the rollout does next in the step; endpoint and deployments are healthy."""
 
     def applies(self, rollout: Rollout, step: RolloutStep) -> bool:
-        """Say whether the step has a purpose; most have none where nothing served before."""
+        """Return whether the step has a purpose; most have none where nothing served before."""
         return bool(rollout.stable)
 
     def live_split(self, rollout: Rollout, step: RolloutStep) -> Split | None:

@@ -1,4 +1,4 @@
-"""What the two kinds of step that set a split, or a mirror beside it, have in common."""
+"""The base of the two kinds of step that set a split, or a mirror beside it."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -48,7 +48,7 @@ class SplitStep(StepDecider):
 def _is_in_force(
     rollout: Rollout, seen: Observation, traffic: Split, mirror: Split, serving: str
 ) -> bool:
-    """Say whether the endpoint has the split and the mirror and, after the last, the tags."""
+    """Return whether the endpoint has the split and the mirror and, after the last, the tags."""
     assert seen.endpoint is not None  # in_step looked
     if not (is_same(seen.traffic, traffic) and is_same(seen.mirror, mirror)):
         return False

@@ -1,4 +1,4 @@
-"""What the written form of every kind of step has, and the steps before one in a strategy."""
+"""The base of the kinds of step as they are written, and the steps before one in a strategy."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
