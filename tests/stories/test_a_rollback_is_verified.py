@@ -179,7 +179,7 @@ def test_the_failed_deployment_is_kept_for_a_look_and_then_deleted(world: Rollin
     text = world.text("churn 2 was rolled back on churn")
     assert "OOMKilled" in text
     assert "abc123secret" not in text + kept.attempt.logs
-    assert f"{world.name('2')} is kept for 2h, without traffic" in text
+    assert f"Kept for 2h, without traffic: {world.name('2')}" in text
     assert world.result().status is OutcomeStatus.FAILED
     assert world.result().code == "rollout.rolled_back"
     world.run(timedelta(minutes=119))

@@ -97,11 +97,11 @@ def test_a_rollback_says_what_serves_now_and_shows_the_log() -> None:
 
 def test_a_rollback_says_how_long_the_deployment_is_kept() -> None:
     kept = with_strategy(make_rollout(Phase.KEEPING), keep_failed=timedelta(hours=2))
-    line = f"{kept.deployment} is kept for 2h, without traffic"
+    line = f"Kept for 2h, without traffic: {kept.deployment}"
     back = RolloutNoticeKind.ROLLED_BACK
     assert line in text_of_rollout(kept, back, "").body
     for other in (replace(kept, phase=Phase.REMOVING), with_plan(kept, creates=False)):
-        assert "is kept" not in text_of_rollout(other, back, "").body
+        assert "Kept for" not in text_of_rollout(other, back, "").body
 
 
 @pytest.mark.parametrize(

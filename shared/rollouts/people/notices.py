@@ -158,7 +158,7 @@ def _back(rollout: Rollout) -> list[str]:
     lines = [f"Serving now: {rollout.stable or 'nothing'}"]
     if rollout.plan.creates and rollout.phase is Phase.KEEPING:
         kept = format_duration(rollout.plan.strategy.keep_failed)
-        lines.append(f"{rollout.deployment} is kept for {kept}, without traffic.")
+        lines.append(f"Kept for {kept}, without traffic: {rollout.deployment}")
     return lines
 
 
