@@ -123,17 +123,20 @@ def is_deeper(text: str, value: object, depth: int) -> bool:
 
 
 def read_time(value: object) -> datetime | None:
-    """Return a time in ISO 8601, in UTC, which is also what one without an offset is taken for.
+    """Return a time as `parse_time` does, but only if it can be stored and reckoned with."""
+    time = parse_time(value)
+    return time if time is not None and TIME_MIN <= time < TIME_MAX else None
 
-    None for what is no such time, or is so far away that nothing could be done with it.
-    """
+
+def parse_time(value: object) -> datetime | None:
+    """Return a time in ISO 8601 in UTC, or None; one without an offset is taken as UTC."""
     try:
         time = datetime.fromisoformat(value.upper()) if isinstance(value, str) else None
-        if time is not None:
-            time = (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
+        if time is None:
+            return None
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-    return time if time is not None and TIME_MIN <= time < TIME_MAX else None
 
 
 def write_time(moment: datetime) -> str:

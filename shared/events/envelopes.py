@@ -20,6 +20,7 @@ from shared.base.outside import DEPTH_MAX, TIME_MIN, TooDeep, read_json
 from shared.events.alerts import happened_at, parse_alert
 from shared.events.fields import Fields, refuse
 from shared.events.model import (
+    Alert,
     AlertFired,
     DriftDetected,
     Event,
@@ -90,6 +91,7 @@ class Envelope:
     time: datetime
     data: Mapping[str, Any]
     raw: dict[str, Any]
+    alert: Alert | None = None
 
     @property
     def kind(self) -> Taken | None:
@@ -183,6 +185,7 @@ def _alert_envelope(top: Fields, ready: dict[str, Any]) -> Envelope:
         time=happened_at(alert),
         data=data,
         raw=ready,
+        alert=alert,
     )
 
 
@@ -208,10 +211,9 @@ def parse_events(envelope: Envelope) -> tuple[Event | UnknownEvent, ...]:
     Raises: EventMalformed if its source is no workspace, or its data does not fit its type.
     """
     id_, time = envelope.id, envelope.time
-    if envelope.schema == _ALERT:
+    if envelope.alert is not None:
         workspace = parse_workspace(envelope.source, what="the alert's target")
-        _, alert = parse_alert(envelope.data)
-        return (AlertFired(id=id_, time=time, workspace=workspace, alert=alert),)
+        return (AlertFired(id=id_, time=time, workspace=workspace, alert=envelope.alert),)
     kind = _KINDS.get(envelope.type.lower())
     if kind is None:
         return (UnknownEvent(id=id_, type=envelope.type, time=time, source=envelope.source),)

@@ -3,10 +3,11 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NoReturn
 
 from shared.base.errors import EventMalformed
+from shared.base.outside import parse_time
 from shared.base.redact import redact
 from shared.base.words import flat, listed, shortened
 
@@ -95,7 +96,7 @@ class Fields:
 
     def time(self, key: str) -> datetime:
         """Return a time in ISO 8601, in UTC."""
-        time = read_event_time(self.name(key, limit=64))
+        time = parse_time(self.name(key, limit=64))
         if time is None:
             self.refuse(key, "is not a time in ISO 8601")
         return time
@@ -137,15 +138,6 @@ def finite_number(value: object) -> float | None:
     except (ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
-
-
-def read_event_time(text: str) -> datetime | None:
-    """Return a time in ISO 8601 in UTC; a time without an offset is taken as UTC."""
-    try:
-        time = datetime.fromisoformat(text.upper())
-        return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
 
 
 def one_line(text: str, *, most: int = NAME_MAX) -> str:

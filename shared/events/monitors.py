@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
+from shared.base.outside import parse_time
 from shared.events.breaches import METRICS_MAX, Side, bare, features_of, judge_metric, read_breach
-from shared.events.fields import Fields, one_line, read_event_time, refuse
+from shared.events.fields import Fields, one_line, refuse
 from shared.events.model import (
     Drift,
     DriftDetected,
@@ -165,8 +166,8 @@ def _drift(run: Run, state: DriftState, *, signal: str) -> Drift:
         state=state,
         source=DriftSource.MODEL_MONITOR,
         window=run.root_id,
-        window_start=read_event_time(literals.get("data_window_start", "")[:64]),
-        window_end=read_event_time(literals.get("data_window_end", "")[:64]),
+        window_start=parse_time(literals.get("data_window_start", "")[:64]),
+        window_end=parse_time(literals.get("data_window_end", "")[:64]),
         run_id=run.id,
     )
 

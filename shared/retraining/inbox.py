@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 
 from shared.base.clock import Clock
 from shared.base.errors import WindowOpen, WorkspaceDenied, WorkspaceRefused
-from shared.events.fields import one_line, read_event_time
+from shared.base.outside import parse_time
+from shared.events.fields import one_line
 from shared.events.model import (
     Drift,
     DriftDetected,
@@ -80,8 +81,8 @@ class Inbox:
         signals: dict[str, SignalSeen] = {}
         start, end = told.start, told.end
         for record, literals in self._below(event.workspace, root):
-            start = start or read_event_time(literals.get("data_window_start", "")[:64])
-            end = end or read_event_time(literals.get("data_window_end", "")[:64])
+            start = start or parse_time(literals.get("data_window_start", "")[:64])
+            end = end or parse_time(literals.get("data_window_end", "")[:64])
             drift = _drift_of(record, event)
             if drift is None:
                 continue
