@@ -90,25 +90,34 @@ class Client:
         expected: Container[int] = (),
         secrets: tuple[str, ...] = (),
         is_untraced: bool = False,
+        may_be_empty: bool = False,
     ) -> Answer:
         """Send a request; an error status raises, except where it is `expected`.
 
         `doing` opens the error's message. A body of bytes is JSON already. `secrets` are taken out
         of the answer, as a bearer token always is; `is_untraced` keeps the address out of traces.
+        A GET has to be answered with a document, unless the answer `may_be_empty`.
         """
         if address.startswith("/"):
             address, query = f"{self.root}{address}", {**self._query, **query}
-        answer = self._send(
-            method,
-            with_query(address, query),
-            doing,
-            headers=headers,
-            content=body if body is None or isinstance(body, bytes) else encode(body),
-            expected=expected,
-            secrets=secrets,
-            is_untraced=is_untraced,
-        )
-        if method == "GET" and answer.status == 200 and not answer.body:
+        url = with_query(address, query)
+        self._check_https(url, doing)
+        sent = {"Accept": "application/json", **self.signed(doing), **headers}
+        bearer = sent.get("Authorization", "").removeprefix("Bearer ")
+        content = body if body is None or isinstance(body, bytes) else encode(body)
+        if content is not None:
+            sent["Content-Type"] = "application/json"
+        with untraced() if is_untraced else nullcontext():
+            reply = self.exchange(
+                method, url, doing, headers=sent, content=content, most=self._most
+            )
+        found = _parse(reply.body, (*secrets, bearer)) if reply.is_whole else {}
+        answer = Answer(status=reply.status, headers=reply.headers, body=found)
+        if self._tokens and answer.status == 401:
+            self._tokens.forget()
+        if not answer.is_good and answer.status not in expected:
+            raise self.refusal(doing, answer)
+        if method == "GET" and answer.status == 200 and not (answer.body or may_be_empty):
             raise self._table.unreachable(f"{doing}: the answer is no document")
         return answer
 
@@ -118,7 +127,7 @@ class Client:
         The answer may be empty. Raises: the table's `refused` where it leads away from the root.
         """
         self._check_below(url, self.root, doing)
-        return self._send("GET", url, doing, expected=expected)
+        return self.call("GET", url, doing, expected=expected, may_be_empty=True)
 
     def pages(
         self, address: str, doing: str, *, query: Mapping[str, str] = _NOTHING
@@ -191,35 +200,6 @@ class Client:
         """Return the error that an answer with an error status stands for."""
         wait = parse_retry_after(answer.headers, self.clock)
         return refusal(self._table, doing, answer.status, answer.body, retry_after=wait)
-
-    def _send(
-        self,
-        method: str,
-        url: str,
-        doing: str,
-        *,
-        headers: Mapping[str, str] = _NOTHING,
-        content: bytes | None = None,
-        expected: Container[int] = (),
-        secrets: tuple[str, ...] = (),
-        is_untraced: bool = False,
-    ) -> Answer:
-        self._check_https(url, doing)
-        sent = {"Accept": "application/json", **self.signed(doing), **headers}
-        if content is not None:
-            sent["Content-Type"] = "application/json"
-        bearer = sent.get("Authorization", "").removeprefix("Bearer ")
-        with untraced() if is_untraced else nullcontext():
-            reply = self.exchange(
-                method, url, doing, headers=sent, content=content, most=self._most
-            )
-        body = _parse(reply.body, (*secrets, bearer)) if reply.is_whole else {}
-        answer = Answer(status=reply.status, headers=reply.headers, body=body)
-        if self._tokens and answer.status == 401:
-            self._tokens.forget()
-        if not answer.is_good and answer.status not in expected:
-            raise self.refusal(doing, answer)
-        return answer
 
     def _check_https(self, url: str, doing: str) -> None:
         # Parsers disagree about what stands before an @: a token goes to no such address.
