@@ -71,17 +71,13 @@ def parse_run_record(document: Json) -> RunRecord:
         step=named.get(_STEP, ""),
         tags=_texts(document.get("tags")),
         properties=properties,
-        parameters=_parse_parameters(named.get(_PARAMETERS, ""))
+        parameters=_texts(read_object(named.get(_PARAMETERS, "")))
         or _texts(document.get("parameters")),
         started_at=read_time(document.get("startTimeUtc")),
         ended_at=read_time(document.get("endTimeUtc")),
         error_code=complaint.code if complaint else "",
         error=complaint.message if complaint else "",
     )
-
-
-def _parse_parameters(text: str) -> dict[str, str]:
-    return _texts(read_object(text))
 
 
 def _texts(value: Any) -> dict[str, str]:

@@ -17,7 +17,6 @@ from typing import Final
 from shared.adapters.aml.arm import path_of
 from shared.adapters.aml.jobs import Jobs, tags_of, told_absent
 from shared.adapters.aml.run_history import RunHistory
-from shared.adapters.client import Answer
 from shared.base.errors import SignalboxError, TargetAbsent, WorkspaceRefused
 from shared.base.outside import Json, object_in
 from shared.events.model import Workspace
@@ -63,7 +62,7 @@ class BatchEndpoint:
             answer = self._jobs.aml.data.call("POST", url, doing, headers=headers, body=body)
         except WorkspaceRefused as error:
             raise told_absent(error) from error
-        name = _name_in(answer) or submission.name
+        name = str(answer.body.get("name") or submission.name)
         self._tie(submission, name, answer.body)
         is_repeated = not submission.is_first and answer.status == 200
         return self._jobs.submitted(submission, name, found=is_repeated)
@@ -122,10 +121,6 @@ def _body(params: BatchEndpointTarget, submission: Submission) -> Json:
     if params.experiment:
         properties["properties"] = {"experimentName": params.experiment}
     return {"properties": properties}
-
-
-def _name_in(answer: Answer) -> str:
-    return str(answer.body.get("name") or "")
 
 
 def _tags_in(job: Json) -> dict[str, str]:

@@ -1,13 +1,14 @@
 """Builds targets by the names that they have in reactions.yaml, when they are first used."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from shared.adapters.aml.jobs import Jobs
 from shared.base.lazy import Lazy
 from shared.base.settings import Settings
-from shared.retraining.targets import Target
+from shared.retraining.targets import Target, TargetParams
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -35,59 +36,52 @@ class Targets:
         self._http: Final = Lazy(lambda: aml().http)
         self._jobs: Final = Lazy(lambda: Jobs(aml(), studio=settings.studio_endpoint))
         self._made: Final[dict[str, Lazy[Target[Any]]]] = {
-            "job": Lazy(self._job),
-            "component": Lazy(self._component),
-            "batch_endpoint": Lazy(self._batch_endpoint),
-            "copy_of": Lazy(self._copy_of),
-            "data_factory": Lazy(self._data_factory),
-            "azure_devops": Lazy(self._azure_devops),
-            "github": Lazy(self._github),
-            "webhook": Lazy(self._webhook),
+            name: Lazy(partial(self._make, name)) for name in TargetParams.model_fields
         }
 
     def get(self, name: str) -> Target[Any]:
         """Return the target of this name, which is a key of TargetParams."""
         return self._made[name]()
 
-    def _job(self) -> Target[Any]:
-        from shared.adapters.targets.job import Job
+    def _make(self, name: str) -> Target[Any]:
+        match name:
+            case "job":
+                from shared.adapters.targets.job import Job
 
-        return Job(self._jobs(), root=self._root)
+                return Job(self._jobs(), root=self._root)
+            case "component":
+                from shared.adapters.targets.component import Component
 
-    def _component(self) -> Target[Any]:
-        from shared.adapters.targets.component import Component
+                return Component(self._jobs())
+            case "batch_endpoint":
+                from shared.adapters.targets.batch_endpoint import BatchEndpoint
 
-        return Component(self._jobs())
+                return BatchEndpoint(self._jobs())
+            case "copy_of":
+                from shared.adapters.targets.copy_of import CopyOf
 
-    def _batch_endpoint(self) -> Target[Any]:
-        from shared.adapters.targets.batch_endpoint import BatchEndpoint
+                return CopyOf(self._jobs())
+        return self._make_external(name)
 
-        return BatchEndpoint(self._jobs())
+    def _make_external(self, name: str) -> Target[Any]:
+        environ, settings = self._environ, self._settings
+        match name:
+            case "data_factory":
+                from shared.adapters.targets.data_factory import DataFactory
 
-    def _copy_of(self) -> Target[Any]:
-        from shared.adapters.targets.copy_of import CopyOf
+                endpoint = settings.arm_endpoint
+                return DataFactory(self._credential, endpoint=endpoint, http=self._http())
+            case "azure_devops":
+                from shared.adapters.targets.azure_devops import AzureDevOps
 
-        return CopyOf(self._jobs())
+                endpoint = settings.devops_endpoint
+                return AzureDevOps(self._credential, endpoint=endpoint, http=self._http())
+            case "github":
+                from shared.adapters.targets.github import GitHub
 
-    def _data_factory(self) -> Target[Any]:
-        from shared.adapters.targets.data_factory import DataFactory
+                return GitHub(environ, endpoint=settings.github_endpoint, http=self._http())
+            case "webhook":
+                from shared.adapters.targets.webhook import Webhook
 
-        endpoint = self._settings.arm_endpoint
-        return DataFactory(self._credential, endpoint=endpoint, http=self._http())
-
-    def _azure_devops(self) -> Target[Any]:
-        from shared.adapters.targets.azure_devops import AzureDevOps
-
-        endpoint = self._settings.devops_endpoint
-        return AzureDevOps(self._credential, endpoint=endpoint, http=self._http())
-
-    def _github(self) -> Target[Any]:
-        from shared.adapters.targets.github import GitHub
-
-        endpoint = self._settings.github_endpoint
-        return GitHub(self._environ, endpoint=endpoint, http=self._http())
-
-    def _webhook(self) -> Target[Any]:
-        from shared.adapters.targets.webhook import Webhook
-
-        return Webhook(self._environ, http=self._http())
+                return Webhook(environ, http=self._http())
+        raise KeyError(name)
