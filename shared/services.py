@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from shared.workspaces.metrics import Metrics
     from shared.workspaces.ports import Workspaces
 
-#: Libraries that log every request at the level at which we log what happened.
-_TALKATIVE = ("azure", "httpx")
+#: The SDK logs every request at the level at which we log what happened.
+_TALKATIVE = "azure"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -425,7 +425,6 @@ class Services:
 @cache
 def services() -> Services:
     """Return the app's services, built from the process's environment."""
-    for name in _TALKATIVE:
-        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger(_TALKATIVE).setLevel(logging.WARNING)
     telemetry.guard_logs()
     return Services(os.environ)

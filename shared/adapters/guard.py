@@ -1,6 +1,6 @@
 """The transport below Http: what bounds an exchange while it is under way.
 
-httpx and httpcore look at their timeouts once per piece: whoever sends a byte now and then, or one
+httpcore looks at its timeouts once per piece: whoever sends a byte now and then, or one
 `103` after the other, is never too late. Here each wait for the network is as long as what is left
 of the whole exchange, and each byte of it is counted. The bounds go down to the sockets in the
 place of the timeouts, which httpcore hands on as they are.
@@ -10,9 +10,9 @@ import socket
 import ssl
 from collections.abc import Callable, Iterable
 from typing import Any, Final
+from urllib.parse import unquote, urlsplit
 
 import httpcore
-import httpx
 
 from shared.adapters.within import within
 
@@ -121,33 +121,31 @@ class GuardedBackend(httpcore.NetworkBackend):
         """Never: the one try that is left is made at once."""
 
 
-class GuardedTransport(httpx.HTTPTransport):
-    """What sends httpx's requests; their timeouts have to be allowances, see `timeouts`.
+def make_pool(
+    context: ssl.SSLContext,
+    *,
+    proxy: str | None = None,
+    backend: httpcore.NetworkBackend | None = None,
+) -> httpcore.ConnectionPool:
+    """Return the connections that requests are sent over; their timeouts have to be allowances.
 
-    It is httpx's own, so that whoever instruments that sees what is sent.
+    Raises: ValueError where the proxy's address is not one.
     """
-
-    def __init__(
-        self,
-        context: ssl.SSLContext,
-        *,
-        proxy: str | None = None,
-        backend: httpcore.NetworkBackend | None = None,
-    ) -> None:
-        super().__init__(verify=context)
-        options: dict[str, Any] = {
-            "ssl_context": context,
-            "max_connections": _CONNECTIONS_MAX,
-            "keepalive_expiry": _KEPT,
-            "retries": _RETRIES,
-            "network_backend": GuardedBackend(backend),
-        }
-        if proxy is None:
-            self._pool = httpcore.ConnectionPool(**options)
-            return
-        told = httpx.Proxy(proxy)
-        options |= {"proxy_auth": told.raw_auth, "proxy_url": str(told.url)}
-        self._pool = httpcore.HTTPProxy(**options)
+    options: dict[str, Any] = {
+        "ssl_context": context,
+        "max_connections": _CONNECTIONS_MAX,
+        "keepalive_expiry": _KEPT,
+        "retries": _RETRIES,
+        "network_backend": GuardedBackend(backend),
+    }
+    if proxy is None:
+        return httpcore.ConnectionPool(**options)
+    parts = urlsplit(proxy)
+    if parts.username or parts.password:
+        names = (unquote(parts.username or ""), unquote(parts.password or ""))
+        options["proxy_auth"] = tuple(name.encode() for name in names)
+    address = httpcore.URL(scheme=parts.scheme, host=parts.hostname or "", port=parts.port)
+    return httpcore.HTTPProxy(proxy_url=address, **options)
 
 
 def timeouts(allowance: Allowance) -> dict[str, Any]:
