@@ -8,7 +8,7 @@ import typer
 from commands.common import AsJson, app_services, fail, print_json, print_table, visible, when
 
 if TYPE_CHECKING:
-    from shared.orphans.rules import Orphan
+    from shared.orphans.model import Orphan
 
 app = typer.Typer(help="Find deployments without traffic.", no_args_is_help=True)
 
@@ -55,7 +55,7 @@ def _as_data(orphan: "Orphan") -> dict[str, Any]:
 
 
 def _print_table(found: "list[Orphan]", after: timedelta) -> None:
-    from shared.orphans.rules import cost_words, instance_words
+    from shared.orphans.notices import cost_words, instance_words
 
     columns = ("workspace", "endpoint", "deployment", "model", "instances", "state", "since")
     rows = [

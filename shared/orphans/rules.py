@@ -1,134 +1,34 @@
-"""Orphans: deployments that nothing is sent to, and that no rollout works on or keeps.
+"""Orphans are deployments without traffic that no rollout works on or keeps. Pure.
 
 The service does not say since when a deployment has had no traffic. The watch over a workspace
 does: it looks once a day, and remembers when it first saw each one so.
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 
-from shared.base.words import bullets, minute, shortened
 from shared.events.model import Workspace
-from shared.messages.notice import Notice, Text, notices_to
+from shared.messages.notice import notices_to
+from shared.orphans.model import Cost, CostClass, Orphan, Sighting, Watch
+from shared.orphans.notices import describe_orphan, text_of_deleted, text_of_report
 from shared.orphans.schema import Orphans
 from shared.rollouts.state.rollout import Rollout
 from shared.rollouts.state.splits import share
-from shared.workspaces.model import Capacity, Deployment, Endpoint, EndpointKind, State
+from shared.workspaces.model import Capacity, Deployment, Endpoint, State
 
 #: Between two looks at a workspace.
 EVERY = timedelta(days=1)
-#: After a look that failed, and to see what came of a deletion.
+#: After a look that failed, and to see whether a deletion succeeded.
 AGAIN = timedelta(hours=1)
-#: What was not looked at for longer is not known to have had no traffic.
-_GAP_MAX = timedelta(days=3)
 _REMIND_AFTER = timedelta(days=7)
 
-_LISTED_MAX = 20
-_TEXT_MAX = 4000
 _STILL_THERE = "it was to be deleted, and is still there"
 
 #: Families of virtual machines with GPUs, or FPGAs: NC, ND, NV and others.
 _N_SERIES = re.compile(r"(?:standard)?[\s_]*N[A-Z]", re.IGNORECASE)
 _SMALL, _MEDIUM, _LARGE = 4, 16, 64
-
-
-class CostClass(StrEnum):
-    """How much a deployment costs, without a price."""
-
-    SMALL = "small"  #: At most 4 cores.
-    MEDIUM = "medium"  #: At most 16.
-    LARGE = "large"  #: At most 64.
-    HUGE = "huge"
-    GPU = "gpu"  #: Of an N-series, however many cores.
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
-    """What a deployment costs each hour: the cores of all its instances."""
-
-    size: CostClass
-    cores: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Orphan:
-    """A deployment without traffic, as the workspace has it now.
-
-    `since` is when it was first seen so, None where that is now. `is_due` says whether that is
-    long enough ago for it to be an orphan. `trouble` is why it could not be deleted, "" if nothing
-    is known to be in the way. `cost` is None where it was not asked for, or is not known.
-    """
-
-    workspace: Workspace
-    endpoint: str
-    kind: EndpointKind
-    deployment: str
-    state: State
-    model: str
-    instance_type: str
-    instance_count: int
-    is_ours: bool
-    since: datetime | None = None
-    is_due: bool = False
-    trouble: str = ""
-    cost: Cost | None = None
-
-    @property
-    def id(self) -> str:
-        """What the watch calls it: one name for every spelling."""
-        return orphan_id(self.endpoint, self.deployment)
-
-    @property
-    def is_deletable(self) -> bool:
-        """Whether it is Signalbox's to delete, and nothing is being done to it."""
-        return self.is_ours and self.state in (State.SUCCEEDED, State.FAILED)
-
-
-def orphan_id(endpoint: str, deployment: str) -> str:
-    """Return the name of a deployment in the watch over its workspace."""
-    return f"{endpoint}/{deployment}".lower()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sighting:
-    """What the watch remembers of a deployment that had no traffic at each look since then.
-
-    `deleting_at` is when it was last to be deleted, `tries` how often it was, `line` what is told
-    of it when it is gone.
-    """
-
-    id: str
-    since: datetime
-    deleting_at: datetime | None = None
-    tries: int = 0
-    line: str = ""
-    trouble: str = ""
-
-    @property
-    def is_leaving(self) -> bool:
-        """Whether it is still to be seen what came of its deletion."""
-        return self.deleting_at is not None and not self.trouble
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Watch:
-    """The watch over one workspace, as it is kept. `told` are the ids of the last report."""
-
-    due_at: datetime
-    looked_at: datetime | None = None
-    sightings: tuple[Sighting, ...] = ()
-    told: tuple[str, ...] = ()
-    told_at: datetime | None = None
-    notices: tuple[Notice, ...] = ()
-
-    def known(self, now: datetime) -> Mapping[str, Sighting]:
-        """Return the sightings that still count, by the deployment's name."""
-        if self.looked_at is None or now - self.looked_at > _GAP_MAX:
-            return {}
-        return {sighting.id: sighting for sighting in self.sightings}
 
 
 def kept_by(rollout: Rollout) -> frozenset[str]:
@@ -161,7 +61,7 @@ def idle_in(
 def looked(
     watch: Watch, idle: Iterable[Orphan], present: Collection[str], now: datetime
 ) -> tuple[Watch, tuple[Sighting, ...]]:
-    """Return the watch after a look, and those that were to be deleted and are gone.
+    """Return the watch after a look, and the sightings whose deployments were deleted and are gone.
 
     `present` names every deployment of the workspace.
     """
@@ -169,7 +69,7 @@ def looked(
     sightings = []
     for orphan in idle:
         sighting = known.get(orphan.id) or Sighting(id=orphan.id, since=now)
-        # Once it may be that the app was killed before it sent the request.
+        # One try is not enough: the app may have been killed before it sent the request.
         if sighting.is_leaving and sighting.tries > 1 and orphan.state.is_settled:
             sighting = replace(sighting, trouble=_STILL_THERE)
         sightings.append(sighting)
@@ -180,7 +80,7 @@ def looked(
 def with_ages(
     idle: Iterable[Orphan], watch: Watch, after: timedelta, now: datetime
 ) -> tuple[Orphan, ...]:
-    """Return the deployments with what the watch knows of each, the oldest first."""
+    """Return the deployments with the age and trouble that the watch knows, the oldest first."""
     known = watch.known(now)
     aged = []
     for orphan in idle:
@@ -193,10 +93,10 @@ def with_ages(
 
 
 def to_delete(orphans: Iterable[Orphan], watch: Watch, now: datetime) -> tuple[Orphan, ...]:
-    """Return the orphans whose deletion is to be started: one of each endpoint, the oldest.
+    """Return the orphans to start deleting now: the oldest of each endpoint.
 
-    The service does one thing at a time to an endpoint. One that could not be deleted is tried
-    again a day later.
+    The service does one thing at a time to an endpoint. An orphan that could not be deleted is
+    tried again a day later.
     """
     known = watch.known(now)
     chosen: dict[str, Orphan] = {}
@@ -211,7 +111,7 @@ def to_delete(orphans: Iterable[Orphan], watch: Watch, now: datetime) -> tuple[O
 
 def with_deletions(watch: Watch, chosen: Iterable[Orphan], now: datetime) -> Watch:
     """Return the watch that remembers that these are being deleted."""
-    lines = {orphan.id: _described(orphan) for orphan in chosen}
+    lines = {orphan.id: describe_orphan(orphan) for orphan in chosen}
     return replace(
         watch,
         sightings=tuple(
@@ -224,7 +124,7 @@ def with_deletions(watch: Watch, chosen: Iterable[Orphan], now: datetime) -> Wat
 
 
 def to_tell(orphans: Iterable[Orphan], rules: Orphans) -> tuple[Orphan, ...]:
-    """Return the orphans that people are told of: not those that are deleted instead."""
+    """Return the orphans to tell people about, without those that are deleted instead."""
     return tuple(
         orphan
         for orphan in orphans
@@ -235,7 +135,7 @@ def to_tell(orphans: Iterable[Orphan], rules: Orphans) -> tuple[Orphan, ...]:
 
 
 def is_report_due(watch: Watch, orphans: Iterable[Orphan], now: datetime) -> bool:
-    """Say whether the orphans are others than those told last, or that was long ago."""
+    """Return whether the orphans differ from the last report, or that report is a week old."""
     ids = _ids(orphans)
     if ids != watch.told:
         return True
@@ -249,38 +149,24 @@ def with_report(
     channels: Iterable[str],
     now: datetime,
 ) -> Watch:
-    """Return the watch with the message that tells of these orphans, to each channel."""
+    """Return the watch with the message that reports these orphans."""
     ids = _ids(orphans)
-    if orphans:
-        still = " still" if ids == watch.told else ""
-        title = f"{_counted(orphans)}{still} in {workspace.name}"
-        lines = [
-            f"Workspace: {workspace.name}",
-            "To see all: signalbox endpoints orphans",
-            "They get no traffic, and no rollout needs them:",
-            *bullets([_line(orphan) for orphan in orphans], _LISTED_MAX),
-        ]
-    else:
-        title = f"No orphan deployments need a look in {workspace.name}"
-        lines = [f"Workspace: {workspace.name}"]
-    notices = _notices(channels, title, lines, good=None if orphans else True)
-    return replace(watch, told=ids, told_at=now, notices=watch.notices + notices)
+    text = text_of_report(workspace, orphans, is_reminder=ids == watch.told)
+    return replace(watch, told=ids, told_at=now, notices=watch.notices + notices_to(channels, text))
 
 
 def with_gone(
     watch: Watch, workspace: Workspace, gone: tuple[Sighting, ...], channels: Iterable[str]
 ) -> Watch:
-    """Return the watch with the message that tells what was deleted, to each channel."""
+    """Return the watch with the message about the deleted orphans, if there are any."""
     if not gone:
         return watch
-    title = f"{_counted(gone)} deleted in {workspace.name}"
-    lines = [f"Workspace: {workspace.name}", *bullets([item.line for item in gone], _LISTED_MAX)]
-    notices = _notices(channels, title, lines, good=None)
+    notices = notices_to(channels, text_of_deleted(workspace, gone))
     return replace(watch, notices=watch.notices + notices)
 
 
 def cost_of(capacity: Capacity | None, instances: int) -> Cost | None:
-    """Return what so many instances cost each hour; None where that is not known."""
+    """Return the cost of so many instances each hour, or None if it is unknown."""
     cores = capacity.cores * instances if capacity is not None else 0
     if capacity is None or cores <= 0:
         return None
@@ -297,44 +183,5 @@ def _size_of(family: str, cores: int) -> CostClass:
     return CostClass.LARGE if cores <= _LARGE else CostClass.HUGE
 
 
-def cost_words(orphan: Orphan) -> str:
-    """Say what an orphan costs, in words that need no price."""
-    if orphan.kind is EndpointKind.KUBERNETES:
-        return "a share of its cluster"
-    if orphan.cost is None:
-        return "cost unknown"
-    return f"{orphan.cost.size}, {orphan.cost.cores} core-hours each hour"
-
-
-def instance_words(orphan: Orphan) -> str:
-    """Say how many instances an orphan has, and of which type."""
-    return f"{orphan.instance_type or 'type unknown'} x {orphan.instance_count}"
-
-
 def _ids(orphans: Iterable[Orphan]) -> tuple[str, ...]:
     return tuple(sorted(orphan.id for orphan in orphans))
-
-
-def _counted(found: Collection[object]) -> str:
-    return "1 orphan deployment" if len(found) == 1 else f"{len(found)} orphan deployments"
-
-
-def _described(orphan: Orphan) -> str:
-    since = f", since {minute(orphan.since)}" if orphan.since else ""
-    return (
-        f"{orphan.endpoint}/{orphan.deployment}: {orphan.model or 'model unknown'}, "
-        f"{instance_words(orphan)}{since}"
-    )
-
-
-def _line(orphan: Orphan) -> str:
-    state = "" if orphan.state is State.SUCCEEDED else f", {orphan.state}"
-    trouble = f"; not deleted: {orphan.trouble}" if orphan.trouble else ""
-    return f"{_described(orphan)}{state}, {cost_words(orphan)}{trouble}"
-
-
-def _notices(
-    channels: Iterable[str], title: str, lines: list[str], *, good: bool | None
-) -> tuple[Notice, ...]:
-    body = shortened("\n".join(lines), _TEXT_MAX)
-    return notices_to(channels, Text(title=title, body=body, good=good))

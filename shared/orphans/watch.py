@@ -1,7 +1,7 @@
-"""The watch over orphans: a look at each workspace once a day, and a row to remember what it saw.
+"""The watch over orphans: a look at each workspace once a day, and a row that remembers it.
 
-What is to be deleted is written into the row first, and told when the workspace no longer has it:
-a crash in between loses neither the deletion nor the message.
+A deletion is written into the row first, and told when the workspace no longer has the deployment.
+So a crash in between loses neither the deletion nor the message.
 """
 
 import logging
@@ -26,18 +26,15 @@ from shared.base.redact import redact
 from shared.base.words import flat
 from shared.events.model import Workspace
 from shared.messages.outbox import Outbox
+from shared.orphans.model import Orphan, Sighting, Watch, orphan_id
 from shared.orphans.rules import (
     AGAIN,
     EVERY,
-    Orphan,
-    Sighting,
-    Watch,
     cost_of,
     idle_in,
     is_report_due,
     kept_by,
     looked,
-    orphan_id,
     to_delete,
     to_tell,
     with_ages,
@@ -65,7 +62,7 @@ _TROUBLE_MAX = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrphanWatch:
-    """Finds the orphans of the workspaces, tells of them and, if the rules say so, deletes them."""
+    """Finds the orphans of the workspaces, reports them and, if the rules say so, deletes them."""
 
     tables: Tables
     workspaces: Workspaces
@@ -80,15 +77,15 @@ class OrphanWatch:
         return Documents(self.tables, TABLE, _FORM)
 
     def chores(self) -> Iterator[Callable[[], None]]:
-        """Yield what is to be done now and then, each to be done whatever becomes of the others."""
+        """Yield the chores of one sweep; each is done even if another fails."""
         for workspace in self.watched:
             yield partial(self._look_if_due, workspace)
         yield self._tell_untold
 
     def find(self, workspace: Workspace) -> tuple[Orphan, ...]:
-        """Return the deployments without traffic now, due or not, and what each costs.
+        """Return the deployments without traffic now, due or not, with the cost of each.
 
-        That is a request, one for each endpoint, and two for each type of instance.
+        This takes one request, one more for each endpoint, and two for each type of instance.
 
         Raises: StorageUnavailable, and WorkspaceError.
         """
@@ -97,7 +94,7 @@ class OrphanWatch:
         return self._with_costs(workspace, aged)
 
     def forget(self, before: datetime) -> None:
-        """Delete the rows of workspaces that were to be looked at before then, and were not.
+        """Delete the rows of workspaces whose next look was due before then and never came.
 
         Raises: StorageUnavailable.
         """
@@ -109,7 +106,7 @@ class OrphanWatch:
         now = self.clock.now()
         if found.value.due_at > now:
             return
-        with suppress(RowChanged):  # another sweep is at it
+        with suppress(RowChanged):  # another sweep looks at it
             claimed = self._save(found, replace(found.value, due_at=now + AGAIN))
             self._look(workspace, claimed, now)
 
@@ -126,7 +123,7 @@ class OrphanWatch:
         orphans = to_tell(aged, self.rules)
         if is_report_due(watch, orphans, now):
             orphans = self._with_costs(workspace, orphans)
-            # That the last one is gone is told already.
+            # The message about the deleted ones says already that the last one is gone.
             channels = self.rules.notify if orphans or not gone else ()
             watch = with_report(watch, workspace, orphans, channels, now)
         is_open = any(item.is_leaving or item.deleting_at == now for item in watch.sightings)
@@ -134,7 +131,7 @@ class OrphanWatch:
         self._save(kept, watch)
 
     def _tell_untold(self) -> None:
-        """Send the messages; what channels did not take is tried again by the next sweep."""
+        """Send the messages; the next sweep tries those again that channels did not take."""
         for kept in self._watches.find(equals={"untold": True}):
             left = self.outbox.send(kept.value.notices).left
             with suppress(RowChanged):
@@ -156,7 +153,7 @@ class OrphanWatch:
         return tuple(idle), frozenset(present)
 
     def _with_deleted(self, workspace: Workspace, watch: Watch, chosen: Iterable[Orphan]) -> Watch:
-        """Start the deletions; return the watch with what came of that."""
+        """Start the deletions; return the watch with their results."""
         sightings = {item.id: item for item in watch.sightings}
         for orphan in chosen:
             sightings[orphan.id] = self._delete(workspace, orphan, sightings[orphan.id])
@@ -177,7 +174,7 @@ class OrphanWatch:
         except (WorkspaceBusy, WorkspaceThrottled):
             return let_be
         except WorkspaceUnreachable:
-            return sighting  # it may have begun: the next look shows it
+            return sighting  # the deletion may have begun; the next look shows it
         except SignalboxError as error:
             failure = failure_of(error)
             trouble = redact(f"{failure.code}: {failure.reason}", most=_TROUBLE_MAX)
@@ -189,7 +186,7 @@ class OrphanWatch:
     def _is_still_idle(self, workspace: Workspace, orphan: Orphan) -> bool:
         """Read the endpoint once more, and last of all whether a rollout has it.
 
-        Deleting is not conditional: what still changes after this is for the service to refuse.
+        Deleting is not conditional, so after this only the service can refuse it.
         """
         endpoint = self.workspaces.get_endpoint(workspace, orphan.endpoint, kind=orphan.kind)
         if endpoint is None or not endpoint.state.is_settled:
@@ -221,7 +218,7 @@ class OrphanWatch:
         )
 
     def _find_capacity(self, workspace: Workspace, instance_type: str) -> Capacity | None:
-        """Return the size of an instance type; that it can't be read must keep nothing back."""
+        """Return the size of an instance type, or None: an unreadable size must stop no report."""
         try:
             return self.workspaces.find_capacity(workspace, instance_type)
         except SignalboxError as error:

@@ -18,7 +18,8 @@ from shared.events.model import Workspace
 from shared.journal.outcomes import EventRef
 from shared.messages.outbox import Outbox
 from shared.orphans import watch
-from shared.orphans.rules import CostClass, Watch, cost_of, kept_by
+from shared.orphans.model import CostClass, Watch
+from shared.orphans.rules import cost_of, kept_by
 from shared.orphans.schema import Orphans
 from shared.orphans.watch import OrphanWatch
 from shared.rollouts.engine.store import RolloutStore
