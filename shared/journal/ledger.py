@@ -82,7 +82,20 @@ class ClaimLost(Exception):
 
 
 class Ledger:
-    """Claims, kept in a table."""
+    """Claims, kept in a table.
+
+    >>> from shared.journal.outcomes import OutcomeStatus
+    >>> from shared.twins.clock import ManualClock
+    >>> from shared.twins.storage import MemoryTables
+    >>> ledger = Ledger(tables=MemoryTables(), clock=ManualClock(), lease=timedelta(minutes=6))
+    >>> key = ClaimKey(day="2026-03-02", event="e1", reaction="deploy-tagged", step="deploy")
+    >>> first, second = ledger.claim(key), ledger.claim(key)
+    >>> type(first).__name__, type(second).__name__
+    ('Claimed', 'HeldElsewhere')
+    >>> ledger.complete(first, Outcome(status=OutcomeStatus.DONE, detail="churn 2 is live"))
+    >>> ledger.claim(key).outcome.detail
+    'churn 2 is live'
+    """
 
     def __init__(self, *, tables: Tables, clock: Clock, lease: timedelta) -> None:
         self._claims = Documents(tables, TABLE, _FORM)

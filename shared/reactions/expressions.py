@@ -58,6 +58,12 @@ class Expression:
     """A compiled expression. Expressions are equal if they are written the same.
 
     `conditions` are the parts of a `… && …` on the top level, () if there is none.
+
+    >>> when = compile_expression("is_true(model.tags.deploy) && model.name == 'churn'")
+    >>> when.holds({"model": {"name": "churn", "tags": {"deploy": "yes"}}})
+    True
+    >>> when.explain({"model": {"name": "fraud", "tags": {"deploy": "yes"}}})
+    "`model.name == 'churn'` is false"
     """
 
     text: str

@@ -65,6 +65,24 @@ def load_reactions(
     file of a job. `find_channel_fault` returns the fault in the app setting of a channel, and a
     hint; it becomes a warning.
 
+    >>> from uuid import UUID
+    >>> from shared.actions import ACTIONS
+    >>> file = '''
+    ... version: 1
+    ... workspaces: ["%WORKSPACE%"]
+    ... channels: [team]
+    ... reactions:
+    ...   - name: tell-new-models
+    ...     on: ModelRegistered
+    ...     do:
+    ...       - notify: {channel: team, title: "${{ model.name }} is new"}
+    ... '''
+    >>> provider = "providers/Microsoft.MachineLearningServices"
+    >>> workspace = f"/subscriptions/{UUID(int=1)}/resourceGroups/ml/{provider}/workspaces/churn"
+    >>> reactions = load_reactions(file, actions=ACTIONS, settings={"WORKSPACE": workspace})
+    >>> reactions.get("tell-new-models").on
+    <EventType.MODEL_REGISTERED: 'ModelRegistered'>
+
     Raises: ReactionsInvalid, with every finding.
     """
     document, faults = read_document(text)

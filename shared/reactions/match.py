@@ -40,7 +40,12 @@ _IS_BREACH = (
 
 
 def match(reactions: Reactions, event: Event) -> tuple[Match, ...]:
-    """Return for each enabled reaction to this type of event whether the event sets it off."""
+    """Return for each enabled reaction to this type of event whether the event sets it off.
+
+    >>> (result,) = match(reactions, event)  # one has `when: is_true(model.tags.deploy)`
+    >>> result.why
+    '`is_true(model.tags.deploy)` is false'
+    """
     concerned = [item for item in reactions.reactions if item.enabled and item.on is event.type]
     if not concerned:
         return ()

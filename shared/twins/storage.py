@@ -26,7 +26,14 @@ from shared.base.ports import Message, Row, RowChanged, RowExists, Value
 
 
 class MemoryTables:
-    """Tables in memory, safe to share between threads."""
+    """Tables in memory, safe to share between threads.
+
+    >>> tables = MemoryTables()
+    >>> etag = tables.insert("Loops", "churn", "1", {"stage": "running"})
+    >>> etag = tables.replace("Loops", "churn", "1", {"stage": "trained"}, etag=etag)
+    >>> tables.get("Loops", "churn", "1").values
+    {'stage': 'trained'}
+    """
 
     def __init__(self) -> None:
         self._lock: Final = Lock()

@@ -66,6 +66,18 @@ class MemoryWorkspaces(MemoryRegistry):
 
     Endpoints and deployments are kept by the workspace's key and the endpoint's name, which begins
     with `batch/` for a batch endpoint.
+
+    >>> from shared.twins.clock import ManualClock
+    >>> clock = ManualClock()
+    >>> workspaces = MemoryWorkspaces(clock)
+    >>> workspaces.behaviour.takes = timedelta(minutes=2)
+    >>> here = Workspace(subscription="s", resource_group="g", name="w")
+    >>> operation = workspaces.create_endpoint(here, "churn", tags={}, auth_mode="key")
+    >>> str(workspaces.get_endpoint(here, "churn").state)
+    'Creating'
+    >>> clock.pass_time(timedelta(minutes=2))
+    >>> str(workspaces.get_endpoint(here, "churn").state)
+    'Succeeded'
     """
 
     def __init__(self, clock: Clock) -> None:

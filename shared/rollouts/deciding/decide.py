@@ -17,6 +17,9 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     """Return what the rollout does next. Answers for every phase and every observation.
 
     Abort comes before all else, also while an operation is under way.
+
+    >>> decide(rollout, seen, now).traffic  # its first step is `traffic: 10%`
+    {'churn-v1-def456': 90, 'churn-v2-abc123': 10}
     """
     if order := find_order(rollout, OrderKind.ABORT):
         return abort(rollout, order)
