@@ -69,7 +69,7 @@ def connection_string(blob_port: int, queue_port: int, table_port: int) -> str:
 class Azurite:
     """One Azurite process on ports of its own; everything in it is gone after stop()."""
 
-    def __init__(self, start_timeout: float = 30.0) -> None:
+    def __init__(self, start_timeout: float = 60.0) -> None:
         self._start_timeout = start_timeout
         self._process: subprocess.Popen[bytes] | None = None
         self._output: IO[bytes] | None = None

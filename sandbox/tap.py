@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 from sandbox.wire import HEAD_LIMIT, Connection, parse_head, read_body
 
+_START_SECONDS = 60.0
+
 
 @dataclass
 class Request:
@@ -46,7 +48,7 @@ class Strike:
         self._fallen = threading.Event()
         self._error: BaseException | None = None
 
-    def wait(self, timeout: float = 10.0) -> bool:
+    def wait(self, timeout: float = 60.0) -> bool:
         """Return whether the strike fell within the timeout; raise what `do` raised."""
         fallen = self._fallen.wait(timeout)
         if self._error is not None:
@@ -122,8 +124,8 @@ class Tap:
             target=lambda: asyncio.run(self._serve()), name="tap", daemon=True
         )
         self._thread.start()
-        if not self._started.wait(10):
-            raise RuntimeError("the tap did not start within 10 s")
+        if not self._started.wait(_START_SECONDS):
+            raise RuntimeError(f"the tap did not start within {_START_SECONDS:g} s")
         return self
 
     def stop(self) -> None:

@@ -22,7 +22,7 @@ from sandbox.event_grid.subscriptions import Subscription
 from sandbox.event_grid.topics import Topic, create_publishing_app
 from sandbox.event_grid.webhooks import Webhooks
 
-_START_TIMEOUT = 10.0
+_START_TIMEOUT = 60.0
 _HANDSHAKE_TIMEOUT = 30.0
 
 
@@ -156,7 +156,7 @@ class EventGrid:
         return self._courier.log.pending
 
     def wait_delivered(
-        self, event_id: str, timeout: float = 10.0, subscription: str | None = None
+        self, event_id: str, timeout: float = 60.0, subscription: str | None = None
     ) -> Delivery:
         """Return the first successful attempt, or raise TimeoutError with the attempts so far."""
         log = self._courier.log
@@ -166,7 +166,7 @@ class EventGrid:
             raise TimeoutError(f"{event_id} was not delivered within {timeout:g} s: {tried}")
         return found
 
-    def wait_idle(self, timeout: float = 10.0) -> None:
+    def wait_idle(self, timeout: float = 60.0) -> None:
         """Return when nothing is under way, or raise TimeoutError with what still is."""
         log = self._courier.log
         if not log.wait_for(log.is_idle, timeout):

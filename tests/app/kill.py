@@ -14,6 +14,7 @@ from typing import Literal
 
 from sandbox.tap import Request
 from tests.app.stage import Stage
+from tests.timing import PATIENCE
 
 When = Literal["before", "after"]
 
@@ -65,7 +66,7 @@ def killed_at_step(stage: Stage, step: Step, when: When) -> Iterator[None]:
     tap = stage.stack.taps[step.service]
     strike = tap.strike(step.matches, when, stage.kill_worker, nth=step.nth)
     yield
-    assert strike.wait(30), f"no such request\n{stage}"
+    assert strike.wait(PATIENCE), f"no such request\n{stage}"
 
 
 @contextmanager
@@ -82,7 +83,7 @@ def killed_at_write(stage: Stage, endpoint: str, write: Write, when: When) -> It
 
     with stage.during(*rules):
         yield
-        stage.wait_for("the write", seen, seconds=30)
+        stage.wait_for("the write", seen)
         if when == "before":
             stage.kill_worker()
             stage.wait_for("the write is dropped", lambda: stage.is_used(rules[-1]))

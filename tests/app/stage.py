@@ -35,6 +35,7 @@ from shared.rollouts.engine.store import RolloutStore
 from shared.rollouts.state.phases import Phase
 from shared.rollouts.state.rollout import Rollout
 from tests.app.arm import Arm, Json
+from tests.timing import PATIENCE
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
@@ -330,7 +331,7 @@ class Stage:
 
     # Waiting, always bounded
 
-    def wait_for[T](self, what: str, look: Callable[[], T], *, seconds: float = 40) -> T:
+    def wait_for[T](self, what: str, look: Callable[[], T], *, seconds: float = PATIENCE) -> T:
         """Return the first true answer of `look`; say what was seen if there is none in time."""
         deadline = time.monotonic() + seconds
         while not (seen := look()):

@@ -63,7 +63,7 @@ def retrained(stage: Stage, monitor: str) -> Retraining:
         found = newest(stage, monitor)
         return found if found is not None and found.stage is Progress.TRAINED else None
 
-    return stage.wait_for(f"{monitor} is retrained", over, seconds=60)
+    return stage.wait_for(f"{monitor} is retrained", over)
 
 
 def expect_once(stage: Stage, monitor: str) -> None:

@@ -173,7 +173,7 @@ def test_a_change_of_what_is_taken_for_new_is_made_to_it_as_it_is(
 
 
 def test_many_changes_at_the_same_moment_are_all_made(kites: Documents[Kite]) -> None:
-    barrier = Barrier(6, timeout=10)
+    barrier = Barrier(6, timeout=60)
 
     def fly() -> None:
         barrier.wait()
@@ -184,7 +184,7 @@ def test_many_changes_at_the_same_moment_are_all_made(kites: Documents[Kite]) ->
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     kept = kites.get(AT)
     assert kept is not None
     assert kept.value.flights == 30

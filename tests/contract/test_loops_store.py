@@ -136,7 +136,7 @@ def test_a_loop_is_saved_only_as_it_was_read(store: LoopStore, reaction: str) ->
 
 def test_one_of_many_concurrent_saves_wins(store: LoopStore, reaction: str) -> None:
     kept = store.save(make_loop(reaction), "")
-    barrier, won = Barrier(6, timeout=10), []
+    barrier, won = Barrier(6, timeout=60), []
 
     def save(number: int) -> None:
         barrier.wait()
@@ -149,7 +149,7 @@ def test_one_of_many_concurrent_saves_wins(store: LoopStore, reaction: str) -> N
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert won == [store.get(kept.value.id)]
 
 

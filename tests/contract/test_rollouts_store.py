@@ -401,7 +401,7 @@ def test_a_lock_of_a_rollout_that_is_gone_is_taken_over(store: RolloutStore, end
 
 def test_one_of_many_takes_a_free_endpoint(store: RolloutStore, endpoint: str) -> None:
     rollouts = [store.add(make_rollout(endpoint, Phase.CHECKING)).value for _ in range(6)]
-    barrier, won = Barrier(len(rollouts), timeout=10), list[str]()
+    barrier, won = Barrier(len(rollouts), timeout=60), list[str]()
 
     def take(rollout: Rollout) -> None:
         barrier.wait()
@@ -412,7 +412,7 @@ def test_one_of_many_takes_a_free_endpoint(store: RolloutStore, endpoint: str) -
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert len(won) == 1
     holder = store.find_holder(rollouts[0])
     assert holder is not None

@@ -135,7 +135,7 @@ def test_a_second_insert_of_a_row_fails_and_changes_nothing(tables: Tables, name
 
 def test_one_of_many_concurrent_inserts_wins(tables: Tables, name: str) -> None:
     tables.insert(name, "part", "warm", {})
-    barrier, won = Barrier(8, timeout=10), []
+    barrier, won = Barrier(8, timeout=60), []
 
     def insert(number: int) -> None:
         barrier.wait()
@@ -149,7 +149,7 @@ def test_one_of_many_concurrent_inserts_wins(tables: Tables, name: str) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     row = tables.get(name, "part", "key")
     assert row is not None
     assert won == [row.values["by"]]

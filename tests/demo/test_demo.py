@@ -30,7 +30,8 @@ from demo.watch import Watch
 from shared.journal.letters import Letter, LetterStatus
 from shared.rollouts.state.phases import Phase
 
-_LONGEST = 300
+#: In seconds: many times as long as the demo takes on a machine with nothing else to do.
+_LONGEST = 900
 
 _CHURN_1_CRASHES = """
 from dataclasses import replace
@@ -258,7 +259,7 @@ def test_it_can_be_interrupted(number):
         has_begun = any("is being created" in line for line in told)
         children = psutil.Process(demo.pid).children(recursive=True)
         demo.send_signal(number)
-        rest, errors = demo.communicate(timeout=30)
+        rest, errors = demo.communicate(timeout=120)
     assert has_begun
     assert demo.returncode == 130
     assert errors == ""

@@ -4,8 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -18,19 +17,13 @@ from azure.storage.queue import QueueServiceClient
 
 from sandbox import azurite as azurite_module
 from sandbox.azurite import Azurite, AzuriteFailed, AzuriteMissing, connection_string
+from tests.timing import eventually
 
 
 @pytest.fixture(scope="module")
 def azurite() -> Iterator[Azurite]:
     with Azurite() as running:
         yield running
-
-
-def wait_until(met: Callable[[], bool], timeout: float = 10.0) -> bool:
-    deadline = time.monotonic() + timeout
-    while not met() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return met()
 
 
 def is_running(pid: int) -> bool:
@@ -121,7 +114,7 @@ def test_it_dies_with_a_parent_that_is_killed_outright() -> None:
         child = int(parent.stdout.readline())
         assert is_running(child)
         os.kill(parent.pid, signal.SIGKILL)
-    assert wait_until(lambda: not is_running(child))
+    eventually(lambda: not is_running(child))
 
 
 def test_what_is_not_installed_is_said_together_with_what_to_run(

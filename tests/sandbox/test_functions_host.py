@@ -2,8 +2,7 @@
 
 import json
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 
 from sandbox.functions_host.errors import HostError, InvocationFailed
 from sandbox.functions_host.host import FunctionsHost
+from tests.timing import eventually
 
 APP = Path(__file__).parent / "apps" / "functions_host"
 NOTIFICATION = {"aeg-event-type": "Notification"}
@@ -37,13 +37,13 @@ class Served:
     def deliver(self, events: Any, function: str = "on_event") -> httpx.Response:
         """Deliver events as Event Grid does."""
         return httpx.post(
-            self.host.event_grid_url(function), headers=NOTIFICATION, json=events, timeout=20
+            self.host.event_grid_url(function), headers=NOTIFICATION, json=events, timeout=60
         )
 
     def call(self, path: str, key: str = "", method: str = "POST", **how: Any) -> httpx.Response:
         """Call a path of the host with a key."""
         headers = {"x-functions-key": key}
-        return httpx.request(method, self.host.url + path, headers=headers, timeout=20, **how)
+        return httpx.request(method, self.host.url + path, headers=headers, timeout=60, **how)
 
 
 def settings(notes_file: Path) -> dict[str, str]:
@@ -74,14 +74,6 @@ def served(shared: Served) -> Served:
     for file in shared.notes_file.parent.iterdir():
         file.unlink()
     return shared
-
-
-def eventually(true: Callable[[], bool], seconds: float = 15) -> None:
-    """Wait until something holds; fail when it does not in time."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def event(order: str = "", number: int = 1) -> dict[str, Any]:

@@ -44,7 +44,7 @@ class Served:
 
     def call(self, method: str, path: str, **how: Any) -> httpx.Response:
         """Send a request to the host."""
-        return httpx.request(method, self.host.url + path, timeout=20, **how)
+        return httpx.request(method, self.host.url + path, timeout=60, **how)
 
     def notes(self) -> list[dict[str, Any]]:
         """Return what was noted since the last call."""
@@ -233,7 +233,7 @@ def test_a_body_that_is_too_large_is_a_500_and_the_end_of_the_connection(
     served: Served, path: str
 ) -> None:
     address = ("127.0.0.1", int(served.host.url.rpartition(":")[2]))
-    with socket.create_connection(address, timeout=10) as sock:
+    with socket.create_connection(address, timeout=60) as sock:
         sock.sendall(
             f"POST {path} HTTP/1.1\r\nHost: x\r\nx-functions-key: {KEYS.master}\r\n"
             f"aeg-event-type: Notification\r\nContent-Length: {MAX_BYTES + 1}\r\n\r\n".encode()

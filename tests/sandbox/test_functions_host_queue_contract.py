@@ -6,9 +6,8 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -25,6 +24,7 @@ from sandbox.functions_host.host import FunctionsHost
 from sandbox.functions_host.host_json import CORES
 from sandbox.functions_host.queue_metadata import message_metadata, with_members
 from sandbox.functions_host.supervisor import DEATHS_APART, Deaths
+from tests.timing import eventually
 
 APP = Path(__file__).parent / "apps" / "functions_host"
 ROOT = Path(__file__).parents[2]
@@ -32,14 +32,6 @@ ROOT = Path(__file__).parents[2]
 
 def base64_of(content: bytes | str) -> str:
     return base64.b64encode(content.encode() if isinstance(content, str) else content).decode()
-
-
-def eventually(true: Callable[[], bool], seconds: float = 30) -> None:
-    """Wait until something holds; fail when it does not in time."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
 
 
 @dataclass
@@ -232,7 +224,7 @@ def test_as_many_messages_are_worked_on_as_a_batch_and_the_threshold(place: Plac
             seen.add(counts.running)
             return counts.succeeded >= 12
 
-        eventually(done, 60)
+        eventually(done)
     assert max(seen) <= most
 
 

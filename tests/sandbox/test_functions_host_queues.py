@@ -5,9 +5,8 @@ import json
 import signal
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +19,7 @@ from azure.storage.queue import QueueClient, QueueMessage
 
 from sandbox.azurite import Azurite
 from sandbox.functions_host.host import FunctionsHost
+from tests.timing import eventually
 
 APP = Path(__file__).parent / "apps" / "functions_host"
 
@@ -98,14 +98,6 @@ def sample(storage: str, tmp_path: Path) -> Iterator[Sample]:
         yield sample
 
 
-def eventually(true: Callable[[], bool], seconds: float = 15) -> None:
-    """Wait until something holds; fail when it does not in time."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
-
-
 def test_a_message_reaches_its_function_with_its_facts_and_is_deleted(sample: Sample) -> None:
     sample.send("grüß dich")
 
@@ -172,7 +164,7 @@ def test_a_message_that_always_crashes_its_worker_is_buried_too(sample: Sample) 
     sample.send("crash")
 
     with sample.host() as host:
-        eventually(lambda: len(sample.buried()) == 1, 20)
+        eventually(lambda: len(sample.buried()) == 1)
         assert host.invocations["on_message"].started == 2
 
 

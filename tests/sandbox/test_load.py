@@ -14,6 +14,7 @@ from threading import Thread
 import pytest
 
 from sandbox.load import NO_ANSWER, Load
+from tests.timing import eventually
 
 EP = "/onlineEndpoints/ep-1"
 ROOT = Path(__file__).parents[2]
@@ -22,13 +23,6 @@ ROOT = Path(__file__).parents[2]
 def load_of(arm, **options):
     url = arm.properties(EP)["scoringUri"]
     return Load(url, arm.key(), ca_path=arm.emulator.ca_path, **options)
-
-
-def until(holds, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def sent(load):
@@ -43,7 +37,7 @@ def due(second):
 def test_it_sends_at_the_stated_rate(arm, control):
     arm.have("blue", "green", blue=50, green=50)
     with load_of(arm, rate=50) as load:
-        until(lambda: len(load.seconds()) >= 5)
+        eventually(lambda: len(load.seconds()) >= 5)
     whole = load.seconds()[1:-1]
     assert [due(each) for each in whole] == pytest.approx([50] * len(whole), abs=1)
     assert set(load.statuses()) <= {200, NO_ANSWER}
@@ -55,7 +49,7 @@ def test_it_counts_statuses_and_latencies_by_second(arm, control):
     arm.have("blue", blue=100)
     control.scoring(error_rate=0.5, latency=0.02)
     with load_of(arm, rate=30) as load:
-        until(lambda: sent(load) >= 60 and len(load.seconds()) >= 2)
+        eventually(lambda: sent(load) >= 60 and len(load.seconds()) >= 2)
     seconds = load.seconds()
     assert [each.at for each in seconds] == sorted(each.at for each in seconds)
     assert {200, 424} <= set(load.statuses()) <= {200, 424, NO_ANSWER}
@@ -68,7 +62,7 @@ def test_slow_answers_do_not_slow_it_down(arm, control):
     control.scoring(latency=1)
     began = time.monotonic()
     with load_of(arm, rate=20) as load:
-        until(lambda: sent(load) >= 20)
+        eventually(lambda: sent(load) >= 20)
         in_turn = time.monotonic() - began
         before = sent(load)
     assert before > 1.5 * in_turn, "one after the other they would be one a second"
@@ -79,7 +73,7 @@ def test_no_more_than_so_many_requests_are_open(arm, control):
     arm.have("blue", blue=100)
     control.scoring(latency=0.5)
     with load_of(arm, rate=100, most_open=5) as load:
-        until(lambda: sent(load) >= 10)
+        eventually(lambda: sent(load) >= 10)
     unsent = sum(second.unsent for second in load.seconds())
     assert unsent > sent(load)
 
@@ -88,7 +82,7 @@ def test_the_rate_the_body_and_the_deployment_can_be_chosen(arm, control):
     arm.have("blue", "green", blue=100)
     control.scoring(deployment="green", output=[1])
     with load_of(arm, rate=200, body={}, deployment="green") as load:
-        until(lambda: sent(load) >= 10)
+        eventually(lambda: sent(load) >= 10)
         load.rate = 1
     assert {minute["deployment"] for minute in control.measurements()} == {"green"}
 
@@ -113,7 +107,7 @@ def test_no_request_meets_a_server_that_closes_an_idle_connection():
         server.daemon_threads = True
         Thread(target=server.serve_forever, daemon=True).start()
         with Load(f"http://127.0.0.1:{server.server_port}/", "key", rate=0.4) as load:
-            until(lambda: sent(load) >= 3)
+            eventually(lambda: sent(load) >= 3)
         server.shutdown()
     assert len(set(ports)) == len(ports), "each was idle for longer than two seconds"
     assert set(load.statuses()) == {200}
@@ -122,7 +116,7 @@ def test_no_request_meets_a_server_that_closes_an_idle_connection():
 def test_what_gets_no_answer_is_counted_too(arm):
     arm.have("blue")
     with Load("https://localhost:9/score", "key", rate=50) as load:
-        until(lambda: sent(load) >= 5)
+        eventually(lambda: sent(load) >= 5)
     assert set(load.statuses()) == {NO_ANSWER}
 
 

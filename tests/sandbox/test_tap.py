@@ -241,7 +241,7 @@ def test_bodies_pass_in_chunks_until_close_and_not_at_all(plain: Tap) -> None:
 
 
 def test_one_connection_carries_many_requests(plain: Tap) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", plain.port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", plain.port, timeout=60)
     connection.connect()
     kept = connection.sock
     for number in range(20):
@@ -266,13 +266,13 @@ def test_an_upstream_that_is_gone_drops_the_connection() -> None:
 def test_an_upstream_that_left_an_idle_connection_is_connected_to_again(
     plain: Tap, upstream: UpstreamServer
 ) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", plain.port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", plain.port, timeout=60)
     connection.connect()
     kept = connection.sock
     for number in range(5):
         connection.request("POST", "/leave", body=str(number).encode())
         assert connection.getresponse().read() == str(number).encode()
-        assert upstream.closed.acquire(timeout=5)
+        assert upstream.closed.acquire(timeout=60)
     assert connection.sock is kept
     connection.close()
 

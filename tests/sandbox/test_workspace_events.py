@@ -37,7 +37,7 @@ class Topic:
     def wait_for(self, count: int) -> list[str]:
         """Return the subjects of the next deliveries."""
         for _ in range(count):
-            assert self.arrived.acquire(timeout=10)
+            assert self.arrived.acquire(timeout=60)
         return [body[0]["subject"] for _, body in self.received]
 
 

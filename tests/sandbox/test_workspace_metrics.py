@@ -1,6 +1,5 @@
 """Azure Monitor's metrics: the contract of the API, what is counted, and how late it is told."""
 
-import time
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -8,6 +7,7 @@ import pytest
 
 from sandbox.workspace.measurements import MOST_LATENCIES, RETENTION_SECONDS, Measurements
 from sandbox.workspace.metric_filters import Condition, parse_filter
+from tests.timing import eventually
 
 EP = "/onlineEndpoints/ep-1"
 BLUE = f"{EP}/deployments/blue"
@@ -432,9 +432,7 @@ def test_metrics_can_be_kept_in_real_time_while_the_rest_runs_fast(start_emulato
     arm = start_emulator(speed=1000, real_time_metrics=True)
     arm.have("blue", blue=100)
     arm.score()
-    deadline = time.monotonic() + 10
-    while not series(arm, interval="PT1S", ago=60, end=datetime.now(UTC))[()]:
-        assert time.monotonic() < deadline
+    eventually(lambda: series(arm, interval="PT1S", ago=60, end=datetime.now(UTC))[()])
 
 
 def test_metrics_can_be_unavailable_while_the_rest_is_not(arm, control):

@@ -16,7 +16,7 @@ def dial(running_emulator):
     proxy = urlsplit(running_emulator.proxy_url)
 
     def dial(head: str) -> socket.socket:
-        connection = socket.create_connection((proxy.hostname, proxy.port), timeout=10)
+        connection = socket.create_connection((proxy.hostname, proxy.port), timeout=60)
         connection.sendall(head.encode())
         return connection
 

@@ -1,6 +1,5 @@
 """The data plane: keys and tokens, who answers, what failures look like, and what is counted."""
 
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -246,13 +245,12 @@ def test_latencies_are_spread_around_their_median(arm, control):
 
 def test_a_slow_deployment_does_not_slow_the_others(arm, control):
     arm.have("blue", "green", blue=100)
-    control.scoring(deployment="green", latency=2)
+    control.scoring(deployment="green", latency=3)
     key = arm.key()
     with ThreadPoolExecutor(8) as pool:
         slow = [pool.submit(arm.score, deployment="green", token=key) for _ in range(8)]
-        started = time.monotonic()
         assert arm.score(token=key).status_code == 200
-        assert time.monotonic() - started < 1
+        assert not any(each.done() for each in slow)
         assert {each.result().status_code for each in slow} == {200}
 
 

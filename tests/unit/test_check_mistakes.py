@@ -1,8 +1,6 @@
 """Mistakes that people make in a reactions file, and what they are told of each."""
 
 import json
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Annotated, Any
 
@@ -13,6 +11,7 @@ from commands.check import Checked, _excerpt, check_text
 from shared.actions import ACTIONS
 from shared.schema.findings import Finding
 from shared.schema.values import LoadContext, Values
+from tests.timing import cpu_seconds
 
 ID = (
     "/subscriptions/0f-1/resourceGroups/rg-1/providers/Microsoft.MachineLearningServices/workspaces"
@@ -205,16 +204,6 @@ def test_an_excerpt_points_behind_what_was_taken_out_of_it() -> None:
     assert shown[at:] == "Team]"
 
 
-def cost(run: Callable[[], object]) -> float:
-    """Return the CPU seconds of the quickest of three runs."""
-    spent = []
-    for _ in range(3):
-        start = time.process_time()
-        run()
-        spent.append(time.process_time() - start)
-    return min(spent)
-
-
 @pytest.mark.parametrize(
     ("when", "hint"),
     [
@@ -349,7 +338,9 @@ def test_checking_takes_time_that_grows_with_the_file(part: str) -> None:
 
     few, many = file(250), file(2_000)
     check_text(few, ACTIONS, {})  # what is built once
-    ratio = cost(lambda: check_text(many, ACTIONS, {})) / cost(lambda: check_text(few, ACTIONS, {}))
+    ratio = cpu_seconds(lambda: check_text(many, ACTIONS, {})) / cpu_seconds(
+        lambda: check_text(few, ACTIONS, {})
+    )
     assert ratio < 4 * 8
 
 

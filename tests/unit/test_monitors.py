@@ -170,7 +170,7 @@ class TestBreach:
         assert event.about.isprintable()
         assert "hunter2" not in str(event.drift)
 
-    @settings(max_examples=examples(200), deadline=2_000)
+    @settings(max_examples=examples(200))
     @given(st.text(st.characters() | st.sampled_from("[]{}'\"\\")), st.sampled_from(["Failed", ""]))
     def test_any_tag_is_read_or_left(self, text: str, step: str) -> None:
         raw = run_event(step=step, tags={BREACH_TAG: text, ERROR_TAG: text})

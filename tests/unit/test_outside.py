@@ -1,9 +1,9 @@
 """What others wrote: read within bounds, or no use; never another exception."""
 
 import json
-import time
 import tracemalloc
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,6 +20,7 @@ from shared.base.outside import (
     read_time,
     read_whole,
 )
+from tests.timing import cpu_seconds
 
 #: Each built to break what reads it, of about so many characters.
 HOSTILE = {
@@ -57,13 +58,7 @@ def test_what_is_built_to_break_its_reader_is_a_value_or_no_use(kind: str, size:
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_twice_as_long_a_text_takes_about_twice_the_time(kind: str) -> None:
     def cost(size: int) -> float:
-        text = HOSTILE[kind](size)
-        took = []
-        for _ in range(5):
-            started = time.process_time()
-            attempt(text)
-            took.append(time.process_time() - started)
-        return min(took)
+        return cpu_seconds(partial(attempt, HOSTILE[kind](size)), times=5)
 
     # Quadratic is 16 times; the constant is the noise of what takes no time at all.
     assert cost(1_600_000) < 8 * cost(400_000) + 0.02

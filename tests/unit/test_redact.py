@@ -3,8 +3,8 @@
 import json
 import re
 from collections.abc import Iterable
+from functools import partial
 from re import _constants, _parser  # type: ignore[attr-defined]
-from time import process_time
 from typing import Any
 from urllib.parse import quote
 
@@ -21,6 +21,7 @@ from shared.base.redact import (
     hinted,
     redact,
 )
+from tests.timing import cpu_seconds
 
 #: Made up, and in parts, so that no scanner takes them for real ones.
 SECRET = "s3cr3tValue/abc+def=="
@@ -404,29 +405,18 @@ def _beginnings() -> Iterable[str]:
     yield from ("-eyJ", "a-", "token ", "a.b+", "x://", "://a:", "s:=", "a b\n", "=' ", "\\", '\\"')
 
 
-def _seconds(text: str) -> float:
-    began = process_time()
-    clean_of_secrets(text)
-    return process_time() - began
-
-
 def test_a_text_of_eight_times_the_length_takes_about_eight_times_as_long() -> None:
     """A square would take 64 times as long."""
     for part in _beginnings():
-        for _ in range(3):  # the machine has other things to do
-            short = min(_seconds(part * (2_000 // len(part))) for _ in range(3))
-            if _seconds(part * (16_000 // len(part))) < 20 * short + 0.002:
-                break
-        else:
-            pytest.fail(f"{part!r} takes too long")
+        short, long = (part * (length // len(part)) for length in (2_000, 16_000))
+        took = cpu_seconds(partial(clean_of_secrets, short))
+        assert cpu_seconds(partial(clean_of_secrets, long)) < 20 * took + 0.002, part
 
 
 def test_a_text_of_any_length_takes_as_long_as_its_beginning() -> None:
     text = "-eyJ" * 2_500
-    short = min(_seconds(text) for _ in range(3))
-    began = process_time()
-    redact("-eyJ" * 1_000_000)
-    assert process_time() - began < 20 * short + 0.02
+    short = cpu_seconds(partial(clean_of_secrets, text))
+    assert cpu_seconds(partial(redact, "-eyJ" * 1_000_000)) < 20 * short + 0.02
 
 
 def _is_unbounded(item: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from time import process_time
+from time import thread_time
 from typing import Any
 
 import pytest
@@ -184,10 +184,10 @@ def test_a_report_of_anything_is_short_and_quick(texts: list[str], depth: int) -
     one, two, three, four, five, six, seven, eight = texts
     run = record(error=one, error_code=two, display_name=three, experiment=four, root_id=five)
     step = record("s", error=six, error_code=seven, step=eight)
-    began = process_time()
+    began = thread_time()
     report = RunReport(run=run, path=(step,) * depth, failed=depth, gap=one)
     text = describe(report, EVENT, WORKSPACE, studio=STUDIO)
-    assert process_time() - began < 2
+    assert thread_time() - began < 2
     assert len(text) < 4000
     assert text.startswith("Status: Failed\n")
     assert "\x00" not in text
