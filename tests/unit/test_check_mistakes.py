@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from commands.check import Checked, _excerpt, check_text
+from commands.check import _EXCERPT, Checked, _excerpt, check_text
 from shared.actions import ACTIONS
 from shared.schema.findings import Finding
 from shared.schema.values import LoadContext, Values
@@ -176,13 +176,13 @@ def test_the_address_of_a_channel_is_found_and_never_shown(old: str, new: str) -
     assert "address of a channel does not belong in this file" in message
     assert "SIGNALBOX_CHANNEL_" in hint
     line = next(line for line in GOOD.replace(old, new, 1).splitlines() if "hunter2" in line)
-    for text in (message, hint, _excerpt(line, 5)[0]):
+    for text in (message, hint, _excerpt(line, 5, _EXCERPT)[0]):
         assert "hunter2" not in text
 
 
 def test_an_excerpt_of_a_long_line_is_short_and_points_at_the_same_character() -> None:
     line = "x" * 3_000_000 + "HERE" + "y" * 3_000_000
-    shown, at = _excerpt(line, 3_000_001)
+    shown, at = _excerpt(line, 3_000_001, _EXCERPT)
     assert len(shown) < 200
     assert at is not None
     assert shown[at : at + 4] == "HERE"
@@ -192,14 +192,14 @@ def test_an_excerpt_of_a_long_line_is_short_and_points_at_the_same_character() -
 def test_a_secret_that_the_edge_of_an_excerpt_cuts_is_not_shown(column: int) -> None:
     secret = "T0000/B0000/abcdefghijklmnopqrstuvwx"
     line = f'channels: ["hooks.slack.com/services/{secret}", ' + "team, " * 100 + "x]"
-    shown, at = _excerpt(line, column)
+    shown, at = _excerpt(line, column, _EXCERPT)
     assert not any(secret[start : start + 8] in shown for start in range(len(secret) - 8))
     assert at is None or at < len(shown)
 
 
 def test_an_excerpt_points_behind_what_was_taken_out_of_it() -> None:
     line = "channels: [hooks.slack.com/services/T0000/B0000/abcdefghijklmnopqrstuvwx, Team]"
-    shown, at = _excerpt(line, line.index("Team") + 1)
+    shown, at = _excerpt(line, line.index("Team") + 1, _EXCERPT)
     assert at is not None
     assert shown[at:] == "Team]"
 
