@@ -250,15 +250,15 @@ def _letter_news(letter: Letter) -> News:
 
 
 def _bad_news(told: Told) -> str:
-    """Return what a message of bad news adds to its title: the reason, then the log lines."""
+    """Return the part of a bad message below its title: what serves and the log, or the reason."""
     if told.good:
         return ""
-    for begin in ("Serving now: ", "Reason: "):
-        _, found, rest = told.text.partition(begin)
-        if found:
-            lines = (found + rest).splitlines()
-            return "\n".join(line for line in lines if not line.startswith("https://"))
-    return ""
+    _, found, rest = told.text.partition("Serving now: ")
+    if found:
+        lines = (found + rest).splitlines()
+        return "\n".join(line for line in lines if not line.startswith("https://"))
+    reason = told.text.splitlines()[0]
+    return reason if reason.startswith("Reason: ") else ""
 
 
 def _live(rollout: Rollout, moment: Moment) -> str:

@@ -365,6 +365,13 @@ def test_of_bad_news_every_line_is_shown_but_the_link():
     assert "Model: churn" not in shown
 
 
+def test_of_other_bad_news_only_the_reason_is_shown():
+    text = "Reason: expected 200, got 500\nModel: churn\nhttps://ml.azure.com/endpoints"
+    shown = _watched([Told(title="it failed", text=text, good=False, at=datetime.now(UTC))])
+    assert "Reason: expected 200, got 500" in shown
+    assert "Model: churn" not in shown
+
+
 @pytest.mark.parametrize(
     ("status", "attempt", "order", "text"),
     [
