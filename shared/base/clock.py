@@ -1,4 +1,4 @@
-"""The time, as something that is given and can be set."""
+"""The time, passed in so that tests can set it."""
 
 from datetime import UTC, datetime
 from typing import Protocol

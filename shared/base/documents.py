@@ -1,8 +1,7 @@
-"""Typed documents in the rows of tables: read, written on a condition, listed and changed.
+"""Typed documents in table rows: read, written on a condition, listed and changed.
 
-A document is a value of a frozen type. `JsonForm` keeps it as one JSON text, over as many
-properties as that takes, beside the columns that rows are found by. `ColumnForm` keeps each of its
-fields in a column of its own.
+A document is a value of a frozen type. `JsonForm` keeps it as one JSON text, which may take several
+properties, beside the columns that rows are found by. `ColumnForm` keeps each field in a column.
 """
 
 import json
@@ -19,8 +18,7 @@ from shared.base.outgoing import Clean, for_row
 from shared.base.ports import BATCH_MAX, Row, RowChanged, RowExists, Tables, Value
 from shared.base.redact import redact
 
-#: Workers that write one row at the same moment are in each other's way; one of them always gets
-#: through.
+#: Of workers that write one row at the same moment, one succeeds and the others try again.
 TRIES_MAX = 30
 #: A property holds 32,000 UTF-16 units, and a character is two at the most.
 _PART_MAX = 16_000
@@ -110,10 +108,10 @@ class Documents[T]:
         known: Kept[T] | None = None,
         is_new: bool = False,
     ) -> Changed[T]:
-        """Read, change and save a document; do it again where another worker was faster.
+        """Read, change and save a document; do it again if another worker was faster.
 
         `change` gets None where there is no row, and returns None to leave the row as it is. It may
-        be called several times. The first read is spared where the document is `known`, or where
+        be called several times. The first read is left out where the document is `known`, or where
         `is_new` says that there is probably no row.
 
         Raises: StorageContended when others are faster each time, and what `change` raises.
@@ -161,7 +159,7 @@ class Documents[T]:
 
 
 def again_if_changed[R](attempt: Callable[[], R]) -> R:
-    """Do what reads rows and then writes them; do it again where one was changed in between.
+    """Call what reads rows and then writes them; call it again if one was changed in between.
 
     Raises: StorageContended when that happens each time, and what `attempt` raises.
     """
@@ -252,15 +250,11 @@ class ColumnForm[T]:
 
     def read(self, row: Row) -> T:
         """Return the document of a row; a field without a column has its default."""
-        kinds = _kinds(self._kind)
-        told = {
-            name: self._field(name, kinds[name], row.values[name])
-            for name in self._names()
-            if name in row.values
-        }
+        names = [name for name in self._names() if name in row.values]
+        found = {name: self._field(name, row.values[name]) for name in names}
         if self._row_key:
-            told[self._row_key] = row.key
-        value: T = self._kind(**told)
+            found[self._row_key] = row.key
+        value: T = self._kind(**found)
         return value
 
     def _names(self) -> list[str]:
@@ -274,16 +268,14 @@ class ColumnForm[T]:
         column: Value = field
         return column
 
-    def _field(self, name: str, kind: Any, column: Value) -> Any:
+    def _field(self, name: str, column: Value) -> Any:
         if name in self._texts:
             return self._texts[name].read(str(column))
-        field: Any = column
+        kind, field = _kinds(self._kind)[name], column
         if isinstance(kind, type) and issubclass(kind, StrEnum):
             field = kind(str(column))
         if not isinstance(field, kind):
-            raise TypeError(
-                f"column {name} of a {self._kind.__name__} is a {type(column).__name__}"
-            )
+            raise TypeError(f"column {name} of {self._kind.__name__} is a {type(column).__name__}")
         return field
 
 

@@ -13,7 +13,7 @@ _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _PART = r"\d{1,6}(?:ms|[smhd])"
 _DURATION = re.compile(rf"{_PART}(?:{_PART}){{0,3}}")
 _PARTS = re.compile(r"(\d{1,6})(ms|[smhd])")
-#: How people say it in words.
+#: Units as people write them in words.
 _WORDS = re.compile(
     r"(\d{1,6})\s*(?:(ms|milli\w*|msecs?)|(s|sec\w*)|(m|min\w*)|(h|hours?|hrs?)|(d|days?))",
     re.IGNORECASE,
@@ -22,9 +22,9 @@ _FORMS = "write a number and a unit: 500ms, 45s, 15m, 2h, 1h30m or 3d"
 
 
 def parse_duration(value: object) -> object:
-    """Turn "15m" or "1h30m" into a timedelta; leave what already is one alone.
+    """Turn "15m" or "1h30m" into a timedelta; return a timedelta as it is.
 
-    Raises: ValueError for anything else, with the form that is expected.
+    Raises: ValueError for anything else, with the expected form.
     """
     if isinstance(value, timedelta):
         return value
@@ -38,7 +38,7 @@ def parse_duration(value: object) -> object:
 
 
 def _found(value: object) -> str:
-    """Say what stands there, and how it is written if that is plain."""
+    """Return the end of the message: the value, and how to write it where that is clear."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**6:
         written = format_duration(timedelta(seconds=value))
         return f"; found {value}, which is {written} if it is in seconds"
@@ -66,9 +66,9 @@ def format_duration(value: timedelta) -> str:
 
 
 def between(least: timedelta, most: timedelta, *, why: str = "") -> AfterValidator:
-    """Return what lets a duration through from `least` to `most` only.
+    """Return a validator that accepts durations from `least` to `most` only.
 
-    `why` says why nothing shorter can be right, where that is not plain.
+    `why` is the reason that nothing shorter can be right, where it is not obvious.
     """
 
     def check(value: timedelta) -> timedelta:

@@ -1,6 +1,6 @@
-"""Every error of the app: what happened, what becomes of it, and what a person can do about it.
+"""Every error of the app, with its fate and a hint for people.
 
-An error is named for the fact. Its `code` is stable (it is a metric label and a heading in
+An error is named after the fact. Its `code` is stable (it is a metric label and a heading in
 docs/reference/errors.md), its `disposition` decides its fate, and `failure_of` is the only place
 that turns an exception into that decision.
 """
@@ -37,7 +37,7 @@ class SignalboxError(Exception):
 
 
 class EventMalformed(SignalboxError):
-    """The body is not an event of the schema that it claims to have."""
+    """The body is not an event of the schema that it names."""
 
     code = "event.malformed"
     default_hint = "Compare it with the Event Grid schema for Azure Machine Learning."
@@ -111,7 +111,7 @@ class ModelUnfit(SignalboxError):
 
 
 class ModelAbsent(SignalboxError):
-    """The event tells of a model that can't be read yet."""
+    """The event is about a model that can't be read yet."""
 
     code = "deploy.model_absent"
     disposition = Disposition.RETRY
@@ -151,14 +151,14 @@ class TargetError(SignalboxError):
 
 
 class TargetUnreachable(TargetError):
-    """What was to be started did not answer, or answered with a server error."""
+    """The target did not answer, or answered with a server error."""
 
     code = "target.unreachable"
     disposition = Disposition.RETRY
 
 
 class TargetThrottled(TargetError):
-    """What was to be started asked for fewer requests."""
+    """The target asked for fewer requests."""
 
     code = "target.throttled"
     disposition = Disposition.RETRY
@@ -208,7 +208,7 @@ class NotBetter(SignalboxError):
 
 
 class RunAbsent(SignalboxError):
-    """The event tells of a run that can't be read."""
+    """The event is about a run that can't be read."""
 
     code = "run.absent"
     disposition = Disposition.RETRY
@@ -222,7 +222,7 @@ class Superseded(SignalboxError):
 
 
 class WorkspaceError(SignalboxError):
-    """The workspace does not do what it was asked for; each subclass says why."""
+    """The workspace can't do what it was asked to do; each subclass says why."""
 
 
 class WorkspaceUnreachable(WorkspaceError):
@@ -272,13 +272,13 @@ class QuotaExceeded(WorkspaceError):
 
 
 class OrderImpossible(SignalboxError):
-    """A rollout can't be told this where it stands."""
+    """A rollout can't carry out this order in its phase."""
 
     code = "rollout.order"
 
 
 class LoopOrderImpossible(SignalboxError):
-    """A loop can't be told this where it stands."""
+    """A loop can't carry out this order in its state."""
 
     code = "loop.order"
 
@@ -329,9 +329,10 @@ class ClaimHeld(SignalboxError):
 
 
 class CutOff(SignalboxError):
-    """What was begun did not come to an end: its worker died, or could not write what came of it.
+    """Work was begun and did not end: its worker died, or could not write the result.
 
-    It is tried once more, a while later, so that what was cut off with it is not tried beside it.
+    It is tried once more, a while later, so that it does not run beside other work that was cut off
+    with it.
     """
 
     code = "worker.cut_off"
@@ -339,7 +340,7 @@ class CutOff(SignalboxError):
 
 
 class CutOffAgain(SignalboxError):
-    """What was begun was cut off twice: once more, and it may end the Functions host."""
+    """Work was cut off twice: a third time may end the Functions host."""
 
     code = "worker.cut_off_again"
     default_hint = (
@@ -363,7 +364,7 @@ class SettingInvalid(SignalboxError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """What an exception means: its code, its fate, and what to tell people."""
+    """The meaning of an exception: its code, its fate, and the words for people."""
 
     code: str
     disposition: Disposition
@@ -373,11 +374,11 @@ class Failure:
 
 
 def failure_of(error: BaseException) -> Failure:
-    """Say what becomes of whatever failed with this error.
+    """Return what becomes of a reaction that failed with this error.
 
-    An exception that nobody foresaw is retried: a bug that strikes at random may pass, and one
-    that does not ends up parked when its letter has used up its attempts. Its text may hold
-    anything, so that only its type is told.
+    An unexpected exception is retried: a bug that strikes at random may pass, and any other is
+    parked once its letter has used up its attempts. Only its type is shown, because its text may
+    hold anything.
     """
     if isinstance(error, SignalboxError):
         return Failure(

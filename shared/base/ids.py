@@ -1,11 +1,11 @@
-"""Names that are derived, so that whoever comes again after a crash finds its own work."""
+"""Names derived from keys, so that a worker finds its own work again after a crash."""
 
 import hashlib
 import re
 import string
 
-#: The tag, parameter or field that ties what a retraining has made to it: its value is what
-#: `parse_reference` of shared/retraining/model.py takes.
+#: The tag, parameter or field that ties a run or model to its retraining. `parse_reference` reads
+#: its value.
 REFERENCE = "signalbox_retraining"
 
 #: Names of online endpoints and deployments: 3 to 32 characters, a letter first, letters, digits
@@ -13,23 +13,23 @@ REFERENCE = "signalbox_retraining"
 #: lower-cases them in traffic maps.
 NAME_MAX = 32
 NAME_MIN = 3
-#: The least room in which a slug still shows some of its text beside a digest of it.
+#: The shortest slug that still shows some of its text beside a digest of it.
 SLUG_MIN = 8
 _NAME = re.compile(r"[A-Za-z](?:-?[A-Za-z0-9])*")
 
-#: A name that people give to something in reactions.yaml, and the rule as they are told it.
+#: A name that people choose in reactions.yaml, and the rule for it in words.
 GIVEN_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 GIVEN_NAME_RULE = "lower-case letters, digits and -, a letter first, at most 63 characters"
 
 
 def digest(*parts: str) -> str:
-    """Return 64 hex digits that no other sequence of parts gives."""
+    """Return 64 hex digits that no other sequence of parts has."""
     framed = "".join(f"{len(part)}:{part}" for part in parts)
     return hashlib.sha256(framed.encode(errors="surrogatepass")).hexdigest()
 
 
 def is_legal_name(name: str) -> bool:
-    """Say whether AML would take this as the name of an endpoint or a deployment."""
+    """Return whether AML accepts this as the name of an endpoint or a deployment."""
     return NAME_MIN <= len(name) <= NAME_MAX and _NAME.fullmatch(name) is not None
 
 
@@ -37,9 +37,9 @@ _ASCII = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
 def folded(text: str) -> str:
-    """Return an ARM id, or a part of one, as all its spellings share it.
+    """Return an ARM id, or a part of one, in the casing by which its spellings are compared.
 
-    Only A to Z have two spellings there. `str.lower` would take a KELVIN SIGN for a k.
+    Only A to Z have two casings there. `str.lower` would take a KELVIN SIGN for a k.
     """
     return text.translate(_ASCII)
 
@@ -47,8 +47,8 @@ def folded(text: str) -> str:
 def slug(text: str, *, room: int = NAME_MAX) -> str:
     """Turn any text into a legal name of at most `room` characters, from SLUG_MIN to NAME_MAX.
 
-    Texts that differ only in what a name can't hold would get the same name, so that a text which
-    had to be changed beyond its case gets a short digest of itself.
+    Texts that differ only in characters that a name can't hold would get the same name. So a text
+    that had to change in more than its casing gets a short digest of itself.
     """
     if not SLUG_MIN <= room <= NAME_MAX:
         raise ValueError(f"no legal name has a room of {room} characters")
@@ -62,7 +62,7 @@ def slug(text: str, *, room: int = NAME_MAX) -> str:
 
 
 def deployment_name(model: str, version: str, key: str) -> str:
-    """Name the deployment of a model version so that it says the version and is unique to `key`."""
+    """Return the name of a deployment: it shows the model and version, and is unique to `key`."""
     version_part = re.sub(r"[^a-z0-9]+", "-", version.lower()).strip("-")[:12].strip("-") or "x"
     tail = f"v{version_part}-{key[:6]}"
     head = slug(model, room=NAME_MAX - len(tail) - 1)
@@ -73,6 +73,6 @@ _REFERENCE = re.compile(r"([0-9a-f]{32})-([0-9a-f]{32})")
 
 
 def parse_reference(text: str) -> tuple[str, str] | None:
-    """Return the ids of a loop and of its retraining from a reference; None if it is none."""
+    """Return the ids of a loop and its retraining from a reference; None if the text is none."""
     found = _REFERENCE.fullmatch(text)
     return (found[1], found[2]) if found else None

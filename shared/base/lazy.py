@@ -6,7 +6,7 @@ from typing import Final, Self, overload
 
 
 class Lazy[T]:
-    """Makes its value once, whichever thread comes first; a failure to make it is not kept."""
+    """Makes its value once, in the first thread that asks; a failure is not remembered."""
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make: Final = make

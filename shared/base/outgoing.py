@@ -1,7 +1,7 @@
-"""What leaves the app: text of outside is made harmless by one function for each destination.
+"""Make text harmless where it leaves the app: one function for each destination.
 
-The edges call them, and nothing else has to: the factory of log records, the adapters of tables,
-queues, blobs and channels, and the command line. So it is of no account where a text came from.
+Only the edges call them: the factory of log records, the adapters of tables, queues, blobs and
+channels, and the command line. So it does not matter where a text came from.
 """
 
 import json
@@ -16,10 +16,10 @@ from shared.base.words import flat
 _LOG_MAX = 4_000
 _TAG_MAX = 250
 
-#: Follows what would be read as a command to the service, and is not seen.
+#: Put after text that a service would read as a command; it is invisible.
 _BREAK = "\u200b"
-#: Mentions of people, of groups, of everybody, and the anchors, tags and links with a text of their
-#: own of Discord, Google Chat, Jira, Markdown, Mattermost, Slack, Teams, Telegram, Zulip and HTML.
+#: Mentions of people, groups and everybody, and the anchors, tags and links with a text of their
+#: own, of Discord, Google Chat, Jira, Markdown, Mattermost, Slack, Teams, Telegram, Zulip and HTML.
 _COMMANDS = re.compile(
     r"(?<![\w.+-])@(?=[\w&!*])"
     r"|@(?=everyone|here|channel|all\b|room|team)"
@@ -33,12 +33,12 @@ _COMMANDS = re.compile(
 
 
 def for_log(text: str) -> str:
-    """Return a text on one line, so that it can't be taken for lines of the log."""
+    """Return a text on one line, so that it can't look like lines of the log."""
     return flat(redact(text, most=_LOG_MAX))
 
 
 class Clean(str):
-    """A part of a text that `for_row` has returned: by itself it might be read otherwise."""
+    """A part of a text that `for_row` has returned. It is not cleaned again by itself."""
 
     __slots__ = ()
 
@@ -46,8 +46,8 @@ class Clean(str):
 def for_row(text: str) -> str:
     """Return all of a text without secrets and control characters; JSON remains JSON.
 
-    So it is kept in tables, queues and blobs, and with a model in AML. A text that was kept comes
-    out as it is.
+    Text is kept like this in tables, queues and blobs, and with a model in AML. A text that is
+    clean already is returned as it is.
     """
     if isinstance(text, Clean):
         return str(text)
@@ -63,7 +63,7 @@ def for_row(text: str) -> str:
 
 
 def _read(text: str) -> Any:
-    """Return the object or array whose JSON a text is, else None."""
+    """Return the object or array of a JSON text, or None if it is neither."""
     if not text.lstrip().startswith(("{", "[")):
         return None
     try:
@@ -73,7 +73,7 @@ def _read(text: str) -> Any:
 
 
 def _is_like(before: Any, after: Any) -> bool:
-    """Say whether a value still has the parts that it had, and its texts that are JSON as well."""
+    """Return whether a value still has all its parts, also within its texts that are JSON."""
     if isinstance(before, dict) and isinstance(after, dict):
         return _is_like(list(before.values()), list(after.values()))
     if isinstance(before, list) and isinstance(after, list):
@@ -85,9 +85,9 @@ def _is_like(before: Any, after: Any) -> bool:
 
 
 def _clean_within(value: Any) -> Any:
-    """Return a value of JSON with each of its texts clean, by itself or with the name it is under.
+    """Return a JSON value with each of its texts cleaned, alone or together with its name.
 
-    It is for a document that can't be cleaned as one text.
+    It is for documents that can't be cleaned as one text.
     """
     if isinstance(value, str):
         return for_row(value)
@@ -110,14 +110,13 @@ def _clean_pair(name: str, value: Any) -> list[tuple[str, Any]]:
 def for_message(text: str, *, most: int) -> str:
     """Return a text in which no service that shows it finds anything but plain text.
 
-    Addresses remain, and lead where they say. How the plain text is written in HTML or Markdown is
-    the channel's to say.
+    Addresses stay as they are. The channel decides how plain text is written in HTML or Markdown.
     """
     return _COMMANDS.sub(rf"\g<0>{_BREAK}", redact(text, most=most))
 
 
 def for_terminal(text: str) -> str:
-    """Return a text on one line, without secrets and whatever could steer a terminal."""
+    """Return a text on one line, without secrets and characters that control a terminal."""
     return "".join(char if char.isprintable() else " " for char in clean_of_secrets(text))
 
 

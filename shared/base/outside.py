@@ -1,6 +1,6 @@
-"""Reading what others wrote: JSON, times and numbers, within bounds; and times as they read them.
+"""Read JSON, times and numbers that others wrote, within bounds; write times as they read them.
 
-What is no use is a ValueError, or None, whatever it holds: it is an answer, not a fault of ours.
+Unusable text is a ValueError or None, never another exception: it is no fault of the app.
 """
 
 import json
@@ -10,20 +10,20 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeIs
 
-#: Real documents are a dozen levels deep. What is much deeper is built to break what walks it.
+#: Real documents are a dozen levels deep. A much deeper one is made to break its reader.
 DEPTH_MAX = 64
-#: In one document; each value takes many times the memory that its text does.
+#: In one document. Each value takes many times the memory of its text.
 VALUES_MAX = 1_000_000
 #: A number of more digits has no place in a float.
 _DIGITS_MAX = 300
 #: Times that leave room for arithmetic, also in another time zone. The first is the earliest that a
-#: table holds: a time that was never set is earlier, where .NET wrote it.
+#: table holds; a time that .NET never set is earlier.
 TIME_MIN = datetime(1601, 1, 1, tzinfo=UTC)
 TIME_MAX = datetime(9000, 1, 1, tzinfo=UTC)
 
 #: Half a character: legal in JSON, but nothing can store it.
 HALF = re.compile("[\ud800-\udfff]")
-#: Where there may be half a character, written out or as an escape.
+#: A place that may hold half a character, as it is or as an escape.
 _MAYBE_HALF = re.compile("[\ud800-\udfff]|\\\\u[dD][89a-fA-F]")
 
 
@@ -32,7 +32,7 @@ type Json = Mapping[str, Any]
 
 
 class TooDeep(ValueError):
-    """The document is nested deeper than is read."""
+    """The document is nested too deeply to be read."""
 
 
 def read_json(text: str | bytes, *, is_strict: bool = False) -> Any:
@@ -42,7 +42,7 @@ def read_json(text: str | bytes, *, is_strict: bool = False) -> Any:
     which nothing could store, becomes U+FFFD. Where it `is_strict`, there are no infinities and no
     NaN.
 
-    Raises: json.JSONDecodeError, TooDeep, and ValueError for other things that are no use.
+    Raises: json.JSONDecodeError, TooDeep, and ValueError for other text that is of no use.
     """
     told = text.decode("utf-8-sig") if isinstance(text, bytes) else text
     if told.count("{") + told.count("[") + told.count(",") > VALUES_MAX:
@@ -64,7 +64,7 @@ def read_json(text: str | bytes, *, is_strict: bool = False) -> Any:
 
 
 def read_object(text: str | bytes) -> dict[str, Any]:
-    """Return the object that a JSON text is, or {} where it is none that is of use."""
+    """Return the object of a JSON text, or {} if the text is no usable object."""
     try:
         value = read_json(text)
     except ValueError:
@@ -73,7 +73,7 @@ def read_object(text: str | bytes) -> dict[str, Any]:
 
 
 def is_object(value: object) -> TypeIs[Json]:
-    """Say whether a value of a document is an object."""
+    """Return whether a value of a document is an object."""
     return isinstance(value, Mapping)
 
 
@@ -94,7 +94,7 @@ def objects_in(document: Json, name: str) -> Iterator[Json]:
 def read_json_at(text: str, start: int) -> tuple[Any, int]:
     """Return the JSON value that begins at a place of a text, and the place after it.
 
-    Line breaks may stand in its strings as they are. Raises as read_json does.
+    Its strings may hold line breaks as they are. Raises as read_json does.
     """
     try:
         value, end = json.JSONDecoder(strict=False).raw_decode(text, start)
@@ -106,9 +106,9 @@ def read_json_at(text: str, start: int) -> tuple[Any, int]:
 
 
 def is_deeper(text: str, value: object, depth: int) -> bool:
-    """Say whether a value, whose JSON is the text, is nested deeper than so many levels."""
+    """Return whether a value is nested deeper than so many levels; `text` is its JSON."""
     if text.count("{") + text.count("[") <= depth:
-        return False  # too few brackets to be deep: spares nearly every text the walk
+        return False  # too few brackets to be deep: so nearly no text has to be walked
     level: list[Any] = [[value]]
     for _ in range(depth + 1):
         level = [

@@ -1,11 +1,11 @@
-"""What the app needs of the outside, as protocols that adapters implement."""
+"""The protocols of storage and channels. Adapters implement them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-#: What a property of a row may be. A string holds at most 32,000 characters.
+#: The type of a row's property. A string holds at most 32,000 characters.
 Value = str | int | float | bool | datetime
 #: Rows of one partition that can be deleted together.
 BATCH_MAX = 100
@@ -67,7 +67,7 @@ class Tables(Protocol):
         """Yield the rows whose properties equal all of `equals` and are earlier than `before`.
 
         They are of one partition, of those up to `partition_to` or from `partition_from` on, or of
-        all: then the whole table is read.
+        all, for which the whole table is read.
         """
         ...
 
@@ -122,7 +122,7 @@ class Blobs(Protocol):
 
 
 class Channels(Protocol):
-    """Where people are told things, by name."""
+    """The channels that messages to people go to, by name."""
 
     def send(self, channel: str, *, title: str, text: str, good: bool | None) -> None:
         """Send one message, good news or bad or neither; raise ChannelDown or ChannelUnknown."""

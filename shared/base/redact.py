@@ -1,15 +1,15 @@
-"""Take secrets out of text that other programs wrote, before it is kept or told.
+"""Take secrets out of text that other programs wrote, before it is kept or sent.
 
-The spellings are our own, after those that GitHub, Microsoft and gitleaks publish: detect-secrets
-takes 130 ms to import and quadratic time, and 22 of gitleaks' 222 rules don't compile in Python,
-where the others need the linear engine of Go.
+The patterns are our own, after those that GitHub, Microsoft and gitleaks publish. detect-secrets
+takes 130 ms to import and quadratic time. 22 of gitleaks' 222 rules don't compile in Python, and
+the others need the linear engine of Go.
 
-Every pattern takes time that grows with the text, and no faster, by one rule, which a test holds
-them to: after a part without an upper bound nothing may be required. So an attempt that fails has
-looked at a bounded number of characters, and one that goes further has found a secret.
+Every pattern takes linear time, because of one rule, which a test checks: after a part without an
+upper bound nothing may be required. So an attempt that fails has looked at a bounded number of
+characters, and one that goes further has found a secret.
 
 No pattern takes a quotation mark out, or half an escape: JSON remains JSON, unless a text in it
-ends where a value would begin, as in "no token:". For that see `for_row` in shared/outgoing.py.
+ends where a value would begin, as in "no token:". For that see `for_row` in base/outgoing.py.
 """
 
 import re
@@ -19,7 +19,7 @@ from functools import cache
 #: Stands where a secret was.
 MARK = "[redacted]"
 
-#: How much more than is asked for is looked through: the longest word that may lie on the edge.
+#: How many more characters than asked for are searched: the longest word that may lie on the edge.
 _WORD_MAX = 8192
 
 #: Colour codes, as such and as the escapes of a JSON or Python text.
@@ -68,8 +68,8 @@ _PLACE = (
 class Spelling:
     """How a kind of secret is written.
 
-    Only a text that holds one of `hints` is searched: in lower case, as it is or without blanks,
-    hyphens and underscores. Of what `pattern` matches the first group is kept.
+    Only a text that holds one of `hints` is searched, in lower case, with or without its blanks,
+    hyphens and underscores. The first group of a match of `pattern` is kept.
     """
 
     hints: tuple[str, ...]
@@ -86,7 +86,7 @@ def _exact(hints: str, pattern: str) -> Spelling:
 
 
 def _named(hints: str, names: str, *, but: str = _SENTENCE) -> Spelling:
-    """Return the spelling of what a name says to be a secret, also at the end of a longer name.
+    """Return the spelling of a value whose name says that it is secret; a longer name may end so.
 
     After a name in quotation marks, as of JSON and of `config["token"] = …`, only a text in
     quotation marks is one: JSON has numbers too.
@@ -105,7 +105,7 @@ _KEYS = (
     "admin deploy license service routing secret"
 )
 
-#: How names end that say that a value is secret.
+#: The ends of names whose values are secret.
 _SECRET_NAMES = (
     "(?:password|passwd|passphrase|passcode|secret|token|pwd|"
     rf"(?:{_KEYS.replace(' ', '|')})[-_ ]?key)"
@@ -130,7 +130,7 @@ def _hints_of(words: str) -> str:
     return " ".join([plain, *(f"u{ord(char):04x}" for char in first if char)])
 
 
-#: Secrets that are known by their own form: each begins a word, and has no more than its own text.
+#: Secrets with a form of their own: each begins a word, and holds nothing but the secret.
 #: People name models `ops-forecast-2026` and `global_demand_model`, and rows keep those names. So a
 #: beginning that may be a word of theirs is followed by letters and digits without a break, more
 #: than a word has.
@@ -275,8 +275,8 @@ SPELLINGS: tuple[Spelling, ...] = (
 def redact(text: str, *, most: int = 1000) -> str:
     """Return the text without secrets and control characters, at most `most` characters of it.
 
-    Not much more than that is looked at, however long the text is; a secret that lies on the edge
-    is gone whole.
+    Not much more than that is searched, however long the text is. A secret that lies on the edge is
+    taken out whole.
     """
     seen = _cut(text, most + _WORD_MAX)
     clean = clean_of_secrets(seen)
@@ -298,13 +298,13 @@ def clean_of_secrets(text: str) -> str:
 
 
 def _marked(match: re.Match[str]) -> str:
-    """Return what a secret is replaced by: what is kept before it, and the mark."""
+    """Return the replacement of a secret: the part before it that is kept, and the mark."""
     quotes = match.groupdict()
     return f"{match[1]}{quotes.get('double') or quotes.get('single') or ''}{MARK}"
 
 
 def hinted(text: str) -> str:
-    """Return what hints are looked for in."""
+    """Return the text in which hints are searched for."""
     lowered = text.lower().replace('"key":', "")  # of which our documents are full
     return lowered + lowered.replace(" ", "").replace("-", "").replace("_", "")
 

@@ -1,4 +1,4 @@
-"""How long to wait before the next try: exponential, capped, jittered; the service's word first."""
+"""How long to wait before the next try: exponential, capped, jittered, and as the service asks."""
 
 import random
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from datetime import timedelta
 BASE = timedelta(seconds=10)
 #: No wait of ours is longer than this.
 CAP = timedelta(hours=1)
-#: A service that asks for more than this is asked again after this.
+#: A longer wait that a service asks for is cut to this.
 RETRY_AFTER_CAP = timedelta(hours=6)
 
 
@@ -23,8 +23,8 @@ def backoff(
     """Return the wait before try number `attempt` + 1, where the first try is number 1.
 
     Half of the wait is fixed and half is random, so that what failed together does not come back
-    together. A `retry_after` is a floor: coming back early is what the service asked us not to
-    do. Only one beyond RETRY_AFTER_CAP is shortened, to that.
+    together. The wait is at least `retry_after`, because the service asked for that, but no more
+    than RETRY_AFTER_CAP on its account.
     """
     exponent = min(max(attempt - 1, 0), 32)  # beyond that the cap holds anyway
     ceiling = min(base * float(2**exponent), cap)

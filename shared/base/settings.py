@@ -17,7 +17,7 @@ APP_ROOT = Path(__file__).resolve().parent.parent.parent
 class Cloud:
     """One of Azure's clouds: its name in Microsoft's SDKs, and its AML.
 
-    `aml` is where the studio is, and whom tokens for AML's own services are meant for.
+    `aml` is the address of the studio, and the audience of tokens for AML's own services.
     """
 
     name: str
@@ -41,40 +41,40 @@ CLOUDS: Final[Mapping[str, Cloud]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The app settings. `environ` is where channels and %SETTING% references are looked up."""
+    """The app settings. Channels and %SETTING% references are looked up in `environ`."""
 
     environ: Mapping[str, str]
     reactions: Path
     arm_endpoint: str
-    #: Whom tokens are meant for that AML's own services and their endpoints take.
+    #: The audience of tokens for AML's own services and its endpoints.
     aml_audience: str
     studio_endpoint: str
     devops_endpoint: str
     github_endpoint: str
     #: How long a claim or a tick is exclusively its holder's.
     lease: timedelta
-    #: How long a trigger may work before it hands over what is left.
+    #: How long a trigger may work before it hands the rest over.
     budget: timedelta
     #: The first wait of a letter; later ones are longer.
     retry_base: timedelta
     #: How long outcomes, claims, and closed letters and rollouts are kept.
     retention: timedelta
-    #: The span of one value of endpoints' metrics.
+    #: The length of time that one value of an endpoint's metrics covers.
     metrics_grain: timedelta
 
 
 def reactions_file(environ: Mapping[str, str]) -> Path:
-    """Return where the reactions file is: for the app, and for whoever checks it before."""
+    """Return the path of the reactions file, for the app and for commands that check it."""
     return APP_ROOT / environ.get("SIGNALBOX_REACTIONS", "reactions.yaml")
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
     """Read the settings from app settings.
 
-    Raises: SettingInvalid naming the setting, its value where it is no secret, and what it takes.
+    Raises: SettingInvalid, with the setting, its value where that is no secret, and what it takes.
     """
     arm_endpoint = _origin(environ, "SIGNALBOX_ARM_ENDPOINT", PUBLIC_ARM)
-    # A stand-in for Azure is taken for the public cloud.
+    # Any other address, such as that of a stand-in, counts as the public cloud.
     cloud = CLOUDS.get(arm_endpoint.lower(), CLOUDS[PUBLIC_ARM])
     return Settings(
         environ=environ,

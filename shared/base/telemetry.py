@@ -1,7 +1,7 @@
 """Every span, metric and attribute of the app, and the trace context that messages carry.
 
-Only the OpenTelemetry API is used: what is exported, and where, is the Functions worker's to say
-(docs/reference/telemetry.md). Without an SDK all of it does nothing.
+Only the OpenTelemetry API is used: the Functions worker decides what is exported, and where
+(docs/reference/telemetry.md). Without an SDK none of this does anything.
 """
 
 import logging
@@ -45,16 +45,16 @@ ATTR_CHANNEL = "signalbox.channel"
 ATTR_ANSWER = "signalbox.answer"
 ATTR_STAGE = "signalbox.stage"
 
-#: What a log record may carry besides its message: names and ids of ours, never text of outside.
+#: The fields of log records beside the message: our own names and ids, never text from outside.
 LOG_FIELDS = frozenset(
     {"event", "step", "reaction", "rollout", "loop", "letter", "channel", "code", "orphan"}
 )
 _TRACEBACK_MAX = 16_000
 
-#: Named here, since `opentelemetry.propagate` looks through every installed package for others.
+#: Made here, because `opentelemetry.propagate` searches every installed package for others.
 _W3C = TraceContextTextMapPropagator()
 
-#: What each counter counts.
+#: The counters and their descriptions.
 COUNTERS: Mapping[str, str] = {
     METRIC_OUTCOMES: "Outcomes of steps, by reaction, status and code",
     METRIC_LETTERS: "Letters, by status and code",
@@ -70,8 +70,7 @@ COUNTERS: Mapping[str, str] = {
 def span(name: str, *, parent: str = "", **attributes: str) -> Iterator[trace.Span]:
     """Run the block in a span; `parent` is a traceparent that a message carried.
 
-    Of what the block raises only the type is told: its text, and that of its causes, may hold
-    anything.
+    Of an exception only the type is recorded: its text, and that of its causes, may hold anything.
     """
     with (
         caused_by(parent),
@@ -142,10 +141,10 @@ def _counter(metric: str) -> Any:
 
 
 def guard_logs() -> None:
-    """Let no record of this process's log hold a secret, or what looks like another line.
+    """Keep secrets, and text that looks like another line, out of every log record of this process.
 
-    Whoever logs, and whoever listens: it is done where a record is made. A traceback becomes part
-    of the message, each line of it indented, since its last line is text that may hold anything.
+    It is done where records are made, so that it covers every logger and every handler. A traceback
+    becomes part of the message, with each line indented, because its last line may hold anything.
     """
     make = logging.getLogRecordFactory()
     if not isinstance(make, _GuardedRecords):
@@ -153,7 +152,7 @@ def guard_logs() -> None:
 
 
 class _GuardedRecords:
-    """Makes log records whose message is written out and clean."""
+    """Makes log records whose message is complete and clean."""
 
     def __init__(self, make: Any) -> None:
         self._make = make
@@ -162,7 +161,7 @@ class _GuardedRecords:
         record: logging.LogRecord = self._make(*args, **values)
         try:
             message = record.getMessage()
-        except (TypeError, ValueError, KeyError):  # the words and the values don't fit
+        except (TypeError, ValueError, KeyError):  # the format and its values don't fit
             message = str(record.msg)
         record.msg, record.args = for_log(message), None
         if record.exc_info and record.exc_info[1] is not None:

@@ -1,4 +1,4 @@
-"""Messages that only say which row is due: written by us, and read as from a stranger."""
+"""Messages that only name the row that is due. They are ours, but are read as if they were not."""
 
 import json
 import logging
@@ -12,17 +12,17 @@ from shared.base.ports import Queues
 
 log = logging.getLogger(__name__)
 
-#: A message may be late by this much before the sweep takes it for lost.
+#: The sweep takes a message for lost when it is later than this.
 GRACE = timedelta(minutes=2)
-#: What an id may be: anything else can be none of ours, and perhaps no key of a table.
+#: The form of our ids. Anything else is not ours, and perhaps no legal key of a table.
 _ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wakeup:
-    """What a message says: the ids by name, which turn is due, and since when it is.
+    """The content of a message: the ids by name, the turn that is due, and when it is due.
 
-    `due` is None in the messages of earlier versions.
+    `due` is None in messages of earlier versions.
     """
 
     ids: Mapping[str, str]
@@ -33,7 +33,7 @@ class Wakeup:
 def write_wakeup(
     ids: Mapping[str, str], number: tuple[str, int], due: datetime, **more: str
 ) -> str:
-    """Return the message that wakes a row at its turn, which is due then."""
+    """Return the message that wakes a row at its turn, which is due at `due`."""
     name, value = number
     return json.dumps({"v": 1, **ids, name: value, "due": due.isoformat(), **more})
 
@@ -41,9 +41,9 @@ def write_wakeup(
 def handed_out_to(
     queues: Queues, queue: str, ids: tuple[str, ...], number: str, now: datetime
 ) -> datetime:
-    """Return up to when the messages of a queue have been handed out: what is due later waits.
+    """Return the time up to which a queue has handed out its messages; later ones still wait.
 
-    That is when the message at its front was due, or now where none waits: one request.
+    It is the time at which the message at the front was due, or now if none waits. One request.
     """
     text = queues.peek(queue)
     front = None if text is None else read_wakeup(text, ids, number)
@@ -51,14 +51,14 @@ def handed_out_to(
 
 
 def read_wakeup(text: str, ids: tuple[str, ...], number: str) -> Wakeup | None:
-    """Read a message of ours; None, and one quiet warning, where it is none."""
+    """Read a message of ours; log a warning and return None if it is not one."""
     try:
         content = read_json(text)
         found = {name: content[name] for name in ids}
         turn, due = content[number], content.get("due")
         is_ours = content["v"] == 1 and type(turn) is int and turn >= 0
         is_ours = is_ours and all(_ID.fullmatch(value) for value in found.values())
-        # Ours tell the zone: without it, a time is anybody's.
+        # Our times have an offset; a time without one is not ours.
         at = read_time(due) if due is None or datetime.fromisoformat(due).tzinfo else None
         if is_ours and (due is None or at is not None):
             return Wakeup(ids=found, number=turn, due=at)

@@ -1,6 +1,6 @@
-"""Words for people: a line, a cut, a list, a time, each written in one way.
+"""Text for people: one line, cut short, a list, a time. Each is written in one way.
 
-Nothing here takes secrets out; see `redact` and `outgoing`.
+Nothing here takes secrets out; `redact` and `outgoing` do.
 """
 
 from collections.abc import Sequence
@@ -15,18 +15,18 @@ def flat(text: str) -> str:
 
 
 def shortened(text: str, most: int) -> str:
-    """Return a text of at most `most` characters: one that was longer ends in an ellipsis."""
+    """Return a text of at most `most` characters; a longer one is cut, and ends in an ellipsis."""
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def bullets(lines: Sequence[str], most: int) -> list[str]:
-    """Return the first lines as a list, and how many there are beyond `most`."""
+    """Return up to `most` lines as a bulleted list, and a line for how many more there are."""
     more = [f"and {len(lines) - most} more"] if len(lines) > most else []
     return [*(f"- {line}" for line in lines[:most]), *more]
 
 
 def listed(names: Sequence[str], most: int) -> str:
-    """Return the first names in a row, and how many there are beyond `most`: "a, b and 3 more"."""
+    """Return up to `most` names on one line, and how many more there are: "a, b and 3 more"."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return (", ".join(names[:most]) or "nothing") + more
 
@@ -42,7 +42,7 @@ def minute(time: datetime) -> str:
 
 
 def elapsed(span: timedelta) -> str:
-    """Write a time that passed in at most two units: 1h 5m."""
+    """Write a length of time in at most two units: 1h 5m."""
     seconds = max(0, round(span.total_seconds()))
     parts: list[str] = []
     for unit, size in _UNITS:

@@ -80,5 +80,5 @@ def test_a_string_is_cut_to_the_length_that_the_form_allows() -> None:
 
 @pytest.mark.parametrize("column", [{"label": 7}, {"label": "a", "size": "7"}])
 def test_a_column_of_another_type_is_refused(column: dict[str, Any]) -> None:
-    with pytest.raises(TypeError, match=r"column (label|size) of a Crate"):
+    with pytest.raises(TypeError, match=r"column (label|size) of Crate"):
         CRATE.read(row_of(column))
