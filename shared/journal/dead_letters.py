@@ -1,8 +1,7 @@
-"""Dead letters: buried, kept, replayed and closed.
+"""Bury, keep, replay and close dead letters.
 
-A letter is a row; its body is the event as it arrived, in the row or, when it is long, in a blob.
-A message on queue `dead-letter` only says which letter is due, and for which attempt, so that a
-lost or doubled message does no harm: the sweep sends lost ones again, and stale ones are ignored.
+A message on queue `dead-letter` only names the letter that is due, and its turn. So a lost or
+doubled message does no harm: the sweep sends lost ones again, and stale ones are ignored.
 """
 
 import logging
@@ -36,18 +35,18 @@ from shared.journal.outcomes import EventRef
 
 log = logging.getLogger(__name__)
 
-#: Replays before a letter is parked. The later ones are half an hour to an hour apart, so that this
-#: is more than a day.
+#: Failed attempts before a letter is parked. The later ones are half an hour to an hour apart, so
+#: they take more than a day.
 ATTEMPTS_MAX = 60
-#: The same for failures that nobody foresaw: a bug does not heal by waiting a day.
+#: The same for unexpected failures: a bug does not heal within a day.
 UNEXPECTED_ATTEMPTS_MAX = 8
-#: These wait for something known to end; they don't count as attempts that failed.
+#: These wait for something that is known to end, so they don't count as failed attempts.
 _NOT_FAILURES = frozenset(
     {ClaimHeld.code, BudgetSpent.code, WindowOpen.code, BudgetFull.code, TagsAwaited.code}
 )
 #: The names in a message.
 _IN_MESSAGE = (("letter",), "turn")
-#: A letter that could not be read or written for want of storage is looked at again after this.
+#: A letter that could not be read or written is tried again after this.
 _UNREAD = timedelta(minutes=1)
 
 
@@ -64,7 +63,7 @@ class DeadLetters:
         retry_base: timedelta,
         channels_of: Callable[[str], tuple[str, ...]] = lambda _: (),
     ) -> None:
-        """Keep letters; `channels_of` says whom to tell of a parked one, by its reaction's name."""
+        """`channels_of` returns the channels to tell of a parked letter, by its reaction's name."""
         self._store = LetterStore(tables=tables, blobs=blobs)
         self._queues = queues
         self._clock = clock
@@ -80,13 +79,13 @@ class DeadLetters:
         ref: EventRef | None = None,
         takes: str = "",
     ) -> Letter:
-        """Keep what failed when it arrived, for a replay or a person: two or three requests.
+        """Keep an event that failed on arrival, for a replay or a person: two or three requests.
 
         One event and reaction have one letter, however often they fail.
 
-        Raises: StorageUnavailable; then nothing is promised and the event must stay.
+        Raises: StorageUnavailable; the event must then be delivered again.
         """
-        body = for_row(body)  # as it is going to be read, for the id may be made of it
+        body = for_row(body)  # as it will be read, because the id may be made of it
         letter_id = letter_id_of(ref.key if ref else body, reaction)
         about = f"{ref.type} {ref.about}".strip() if ref else ""
         workspace = read_workspace(ref.source) if ref else None
@@ -120,12 +119,12 @@ class DeadLetters:
     def bury_again(
         self, letter: Letter, failure: Failure, record: Callable[[Letter], None] = lambda _: None
     ) -> Letter:
-        """Keep a letter whose replay failed: two requests; one that is closed by now stays closed.
+        """Keep a letter whose replay failed: two requests. A letter closed meanwhile stays closed.
 
-        `record` is given the letter as it is going to stand, each time before that is tried: what
-        it writes is written again after a crash, because the letter is still to be replayed then.
+        `record` is called with the letter as it will be, before each attempt to write it. After a
+        crash it writes its record again, because the letter is then replayed again.
 
-        Raises: StorageUnavailable; the letter is then still waiting.
+        Raises: StorageUnavailable; the letter then still waits.
         """
 
         def fail(known: Letter | None) -> Letter | None:
@@ -190,12 +189,12 @@ class DeadLetters:
     def due(self, message: str, *, redelivered: bool = False) -> Letter | None:
         """Return the letter that a message of the queue names, if it is that letter's turn.
 
-        `redelivered` says that the queue handed it out before: whoever had it may have died, in
-        the replay, which the letter says then, or between saving the row and sending the next
-        message, so that one is sent again. A message that is none of ours is dropped.
+        `redelivered` says that the queue handed the message out before. Its worker may have died in
+        the replay: then `is_again` of the letter is set. Or it died between saving the row and
+        sending the next message: then that is sent again. A message that is not ours is dropped.
 
-        Raises: StorageUnavailable where it was handed out before. Else it is sent anew: one
-        that fails is handed out again, which would count as a death.
+        Raises: StorageUnavailable if it was handed out before. If not, it is sent anew, because a
+        message that fails is handed out again, which would count as a death.
         """
         wakeup = read_wakeup(message, *_IN_MESSAGE)
         try:
@@ -203,7 +202,7 @@ class DeadLetters:
         except (StorageUnavailable, StorageDenied) as error:
             if redelivered:
                 raise
-            log.warning("a letter could not be read, and is looked at again: %s", error.message)
+            log.warning("a letter could not be read, and is tried again: %s", error.message)
             self._queues.send(QUEUE, message, delay=_UNREAD)
             return None
         if wakeup is None or letter is None or letter.status is not LetterStatus.WAITING:
@@ -215,7 +214,7 @@ class DeadLetters:
         return None
 
     def put_back(self, letter: Letter) -> None:
-        """Send the message of a letter anew, because what came of its replay can't be kept."""
+        """Send the message of a letter anew, because the result of its replay can't be kept."""
         self.wake(replace(letter, due_at=self._clock.now() + _UNREAD))
 
     def get(self, letter_id: str) -> Letter | None:
@@ -231,7 +230,7 @@ class DeadLetters:
         return self._store.find(prefix=prefix)
 
     def overdue(self) -> Iterator[Letter]:
-        """Yield the letters whose message must have been lost: what is only queued is not."""
+        """Yield the letters whose message must have been lost, and is not only queued."""
         now = self._clock.now()
         handed_out = handed_out_to(self._queues, QUEUE, *_IN_MESSAGE, now)
         return self._store.find(
@@ -239,13 +238,13 @@ class DeadLetters:
         )
 
     def resend(self, letter: Letter) -> None:
-        """Send the message of a letter again, and remember when; not where it has changed."""
+        """Send the message of a letter again, and note when; leave a letter that has changed."""
         due = replace(letter, due_at=self._clock.now())
         if self._replace(letter, due):
             self.wake(due)
 
     def untold(self) -> Iterator[Letter]:
-        """Yield the parked letters that somebody is still to be told of."""
+        """Yield the parked letters that some channel is still to be told of."""
         return self._store.find({"is_untold": True})
 
     def closed(self, before: datetime) -> Iterator[Letter]:
@@ -253,23 +252,23 @@ class DeadLetters:
         return self._store.find({"status": str(LetterStatus.CLOSED)}, before=("due_at", before))
 
     def note(self, letter_id: str, channel: str, left: Mapping[str, int]) -> None:
-        """Take a channel off those that a letter is to tell, or keep its failed attempts.
+        """Note that a channel was told of a letter, or how many attempts to tell it failed.
 
-        `left` is empty, or has the channel with its attempts.
+        `left` is empty, or has the channel with its failed attempts.
         """
 
         def take_off(known: Letter | None) -> Letter | None:
             if known is None or channel not in known.untold:
-                return None  # a person has replayed or closed it meanwhile
+                return None  # it was replayed or closed meanwhile
             others = {name: known.untold[name] for name in known.untold if name != channel}
             return replace(known, untold={**others, **left})
 
         self._change(letter_id, take_off)
 
     def close(self, letter: Letter, order: str = "") -> bool:
-        """Close the letter; say False, and leave it, if it has changed since it was read.
+        """Close the letter; return False, and leave it, if it has changed since it was read.
 
-        `order` says who closed it and why, where that was a person.
+        `order` says who closed it and why, if that was a person.
         """
         closed = replace(
             letter,
@@ -280,7 +279,7 @@ class DeadLetters:
         return self._settle(letter, closed)
 
     def park(self, letter: Letter, failure: Failure) -> bool:
-        """Keep the letter for a person, who is told why; False as in `close`."""
+        """Keep the letter for a person, who is told why; return False as `close` does."""
         parked = replace(
             letter,
             status=LetterStatus.PARKED,
@@ -291,7 +290,7 @@ class DeadLetters:
         return self._settle(letter, parked)
 
     def reopen(self, letter: Letter, order: str = "") -> bool:
-        """Make a letter due now, its attempts counted anew; `order` and False as in `close`."""
+        """Make a letter due now, and count its attempts anew; see `close` for `order` and False."""
         again = self._reopened(letter, order)
         if not self._settle(letter, again):
             return False
@@ -299,7 +298,7 @@ class DeadLetters:
         return True
 
     def replay_now(self, letter_id: str) -> None:
-        """Make a letter due now, however it changes meanwhile; leave one that waits already."""
+        """Make a letter due now, even if it changes meanwhile; leave one that waits already."""
 
         def reopen(known: Letter | None) -> Letter | None:
             is_waiting = known is None or known.status is LetterStatus.WAITING
@@ -352,9 +351,9 @@ class DeadLetters:
         return self._store.change(letter_id, told, known=known)
 
     def _to_be_told(self, letter: Letter, known: Letter | None) -> Letter:
-        """Return the letter with whom to tell, once each time that it is parked.
+        """Return the letter with the channels to tell, once each time that it is parked.
 
-        Not where a person's yes is missing: for that the loop asks.
+        There are none where approval is missing, because the loop asks for that itself.
         """
         if letter.status is not LetterStatus.PARKED or letter.code == ApprovalMissing.code:
             return replace(letter, untold={})

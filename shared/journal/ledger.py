@@ -1,7 +1,7 @@
 """The ledger: the exclusive, expiring right to run one action for one event.
 
-Every write is conditional, so that of two workers one wins. A claim ends done, released, or by
-its lease running out; only "done" is for good.
+Every write is conditional, so that of two workers one wins. A claim ends when it is done or
+released, or when its lease runs out. Only "done" is final.
 """
 
 import json
@@ -19,9 +19,9 @@ TABLE = "SignalboxLedger"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimKey:
-    """What is claimed: a step of a reaction, for an event. Named in YAML words, never by code.
+    """A step of a reaction, for an event, named in the words of reactions.yaml, never of the code.
 
-    `day` is that of the event, by which claims are kept and forgotten; it names nothing.
+    `day` is the day of the event, by which claims are kept and deleted. It is no part of the name.
     """
 
     day: str
@@ -31,13 +31,13 @@ class ClaimKey:
 
     @property
     def digest(self) -> str:
-        """64 hex digits from which everything that the action creates is named."""
+        """64 hex digits, from which the names of everything that the action creates are made."""
         return digest(self.event, self.reaction, self.step)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
-    """The claim is ours until `until`; `etag` proves it."""
+    """This worker holds the claim until `until`; `etag` proves it."""
 
     key: ClaimKey
     attempt: int
@@ -47,14 +47,14 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlreadyDone:
-    """Somebody has done it; this came of it."""
+    """The step was done before, with this outcome."""
 
     outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldElsewhere:
-    """Another worker holds the claim until then."""
+    """Another worker holds the claim until `until`."""
 
     until: datetime
 
@@ -103,7 +103,7 @@ class Ledger:
         self._lease = lease
 
     def claim(self, key: ClaimKey) -> Claimed | AlreadyDone | HeldElsewhere:
-        """Take the right to run one step: one request when nobody had it, two or three else."""
+        """Take the right to run one step: one request if nobody had it, otherwise two or three."""
         until = self._clock.now() + self._lease
         try:
             kept = self._claims.add(_address(key), _held(1, until))
@@ -113,7 +113,7 @@ class Ledger:
 
     def _claim_again(self, key: ClaimKey, until: datetime) -> Claimed | AlreadyDone | HeldElsewhere:
         kept = self._claims.get(_address(key))
-        if kept is None:  # retention took it between our two requests
+        if kept is None:  # retention deleted it between the two requests
             return HeldElsewhere(until=self._clock.now())
         found = kept.value
         if found.outcome is not None:
@@ -128,7 +128,7 @@ class Ledger:
         return Claimed(key=key, attempt=attempt, until=until, etag=mine.etag)
 
     def renew(self, claim: Claimed) -> Claimed:
-        """Hold a claim for another lease from now on.
+        """Hold a claim for another lease, from now on.
 
         Raises: ClaimLost if another worker has taken the claim meanwhile.
         """
@@ -137,14 +137,14 @@ class Ledger:
         return replace(claim, until=until, etag=etag)
 
     def complete(self, claim: Claimed, outcome: Outcome) -> None:
-        """Record that it is done, for good.
+        """Record that the step is done; this is final.
 
         Raises: ClaimLost if another worker has taken the claim meanwhile.
         """
         self._write(claim, replace(_ended(claim, "done"), outcome=outcome))
 
     def release(self, claim: Claimed, reason: str) -> None:
-        """Give the claim back, with the reason; whoever comes next may take it at once."""
+        """Give the claim back, with the reason; another worker may take it at once."""
         self._write(claim, replace(_ended(claim, "released"), reason=reason))
 
     def _write(self, claim: Claimed, row: _Claim) -> str:
@@ -159,7 +159,7 @@ def _address(key: ClaimKey) -> RowAddress:
 
 
 def claimed_by(row: Row) -> tuple[str, str]:
-    """Return the event, by its key, and the reaction of which a row of the ledger is a claim."""
+    """Return the key of the event and the reaction that a row of the ledger is a claim of."""
     event, reaction, _ = row.key.split(":", 2)
     return event, reaction
 

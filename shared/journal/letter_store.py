@@ -1,4 +1,4 @@
-"""Where letters are kept: a row each, and a blob for a body that is too long for a row."""
+"""Where letters are kept: a row for each, and a blob for a body that is too long for a row."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -62,9 +62,9 @@ class LetterStore:
         prefix: str = "",
         before: tuple[str, datetime] | None = None,
     ) -> Iterator[Letter]:
-        """Yield the letters with such columns whose id begins so; bodies in blobs are not read.
+        """Yield the letters with such columns and such an id; bodies in blobs are not read.
 
-        A prefix of two digits or more spares reading all but a 256th of the table.
+        With a prefix of two digits or more only a 256th of the table is read.
         """
         partition = prefix[:_PARTITION_LENGTH] if len(prefix) >= _PARTITION_LENGTH else None
         found = self._letters.find(partition=partition, equals=equals, before=before)
@@ -85,7 +85,7 @@ class LetterStore:
         *,
         known: Letter | None = None,
     ) -> tuple[Letter | None, bool]:
-        """Change a letter; return it as it is then, and whether it was written.
+        """Change a letter; return it as it is afterwards, and whether it was written.
 
         See `Documents.change`.
         """

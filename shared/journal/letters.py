@@ -14,7 +14,7 @@ CONTAINER = "letters"
 
 
 class LetterStatus(StrEnum):
-    """Where a letter stands."""
+    """The state of a letter."""
 
     WAITING = "waiting"  #: It is replayed when it is due.
     PARKED = "parked"  #: It waits for a person.
@@ -31,19 +31,21 @@ class Letter:
     code: str
     reason: str
     hint: str
-    attempt: int  #: Failed attempts so far: what backoff grows with and parking counts.
-    turn: int  #: Which wake-up it waits for; a message for another turn is stale.
-    due_at: datetime  #: Of a closed one: when that was.
+    attempt: int  #: Failed attempts so far: the wait grows with them, and too many park it.
+    turn: int  #: The number of the wake-up it waits for; a message for another one is stale.
+    due_at: datetime  #: Of a closed letter: when it was closed.
     created_at: datetime
     about: str
     body: str
     traceparent: str
-    takes: str = ""  #: Of a whole event: the types that may come as it came, "" for any.
-    workspace: str = ""  #: Its name; "" of a whole event, which may be of any.
-    order: str = ""  #: What a person last ordered: that, who and why.
-    is_again: bool = False  #: Whether its message was handed out before. No row keeps that.
-    in_blob: bool = False  #: Whether a blob has the body, which a list of letters does not read.
-    untold: Mapping[str, int] = field(default_factory=dict)  #: Failed attempts, by channel.
+    takes: str = ""  #: Of a whole event: the types that its trigger takes, "" for any.
+    workspace: str = ""  #: Its name; "" for a whole event, which may be of any.
+    order: str = ""  #: The last order of a person, with who gave it and why.
+    is_again: bool = False  #: Whether its message was handed out before; no row keeps this.
+    in_blob: bool = False  #: Whether the body is in a blob, which lists of letters do not read.
+    untold: Mapping[str, int] = field(
+        default_factory=dict
+    )  #: Channels not told yet, with failed attempts.
     etag: str = ""
 
     @property

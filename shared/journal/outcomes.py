@@ -1,4 +1,4 @@
-"""What came of one step of a reaction for one event, and where an event's outcomes are kept."""
+"""Outcomes: the results of the steps of reactions, each for one event."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -9,12 +9,12 @@ from typing import Any
 from shared.base.ids import digest, folded
 from shared.events.model import Event, UnknownEvent
 
-#: Under this step is recorded what holds for the event as a whole.
+#: The step under which an outcome of the whole event is recorded.
 WHOLE = "*"
 
 
 class OutcomeStatus(StrEnum):
-    """How a step ended, so far."""
+    """The result of a step, so far."""
 
     DONE = "done"
     SKIPPED = "skipped"
@@ -27,7 +27,7 @@ _FOR_GOOD = frozenset({OutcomeStatus.DONE, OutcomeStatus.SKIPPED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of one step of a reaction; `code` is an error's.
+    """The result of one step of a reaction; `code` is that of an error.
 
     `rollout` and `retraining` are the ids of long work that it started. `attempt` and `revision`
     say how new it is, whenever it is recorded, and are no part of what came of it: the number of
@@ -51,7 +51,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventRef:
-    """Where an event's record is: what a rollout or a letter keeps in order to update it."""
+    """The address of an event's record, which a rollout or a letter keeps to update the record."""
 
     key: str
     id: str
@@ -62,7 +62,7 @@ class EventRef:
 
 
 def ref_of(event: Event | UnknownEvent) -> EventRef:
-    """Return where the event's record is."""
+    """Return the address of the event's record."""
     if isinstance(event, UnknownEvent):
         key = digest(folded(event.source), event.type, event.id)
         return EventRef(key=key, id=event.id, type=event.type, time=event.time, source=event.source)
@@ -77,7 +77,7 @@ def ref_of(event: Event | UnknownEvent) -> EventRef:
 
 
 def outcome_to(outcome: Outcome) -> dict[str, str]:
-    """Return an outcome as what JSON holds, without what is empty."""
+    """Return an outcome as values for JSON, without the empty ones."""
     return {name: str(value) for name, value in asdict(outcome).items() if value}
 
 
@@ -88,7 +88,7 @@ def outcome_from(values: Mapping[str, Any]) -> Outcome:
 
 
 def merge_news(known: Mapping[str, Outcome], news: Mapping[str, Outcome]) -> dict[str, Outcome]:
-    """Return what is known with the news, in whatever order the news comes.
+    """Return the known outcomes with the news, which may come in any order.
 
     An earlier attempt never hides a later one, an earlier state of long work never a later one, and
     what a step says of itself never how the long work ended that it had started.
@@ -101,7 +101,7 @@ def merge_news(known: Mapping[str, Outcome], news: Mapping[str, Outcome]) -> dic
 
 
 def _newer(known: Outcome, news: Outcome) -> Outcome:
-    """Return the one of two outcomes of a step that holds, as new as the newer in both respects."""
+    """Return the outcome of the two that holds, with the higher attempt and the higher revision."""
     return replace(
         news if _holds(known, news) else known,
         attempt=max(known.attempt, news.attempt),
@@ -110,7 +110,7 @@ def _newer(known: Outcome, news: Outcome) -> Outcome:
 
 
 def _holds(known: Outcome, news: Outcome) -> bool:
-    """Say whether the news holds in place of what is known."""
+    """Return whether the news holds, and not the known outcome."""
     if news.revision:
         return news.revision >= known.revision
     has_told = bool(known.revision and known.work)

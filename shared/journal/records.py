@@ -1,4 +1,4 @@
-"""The record of events: one row per event, with what came of each step of each reaction."""
+"""The record of events: a row for each event, with the outcome of each step of each reaction."""
 
 import json
 from collections.abc import Mapping
@@ -22,13 +22,13 @@ from shared.journal.outcomes import (
 TABLE = "SignalboxEvents"
 
 _TEXT_MAX = 2000
-#: Of the longest far-fetched case (every reaction of a large file fails), what a row still holds.
+#: A row still holds this much in the longest case, in which every reaction of a large file fails.
 _OUTCOMES_MAX = 30_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventRecord:
-    """Everything that came of one event. Outcomes are by "reaction/step"."""
+    """All results of one event. Outcomes are by "reaction/step"."""
 
     event: str
     id: str
@@ -45,14 +45,14 @@ class Records:
     """The record of events, kept in a table, a partition for each day of the events' own times."""
 
     def __init__(self, *, tables: Tables, clock: Clock | None = None) -> None:
-        """By the system's clock where none is given."""
+        """Use the system's clock if none is given."""
         outcomes = AsText(write=_outcomes_to, read=_outcomes_from)
         form = ColumnForm(EventRecord, texts={"outcomes": outcomes}, most=_TEXT_MAX)
         self._records = Documents(tables, TABLE, form)
         self._clock = clock or SystemClock()
 
     def add(self, ref: EventRef, news: Mapping[str, Outcome], *, delivery: bool) -> None:
-        """Record what came of an event: one request the first time, three when there is a row.
+        """Record outcomes of an event: one request the first time, three if there is a row.
 
         News of an earlier arrival nearly always finds a row, and takes two. It may come in any
         order: see `merge_news`. `delivery` says whether the event arrived (again); otherwise the
@@ -76,9 +76,9 @@ class Records:
         self._records.change(_address(ref), merge, is_new=delivery)
 
     def give_up(self, ref: EventRef, reaction: str, failed: Outcome) -> None:
-        """Record as failed what of a reaction was waiting; long work goes on by itself.
+        """Record the waiting steps of a reaction as failed; long work goes on by itself.
 
-        Where nothing of it is on record, the reaction as a whole has failed.
+        If no step is on record, the reaction as a whole is recorded as failed.
         """
         record = self.get(ref)
         known = record.outcomes if record is not None else {}
@@ -100,7 +100,7 @@ class Records:
 
 
 def day_of(time: datetime) -> str:
-    """Return the partition of the events of a time's day; days sort as their partitions do."""
+    """Return the partition of events of that day; partitions sort by day."""
     return time.astimezone(UTC).strftime("%Y-%m-%d")
 
 
@@ -111,9 +111,9 @@ def _address(ref: EventRef) -> RowAddress:
 
 
 def _outcomes_to(outcomes: Mapping[str, Outcome]) -> str:
-    """Write the outcomes as JSON; where they are too long for a row, with shorter details.
+    """Write the outcomes as JSON, with shorter details if they are too long for a row.
 
-    Where even that is too long, as many as fit, those of what was skipped last.
+    If that is still too long, only as many as fit are written, skipped steps last.
     """
     items: dict[str, dict[str, str]] = {}
     for most in (_TEXT_MAX, 200, 0):
