@@ -155,8 +155,10 @@ def test_a_sweep_that_tells_of_many_repeats_by_a_slow_channel_ends_in_time() -> 
 def test_a_sweep_that_forgets_many_folds_ends_in_time() -> None:
     world = World()
     world.clock.time = world.clock.time.replace(hour=3)
-    old = {"open": False, "channel": "team", "until": world.clock.now() - timedelta(days=60)}
+    texts = dict.fromkeys(("workspace", "reaction", "step", "channel", "key", "first"), "x")
+    ago = world.clock.now() - timedelta(days=60)
     for number in range(500):
+        old = {**texts, "open": False, "since": ago, "until": ago}
         world.tables.insert(repeats.TABLE, "00", f"00{number}", old)
     slow_down(world, by=timedelta(seconds=1))
     began = world.clock.now()
