@@ -68,7 +68,7 @@ def not_emulated(what: str, target: str | None = None) -> ArmError:
     It is not a 404, which clients report as something missing in the workspace. No client repeats a
     request after a 501.
     """
-    message = f"{what} not emulated here; sandbox/workspace/README.md tells what is."
+    message = f"{what} not emulated here; sandbox/workspace/README.md lists what is."
     return ArmError(501, "NotEmulated", message, target=target)
 
 

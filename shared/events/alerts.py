@@ -134,7 +134,7 @@ def _first_condition(data: Mapping[str, Any]) -> Fields:
 
 
 def _split_deployment(measure: Fields) -> str:
-    """Return the deployment by which a metric of an endpoint is split, "" where it is not."""
+    """Return the deployment that an endpoint's metric is split by, "" if it is not split."""
     dimensions = measure.get("dimensions")
     for item in dimensions if isinstance(dimensions, list) else ():
         if isinstance(item, Mapping) and Fields("a dimension", item).get("name") == "deployment":

@@ -42,7 +42,7 @@ from shared.events.runs import parse_run
 MAX_BODY = 1024 * 1024
 
 _AML = "Microsoft.MachineLearningServices."
-#: The types of event that Event Grid delivers and that are read, in whatever casing they arrive.
+#: The types of Event Grid's events that are read; they arrive in any casing.
 Kind = Literal[
     "ModelRegistered",
     "ModelDeployed",

@@ -19,7 +19,7 @@ _LOOKED_THROUGH = 8_000
 
 
 class Fields:
-    """The members of an object, found by name in whatever casing they arrived.
+    """The members of an object, found by name in any casing.
 
     `where` is the object's name in messages; `prefix` stands before its members' names there.
     A method that can't read a member raises EventMalformed with the reason, which repeats no value.
@@ -55,7 +55,7 @@ class Fields:
         )
 
     def name_or_empty(self, key: str, *, limit: int = NAME_MAX, forbidden: str = "") -> str:
-        """Return a printable text, "" where there is none."""
+        """Return a printable text, "" if there is none."""
         if self.get(key) in (None, ""):
             return ""
         return self.name(key, limit=limit, forbidden=forbidden)
@@ -91,7 +91,7 @@ class Fields:
         return number
 
     def number_or_none(self, key: str) -> float | None:
-        """Return a finite number, None where there is none."""
+        """Return a finite number, None if there is none."""
         return None if self.get(key) is None else self.number(key)
 
     def time(self, key: str) -> datetime:
@@ -102,7 +102,7 @@ class Fields:
         return time
 
     def time_or_none(self, key: str) -> datetime | None:
-        """Return a time in UTC, None where there is none."""
+        """Return a time in UTC, None if there is none."""
         return None if self.get(key) in (None, "") else self.time(key)
 
 
@@ -112,7 +112,7 @@ def refuse(key: str, why: str) -> NoReturn:
 
 
 def check_event_name(value: object, key: str, *, limit: int = NAME_MAX, forbidden: str = "") -> str:
-    """Return the value if it is a name; raise EventMalformed with the reason if it is none."""
+    """Return the value if it is a name, else raise EventMalformed with the reason."""
     if not isinstance(value, str):
         refuse(key, "is not a string")
     if not value.strip():

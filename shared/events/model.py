@@ -121,7 +121,7 @@ class Run:
 
 
 class DriftState(StrEnum):
-    """What a monitor found in one window, for one signal."""
+    """The result of a monitor for one signal in one window."""
 
     BREACH = "breach"  #: A metric is on the wrong side of its threshold.
     RECOVERED = "recovered"  #: Everything was measured, and no metric is on the wrong side.

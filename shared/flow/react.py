@@ -90,7 +90,7 @@ class React:
         that of `react`. `is_again` says that the message was handed out before: it becomes a
         letter, whose tries are counted.
 
-        Raises: StorageUnavailable, so that the message stays in its queue.
+        Raises: StorageUnavailable; the message must then stay in its queue.
         """
         if is_again:
             self.put_off(body, takes=takes)
@@ -275,7 +275,7 @@ class React:
             or reaction.on is not event.type
             or workspace is None
         ):
-            gone = ReactionGone(f"{letter.reaction!r} is not, or no longer, for such an event here")
+            gone = ReactionGone(f"reaction {letter.reaction!r} is gone, or is for other events now")
             run = ReactionResult(failure=failure_of(gone))
         else:
             deadline = self._clock.now() + self._budget

@@ -134,7 +134,7 @@ class LoopKeeper:
 
 
 def _with_news(before: Loop, after: Loop) -> Loop:
-    """Return a loop with what is to be settled: what its retrainings came to since before."""
+    """Return a loop with the work to settle: the outcomes of its retrainings since `before`."""
     news = _news(before, after)
     for _, retraining in news:
         after = after.with_retraining(retraining)

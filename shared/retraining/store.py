@@ -96,14 +96,14 @@ class LoopStore:
         return self._budgets(reaction).get(at) or Kept(at=at, value=Budget())
 
     def save_budget(self, reaction: str, budget: Budget, etag: str) -> Kept[Budget]:
-        """Write a reaction's budget if nobody has since it was read.
+        """Write a reaction's budget, unless it was changed since it was read.
 
         Raises: RowChanged.
         """
         return self._budgets(reaction).save(_budget_of(reaction), budget, etag)
 
     def change_budget(self, reaction: str, change: Callable[[Budget], Budget]) -> Changed[Budget]:
-        """Change a reaction's budget as it is by now; do not write it where it stays the same."""
+        """Change a reaction's present budget; write it only if that makes a difference."""
 
         def changed(found: Budget | None) -> Budget | None:
             before = found or Budget()

@@ -173,7 +173,7 @@ class MemoryWorkspaces(MemoryRegistry):
     ) -> Operation:
         """Start setting the whole split and mirror, merging `tags`; keep all else of the endpoint.
 
-        Of a batch endpoint, the deployment with all traffic becomes the default one.
+        On a batch endpoint the deployment with all traffic becomes the default one.
         """
         self._enter("set_traffic")
         key = _key(workspace, endpoint.name, endpoint.kind)

@@ -37,9 +37,7 @@ class Minute:
 
     at: datetime  #: When it began.
     requests: int = 0
-    errors: int = (
-        0  #: Of the requests, those that failed on the service's side: 5xx, 424, 408, 429.
-    )
+    errors: int = 0  #: The requests that failed on the service's side: 5xx, 424, 408, 429.
     values: Mapping[Measure, float] = field(default_factory=dict)
 
 

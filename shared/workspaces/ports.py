@@ -129,7 +129,7 @@ class Endpoints(Protocol):
     ) -> Operation:
         """Start setting the whole split and mirror, merging `tags`; keep all else of the endpoint.
 
-        Of a batch endpoint, the deployment with all traffic becomes the default one.
+        On a batch endpoint the deployment with all traffic becomes the default one.
         """
         ...
 

@@ -1,6 +1,7 @@
 """`register`: make a model version of a run's output.
 
-Both functions import what they need: a file may name the action and no event ever need it.
+Both functions import their modules when they are called, because a file may have the action and no
+event need it.
 """
 
 from typing import TYPE_CHECKING
