@@ -219,6 +219,7 @@ MISTAKES = [
     (["scale: stabel"], 7, 16, "or `stable`, found 'stabel'", "what serves"),
     (["better: latncy_p95"], 7, 17, "`steps[0].better` can't be 'latncy_p95'", "`latency_p95`"),
     (["better: requests"], 7, 17, "`steps[0].better` can't be 'requests'", "`cpu`"),
+    (["better:"], 7, 16, "`steps[0].better` can't be nothing", "`cpu`"),
     (["better: cpu"], 7, 17, "compares two deployments that both have traffic", "- traffic: 50%"),
     (["hold: 1h", "traffic: 50%", "better: cpu"], 9, 17, "`steps[2].better` compares two", ""),
     (["traffic: 100%", "hold: 1h", "better: cpu"], 9, 17, "`steps[2].better` compares two", ""),

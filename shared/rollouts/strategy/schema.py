@@ -56,9 +56,9 @@ class OneStepParams(Values):
 
 
 if TYPE_CHECKING:
-    StepParams = OneStepParams
+    StepParams = OneStepParams  # mypy takes no type that is made at run time
 else:
-    #: It has a field for each kind of step.
+    #: One step, with a field for each kind.
     StepParams = create_model(
         "StepParams",
         __base__=OneStepParams,

@@ -26,11 +26,13 @@ def find_sequence_faults(
 def _find_missing(before: StepsBefore) -> Iterator[ParamFault]:
     """Yield what is missing after the last step."""
     if before.split is None:
-        told = "`steps` never sends the new deployment any traffic"
-        yield ParamFault(("steps",), told, "Add `- traffic: 100%`.", is_of_key=True)
+        message = "`steps` never sends the new deployment any traffic"
+        yield ParamFault(("steps",), message, "Add `- traffic: 100%`.", is_of_key=True)
     elif before.percent < 100:
-        told = f"the last split is {before.percent}%, it has to be 100%"
-        yield ParamFault(before.split, told, "Add `- traffic: 100%` after it.")
+        message = f"the last split is {before.percent}%, it has to be 100%"
+        yield ParamFault(before.split, message, "Add `- traffic: 100%` after it.")
     if before.has_gates and not before.holds:
-        told = "`gates` are judged while a split holds, and there is no `hold`"
-        yield ParamFault(("gates",), told, "Add `- hold: 15m` after a `traffic`.", is_of_key=True)
+        message = "`gates` are judged while a split holds, and there is no `hold`"
+        yield ParamFault(
+            ("gates",), message, "Add `- hold: 15m` after a `traffic`.", is_of_key=True
+        )

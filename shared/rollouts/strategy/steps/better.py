@@ -38,6 +38,6 @@ class WrittenBetter(WrittenStep):
     ) -> Iterator[ParamFault]:
         is_split = 0 < before.percent < 100 and before.has_held
         if not is_split and before.is_sure:
-            told = "compares two deployments that both have traffic for a while"
+            message = "compares two deployments that both have traffic for a while"
             hint = "Put `- traffic: 50%` and `- hold: 1d` before it."
-            yield ParamFault(path, f"{name_of_step(step, path)} {told}", hint)
+            yield ParamFault(path, f"{name_of_step(step, path)} {message}", hint)

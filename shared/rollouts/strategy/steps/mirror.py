@@ -29,9 +29,9 @@ class WrittenMirror(WrittenStep):
         self, step: RolloutStep, before: StepsBefore, path: Path
     ) -> Iterator[ParamFault]:
         if before.split is not None:
-            told = "comes after `traffic`: a deployment gets one or the other"
+            message = "comes after `traffic`: a deployment gets one or the other"
             hint = "Put it before the first `traffic`."
-            yield ParamFault(path, f"{name_of_step(step, path)} {told}", hint)
+            yield ParamFault(path, f"{name_of_step(step, path)} {message}", hint)
         before.mirror = step.percent
 
     def find_misfit(self, step: RolloutStep, kind: EndpointKind) -> str:

@@ -17,8 +17,9 @@ def _instances(value: object) -> int:
         return 0
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MOST_INSTANCES:
         return value
-    told = f"should be a number of instances, 1 to {_MOST_INSTANCES}, or `stable`"
-    raise unfit(f"{told}, found {found(value)}", "`stable` is as many as what serves has.")
+    wanted = f"a number of instances, 1 to {_MOST_INSTANCES}, or `stable`"
+    hint = "`stable` is as many as what serves has."
+    raise unfit(f"should be {wanted}, found {found(value)}", hint)
 
 
 class WrittenScale(WrittenStep):

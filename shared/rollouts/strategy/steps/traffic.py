@@ -30,9 +30,9 @@ class WrittenTraffic(WrittenStep):
         self, step: RolloutStep, before: StepsBefore, path: Path
     ) -> Iterator[ParamFault]:
         if step.percent < before.percent:
-            told = f"goes down, from {before.percent}% to {step.percent}%"
+            message = f"goes down, from {before.percent}% to {step.percent}%"
             hint = "A rollout goes back by itself where it fails."
-            yield ParamFault(path, f"{name_of_step(step, path)} {told}", hint)
+            yield ParamFault(path, f"{name_of_step(step, path)} {message}", hint)
         before.percent, before.split, before.mirror = step.percent, path, 0
         before.has_held = False
 
