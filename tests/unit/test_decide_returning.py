@@ -15,7 +15,7 @@ from shared.rollouts.deciding.decisions import (
     SetTraffic,
     Wait,
 )
-from shared.rollouts.deciding.ending import keeps, leave
+from shared.rollouts.deciding.ending import end_undeleted, keeps
 from shared.rollouts.deciding.observation import Observation
 from shared.rollouts.state.orders import OrderKind
 from shared.rollouts.state.phases import Phase
@@ -711,8 +711,8 @@ def test_what_is_of_use_to_somebody_is_kept(rollout: Rollout, kept: timedelta) -
 
 
 def test_what_can_t_be_deleted_is_named() -> None:
-    assert leave(RETIRING, "denied").reason == f"{OLD} could not be deleted: denied"
-    assert leave(REMOVING, "denied").reason == f"{NEW} could not be deleted: denied; no pip"
+    assert end_undeleted(RETIRING, "denied").reason == f"{OLD} could not be deleted: denied"
+    assert end_undeleted(REMOVING, "denied").reason == f"{NEW} could not be deleted: denied; no pip"
 
 
 def test_a_step_down_ends_at_the_time_that_is_left_of_it() -> None:

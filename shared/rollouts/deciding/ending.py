@@ -305,9 +305,9 @@ def removing(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     if failed is None:
         return Go(phase=Phase.ROLLED_BACK)
     if seen.serves(failed.name):
-        return leave(rollout, "it has traffic again")
+        return end_undeleted(rollout, "it has traffic again")
     if failed.name in seen.needed:
-        return leave(rollout, "another rollout keeps it, to go back to")
+        return end_undeleted(rollout, "another rollout keeps it, to go back to")
     return _delete(rollout, seen, failed)
 
 
@@ -315,11 +315,11 @@ def _delete(rollout: Rollout, seen: Observation, deployment: Deployment) -> Deci
     if not deployment.state.is_settled:
         return Wait(reason=f"{deployment.name} is {deployment.state}")
     if rollout.work.tries >= WRITE_TRIES:
-        return leave(rollout, failure_in(seen) or "it is still there")
+        return end_undeleted(rollout, failure_in(seen) or "it is still there")
     return DeleteDeployment(name=deployment.name)
 
 
-def leave(rollout: Rollout, why: str) -> Go:
+def end_undeleted(rollout: Rollout, why: str) -> Go:
     """Return the end of a rollout that can't delete a deployment. It lets go of the endpoint."""
     if rollout.phase is Phase.RETIRING:
         return Go(phase=Phase.DONE, reason=f"{rollout.stable} could not be deleted: {why}")

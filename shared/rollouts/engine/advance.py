@@ -68,7 +68,7 @@ class Rollouts:
     follow: Callable[[Rollout], None]
 
     def start(self, rollout: Rollout) -> Rollout:
-        """Add the rollout and send its first tick; find the one that is there after a crash."""
+        """Add the rollout and send its first tick; after a crash, return the one that is there."""
         kept = self.store.add(replace(rollout, link=studio_link(rollout, self.studio)))
         if kept.value.tick == 0:
             self.wake(kept.value)
@@ -103,12 +103,12 @@ class Rollouts:
         self.queues.send(QUEUE, message, delay=wait)
 
     def overdue(self) -> Iterator[Kept[Rollout]]:
-        """Yield the rollouts whose message must have been lost: what is only queued is not."""
+        """Yield the rollouts whose message must have been lost. A message in the queue is not."""
         handed_out = handed_out_to(self.queues, QUEUE, *_IN_MESSAGE, self.clock.now())
         return self.store.overdue(handed_out - GRACE)
 
     def resend(self, kept: Kept[Rollout]) -> None:
-        """Send the message of a tick again, and remember when; not where the row has changed."""
+        """Send the message of a tick again, and save when, unless the row has changed."""
         due = replace(kept.value, due_at=self.clock.now())
         with suppress(RowChanged):
             self.store.save(due, etag=kept.etag)
@@ -134,7 +134,7 @@ class Rollouts:
         return saved.value
 
     def _require_free(self, rollout: Rollout, order: Order) -> None:
-        """Raises: OrderImpossible where going back from live would have to wait for another."""
+        """Raises: OrderImpossible if another rollout has the endpoint that it would go back on."""
         if order.kind is not OrderKind.ABORT or rollout.phase is not Phase.LIVE:
             return
         holder = self.store.find_holder(rollout)
@@ -145,7 +145,7 @@ class Rollouts:
             )
 
     def overrule(self, holder: Rollout, newer: Rollout) -> None:
-        """Have an older rollout make place for a newer one, if that is still possible."""
+        """Abort an older rollout for a newer one, if that is still possible."""
         order = Order(
             kind=OrderKind.ABORT,
             by=f"rollout {newer.id[:8]}",
@@ -186,7 +186,7 @@ class Rollouts:
         try:
             begun = self.store.save(mine, etag=kept.etag)
         except RowChanged:
-            # Another worker has the tick, or an order came in, whose own message does it.
+            # Another worker has the tick, or an order came in, and its message begins a tick.
             return
         before, lease = begun.value, RowLease(self.store, begun, self.clock, self.lease)
         with telemetry.span(
@@ -243,13 +243,13 @@ class Rollouts:
     def _waits_in_vain(self, rollout: Rollout) -> bool:
         """Return whether the endpoint that a rollout is going to wait for is free.
 
-        Whoever let go of it may have done so while this tick was under way, and waked it in vain.
+        The rollout that had it may have let go, and woken this one in vain, during this tick.
         """
         waits = _waits_for_endpoint(rollout) and rollout.due_at > self.clock.now()
         return waits and self.store.is_free(rollout)
 
     def _settle(self, rollout: Rollout) -> None:
-        """Record what a saved tick came to, have it followed, and give the endpoint free."""
+        """Record the outcome of a saved tick, report it to the retraining, free the endpoint."""
         outcome = _outcome(rollout)
         if outcome is not None:
             self.records.add(rollout.ref, {rollout.reaction_step: outcome}, delivery=False)
@@ -259,7 +259,7 @@ class Rollouts:
             self._let_go(rollout)
 
     def _let_go(self, rollout: Rollout) -> None:
-        """Give the endpoint free, and wake what waits for it: of those that begin, the oldest.
+        """Free the endpoint, and wake what waits for it: of the queued rollouts, the oldest.
 
         They may take it as soon as the row of who had it says that it is over; the lock goes last,
         so that a crash before that has them waked again.
@@ -280,7 +280,7 @@ class Rollouts:
         self.store.unlock(lock)
 
     def _wake_next(self, rollout: Rollout, *, at_once: bool) -> None:
-        """Send the next tick; at once where an order came in that the last one did not see."""
+        """Send the next tick; at once if an order came in that the last tick did not see."""
         if rollout.is_open:
             self.wake(rollout, delay=_NO_TIME if at_once else None)
 
@@ -290,7 +290,7 @@ def _waits_for_endpoint(rollout: Rollout) -> bool:
 
 
 def _put_off(rollout: Rollout, now: datetime) -> Rollout:
-    """Return a rollout whose ticks were cut off too often, to be tried again in a while, once."""
+    """Return a rollout whose ticks were cut off too often, with one more try much later."""
     text = "its last ticks were cut off; the log says what ended the worker"
     after = rollout if rollout.work.alarm == text else call_for_help(rollout, text)
     work = replace(after.work, trouble=text, alarm=text)
@@ -298,7 +298,7 @@ def _put_off(rollout: Rollout, now: datetime) -> Rollout:
 
 
 def _is_to_be_settled(before: Rollout, after: Rollout) -> bool:
-    """Return whether a tick came to something that others are to know of."""
+    """Return whether the outcome of a tick is news for others."""
     outcome = _outcome(after)
     is_news = outcome is not None and outcome != _outcome(before)
     is_of_loop = bool(after.retraining) and after.phase is not before.phase
@@ -307,7 +307,7 @@ def _is_to_be_settled(before: Rollout, after: Rollout) -> bool:
 
 
 def _count(before: Rollout, after: Rollout) -> None:
-    """Count what a tick did, now that it is saved: one that is lost to another counts nothing."""
+    """Count the phases and gates of a tick once it is saved, so that a lost tick counts nothing."""
     for moment in after.history[len(before.history) :]:
         if not moment.text.startswith(TOO_LATE):
             telemetry.count(telemetry.METRIC_ROLLOUTS, phase=moment.phase)

@@ -1,4 +1,4 @@
-"""Tell a rollout what to do: what the command line and a console have in common."""
+"""Give a rollout an order, from the command line or a console."""
 
 from shared.base.errors import OrderImpossible
 from shared.base.redact import redact
@@ -13,7 +13,7 @@ _WHY_MAX = 500
 
 
 def possible_orders(rollout: Rollout) -> tuple[OrderKind, ...]:
-    """Return what the rollout can be told where it stands."""
+    """Return the orders that the rollout can be given now."""
     kinds = tuple(kind for kind, phases in POSSIBLE.items() if rollout.phase in phases)
     if rollout.phase is Phase.LIVE and not rollout.stable:  # nothing served to go back to
         return tuple(kind for kind in kinds if kind is not OrderKind.ABORT)

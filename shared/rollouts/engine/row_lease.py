@@ -1,4 +1,4 @@
-"""A rollout's row in the hand of one tick: nobody else changes it, but for orders that come in."""
+"""A tick's exclusive right to write its rollout's row. Only orders come in beside it."""
 
 from dataclasses import replace
 from datetime import timedelta

@@ -18,8 +18,8 @@ from shared.events.model import Workspace
 from shared.workspaces.model import Deployment, ModelKind, ModelVersion
 from shared.workspaces.ports import Models
 
-#: Sent where nothing is known of what the model takes. The server in the container complains of it
-#: (400) before the model hears of it, so that the complaint proves that the model is loaded: the
+#: Sent if it is not known what the model takes. The server in the container complains of it (400)
+#: before the model gets it, so that the complaint proves that the model is loaded: the
 #: server listens only then. With `{"input_data": []}` the model itself would raise.
 EMPTY_REQUEST = b"{}"
 
@@ -61,7 +61,7 @@ class Sample:
 
 
 class _Unreadable(Exception):
-    """A file does not say what it should; the message goes on after "the model's"."""
+    """A file lacks what it should have; the message goes on after "the model's"."""
 
 
 def find_sample(workspace: Workspace, deployment: Deployment, workspaces: Models) -> Sample:
@@ -123,8 +123,8 @@ def _parse_yaml(text: bytes) -> Mapping[Any, Any]:
     import yaml
 
     try:
-        # This loader makes texts, lists and mappings, and nothing else: no
-        # tags, no times, and no `<<`, which multiplies.
+        # This loader makes texts, lists and mappings, and nothing else: no tags, no times, and no
+        # `<<`, which multiplies.
         found = yaml.load(text.decode(), Loader=yaml.BaseLoader)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
         raise _Unreadable(f"{_MODEL_FILE} is no YAML") from None
@@ -134,7 +134,7 @@ def _parse_yaml(text: bytes) -> Mapping[Any, Any]:
 
 
 def _parse_json(text: bytes | str) -> Any:
-    """Return what a text holds, None for what is no JSON."""
+    """Return the value of a JSON text, None if it is no JSON."""
     try:
         return read_json(text)
     except ValueError:
@@ -142,7 +142,7 @@ def _parse_json(text: bytes | str) -> Any:
 
 
 def _inputs(described: Mapping[Any, Any]) -> Sequence[Mapping[str, Any]]:
-    """Return what the signature says of each input, () where it says nothing that is understood."""
+    """Return the description of each input in the signature, () if none can be read."""
     signature = described.get("signature")
     text = signature.get("inputs") if isinstance(signature, Mapping) else None
     found = _parse_json(text) if isinstance(text, str) else None

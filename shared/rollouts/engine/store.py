@@ -1,4 +1,4 @@
-"""Where rollouts are kept: a row each, and a lock row for each endpoint, in its partition."""
+"""The store of rollouts: a row each, and a lock row for each endpoint, in its partition."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _LOCK = "lock"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointLock:
-    """Which rollout has an endpoint, by its id."""
+    """The lock of an endpoint, with the id of the rollout that has it."""
 
     holder: str
     kind: str = "lock"

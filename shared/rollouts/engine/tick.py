@@ -31,7 +31,7 @@ from shared.rollouts.deciding.decisions import (
     Wait,
     Write,
 )
-from shared.rollouts.deciding.ending import leave
+from shared.rollouts.deciding.ending import end_undeleted
 from shared.rollouts.deciding.exits import fail, go_back
 from shared.rollouts.deciding.observation import Observation
 from shared.rollouts.deciding.steps.kinds import PATIENT, SETTING, decider_of
@@ -62,7 +62,7 @@ log = logging.getLogger(__name__)
 _PACE = 5
 _PACE_MIN = timedelta(seconds=5)
 _PACE_MAX = timedelta(seconds=60)
-#: More decisions than a tick can need; one that takes more has gone in a circle.
+#: A tick needs fewer decisions; one that takes more goes in a circle.
 _DECISIONS_MAX = 12
 #: After so many writes that did not set traffic back, people get a message, once.
 _WRITES_TOLD = 3
@@ -74,7 +74,7 @@ _REASON_MAX = 1000
 _FORWARD = frozenset({Phase.ENDPOINT, Phase.DEPLOYMENT, *STEPS})
 #: A deployment that can't be deleted here harms nobody, and must not block the next rollout.
 _CLEANING = frozenset({Phase.RETIRING, Phase.REMOVING})
-#: In these, the operation sets a split.
+#: In these phases the operation sets a split.
 _SETTING = SETTING | {Phase.STEPPING_DOWN}
 #: In these phases the rollout itself changes the split.
 _SETS_SPLIT = _SETTING | {Phase.ROLLING_BACK}
@@ -92,7 +92,7 @@ _KEEPS_REASON = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tick:
-    """Does the work of ticks."""
+    """Does the work of one tick after another."""
 
     store: RolloutStore
     workspaces: Workspaces
@@ -170,7 +170,7 @@ class Tick:
     def _ask(
         self, question: Question, rollout: Rollout, seen: Observation
     ) -> tuple[Rollout, Observation]:
-        """Find out what deciding asked for."""
+        """Answer a question of `decide`."""
         match question:
             case Inspect():
                 faults = find_obstacles(rollout, seen, self.workspaces)
@@ -267,7 +267,7 @@ class Tick:
             return replace(enter(rollout, back, now), due_at=now)
         troubles = rollout.work.troubles + 1
         if write is not None and rollout.phase in _CLEANING and troubles >= _TROUBLES_TOLD:
-            return replace(enter(rollout, leave(rollout, reason), now), due_at=now)
+            return replace(enter(rollout, end_undeleted(rollout, reason), now), due_at=now)
         step = decider_of(rollout)
         cap = (step and step.retry_most) or _CAPS.get(rollout.phase, CAP)
         wait = backoff(troubles, retry_after=failure.retry_after, base=self.retry_base, cap=cap)
@@ -280,7 +280,7 @@ class Tick:
 
 
 def _is_to_be_saved(rollout: Rollout) -> bool:
-    """Return whether the row has to say what phase it is, before anything is done in it.
+    """Return whether the row must be saved in its new phase before anything is done in that phase.
 
     A holder whose row says that the endpoint is free has no right to the lock; and what comes of a
     rollout that is removed is recorded when that begins.

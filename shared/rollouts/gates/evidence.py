@@ -23,15 +23,15 @@ REQUESTS_MIN: Final[Mapping[Measure, int]] = {
     Measure.LATENCY_P95: 50,
     Measure.LATENCY_P99: 200,
 }
-#: Of these the requests are counted; of the others the service gives a value for each minute.
+#: The measures that count requests. For all others the service gives a value for each minute.
 COUNTED: Final = frozenset({Measure.ERROR_RATE, Measure.REQUESTS})
 
-#: Beyond what any endpoint does in a minute: such a minute makes no sense.
+#: No endpoint does more than this in a minute: such a minute makes no sense.
 _REQUESTS_MAX = 10_000_000
 _VALUE_MAX = 1e9
-#: More than one minute in so many that makes no sense, and the others prove nothing.
+#: If more than one minute in so many makes no sense, the others prove nothing.
 _ODD_ONE_IN = 10
-#: Milliseconds, or percent: where shares are compared, less is as good as this.
+#: In milliseconds or percent. Smaller values count as this one where ratios are compared.
 _NEXT_TO_NOTHING = 0.1
 
 type ScaleOfValues = Callable[[float], float]
@@ -92,11 +92,11 @@ class Evidence:
         return math.exp(mean) if self.measure.is_latency else mean
 
     def within(self, times: Collection[datetime]) -> "Evidence":
-        """Return it with the values of these minutes alone."""
+        """Return the evidence with the values of these minutes alone."""
         return replace(self, values={at: value for at, value in self.values.items() if at in times})
 
     def spans(self, count: int) -> str:
-        """Say "3 minutes", or what the readings are of."""
+        """Return a number of readings in words: "3 minutes", "2 readings of 5m"."""
         if self.grain == timedelta(minutes=1):
             return f"{count} minute{'s' * (count != 1)}"
         return f"{count} reading{'s' * (count != 1)} of {format_duration(self.grain)}"
@@ -137,8 +137,8 @@ def evidence_of(readings: Readings, name: str, measure: Measure) -> Evidence:
 def aligned(one: Evidence, other: Evidence) -> tuple[Evidence, Evidence]:
     """Return both with the minutes that they share: a load that hits one hits the other.
 
-    Where neither had requests in a minute of the other's, they are not from the same time, and stay
-    as they are.
+    Deployments that had no requests in the same minute are not from the same time, and stay as they
+    are.
     """
     if not _busy(one) & _busy(other):
         return one, other
@@ -146,7 +146,7 @@ def aligned(one: Evidence, other: Evidence) -> tuple[Evidence, Evidence]:
 
 
 def find_lack(evidence: Evidence, *, requests_min: int, minutes_min: int) -> Lack | None:
-    """Say why a deployment's evidence is not enough; None where it is."""
+    """Return why a deployment's evidence is not enough; None if it is."""
     name, measure, requests = evidence.name, evidence.measure, evidence.requests
     if not evidence.minutes:
         return Lack(outcome=GateOutcome.NO_DATA, why=f"the service has no data of {name}")
@@ -166,7 +166,7 @@ def find_lack(evidence: Evidence, *, requests_min: int, minutes_min: int) -> Lac
 
 
 def find_lack_of_pairs(one: Evidence, other: Evidence) -> Lack | None:
-    """Say why two that were aligned can't be compared; None where they can."""
+    """Return why two aligned deployments can't be compared; None if they can."""
     fewest = min(one, other, key=lambda evidence: len(evidence.values))
     count = len(fewest.values)
     if fewest.measure in COUNTED or count >= MINUTES_MIN:
@@ -177,7 +177,7 @@ def find_lack_of_pairs(one: Evidence, other: Evidence) -> Lack | None:
 
 
 def find_odd(evidence: Evidence) -> Lack | None:
-    """Say that too many minutes make no sense for the others to prove anything, or None."""
+    """Return a lack if too many minutes make no sense for the others to prove anything."""
     if evidence.odd * _ODD_ONE_IN <= evidence.odd + len(evidence.minutes):
         return None
     return Lack(outcome=GateOutcome.TOO_FEW, why="that is too many to pass")

@@ -1,4 +1,4 @@
-"""Judge what was measured of a new deployment against the limits of a gate. Pure."""
+"""Judge the measurements of a new deployment by the limits of a gate. Pure."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,10 +31,10 @@ from shared.rollouts.state.measurement import GateOutcome, Measurement
 from shared.rollouts.strategy.model import Gate
 from shared.workspaces.metrics import Measure, Readings
 
-#: A p-value below this is no proof of harm, and too much of a doubt to pass by.
+#: A p-value below this one proves no harm, but is too doubtful for a pass.
 _DOUBT = 0.1
 
-#: Standard deviations below these are due to rounding: of logs, and of milliseconds or percent.
+#: Smaller standard deviations come from rounding: of logs, and of milliseconds or percent.
 _DEVIATION_MIN: Mapping[ScaleOfValues, float] = {in_logs: 0.01, plain: 0.5}
 
 _NAMES: Mapping[Measure, str] = {
@@ -85,7 +85,7 @@ class _Finding:
 
 
 def measures_of(gates: Iterable[Gate]) -> frozenset[Measure]:
-    """Return what has to be read for these gates: always the requests as well."""
+    """Return the measures to read for these gates, which always include the requests."""
     return frozenset({gate.measure for gate in gates} | {Measure.REQUESTS})
 
 
@@ -199,7 +199,7 @@ def can_measure(gate: Gate, readings: Readings, *, stable: str, at: datetime) ->
 
 
 def unavailable(gate: Gate, *, new: str, at: datetime, step: int, reason: str) -> Measurement:
-    """Say that the metrics could not be read."""
+    """Return the measurement of a gate whose metrics could not be read."""
     return Measurement(
         at=at,
         step=step,
@@ -213,7 +213,7 @@ def unavailable(gate: Gate, *, new: str, at: datetime, step: int, reason: str) -
 def _find(
     gate: Gate, limits: Sequence[_Limit], whole: _Both, both: _Both, alpha: float
 ) -> _Finding:
-    """Test the limits that there are data for, and say what is missing for a pass."""
+    """Test the limits that there are data for, and find what is missing for a pass."""
     ours, theirs = whole
     if lack := find_lack(ours, requests_min=gate.min_requests, minutes_min=MINUTES_MIN):
         return _Finding(alpha=alpha, lack=lack)
@@ -335,7 +335,7 @@ def _limit_words(gate: Gate, limits: Iterable[_Limit]) -> str:
 
 
 def _shown(ours: Evidence, theirs: Evidence | None = None) -> str:
-    """Say what was measured: "error rate 6.1% (37 of 610) against 0.5% (27 of 5,400) of blue"."""
+    """Write a measurement: "error rate 6.1% (37 of 610) against 0.5% (27 of 5,400) of blue"."""
     name = _NAMES[ours.measure]
     if theirs is None:
         return f"{name} {_value(ours)}"

@@ -1,4 +1,4 @@
-"""Measure the gates of a rollout: read the metrics, have them judged."""
+"""Measure the gates of a rollout: read the metrics and judge them."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -14,7 +14,8 @@ from shared.rollouts.state.splits import share
 from shared.rollouts.strategy.model import Gate
 from shared.workspaces.metrics import Measure, Metrics, Minute, Readings
 
-#: A gate looks at no more than so many readings: what begins late must not drown in what was well.
+#: A gate looks at no more than so many readings, so that good ones can't hide a fault that begins
+#: late.
 _WINDOW = 60
 #: At the end of a hold it looks at all of it: two days of minutes, at the most.
 _WHOLE = 2880
@@ -30,7 +31,7 @@ class GateReader:
     metrics: Metrics
 
     def look(self, rollout: Rollout, stable: str, now: datetime) -> Rollout:
-        """Return the rollout with what a look shows: of each gate, or of a comparison.
+        """Return the rollout with the measurements of one look: of each gate, or of a comparison.
 
         Before the first step, whether each gate can measure the stable deployment. Metrics that
         can't be read are a result too. Raises: nothing of a workspace's.

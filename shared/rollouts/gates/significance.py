@@ -1,4 +1,4 @@
-"""Tests of what a gate asks: how likely chance alone is to give values as bad as those measured.
+"""The tests of gates: how likely chance alone gives values as bad as those that were measured.
 
 Each is one-sided and returns a p-value: the greatest probability of such values, or worse, of a
 deployment that just keeps the limit. Rates are tested exactly, by the counts; what is known by the
@@ -15,10 +15,10 @@ from itertools import accumulate
 
 #: A margin is tested at so many rates between those that the stable deployment may have.
 _RATES = 21
-#: Of alpha, the share that is spent on what is left out: rates and counts that are too unlikely.
+#: The share of alpha that is spent on rates and counts that are left out as too unlikely.
 _UNSOUGHT = 0.1
 _ALPHA_MIN = 1e-12
-#: For rounding, where counts are made of angles and back.
+#: Allows for rounding when counts are made of angles and back.
 _ROUNDING = 1e-9
 
 _FRACTION_STEPS = 100_000
@@ -191,7 +191,7 @@ def _rates(errors: int, requests: int, exponent: float) -> Iterable[float]:
 def _bounds(count: int, trials: int, exponent: float) -> tuple[float, float]:
     """Return the rates beyond which a count so far off has a probability below exp(-exponent).
 
-    By Chernoff's bounds, which are wider than need be where counts are few.
+    They come from Chernoff's bounds, which are wider than necessary for small counts.
     """
     below = count + (exponent - math.sqrt(exponent * (exponent + 8 * count))) / 2
     above = count + exponent + math.sqrt(exponent * (exponent + 2 * count))
@@ -209,7 +209,7 @@ def _likely(trials: int, rate: float, exponent: float) -> tuple[int, int]:
 def _chances(trials: int, rate: float, first: int, last: int) -> Sequence[float]:
     """Return the probabilities of each count from `first` to `last`, which have the mean between.
 
-    From the likeliest outwards, so that nothing vanishes before it may.
+    They are computed from the likeliest outwards, so that none underflows too early.
     """
     if rate <= 0 or rate >= 1:
         certain = 0 if rate <= 0 else trials

@@ -20,7 +20,7 @@ class GateOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """One look at one gate: the values, what they were held against, and the queries.
+    """One look at one gate: the values, the limit that they were judged by, and the queries.
 
     `new` and `stable` are the values over the window, in the measure's unit, None where there are
     none. `p_value` is the probability of values as bad as these, or worse, of a new deployment that
@@ -32,7 +32,7 @@ class Measurement:
     measure: Measure
     outcome: GateOutcome
     detail: str  #: The verdict in one sentence, with the numbers.
-    limit: str = ""  #: What it was held against, in words: "at most 1.2 times the stable one's".
+    limit: str = ""  #: The limit in words: "at most 1.2 times the stable one's".
     start: datetime | None = None
     end: datetime | None = None
     new: float | None = None
@@ -47,7 +47,7 @@ class Measurement:
 
 
 def answer_to(gate: Gate, outcome: GateOutcome) -> NoVerdict:
-    """Return what the gate says is to be done about an outcome that is no verdict."""
+    """Return what the gate wants to be done about an outcome that is no verdict."""
     if outcome is GateOutcome.NO_DATA:
         return gate.no_data
     return gate.too_few if outcome is GateOutcome.TOO_FEW else gate.unavailable

@@ -7,7 +7,7 @@ from shared.rollouts.strategy.model import StepKind
 
 
 class Phase(StrEnum):
-    """Where a rollout stands."""
+    """The phases of a rollout."""
 
     QUEUED = "queued"  #: Waits for its turn on the endpoint.
     CHECKING = "checking"  #: Has the endpoint to itself; looks at what is there, and at the gates.

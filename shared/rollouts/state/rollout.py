@@ -19,7 +19,7 @@ from shared.workspaces.model import EndpointKind, Operation, Serving
 
 
 class Cause(StrEnum):
-    """Why traffic went back, or was never moved."""
+    """The causes for which traffic goes back, or is never moved."""
 
     FAILED = "failed"  #: A step, a gate, a write or the deployment failed.
     ABORTED = "aborted"  #: A person said so.

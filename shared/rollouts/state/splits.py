@@ -7,7 +7,7 @@ type Split = Mapping[str, int]
 
 def share(split: Split, name: str) -> int:
     """Return the share of a deployment, in percent."""
-    # The SDK writes the names in a split in lower case, whatever the deployments are called.
+    # The SDK writes the names in a split in lower case, not as the deployments are called.
     return sum(part for key, part in split.items() if key.lower() == name.lower())
 
 
@@ -49,13 +49,13 @@ def leader(split: Split, prefer: str = "") -> str:
 
 
 def words(split: Split) -> str:
-    """Say the split on one line, the largest share first."""
+    """Return the split on one line, the largest share first."""
     parts = sorted(_plain(split).items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{name} {part}%" for name, part in parts) or "nothing"
 
 
 def words_of(split: Split, mirror: Split) -> str:
-    """Say a split and what is mirrored beside it."""
+    """Return a split on one line, with the mirror beside it."""
     return words(split) + (f", mirrored {words(mirror)}" if mirror else "")
 
 

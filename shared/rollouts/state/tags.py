@@ -1,4 +1,4 @@
-"""The tags of an endpoint that say what serves; on deployments they tell ours from others'."""
+"""The tags of an endpoint that say what serves. On a deployment they mark it as Signalbox's."""
 
 from shared.rollouts.state.rollout import Rollout
 from shared.workspaces.model import Endpoint
