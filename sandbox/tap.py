@@ -195,13 +195,13 @@ class Tap:
         try:
             # A peer that goes away, on either side, ends the conversation on both.
             with suppress(OSError, asyncio.IncompleteReadError):
-                while await self._pass_one(client, answer, upstream):
+                while await self._forward_one(client, answer, upstream):
                     pass
         finally:
             answer.transport.abort()
             upstream.drop()
 
-    async def _pass_one(
+    async def _forward_one(
         self, client: asyncio.StreamReader, answer: asyncio.StreamWriter, upstream: Connection
     ) -> bool:
         """Pass one request on and its answer back; return whether the connection lives on."""

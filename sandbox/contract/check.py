@@ -102,7 +102,7 @@ class Contract:
             return [] if body is None else [Fault("", "no body is told of")]
         return list(self._check(operation.answer, body, "", rules))
 
-    def in_its_case(self, operation: Operation, body: Any) -> Any:
+    def with_enum_case(self, operation: Operation, body: Any) -> Any:
         """Return a request's body with the names of enums as the contract writes them.
 
         Numbers among texts, as azure-ai-ml sends some, become texts.

@@ -48,16 +48,16 @@ class Timer:
     async def run(self) -> None:
         """Run the function when it is due, until cancelled."""
         if await self._is_past_due():
-            await self._fire_and_go_on(past_due=True)
+            await self._fire_and_keep(past_due=True)
         elif self._function.trigger.get("runOnStartup"):
-            await self._fire_and_go_on()
+            await self._fire_and_keep()
         due = self._schedule.next_after(self._now())
         while True:
             # Sleep may end a moment early by the wall clock.
             while (left := (due - self._now()).total_seconds()) > 0:
                 await self._sleep(left)
             began = max(due, self._now())
-            await self._fire_and_go_on()
+            await self._fire_and_keep()
             # A run that took longer than that is followed by the next one at once: by one only.
             due = self._schedule.next_after(began)
 
@@ -77,7 +77,7 @@ class Timer:
         self._last = kept.last
         return kept.next <= self._now()
 
-    async def _fire_and_go_on(self, *, past_due: bool = False) -> None:
+    async def _fire_and_keep(self, *, past_due: bool = False) -> None:
         # The supervisor has logged it; the schedule goes on, as in the real host.
         with suppress(InvocationFailed):
             await self.fire(past_due=past_due)

@@ -144,7 +144,7 @@ async def put_deployment(request: Request) -> Response:
     check_location(body, endpoint.location)
     name = request.path_params["deployment"]
     properties = object_in(body, "properties")
-    what_it_runs = _what_it_runs(cloud.workspace(request), properties)
+    what_it_runs = _model_or_component(cloud.workspace(request), properties)
     existing = endpoint.deployments.get(name.lower())
     now = cloud.clock.now()
     if existing is None:
@@ -214,7 +214,7 @@ async def delete_deployment(request: Request) -> Response:
     return Response(status_code=202, headers=headers)
 
 
-def _what_it_runs(workspace: Workspace, properties: Json) -> dict[str, str]:
+def _model_or_component(workspace: Workspace, properties: Json) -> dict[str, str]:
     """Return the model or the component of a deployment; raises ARM's refusal without either."""
     configuration = object_in(properties, "deploymentConfiguration")
     if str(configuration.get("deploymentConfigurationType")).lower() == "pipelinecomponent":

@@ -48,7 +48,7 @@ class Conformity:
             return
         answer = _Answer()
         try:
-            await self._app(scope, _again(body), answer.collect)
+            await self._app(scope, _replay_body(body), answer.collect)
         except Exception:  # the emulator failed, and has said so in its answer
             await answer.send(send)
             raise
@@ -93,7 +93,7 @@ class Conformity:
         faults = self._contract.find_request_faults(operation, body, knows_all=is_ours)
         if faults:
             raise _refusal(operation, faults)
-        return json.dumps(self._contract.in_its_case(operation, body)).encode()
+        return json.dumps(self._contract.with_enum_case(operation, body)).encode()
 
 
 class _Answer:
@@ -120,7 +120,7 @@ class _Answer:
         return json.loads(text) if text else None
 
 
-def _again(body: bytes) -> Receive:
+def _replay_body(body: bytes) -> Receive:
     """Return a receiver that gives the application the body, which was read already."""
 
     async def receive() -> Message:

@@ -61,9 +61,9 @@ def reply(request: Request, model: ModelVersion | None, inputs: Inputs) -> Reply
         "score": ("GET", "POST", "OPTIONS"),
     }.get(request.path)
     if allowed is None:
-        return _complaint(404, "The requested URL was not found on the server.")
+        return _error_reply(404, "The requested URL was not found on the server.")
     if request.method not in allowed:
-        return _complaint(405, "The method is not allowed for the requested URL.")
+        return _error_reply(405, "The method is not allowed for the requested URL.")
     if request.path == "":
         return Reply(status=200, body="Healthy")
     if request.path == "swagger.json":
@@ -77,7 +77,7 @@ def reply(request: Request, model: ModelVersion | None, inputs: Inputs) -> Reply
 
 def _describe(version: str) -> Reply:
     if version not in ("2", "3", "3.1"):
-        return _complaint(404, f"Swagger version [{version}] is not supported.")
+        return _error_reply(404, f"Swagger version [{version}] is not supported.")
     told = {"swagger": "2.0"} if version == "2" else {"openapi": f"{version}.0"[:5]}
     info = {"title": "ML service", "version": "1.0"}
     return Reply(status=200, body=told | {"info": info, "paths": {"/": {}, "/score": {}}})
@@ -89,19 +89,19 @@ def _score_mlflow(request: Request, name: str, inputs: Inputs) -> Reply:
     if request.method == "POST":
         subtype = request.content_type.partition(";")[0].strip().lower()
         if subtype != "application/json" and not subtype.endswith("+json"):
-            return _complaint(415, "Expects Content-Type to be application/json")
+            return _error_reply(415, "Expects Content-Type to be application/json")
         if not request.body:
-            return _complaint(400, "POST body is empty. Expecting a JSON dictionary.")
+            return _error_reply(400, "POST body is empty. Expecting a JSON dictionary.")
         try:
             content = json.loads(request.body)
         except UnicodeDecodeError:
-            return _complaint(500, _SERVER_FAILED)
+            return _error_reply(500, _SERVER_FAILED)
         except ValueError as error:
-            return _complaint(400, f"POST body could not be decoded as JSON: {error}")
+            return _error_reply(400, f"POST body could not be decoded as JSON: {error}")
     if not isinstance(content, dict):
-        return _complaint(400, "POST body should be a JSON dictionary.")
+        return _error_reply(400, "POST body should be a JSON dictionary.")
     if "input_data" not in content:
-        return _complaint(400, "A value is not provided for the 'input_data' parameter.")
+        return _error_reply(400, "A value is not provided for the 'input_data' parameter.")
     return _predict(name, lambda: _rows(content["input_data"], inputs))
 
 
@@ -111,7 +111,7 @@ def _score_any(request: Request, name: str) -> Reply:
     try:
         text = body.decode()
     except UnicodeDecodeError as error:
-        return _complaint(400, f"Input cannot be decoded as UTF-8: {error}")
+        return _error_reply(400, f"Input cannot be decoded as UTF-8: {error}")
     return _predict(name, lambda: _items(text))
 
 
@@ -120,7 +120,7 @@ def _predict(name: str, read: Callable[[], list[Any]]) -> Reply:
     try:
         return Reply(status=200, body=[_prediction(name, row) for row in read()])
     except (_ScriptFailed, ValueError):
-        return _complaint(500, _SCRIPT_FAILED)
+        return _error_reply(500, _SCRIPT_FAILED)
 
 
 def _items(text: str) -> list[Any]:
@@ -186,7 +186,7 @@ def _prediction(model: str, row: Any) -> float:
     return int.from_bytes(digest[:4]) / 2**32
 
 
-def _complaint(status: int, message: str) -> Reply:
+def _error_reply(status: int, message: str) -> Reply:
     assert HTTPStatus(status)
     body: Json = {"message": message}
     return Reply(status=status, body=body)

@@ -53,7 +53,7 @@ class Gate:
             await send(message)
 
         try:
-            is_answer_lost = await self._have_trouble(request.method, path)
+            is_answer_lost = await self._apply_trouble(request.method, path)
             if not is_storage:
                 self._check_token(request)
         except _Drop:
@@ -66,7 +66,7 @@ class Gate:
             if is_answer_lost:
                 await _drop(receive, send)
 
-    async def _have_trouble(self, method: str, path: str) -> bool:
+    async def _apply_trouble(self, method: str, path: str) -> bool:
         """Raise what rules keep the request out with; says whether its answer is to be lost."""
         names = {"method": method, "path": path}
         rules, anyone = self._cloud.rules, Subject()

@@ -59,7 +59,7 @@ async def put_job(request: Request) -> Response:
     """Submit a job, or change what may change of one."""
     cloud = cloud_of(request)
     workspace = cloud.workspace(request)
-    submitted = _without_nothing(object_in(await json_body(request), "properties"))
+    submitted = _drop_empty(object_in(await json_body(request), "properties"))
     job_id = request.path_params["job"]
     existing = workspace.runs.get(job_id.lower())
     if existing is not None:
@@ -184,7 +184,7 @@ def _settings_of(run: Run) -> Json:
     return {"inputs": inputs, "outputs": {}, "command": "", "environmentId": ""}
 
 
-def _without_nothing(body: Json) -> Json:
+def _drop_empty(body: Json) -> Json:
     """Leave out what has no value: clients send null and nothing alike."""
     return {key: value for key, value in body.items() if value not in (None, {})}
 

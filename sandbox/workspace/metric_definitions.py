@@ -138,7 +138,7 @@ def _rate(values: Sequence[float], span: Span) -> float:
     return sum(values) * 60 / span.seconds
 
 
-def _at_a_time(values: Sequence[float], span: Span) -> float:
+def _concurrent(values: Sequence[float], span: Span) -> float:
     return sum(values) * span.step / span.seconds
 
 
@@ -250,7 +250,7 @@ METRICS: Mapping[str, Mapping[str, Metric]] = {
             unit="Count",
             dimensions=("instanceId", "State"),
             read=_capacity,
-            reductions=dict.fromkeys(_GAUGE, _at_a_time),
+            reductions=dict.fromkeys(_GAUGE, _concurrent),
         ),
         *_latency_metrics(),
         _request_metric("envoy_response_code"),

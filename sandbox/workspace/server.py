@@ -250,7 +250,7 @@ def _control_app(cloud: Cloud) -> ASGIApp:
 
 
 def _app(cloud: Cloud, routes: list[BaseRoute]) -> Starlette:
-    handlers = {ArmError: _refuse, HTTPException: _refuse_path, Exception: _apologise}
+    handlers = {ArmError: _refuse, HTTPException: _refuse_path, Exception: _answer_failure}
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.state.cloud = cloud
     return app
@@ -286,7 +286,7 @@ async def _refuse_path(request: Request, error: Exception) -> Response:
     return ArmError(error.status_code, "BadRequest", f"{what}: {error}").response()
 
 
-async def _apologise(request: Request, error: Exception) -> Response:
+async def _answer_failure(request: Request, error: Exception) -> Response:
     message = f"The emulator failed: {error!r}"
     return ArmError(500, "InternalServerError", message).response()
 

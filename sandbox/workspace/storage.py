@@ -130,7 +130,7 @@ class Storage:
         self._real()
         await self._settle()
         query = request.scope["query_string"].decode("latin-1")
-        headers = _passed_on(request.headers)
+        headers = _forwarded_headers(request.headers)
         if headers.get("authorization", "").lower().startswith("bearer "):
             check_token(headers.pop("authorization"), (AUDIENCE, f"https://{self.host}"))
             query = "&".join(filter(None, (query, self._signature())))
@@ -146,7 +146,7 @@ class Storage:
         except httpx.TransportError as error:
             raise _gone(error) from error
         pieces = _pieces(incoming)
-        return StreamingResponse(pieces, incoming.status_code, _passed_on(incoming.headers))
+        return StreamingResponse(pieces, incoming.status_code, _forwarded_headers(incoming.headers))
 
     def _real(self) -> BlobAccount:
         if self._account is None:
@@ -203,7 +203,7 @@ def _gone(error: Exception) -> ArmError:
     return ArmError(503, "ServerBusy", f"Azurite does not answer: {error!r}")
 
 
-def _passed_on(headers: Mapping[str, str]) -> dict[str, str]:
+def _forwarded_headers(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in headers.items() if name.lower() not in _HOP_HEADERS}
 
 

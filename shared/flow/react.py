@@ -98,7 +98,7 @@ class React:
         try:
             raws = read_body(body, limit=limit)
         except EventMalformed as error:
-            self._dead_letters.bury(as_readable(body), failure_of(error), takes=_written(takes))
+            self._dead_letters.bury(as_readable(body), failure_of(error), takes=_join_types(takes))
             return
         self.react_to_all(raws, takes=takes)
 
@@ -108,7 +108,7 @@ class React:
         Raises: StorageUnavailable.
         """
         failure = failure_of(CutOff("its delivery was cut off, or given up"))
-        self._dead_letters.bury(as_readable(body), failure, takes=_written(takes))
+        self._dead_letters.bury(as_readable(body), failure, takes=_join_types(takes))
 
     def react_to_all(
         self, raws: Sequence[Mapping[str, Any]], *, takes: frozenset[str] | None = None
@@ -124,7 +124,7 @@ class React:
             if number and self._clock.now() >= deadline:
                 failure = failure_of(BudgetSpent(f"no time was left for {len(raws) - number} more"))
                 rest = json.dumps(raws[number:])
-                self._dead_letters.bury(rest, failure, takes=_written(takes))
+                self._dead_letters.bury(rest, failure, takes=_join_types(takes))
                 return
             self.react(raw, takes=takes, deadline=deadline)
 
@@ -154,7 +154,9 @@ class React:
             events = parse_events(envelope)
         except EventMalformed as error:
             with telemetry.span(telemetry.SPAN_REACT):
-                self._dead_letters.bury(json.dumps(raw), failure_of(error), takes=_written(takes))
+                self._dead_letters.bury(
+                    json.dumps(raw), failure_of(error), takes=_join_types(takes)
+                )
             return
         for event in events:
             with telemetry.span(telemetry.SPAN_REACT) as span:
@@ -380,7 +382,7 @@ def _events_in(letter: Letter) -> Sequence[Event | UnknownEvent]:
     return parse_events(parse_envelope(read_body(letter.body, limit=MAX_KEPT)[0]))
 
 
-def _written(takes: frozenset[str] | None) -> str:
+def _join_types(takes: frozenset[str] | None) -> str:
     return " ".join(sorted(takes or ()))
 
 

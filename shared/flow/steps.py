@@ -80,7 +80,7 @@ class Steps:
             if isinstance(held, AlreadyDone):
                 run.hearsay[name] = held.outcome
             elif isinstance(held, HeldElsewhere):
-                self._hear(run, name, held)
+                self._note_held(run, name, held)
                 break
             else:
                 hold = _Hold(self._ledger, held)
@@ -98,7 +98,7 @@ class Steps:
             with telemetry.span(telemetry.SPAN_ACTION, reaction=name, action=work.step.action):
                 outcome = action.act(work)
         except ClaimLost:
-            self._hear(run, name, HeldElsewhere(until=self._clock.now()))
+            self._note_held(run, name, HeldElsewhere(until=self._clock.now()))
             return False
         except Exception as error:  # noqa: BLE001 - here, and only here, a step's fate is decided
             failure = failure_of(error)
@@ -116,7 +116,7 @@ class Steps:
             # This took longer than the lease, and another worker does the step now. It finds the
             # work of this one by its name, which is made from the key. The letter checks that it
             # did.
-            self._hear(run, name, HeldElsewhere(until=self._clock.now()))
+            self._note_held(run, name, HeldElsewhere(until=self._clock.now()))
             return False
         run.news[name] = outcome
         return True
@@ -125,11 +125,11 @@ class Steps:
         try:
             self._ledger.release(claim, redact(f"{failure.code}: {failure.reason}"))
         except ClaimLost:
-            self._hear(run, name, HeldElsewhere(until=self._clock.now()))
+            self._note_held(run, name, HeldElsewhere(until=self._clock.now()))
         else:
             self._fail(run, name, failure, attempt=claim.attempt)
 
-    def _hear(self, run: ReactionResult, name: str, held: HeldElsewhere) -> None:
+    def _note_held(self, run: ReactionResult, name: str, held: HeldElsewhere) -> None:
         wait = max(held.until - self._clock.now(), _NO_TIME)
         failure = failure_of(
             ClaimHeld(

@@ -71,19 +71,19 @@ def _wants_tags(when: Expression, data: Mapping[str, Any]) -> bool:
     thing = data.get("model") or data.get("run")
     if thing is None:
         return False
-    tags, spoilt = thing["tags"], _spoilt(thing["tags"])
+    tags, spoilt = thing["tags"], _lost_names(thing["tags"])
     # All tags of a run are in its event.
     has = tags.keys() - spoilt if "model" in data else None
     failing = [part for part in when.conditions or (when,) if not part.holds(data)]
     return all(
         (has is not None and (part.tags is None or part.tags - has))
         or (spoilt if part.tags is None else part.tags & spoilt)
-        or (part.names("properties") and _spoilt(thing["properties"]))
+        or (part.names("properties") and _lost_names(thing["properties"]))
         for part in failing
     )
 
 
-def _spoilt(texts: Mapping[str, str]) -> set[str]:
+def _lost_names(texts: Mapping[str, str]) -> set[str]:
     """Return the names of texts that lost a secret when they were kept in a letter."""
     return {name for name, text in texts.items() if MARK in text}
 

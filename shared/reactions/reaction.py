@@ -88,7 +88,7 @@ class ReactionReader:
         place = Place(place.reaction, place.path, on if is_fit else None)
         when = self._when(data, place)
         do = self._steps(data, place)
-        self._warn_of_narrow(when, do, place)
+        self._warn_of_narrow_condition(when, do, place)
         if on is None:
             return None
         return Reaction(
@@ -163,7 +163,9 @@ class ReactionReader:
                 self._expression_error(path, place, fault, 0)
         return expression
 
-    def _warn_of_narrow(self, when: Expression | None, do: tuple[Step, ...], place: Place) -> None:
+    def _warn_of_narrow_condition(
+        self, when: Expression | None, do: tuple[Step, ...], place: Place
+    ) -> None:
         """Warn of a condition that keeps events from an action that needs them."""
         for step in do:
             for field in self._actions[step.action].hears_all:

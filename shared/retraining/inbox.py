@@ -89,7 +89,7 @@ class Inbox:
             name = drift.signal or one_line(literals.get("signal_name", ""))
             known = signals.get(name)
             if known is None or known.state is not DriftState.BREACH:
-                signals[name] = _seen(drift)
+                signals[name] = _signal_seen(drift)
         named = {name: seen for name, seen in signals.items() if name}
         heard = {name: seen for name, seen in told.signals.items() if name or not named}
         return replace(told, signals=heard | (named or signals), start=start, end=end)
@@ -103,7 +103,7 @@ class Inbox:
         for child in self.workspaces.list_children(workspace, root.id):
             literals = _literals(child)
             yield child, literals
-            if left and _is_of_a_signal(child):
+            if left and _is_signal_pipeline(child):
                 left -= 1
                 for step in self.workspaces.list_children(workspace, child.id):
                     yield step, {**literals, **_literals(step)}
@@ -116,11 +116,11 @@ def _window_of(event: DriftDetected, at: datetime) -> Window:
         at=at,
         start=drift.window_start,
         end=drift.window_end,
-        signals={drift.signal: _seen(drift)},
+        signals={drift.signal: _signal_seen(drift)},
     )
 
 
-def _seen(drift: Drift) -> SignalSeen:
+def _signal_seen(drift: Drift) -> SignalSeen:
     return SignalSeen(state=drift.state, metrics=drift.metrics, detail=drift.detail)
 
 
@@ -150,7 +150,7 @@ def _literals(record: RunRecord) -> dict[str, str]:
     return find_literals(run) | told
 
 
-def _is_of_a_signal(record: RunRecord) -> bool:
+def _is_signal_pipeline(record: RunRecord) -> bool:
     """Say whether a run below a monitor's run is the pipeline of one signal."""
     source = {key.lower(): value for key, value in record.properties.items()}
     is_pipeline = source.get("azureml.runsource", "").lower() == "azureml.pipelinerun"

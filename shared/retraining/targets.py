@@ -127,7 +127,7 @@ class GitHubTarget(Values):
     ref: AnyName = Field(default="main", min_length=1, max_length=255)
 
     @model_validator(mode="after")
-    def _one_way(self) -> Self:
+    def _check_one_trigger(self) -> Self:
         if bool(self.event) == bool(self.workflow):
             raise ValueError("give either `event` or `workflow`")
         return self

@@ -137,26 +137,28 @@ class _Metrics:
     def read(self, side: Side) -> float | None:
         """Return the metric of one side, None if it is missing."""
         if side.lost:
-            return self._miss(side, side.lost)
+            return self._note_missing(side, side.lost)
         if self.params.source == "run":
             return self._of_run(side)
         texts = side.tags if self.params.source == "tags" else side.properties
         kind = "tag" if self.params.source == "tags" else "property"
         text = texts.get(self.params.metric)
         if text is None:
-            return self._miss(side, f"it has no {kind} {self.params.metric}")
+            return self._note_missing(side, f"it has no {kind} {self.params.metric}")
         value = parse_number(text)
         if value is None:
             shown = redact(text, most=40)
-            return self._miss(side, f"its {kind} {self.params.metric} is {shown!r}, no number")
+            return self._note_missing(
+                side, f"its {kind} {self.params.metric} is {shown!r}, no number"
+            )
         return value
 
     def _of_run(self, side: Side) -> float | None:
         if not side.run_id:
-            return self._miss(side, "no run is known to have made it")
+            return self._note_missing(side, "no run is known to have made it")
         metrics = self.workspaces.get_metrics(self.workspace, side.run_id)
         if metrics is None:
-            return self._miss(side, f"its run {side.run_id} is not there")
+            return self._note_missing(side, f"its run {side.run_id} is not there")
         value = metrics.get(self.params.metric)
         if value is not None and math.isfinite(value):
             return value
@@ -166,9 +168,9 @@ class _Metrics:
         why = f"its run {side.run_id} has logged no {self.params.metric}, but {logged}"
         if is_running:
             why += ", and has not ended"
-        return self._miss(side, why, is_awaited=is_running)
+        return self._note_missing(side, why, is_awaited=is_running)
 
-    def _miss(self, side: Side, why: str, *, is_awaited: bool = False) -> float | None:
+    def _note_missing(self, side: Side, why: str, *, is_awaited: bool = False) -> float | None:
         self.missing.append(f"{self.params.metric} of {side.called} is missing: {why}")
         self.is_awaited = self.is_awaited and is_awaited
         return None

@@ -26,7 +26,7 @@ class BetterParams(Values):
     source: Literal["run", "tags", "properties"] = "run"
 
     @model_validator(mode="after")
-    def _one_wish(self) -> Self:
+    def _check_margins(self) -> Self:
         if self.margin and self.relative_margin:
             raise ValueError("give either `margin` or `relative_margin`")
         if self.equal and (self.margin or self.relative_margin):

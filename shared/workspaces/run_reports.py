@@ -87,7 +87,7 @@ class RunReports:
         until = self._clock.now() + _TIME_MAX
         run = report.run
         for _ in range(_DEPTH_MAX):
-            if not _may_be_of_a_step(run):
+            if not _may_be_in_step(run):
                 return report
             if self._clock.now() > until:
                 return replace(report, gap="there was no time to look at all of its steps")
@@ -102,7 +102,7 @@ class RunReports:
         return report
 
 
-def _may_be_of_a_step(run: RunRecord) -> bool:
+def _may_be_in_step(run: RunRecord) -> bool:
     """Say whether the cause of a failed run may be in a run below it."""
     sources = [text.lower() for name, text in run.properties.items() if name.lower() == _SOURCE]
     return _PIPELINE in sources or _has_only_step_error(run)

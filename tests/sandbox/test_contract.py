@@ -156,7 +156,7 @@ def test_names_are_told_as_the_contract_writes_them():
     given = changed(DEPLOYMENT, "properties.endpointComputeType", "managed")
     given = changed(given, "properties.scaleSettings.scaleType", "default")
     given = changed(given, "properties.egressPublicNetworkAccess", "DISABLED")
-    made = CONTRACT.in_its_case(CONTRACT.find("PUT", BLUE), given)["properties"]
+    made = CONTRACT.with_enum_case(CONTRACT.find("PUT", BLUE), given)["properties"]
     assert made["endpointComputeType"] == "Managed"
     assert made["scaleSettings"] == {"scaleType": "Default"}
     assert made["egressPublicNetworkAccess"] == "Disabled"
@@ -180,7 +180,7 @@ def test_of_another_version_a_number_among_texts_is_made_a_text():
     given = changed(ENDPOINT, "properties.properties", {"hash_version": 202208, "x": True})
     assert len(faults_of(EP, given)) == 2
     assert faults_of(EP, given, knows_all=False) == []
-    made = CONTRACT.in_its_case(CONTRACT.find("PUT", EP), given)["properties"]["properties"]
+    made = CONTRACT.with_enum_case(CONTRACT.find("PUT", EP), given)["properties"]["properties"]
     assert made == {"hash_version": "202208", "x": "true"}
 
 

@@ -15,14 +15,14 @@ from shared.schema.values import ChannelName, PlainName, Values
 _HOST = re.compile(r"(?:\*\.)?[a-z0-9](?:[a-z0-9-]{0,62}\.)+[a-z]{2,63}", re.IGNORECASE)
 
 
-def _drop_nothing(inputs: object) -> object:
+def _drop_null_inputs(inputs: object) -> object:
     """Leave out inputs that an expression made null: the target has its own defaults."""
     if not isinstance(inputs, Mapping):
         return inputs
     return {name: value for name, value in inputs.items() if value is not None}
 
 
-Inputs = Annotated[dict[str, Input], BeforeValidator(_drop_nothing)]
+Inputs = Annotated[dict[str, Input], BeforeValidator(_drop_null_inputs)]
 #: Characters with a meaning to a shell or to a workflow's template, and a word that a command would
 #: read as an option, unless it is a number.
 _UNPLAIN = re.compile(r"[^\w .,:/@%+=-]|(?:(?<= )|\A)-+(?![\d. -]|\Z)\w?")
