@@ -43,9 +43,8 @@ class Letter:
     order: str = ""  #: The last order of a person, with who gave it and why.
     is_again: bool = False  #: Whether its message was handed out before; no row keeps this.
     in_blob: bool = False  #: Whether the body is in a blob, which lists of letters do not read.
-    untold: Mapping[str, int] = field(
-        default_factory=dict
-    )  #: Channels not told yet, with failed attempts.
+    #: The channels that are still to be told that it is parked, with the failed attempts of each.
+    untold: Mapping[str, int] = field(default_factory=dict)
     etag: str = ""
 
     @property

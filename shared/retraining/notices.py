@@ -20,32 +20,20 @@ _BODY_MAX = 4000
 
 
 class RetrainingNoticeKind(StrEnum):
-    """What a message about a loop is about."""
+    """What a message about a loop is about: its title."""
 
-    STARTED = "started"
-    ASKED = "asked"
-    DRIFT = "drift"
-    DATA_QUALITY = "data quality"
-    BROKEN = "monitor broken"
-    FAILED = "failed"
-    TRAINED = "trained"
-    NOT_BETTER = "not better"
-    RECOVERED = "recovered"
-    GAVE_UP = "gave up"
+    STARTED = "{watched}: retraining started after drift"
+    ASKED = "{watched} has drifted: approve its retraining?"
+    DRIFT = "{watched} has drifted"
+    DATA_QUALITY = "{watched}: its data is broken, so it is not retrained"
+    BROKEN = "{watched}: its monitor does not work"
+    FAILED = "{watched}: retraining failed"
+    TRAINED = "{watched} was retrained"
+    NOT_BETTER = "{watched} was retrained, but is not better"
+    RECOVERED = "{watched} has recovered"
+    GAVE_UP = "{watched}: retraining stopped, because it does not help"
 
 
-_TITLES = {
-    RetrainingNoticeKind.STARTED: "{watched}: retraining started after drift",
-    RetrainingNoticeKind.ASKED: "{watched} has drifted: approve its retraining?",
-    RetrainingNoticeKind.DRIFT: "{watched} has drifted",
-    RetrainingNoticeKind.DATA_QUALITY: "{watched}: its data is broken, so it is not retrained",
-    RetrainingNoticeKind.BROKEN: "{watched}: its monitor does not work",
-    RetrainingNoticeKind.FAILED: "{watched}: retraining failed",
-    RetrainingNoticeKind.TRAINED: "{watched} was retrained",
-    RetrainingNoticeKind.NOT_BETTER: "{watched} was retrained, but is not better",
-    RetrainingNoticeKind.RECOVERED: "{watched} has recovered",
-    RetrainingNoticeKind.GAVE_UP: "{watched}: retraining stopped, because it does not help",
-}
 _GOOD = {
     RetrainingNoticeKind.TRAINED: True,
     RetrainingNoticeKind.RECOVERED: True,
@@ -75,9 +63,9 @@ def with_notice(
         f"Workspace: {loop.workspace.name}",
         f"Reaction: {loop.reaction}",
         *filter(None, facts),
-        *([describe_window(window)] if window is not None else []),
+        *([_described(window)] if window is not None else []),
     ]
-    title = _TITLES[kind].format(watched=loop.model or loop.monitor)
+    title = kind.format(watched=loop.model or loop.monitor)
     body = shortened("\n".join(lines), _BODY_MAX)
     text = Text(title=title, body=body, good=_GOOD.get(kind))
     return replace(loop, notices=loop.notices + notices_to(loop.channels, text))
@@ -105,7 +93,7 @@ def with_notices(loop: Loop, before: Loop, window: Window, decision: Decision) -
     match decision.answer:
         case PolicyAnswer.ASK:
             kind = RetrainingNoticeKind.ASKED
-            facts = [_to_type(loop, order) for order in ("approve", "reject")]
+            facts = [_command(loop, order) for order in ("approve", "reject")]
         case PolicyAnswer.TELL:
             kind = RetrainingNoticeKind.DRIFT
         case PolicyAnswer.DATA_QUALITY if last is not PolicyAnswer.DATA_QUALITY:
@@ -114,14 +102,14 @@ def with_notices(loop: Loop, before: Loop, window: Window, decision: Decision) -
             kind = RetrainingNoticeKind.BROKEN
         case PolicyAnswer.GAVE_UP if not loop.has_given_up:
             kind = RetrainingNoticeKind.GAVE_UP
-            facts = [_to_type(loop, "resume")]
+            facts = [_command(loop, "resume")]
             loop = replace(loop, gave_up_at=decision.at)
         case _:
             return loop
     return with_notice(loop, kind, decision.reason, facts=facts, window=seen)
 
 
-def _to_type(loop: Loop, order: str) -> str:
+def _command(loop: Loop, order: str) -> str:
     return f'To {order}: signalbox loops {order} {loop.id} --why "reason"'
 
 
@@ -135,7 +123,7 @@ def _answered_last(loop: Loop, window: Window) -> PolicyAnswer | None:
     return next((decision.answer for decision in answers if decision is not None), None)
 
 
-def describe_window(window: Window) -> str:
+def _described(window: Window) -> str:
     """Describe a window: its signals, and the metrics that are furthest beyond their thresholds."""
     lines = [f"Window: {_span(window)}"]
     for name, seen in window.signals.items():
@@ -145,7 +133,7 @@ def describe_window(window: Window) -> str:
             continue
         worst = sorted(seen.metrics, key=lambda metric: -(metric.effect or 0))
         worst = [metric for metric in worst if metric.breached]
-        lines += [f"  {_told(metric)}" for metric in worst[:_METRICS_TOLD]]
+        lines += [f"  {_metric_words(metric)}" for metric in worst[:_METRICS_TOLD]]
         if len(worst) > _METRICS_TOLD:
             lines.append(f"  and {len(worst) - _METRICS_TOLD} more")
     return "\n".join(lines)
@@ -157,7 +145,7 @@ def _span(window: Window) -> str:
     return f"{minute(window.start)} to {minute(window.end)}"
 
 
-def _told(metric: Metric) -> str:
+def _metric_words(metric: Metric) -> str:
     against = "" if metric.threshold is None else f" against {metric.threshold:g}"
     of = f" of {metric.feature}" if metric.feature else ""
     return f"{metric.name}{of}: {metric.value:g}{against}"

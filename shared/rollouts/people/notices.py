@@ -14,15 +14,15 @@ from shared.workspaces.model import EndpointKind
 
 
 class RolloutNoticeKind(StrEnum):
-    """What a message about a rollout is about."""
+    """What a message about a rollout is about: its title."""
 
-    STARTED = "started"
-    APPROVAL = "approval"
-    HELD = "held"
-    LIVE = "live"
-    FAILED = "failed"
-    ROLLED_BACK = "rolled back"
-    ATTENTION = "needs a look"
+    STARTED = "{what}: {begun} {where}"
+    APPROVAL = "{what} waits for approval {where}"
+    HELD = "{what} waits for a decision {where}"
+    LIVE = "{what} is live {where}"
+    FAILED = "{what} {failed} {where}"
+    ROLLED_BACK = "{what} was rolled back {where}"
+    ATTENTION = "{what} {where} needs a look"
 
 
 #: The messages about leaving one phase for another.
@@ -51,7 +51,7 @@ _ENTERED: Mapping[Phase, RolloutNoticeKind] = {
     Phase.ROLLING_BACK: RolloutNoticeKind.FAILED,
 }
 
-_WHAT: Mapping[Cause, str] = {
+_FAILED: Mapping[Cause, str] = {
     Cause.FAILED: "failed",
     Cause.ABORTED: "was aborted",
     Cause.SUPERSEDED: "gives way to a newer version",
@@ -127,17 +127,12 @@ def text_of_rollout(rollout: Rollout, kind: RolloutNoticeKind, reason: str) -> T
 
 
 def _title(rollout: Rollout, kind: RolloutNoticeKind) -> str:
-    what, where = rollout.model.words or rollout.deployment, f"on {rollout.endpoint}"
-    failed = _WHAT[rollout.attempt.cause or Cause.FAILED]
-    return {
-        RolloutNoticeKind.STARTED: f"{what}: {_begun(rollout)} {where}",
-        RolloutNoticeKind.APPROVAL: f"{what} waits for approval {where}",
-        RolloutNoticeKind.HELD: f"{what} waits for a decision {where}",
-        RolloutNoticeKind.LIVE: f"{what} is live {where}",
-        RolloutNoticeKind.FAILED: f"{what} {failed} {where}",
-        RolloutNoticeKind.ROLLED_BACK: f"{what} was rolled back {where}",
-        RolloutNoticeKind.ATTENTION: f"{what} {where} needs a look",
-    }[kind]
+    return kind.format(
+        what=rollout.model.words or rollout.deployment,
+        where=f"on {rollout.endpoint}",
+        begun=_begun(rollout),
+        failed=_FAILED[rollout.attempt.cause or Cause.FAILED],
+    )
 
 
 def _begun(rollout: Rollout) -> str:
