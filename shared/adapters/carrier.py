@@ -1,7 +1,7 @@
 """Requests of libraries that make them with `requests`, carried by the guarded exchange.
 
-azure-ai-ml and Apprise bring their own HTTP client. Its timeouts are per piece, it reads whatever
-comes and unfolds it without end, and it follows redirects.
+azure-ai-ml and Apprise use `requests`, whose timeouts are per piece, which reads and decompresses
+without limit, and which follows redirects.
 """
 
 import json
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Carrier(BaseAdapter):
-    """Sends what a session of `requests` would send, in one guarded exchange each."""
+    """Sends each request of a session of `requests` in one guarded exchange."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class Carrier(BaseAdapter):
         seconds: Callable[[], float] = lambda: TIMEOUT,
         most: int = BODY_MAX,
     ) -> None:
-        """`find_http` is told whether certificates are checked; `seconds` says how long it has."""
+        """`find_http` takes whether to check certificates; `seconds` returns the time it has."""
         super().__init__()
         self._find_http: Final = find_http
         self._seconds: Final = seconds
@@ -65,7 +65,7 @@ class Carrier(BaseAdapter):
             raise requests.ConnectionError(str(error)) from None
         response = requests.Response()
         response.status_code = reply.status
-        # It is unfolded already, and of another length than was told.
+        # The body is decompressed already, and its length is not that of the header.
         left_out = ("content-encoding", "content-length", "transfer-encoding")
         kept = {name: value for name, value in reply.headers.items() if name not in left_out}
         response.headers = CaseInsensitiveDict(kept)
@@ -76,11 +76,11 @@ class Carrier(BaseAdapter):
         return response
 
     def close(self) -> None:
-        """Leave the connections to whoever made them."""
+        """Leave the connections to their owner."""
 
 
 def session(carrier: Carrier) -> requests.Session:
-    """Return a session all of whose requests are carried."""
+    """Return a session whose requests are all carried."""
     made = requests.Session()
     made.trust_env = False
     for scheme in ("https://", "http://"):
@@ -89,7 +89,7 @@ def session(carrier: Carrier) -> requests.Session:
 
 
 def transport(http: Http, *, seconds: float = TIMEOUT) -> "RequestsTransport":
-    """Return what has a client of the Azure SDK send its requests by the guarded exchange."""
+    """Return a transport with which a client of the Azure SDK sends by the guarded exchange."""
     from azure.core.pipeline.transport import RequestsTransport
 
     carried = session(Carrier(lambda _: http, seconds=lambda: seconds))
@@ -98,10 +98,9 @@ def transport(http: Http, *, seconds: float = TIMEOUT) -> "RequestsTransport":
 
 @contextmanager
 def carried(carrier: Carrier) -> "Iterator[None]":
-    """Have every session that is used inside, in this thread, carried, and led nowhere else.
+    """Carry every session that this thread uses in the block, and follow no redirect.
 
-    It is for libraries that can't be given a session. One that is of a kind of its own is left as
-    it is.
+    It is for libraries that can't be given a session. A subclass of Session is left as it is.
     """
     _patch()
     token = _current.set(carrier)
@@ -115,9 +114,9 @@ _current: ContextVar[Carrier | None] = ContextVar("carrier", default=None)
 
 
 def _usable(body: bytes) -> bytes:
-    """Return the body, b"" where it is JSON that would break whoever reads it.
+    """Return the body, or b"" where it is JSON that would break its reader.
 
-    Where it is too long there is its beginning; the status counts, for what was sent has arrived.
+    A body that is too long is cut; its status still counts, because the request has arrived.
     """
     try:
         read_json(body)
@@ -149,5 +148,5 @@ def _wrap() -> bool:
     return True
 
 
-#: Sessions look for who is current. To be called before that matters.
+#: Makes sessions look for the current carrier. To be called before one is used.
 _patch: Final = Lazy(_wrap)

@@ -40,8 +40,8 @@ class AppriseChannels:
         A text that is too long for a service comes in several messages, or is cut where those
         would be very short. Mentions, and links with a text of their own, do nothing.
 
-        It takes no longer than 10 s, and what has not ended then is left behind. Where the setting
-        holds several URLs, all are told, and one that fails is a failure.
+        It takes no longer than 10 s; a service that has not answered by then is left behind. Where
+        the setting holds several URLs, all get the message, and one that fails is a failure.
         """
         setting = channel_setting(channel)
         url = self._environ.get(setting, "").strip()
@@ -50,7 +50,7 @@ class AppriseChannels:
         import apprise
 
         _hush()
-        # Made anew for each message: kept ones sleep between two, to spare their service.
+        # Made for each message, because one that is kept sleeps between two messages.
         notifier = _make_notifier()
         if not notifier.add(_service(url, notifier.asset) or url):
             raise ChannelUnknown(f"no channel {channel!r}: Apprise can't read {setting}")
@@ -79,9 +79,9 @@ def channel_setting(channel: str) -> str:
 
 
 def find_channel_fault(environ: Mapping[str, str], channel: str) -> tuple[str, str] | None:
-    """Return what is wrong with the app setting of a channel and what would be right, else None.
+    """Return the fault of a channel's app setting and how to correct it, or None.
 
-    Nothing is sent, and nothing of the setting's value is told.
+    Nothing is sent, and nothing of the setting's value is returned.
     """
     setting = channel_setting(channel)
     url = environ.get(setting, "").strip()
@@ -104,10 +104,10 @@ def _make_notifier() -> "apprise.Apprise":
 
 
 def _format_of(service: "apprise.NotifyBase") -> "apprise.NotifyFormat":
-    """Return the format as which a service is given a plain text.
+    """Return the format under which a service gets a plain text.
 
     Apprise escapes it for HTML. For Markdown it would put a backslash before each dot of an
-    address, which then leads nowhere; of our texts nothing in Markdown does more than look odd.
+    address, which then leads nowhere; as Markdown our texts may look odd, and no more.
     """
     import apprise
 
@@ -117,9 +117,9 @@ def _format_of(service: "apprise.NotifyBase") -> "apprise.NotifyFormat":
 
 
 def _fit(channel: str, service: Any) -> None:
-    """Have a service of Apprise take a message of any length, and send each.
+    """Make a service of Apprise take messages of any length, and send every one.
 
-    Raises: ChannelUnknown where the setting has it send nothing.
+    Raises: ChannelUnknown where the setting makes it send nothing.
     """
     import apprise
 
@@ -127,11 +127,11 @@ def _fit(channel: str, service: Any) -> None:
     if service.overflow_mode == modes.UPSTREAM:
         is_short = service.body_maxlen < _SPLIT_FROM
         service.overflow_mode = modes.TRUNCATE if is_short else modes.SPLIT
-    # Apprise would wait for seconds between the pieces, of which there are eight at most.
+    # Apprise would wait for seconds between the pieces. There are eight at most.
     service.request_rate_per_sec = 0
     if "new" in service.template_args.get("action", {}).get("values", ()):
-        # Opsgenie and Jira: by default, good news and neither only close, or add to, an alert
-        # that the same notifier has made, and there is none; they say that they sent it.
+        # Opsgenie and Jira: by default, a message that is not bad news only closes, or adds to, an
+        # alert of the same notifier. There is none, and they report success all the same.
         if service.action not in ("map", "new"):
             raise ChannelUnknown(
                 f"channel {channel!r} would tell nobody: `action={service.action}` makes no alert",
@@ -141,7 +141,7 @@ def _fit(channel: str, service: Any) -> None:
 
 
 def _service(url: str, asset: "apprise.AppriseAsset") -> "apprise.NotifyBase | None":
-    """Return the one service that a URL is for, or None to let Apprise look for it.
+    """Return the one service of a URL, or None to let Apprise look for it.
 
     Apprise would load all of its 170 services to find one, a third of a cold start. Many are
     modules of their schema's name.
@@ -161,7 +161,7 @@ def _service(url: str, asset: "apprise.AppriseAsset") -> "apprise.NotifyBase | N
             return None
         try:
             return kind(**{**parsed, "asset": asset})
-        except TypeError:  # Apprise says of this what is wrong
+        except TypeError:  # Apprise itself says what is wrong
             return None
     return None
 
@@ -182,9 +182,9 @@ def _kind(module: ModuleType, schema: str) -> "type[apprise.NotifyBase] | None":
 def _hush() -> None:
     """Keep URLs out of the log.
 
-    Apprise logs what it was given when it can't read it, and the text of connection errors, which
-    has the path; urllib3 logs each request's path when it debugs. Many services have their secret
-    there. Apprise logs nothing above ERROR but that something is deprecated.
+    Apprise logs a URL that it can't read, and the text of connection errors, which has the path;
+    urllib3 logs the path of each request at DEBUG. Many services have their secret there. Apprise
+    logs nothing above ERROR but deprecations.
     """
     logging.getLogger("apprise").setLevel(logging.CRITICAL)
     noisy = logging.getLogger("urllib3.connectionpool")

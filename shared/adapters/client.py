@@ -202,7 +202,7 @@ class Client:
         return refusal(self._table, doing, answer.status, answer.body, retry_after=wait)
 
     def _check_https(self, url: str, doing: str) -> None:
-        # Parsers disagree about what stands before an @: a token goes to no such address.
+        # Parsers disagree about an address with an @, so no token is sent there.
         if not is_https(url) or (self._tokens and urlsplit(url).username is not None):
             raise self._table.refused(f"{doing}: its address is not an https:// address")
 

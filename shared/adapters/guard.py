@@ -1,9 +1,9 @@
-"""The transport below Http: what bounds an exchange while it is under way.
+"""The transport below Http: it bounds an exchange while it is under way.
 
-httpcore looks at its timeouts once per piece: whoever sends a byte now and then, or one
-`103` after the other, is never too late. Here each wait for the network is as long as what is left
-of the whole exchange, and each byte of it is counted. The bounds go down to the sockets in the
-place of the timeouts, which httpcore hands on as they are.
+httpcore applies a timeout to each piece: a server that sends a byte now and then, or one `103`
+after the other, is never too late. Here each wait for the network is at most as long as the rest of
+the whole exchange, and each byte is counted. The bounds travel to the sockets in place of the
+timeouts, which httpcore hands on unchanged.
 """
 
 import socket
@@ -16,19 +16,19 @@ import httpcore
 
 from shared.adapters.within import within
 
-#: In seconds. An address that does not answer at all leaves time for another try.
+#: In seconds. It leaves time for another address where one does not answer at all.
 CONNECT_TIMEOUT = 5
-#: How long a connection that nobody uses is kept, in seconds: some services close it after that.
+#: How long an idle connection is kept, in seconds, because some services close it after that.
 _KEPT = 30
 _CONNECTIONS_MAX = 100
-#: What TLS sends at once, in bytes.
+#: The bytes that TLS sends at once.
 _RECORD = 16_384
-#: Only a connection that was never made is tried again at once: nothing was sent over it.
+#: Only a connection that was never made is tried again at once, because nothing was sent over it.
 _RETRIES = 1
 
 
 class Allowance:
-    """What is left to one exchange: seconds by a monotonic clock, and bytes that may arrive."""
+    """The rest of one exchange: seconds of a monotonic clock, and bytes that may arrive."""
 
     def __init__(self, seconds: float, most: int, monotonic: Callable[[], float]) -> None:
         self._monotonic: Final = monotonic
@@ -36,14 +36,14 @@ class Allowance:
         self._bytes = most
 
     def left(self, error: type[Exception]) -> float:
-        """Return the seconds that are left; raise the error where there are none."""
+        """Return the seconds that are left; raise the error where none are left."""
         left = self._deadline - self._monotonic()
         if left <= 0:
             raise error("the exchange took too long")
         return left
 
     def take(self, size: int) -> None:
-        """Count bytes that arrived. Raises: httpcore.ReadError where they are too many."""
+        """Count bytes that arrived. Raises: httpcore.ReadError where there are too many."""
         self._bytes -= size
         if self._bytes < 0:
             raise httpcore.ReadError("the answer is too long")
@@ -56,7 +56,7 @@ class GuardedStream(httpcore.NetworkStream):
         self._stream: Final = stream
 
     def read(self, max_bytes: int, timeout: Any = None) -> bytes:
-        """Return what arrives next."""
+        """Return the bytes that arrive next."""
         piece = self._stream.read(max_bytes, timeout.left(httpcore.ReadTimeout))
         timeout.take(len(piece))
         return piece
@@ -64,7 +64,7 @@ class GuardedStream(httpcore.NetworkStream):
     def write(self, buffer: bytes, timeout: Any = None) -> None:
         """Send all of it."""
         for start in range(0, len(buffer), _RECORD):
-            # Record by record: the stream would begin its timeout anew for each.
+            # One record at a time, because the stream would restart its timeout for each.
             piece = buffer[start : start + _RECORD]
             self._stream.write(piece, timeout.left(httpcore.WriteTimeout))
 
@@ -87,7 +87,7 @@ class GuardedStream(httpcore.NetworkStream):
         return GuardedStream(self._stream.start_tls(ssl_context, server_hostname, left))
 
     def get_extra_info(self, info: str) -> Any:
-        """Return what httpcore asks of the stream below."""
+        """Return facts of the stream below."""
         return self._stream.get_extra_info(info)
 
 
@@ -118,7 +118,7 @@ class GuardedBackend(httpcore.NetworkBackend):
         raise failure
 
     def sleep(self, seconds: float) -> None:
-        """Never: the one try that is left is made at once."""
+        """Do nothing, because the one retry is made at once."""
 
 
 def make_pool(
@@ -127,9 +127,9 @@ def make_pool(
     proxy: str | None = None,
     backend: httpcore.NetworkBackend | None = None,
 ) -> httpcore.ConnectionPool:
-    """Return the connections that requests are sent over; their timeouts have to be allowances.
+    """Return a pool of connections; the timeouts of its requests have to be allowances.
 
-    Raises: ValueError where the proxy's address is not one.
+    Raises: ValueError where the proxy's address is none.
     """
     options: dict[str, Any] = {
         "ssl_context": context,
@@ -158,7 +158,7 @@ def timeouts(allowance: Allowance) -> dict[str, Any]:
 
 def _addresses(host: str, port: int, seconds: float) -> list[str]:
     try:
-        # The system's resolver has no timeout that could be set.
+        # The resolver of the system has no timeout.
         found = within(
             seconds, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM), name="resolve"
         )

@@ -1,8 +1,8 @@
-"""One guarded exchange, with which every client of the app makes its requests.
+"""One guarded exchange: every client of the app makes its requests with it.
 
-Whoever answers is not trusted. One deadline holds for the whole exchange, from the host's name to
-the last byte of the answer; bytes are counted as they arrive and as they unfold; no redirect is
-followed and no cookie kept. How the deadline reaches the sockets is told in guard.py.
+The server is not trusted. One deadline holds for the whole exchange, from the lookup of the host to
+the last byte of the answer. Bytes are counted as they arrive and as they are decompressed. No
+redirect is followed and no cookie kept. guard.py takes the deadline to the sockets.
 """
 
 import logging
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 #: For a whole exchange, in seconds. A trigger has 20 in all.
 TIMEOUT = 15
-#: How much of an answer is read, in bytes, where its reader does not say.
+#: The bytes of an answer that are read by default.
 BODY_MAX = 1024 * 1024
-#: What may arrive beside it: heads (`103` may come first), and how it is chopped up.
+#: The bytes that may arrive beside the body: headers (of `103` answers too), and marks of chunks.
 _BESIDE_MAX = 512 * 1024
 _CODINGS = frozenset({"gzip", "x-gzip", "deflate"})
 #: Methods whose requests say that they have no body where they have none.
@@ -42,10 +42,10 @@ _UNQUOTED = "%/?:@!$&'()*+,;=~[]"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What came back, whatever its status.
+    """The answer to a request, of any status.
 
-    Header names are in lower case. Where not `is_whole`, the body is only the beginning of what was
-    sent, or b"" where that can't be unfolded.
+    Header names are in lower case. Unless `is_whole`, the body is only the beginning of the one
+    that was sent, or b"" where that can't be decompressed.
     """
 
     status: int
@@ -72,9 +72,9 @@ class Http:
     ) -> None:
         """Connect on first use.
 
-        `ca_path` names a PEM file of authorities in place of the usual ones; without `is_verified`
-        whoever answers is believed. No exchange takes more than `longest` seconds, by a monotonic
-        clock, whatever is asked for. `backend` makes the connections, for tests.
+        `ca_path` names a PEM file of authorities in place of the usual ones; without `is_verified`,
+        any certificate is accepted. No exchange takes more than `longest` seconds of the monotonic
+        `clock`, even if a call asks for more. `backend` makes the connections, for tests.
         """
         self._ca_path: Final = ca_path
         self._is_verified: Final = is_verified
@@ -94,7 +94,7 @@ class Http:
         seconds: float = TIMEOUT,
         most: int = BODY_MAX,
     ) -> Reply:
-        """Send a request and return what comes back within so many seconds, at `most` so much.
+        """Send a request and return its answer, and of the body `most` bytes, within `seconds`.
 
         Raises: NoAnswer.
         """
@@ -111,7 +111,7 @@ class Http:
                 "Host": host,
                 "User-Agent": "signalbox",
                 **headers,
-                # Not compressed: what is read is then as long as what it becomes.
+                # Not compressed, so that the bytes that arrive are the bytes of the body.
                 "Accept-Encoding": "identity",
             }
             with (
@@ -135,7 +135,7 @@ class Http:
             httpcore.UnsupportedProtocol,
             ValueError,  # an address or a header that can't be sent
         ) as error:
-            # Without its cause: the text of some of these has the address.
+            # Without its cause, because the text of some of these has the address.
             raise NoAnswer(type(error).__name__) from None
         return Reply(status=response.status, headers=told, body=body, is_whole=is_whole)
 
@@ -163,9 +163,9 @@ class Http:
 
 
 def trust(ca_path: str | None = None) -> ssl.SSLContext:
-    """Return what an encrypted connection is checked with.
+    """Return the settings by which certificates are checked.
 
-    The authorities are those of the PEM file, else those of the file that SSL_CERT_FILE or
+    The authorities are those of the PEM file, else of the file that SSL_CERT_FILE or
     REQUESTS_CA_BUNDLE names, else the usual ones.
     """
     if ca_path is None:
@@ -178,11 +178,11 @@ def trust(ca_path: str | None = None) -> ssl.SSLContext:
 
 
 def is_https(url: str) -> bool:
-    """Say whether an address is one of https:// that a secret can be sent to."""
+    """Say whether an address is an https:// address, to which a secret may be sent."""
     try:
         parts = urlsplit(url)
         return parts.scheme == "https" and bool(parts.hostname)
-    except ValueError:  # what only looks like an IPv6 address
+    except ValueError:  # a broken IPv6 address
         return False
 
 
@@ -228,7 +228,7 @@ def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 
 
 def _read(stream: Iterable[bytes], headers: Mapping[str, str], most: int) -> tuple[bytes, bool]:
-    """Return the body, unfolded and no longer than `most`, and whether that is all of it."""
+    """Return the body, decompressed and cut to `most` bytes, and whether that is all of it."""
     body, is_whole = _join(stream, most)
     coding = headers.get("content-encoding", "").strip().lower()
     if coding in ("", "identity"):
@@ -236,7 +236,7 @@ def _read(stream: Iterable[bytes], headers: Mapping[str, str], most: int) -> tup
     if coding not in _CODINGS:
         return b"", False
     try:
-        # 47: of gzip or of zlib, whichever it is.
+        # 47 stands for gzip or zlib, by the header.
         unfolding = zlib.decompressobj(wbits=47)
         unfolded = unfolding.decompress(body, most)
     except zlib.error:
@@ -254,7 +254,7 @@ def _join(pieces: Iterable[bytes], most: int) -> tuple[bytes, bool]:
 
 
 def _hush() -> None:
-    """Keep addresses and answers' headers out of the log, at whatever level it is."""
+    """Keep addresses and the headers of answers out of the log, even at DEBUG."""
     noisy = logging.getLogger("httpcore")
     if noisy.getEffectiveLevel() < logging.INFO:
         noisy.setLevel(logging.INFO)

@@ -1,4 +1,4 @@
-"""Who the app is: its managed identity, and the tokens that it is given."""
+"""The identity of the app, and its tokens."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ _TOKEN_LEFT = 300
 
 
 class NoToken(Exception):
-    """There is no token, because the identity may not have one, or because nobody answered."""
+    """There is no token: the identity may not have one, or nobody answered."""
 
     def __init__(self, reason: str, *, is_denied: bool) -> None:
         super().__init__(reason)
@@ -28,7 +28,13 @@ class NoToken(Exception):
 
 
 def make_credential(environ: Mapping[str, str]) -> "TokenCredential":
-    """Return the app's managed identity where there is one, or a developer's own on a laptop."""
+    """Return the app's managed identity where there is one, or a developer's own on a laptop. On a
+    laptop azure-identity makes its own requests: it also starts programs and browsers there, so the
+    bounds of http.py would not hold for it.
+
+    On a laptop azure-identity makes its own requests. It also starts programs and browsers there,
+    to which the bounds of http.py would not apply.
+    """
     if "IDENTITY_ENDPOINT" in environ:
         from azure.identity import ManagedIdentityCredential
 
@@ -38,7 +44,7 @@ def make_credential(environ: Mapping[str, str]) -> "TokenCredential":
         return ManagedIdentityCredential(
             client_id=environ.get("AZURE_CLIENT_ID"),
             transport=transport(Http(), seconds=_TIMEOUT),
-            # By itself it would try for minutes.
+            # By default it would try for minutes.
             retry_total=1,
             retry_backoff_factor=0,
         )
@@ -62,7 +68,7 @@ class Tokens:
         if kept is None or kept.expires_on - time.time() < _TOKEN_LEFT:
             try:
                 kept = self._kept = self._credential().get_token(self._scope)
-            except Exception as error:  # its libraries trip over answers of unknown shapes
+            except Exception as error:  # its libraries crash on answers of unknown shapes
                 raise no_token(error) from error
         return kept.token
 

@@ -1,7 +1,7 @@
 """Apprise's messages, sent within one deadline and by the guarded exchange.
 
-Apprise itself stops waiting for a service, but leaves it to a thread that the process waits for
-when it ends; its requests read whatever comes, and follow redirects to any host.
+Apprise itself stops waiting for a service, but on a thread that keeps the process from ending; its
+requests read without limit, and follow redirects to any host.
 """
 
 from collections.abc import Callable, Iterable
@@ -23,7 +23,7 @@ class Notifier:
     """Has services of Apprise send messages; safe to share between threads."""
 
     def __init__(self, http: Http | None = None) -> None:
-        """`http` makes the requests, but for services whose certificates are not to be checked."""
+        """`http` makes the requests, except where a service's certificate is not to be checked."""
         self._http: Final = http or Http()
         self._unverified: Final = Lazy(lambda: Http(is_verified=False))
 
@@ -57,7 +57,7 @@ class Notifier:
 
         from shared.adapters.carrier import carried
 
-        # What its URL says of it does not count.
+        # Even if its URL asks for them.
         service.redirects = False
         alone = apprise.Apprise(asset=service.asset)
         alone.add(service)
@@ -79,10 +79,10 @@ def asset() -> "apprise.AppriseAsset":
 
     return apprise.AppriseAsset(
         app_id="Signalbox",
-        # In memory: some services would else keep tokens on disk.
+        # In memory, because some services would keep tokens on disk.
         storage_mode=apprise.PersistentStoreMode.MEMORY,
         http_redirects=False,
-        # Apprise's own deadline: it would hand the service to a thread of its own.
+        # 0: Apprise's own deadline would hand the service to another thread.
         service_timeout=0,
     )
 

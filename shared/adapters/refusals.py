@@ -30,21 +30,21 @@ from shared.base.outside import read_json, read_whole
 from shared.base.redact import redact
 from shared.base.retry import RETRY_AFTER_CAP
 
-#: The code under which every want of quota is told, whatever the service called it.
+#: Our code for every lack of quota: the service has several.
 OUT_OF_QUOTA = "OutOfQuota"
 
-#: How the service says so: mostly inside a BadRequest, in the text of a detail's message.
+#: The service's words for it, mostly in the message of a detail of a BadRequest.
 _QUOTA = re.compile(
     r"out ?of ?quota|not enough quota|quota ?exceeded|exceeding approved", re.IGNORECASE
 )
-#: A 400 that passes by itself: an operation on the endpoint is under way, or has outrun ours.
+#: A 400 that passes by itself: an operation on the endpoint is under way, or came before ours.
 _BUSY = re.compile(
     r"in (?:creating|updating|scaling|deleting) provisioning state"
     r"|another operation|operationcanceled",
     re.IGNORECASE,
 )
-#: A 409 that does not: the endpoint itself is broken, or a person has to change the subscription,
-#: a lock, a region or a size. Source: "Troubleshoot common Azure deployment errors".
+#: A 409 that does not pass by itself: the endpoint itself is broken, or a person has to change the
+#: subscription, a lock, a region or a size. Source: "Troubleshoot common Azure deployment errors".
 _LASTING = re.compile(
     r"in (?:failed|canceled) provisioning state"
     r"|\b(?:ScopeLocked|MissingSubscriptionRegistration|SubscriptionNotRegistered"
@@ -54,8 +54,7 @@ _LASTING = re.compile(
     r"|DisallowedOperation)\b",
     re.IGNORECASE,
 )
-#: A 403 for which no role is missing: a policy, a network rule or a deny assignment forbids what
-#: was asked for.
+#: A 403 that no role helps against: a policy, a network rule or a deny assignment forbids it.
 _FORBIDDEN = re.compile(
     r"\b(?:RequestDisallowedBy(?:Policy|Azure)|PublicNetworkAccessDisabled"
     r"|DisallowedProvider|PolicyViolation|DenyAssignmentAuthorizationFailed"
@@ -148,7 +147,7 @@ TARGET: Final = Refusals(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Complaint:
-    """What an error document says. `text` is all of it, for telling what kind it is."""
+    """The content of an error document. `text` is all of it, to be searched for words."""
 
     code: str
     message: str
@@ -159,7 +158,7 @@ class Complaint:
 
 
 def parse_complaint(document: Any) -> Complaint:
-    """Read an error document: the innermost code and message, for the outer ones say nothing."""
+    """Read the innermost code and message of an error document: the outer ones say nothing."""
     error = document.get("error", document) if isinstance(document, Mapping) else None
     code = message = ""
     for node in _inward(error):
@@ -199,7 +198,7 @@ def refusal(
 def parse_retry_after(headers: Mapping[str, str], clock: Clock) -> timedelta | None:
     """Return how long the service asks us to wait, at most RETRY_AFTER_CAP.
 
-    None where it says nothing that makes sense.
+    None where it does not say, or makes no sense.
     """
     value = headers.get("retry-after", "").strip()
     seconds = read_whole(value, most=_SECONDS_MAX)
@@ -207,7 +206,7 @@ def parse_retry_after(headers: Mapping[str, str], clock: Clock) -> timedelta | N
         return min(timedelta(seconds=seconds), RETRY_AFTER_CAP)
     try:
         moment = parsedate_to_datetime(value)
-    except (ValueError, TypeError, OverflowError):  # the last of numbers that no calendar holds
+    except (ValueError, TypeError, OverflowError):  # OverflowError: a date beyond the calendar
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
@@ -216,7 +215,7 @@ def parse_retry_after(headers: Mapping[str, str], clock: Clock) -> timedelta | N
 
 
 def _inward(error: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield an error and, from the outside in, the first error inside each that says anything."""
+    """Yield an error and, from the outside in, the first error inside each that has a message."""
     for _ in range(_DEPTH_MAX):
         if not isinstance(error, Mapping):
             return
@@ -228,7 +227,7 @@ def _inward(error: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _unwrap(message: str) -> str:
-    """Return the sentences of a message that has another service's JSON answer in it."""
+    """Return the sentences of a message that contains another service's JSON answer."""
     _, brace, rest = message.partition("{")
     try:
         answer = read_json(brace + rest)

@@ -1,4 +1,4 @@
-"""Requests whose addresses are secrets, and so must not be in any trace."""
+"""Requests with secret addresses, which must not be in any trace."""
 
 import sys
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ _IS_UNTRACED: Final = ContextVar("is_untraced", default=False)
 
 @contextmanager
 def untraced() -> Iterator[None]:
-    """Run the block without spans of HTTP requests, which have the whole address.
+    """Run the block without spans of HTTP requests, because a span has the whole address.
 
-    Where Application Insights is on, the worker has the clients of libraries instrumented. Where
-    it is off, there is nothing to keep from it, and the import would cost a cold start 80 ms.
+    The worker instruments the clients of libraries where Application Insights is on. Elsewhere they
+    make no spans, and the import would cost a cold start 80 ms.
     """
     token = _IS_UNTRACED.set(True)
     try:

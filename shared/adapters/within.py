@@ -1,4 +1,4 @@
-"""Calls that may hang, and are then left behind."""
+"""Calls that may hang: they get so many seconds, and are then left behind."""
 
 import contextvars
 from collections.abc import Callable
@@ -7,10 +7,10 @@ from typing import Any
 
 
 class Started[T]:
-    """A call under way on a thread of its own, which nothing waits for when the process ends."""
+    """A call under way on a thread of its own; the end of the process does not wait for it."""
 
     def __init__(self, call: Callable[[], T], *, name: str) -> None:
-        """Start the call, with the context variables of whoever starts it."""
+        """Start the call, with the context variables of the caller."""
         self._call = call
         self._result: list[T] = []
         self._error: BaseException | None = None
@@ -19,10 +19,10 @@ class Started[T]:
         self._thread.start()
 
     def result(self, seconds: float) -> T:
-        """Return what the call returned, or raise what it raised.
+        """Return the result of the call, or raise its error.
 
-        Raises: TimeoutError where it has not ended after so many seconds. It goes on then, and
-        whatever comes of it is lost.
+        Raises: TimeoutError where it has not ended after so many seconds. It goes on then, and its
+        result is lost.
         """
         self._thread.join(max(seconds, 0))
         if self._thread.is_alive():
@@ -34,12 +34,12 @@ class Started[T]:
     def _run(self) -> None:
         try:
             self._result.append(self._call())
-        except BaseException as error:  # noqa: BLE001 - it is raised where the call was started
+        except BaseException as error:  # noqa: BLE001 - result() raises it
             self._error = error
 
 
 def within[T](seconds: float, call: Callable[[], T], *, name: str) -> T:
-    """Return what a call returns; raise TimeoutError where it takes longer than so many seconds."""
+    """Return the result of a call; raise TimeoutError where it takes more than so many seconds."""
     started: Started[Any] = Started(call, name=name)
     result: T = started.result(seconds)
     return result
