@@ -1,8 +1,12 @@
-"""The app's own storage account: how it is reached, and what its failures mean.
+"""The app's own storage account: its clients, and the meaning of its failures.
 
 The settings are the ones that the Functions host reads for its own connection, so that one account
 is configured once: `AzureWebJobsStorage` with a connection string, or, with the app's identity,
 `AzureWebJobsStorage__accountName` or `AzureWebJobsStorage__{table,queue,blob}ServiceUri`.
+
+Its requests are made by the SDKs with their own HTTP client, not with http.py's. They sign requests
+with the account's key, encode entities and messages, and read pages of lists. The account is the
+app's own, so that its answers are trusted.
 """
 
 import logging
@@ -33,8 +37,8 @@ CONNECTION = "AzureWebJobsStorage"
 
 #: In seconds. A trigger has 20 in all.
 _TIMEOUTS: Final[Mapping[str, Any]] = {"connection_timeout": 5, "read_timeout": 10}
-#: Only a connection that was never made is tried again at once. Whatever else fails is retried
-#: later by whoever asked; the SDK would sleep for as long as the service says.
+#: Only a connection that was never made is tried again at once. The caller retries all other
+#: failures later; the SDK would sleep for as long as the service says.
 _RETRIES: Final[Mapping[str, Any]] = {
     "retry_total": 1,
     "retry_connect": 1,
@@ -60,7 +64,7 @@ class StorageAccount:
         *,
         connection: str = CONNECTION,
     ) -> None:
-        """Take the settings as they are; `credential` is called where they hold no key."""
+        """`settings` are the app settings; `credential` is called where they hold no key."""
         self._settings: Final = settings
         self._credential: Final = credential
         self._connection: Final = connection
@@ -68,11 +72,11 @@ class StorageAccount:
     def table_client(self) -> "TableServiceClient":
         """Return a new client of the account's tables.
 
-        Raises: SettingInvalid where the settings do not say which account, or say it badly.
+        Raises: SettingInvalid where the settings name no account, or are no valid connection.
         """
         from azure.data.tables import TableServiceClient
 
-        # 0 seconds: the retry that is left is of a connection that failed.
+        # 0 seconds, because the one retry is of a connection that failed.
         return self._connect("table", TableServiceClient, **_RETRIES, retry_backoff_factor=0)
 
     def queue_client(self) -> "QueueServiceClient":
@@ -100,7 +104,7 @@ class StorageAccount:
         try:
             made = make.from_connection_string(text, **options)
         except ValueError:
-            # The SDK's frames hold the key: no traceback may lead there.
+            # No traceback, because the SDK's frames hold the key.
             raise SettingInvalid(
                 f"{self._connection} is not a storage connection string",
                 hint="Copy it whole from the account's access keys, or use the app's identity.",
@@ -123,15 +127,15 @@ class StorageAccount:
 
 @contextmanager
 def storage_errors(doing: str, connected: Lazy[Any]) -> Iterator[None]:
-    """Turn what storage says into our errors, which name the account; let the others through.
+    """Turn errors of storage into ours, which name the account; let all others through.
 
-    StorageUnavailable passes by itself, StorageDenied once somebody gives the right. What caused
-    them is not told: the address in it may be signed.
+    StorageUnavailable passes by itself, StorageDenied once somebody assigns the role. They have no
+    cause, because the address in it may be signed.
     """
     try:
         yield
     except AttributeError as error:
-        # azure-data-tables 12.7 looks into the answer of a token that was never asked for.
+        # azure-data-tables 12.7 reads an answer that it does not have where signing in failed.
         if not isinstance(error.__context__, ClientAuthenticationError):
             raise
         raise _not_signed_in(doing, connected) from None
@@ -141,29 +145,29 @@ def storage_errors(doing: str, connected: Lazy[Any]) -> Iterator[None]:
         raise _refused(doing, connected, error) from None
     except (ServiceRequestError, ServiceResponseError, IncompleteReadError) as error:
         raise StorageUnavailable(
-            f"{_told(doing, connected)}: no answer ({type(error).__name__})",
+            f"{_attempt(doing, connected)}: no answer ({type(error).__name__})",
             hint=_AZURITE_HINT if _name(connected) == _AZURITE else _UNREACHED_HINT,
         ) from None
     except HttpResponseError as error:
         status = error.status_code or 0
         if status in (408, 429) or status >= 500:
-            raise StorageUnavailable(f"{_told(doing, connected)}: HTTP {status}") from None
+            raise StorageUnavailable(f"{_attempt(doing, connected)}: HTTP {status}") from None
         if status in (401, 403):
             raise _refused(doing, connected, error) from None
         raise
 
 
 def _not_signed_in(doing: str, connected: Lazy[Any]) -> StorageDenied:
-    return StorageDenied(f"{_told(doing, connected)}: no credential could sign in")
+    return StorageDenied(f"{_attempt(doing, connected)}: no credential could sign in")
 
 
 def _refused(doing: str, connected: Lazy[Any], error: HttpResponseError) -> StorageDenied:
     code = getattr(error, "error_code", None) or f"HTTP {error.status_code}"
-    return StorageDenied(f"{_told(doing, connected)}: {redact(str(code), most=100)}")
+    return StorageDenied(f"{_attempt(doing, connected)}: {redact(str(code), most=100)}")
 
 
-def _told(doing: str, connected: Lazy[Any]) -> str:
-    """Say what was done, and in which account."""
+def _attempt(doing: str, connected: Lazy[Any]) -> str:
+    """Return the attempt, with the name of the account."""
     name = _name(connected)
     return f"{doing} in storage account {name}" if name else doing
 
@@ -173,7 +177,7 @@ def _name(connected: Lazy[Any]) -> str:
 
 
 def _quiet_logger() -> logging.Logger:
-    # The SDKs log each request at INFO, which would drown what the app has to say.
+    # The SDKs log each request at INFO, which would drown the app's own log.
     logger = logging.getLogger(f"{__name__}.http")
     logger.setLevel(logging.WARNING)
     return logger

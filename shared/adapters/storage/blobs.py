@@ -1,4 +1,4 @@
-"""Azure blobs. One request per call: only a write that finds no container creates it."""
+"""Azure blobs. One request per call, except that a write that finds no container creates it."""
 
 from collections.abc import Callable
 from itertools import islice

@@ -1,7 +1,7 @@
-"""What a table row, a queue message and a blob hold, alike in the account and in its twin.
+"""The limits of table rows, queue messages and blobs, for the account and its twin alike.
 
-Secrets are taken out here, of whatever is written: of texts of outside, and of the events and other
-documents that they are in.
+Secrets are taken out here of everything that is written: of texts from outside, and of the events
+and other documents that contain them.
 """
 
 import re
@@ -16,11 +16,11 @@ from shared.base.ports import BATCH_MAX, Row, Value
 KEY_MAX = 512
 #: A string property holds at most 64 KiB of UTF-16.
 STRING_MAX = 64 * 1024
-#: No time is earlier.
+#: The earliest year of a time.
 YEAR_MIN = 1601
 #: A queue message holds at most 64 KiB of UTF-8.
 MESSAGE_MAX = 64 * 1024
-#: No message can be hidden for longer.
+#: The longest time for which a message can be hidden.
 DELAY_MAX = timedelta(days=7)
 #: How long a message that was received stays hidden from others.
 VISIBILITY = timedelta(minutes=5)
@@ -31,7 +31,7 @@ _RESERVED = frozenset({"PartitionKey", "RowKey", "Timestamp"})
 
 
 def check_keys(*keys: str) -> None:
-    """Raise ValueError unless tables take each of these as a partition or row key."""
+    """Raise ValueError unless tables accept each of these as a partition or row key."""
     for key in keys:
         if _FORBIDDEN_IN_KEYS.search(key):
             raise ValueError(f"a key can't hold / \\ # ? or control characters: {key!r}")
@@ -40,7 +40,7 @@ def check_keys(*keys: str) -> None:
 
 
 def check_storage_name(name: str) -> None:
-    """Raise ValueError unless tables take this as a property's name and leave it to us."""
+    """Raise ValueError unless tables accept this as a property's name and leave it to us."""
     if not name.isidentifier() or name in _RESERVED:
         raise ValueError(f"a property can't be named {name!r}")
 
@@ -77,7 +77,7 @@ def plain_values(values: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def plain_message(text: str) -> str:
-    """Return a message as queues hold it; raise ValueError where they can't."""
+    """Return a message as queues hold it; raise ValueError where it is too long."""
     plain = for_row(text)
     size = len(plain.encode())
     if size > MESSAGE_MAX:
@@ -86,7 +86,7 @@ def plain_message(text: str) -> str:
 
 
 def plain_body(body: bytes) -> bytes:
-    """Return what a blob holds of a text; what is no text is kept as it is."""
+    """Return a body as blobs hold it: a text without secrets, other bytes unchanged."""
     try:
         return for_row(body.decode()).encode()
     except UnicodeDecodeError:
@@ -94,12 +94,12 @@ def plain_body(body: bytes) -> bytes:
 
 
 def delay_seconds(delay: timedelta) -> int:
-    """Return a delay as queues take it: whole seconds, never early, at most 7 days."""
+    """Return a delay as queues accept it: whole seconds, rounded up, at most 7 days."""
     return max(0, ceil(min(delay, DELAY_MAX).total_seconds()))
 
 
 def check_batch(rows: Sequence[Row]) -> None:
-    """Raise ValueError unless one transaction takes these rows."""
+    """Raise ValueError unless one transaction accepts these rows."""
     if len(rows) > BATCH_MAX or len({row.partition for row in rows}) > 1:
         raise ValueError(f"a batch holds at most {BATCH_MAX} rows of one partition")
 
@@ -110,5 +110,5 @@ def _plain_time(name: str, value: datetime) -> datetime:
     moment = value.astimezone(UTC)
     if moment.year < YEAR_MIN:
         raise ValueError(f"{name} is before {YEAR_MIN}: {value.isoformat()}")
-    # Built anew, because the tables SDK gives a subclass that carries more than the time.
+    # A plain datetime, because the tables SDK returns a subclass that has more in it.
     return datetime.combine(moment.date(), moment.timetz())

@@ -1,4 +1,4 @@
-"""Azure storage queues. One request per call: only a send that finds no queue creates it."""
+"""Azure storage queues. One request per call, except that a send that finds no queue creates it."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 #: The most that one request can take.
 _BATCH_MAX = 32
-#: Without it a message that nobody could take for a week would be gone.
+#: By default a message is deleted after a week in which nobody could take it.
 _FOREVER = -1
 
 
 class AzureQueues:
     """Queues of a storage account, safe to share between threads.
 
-    Text goes in and comes out as it is, which is what host.json tells the host to expect. Every
-    method may raise StorageUnavailable and StorageDenied.
+    Text is sent and received unencoded, as host.json tells the host to expect. Every method may
+    raise StorageUnavailable and StorageDenied.
     """
 
     def __init__(self, connect: Callable[[], "QueueServiceClient"]) -> None:
@@ -53,7 +53,7 @@ class AzureQueues:
                     messages_per_page=most,
                     visibility_timeout=int(VISIBILITY.total_seconds()),
                 )
-                # One page: the SDK's iterator would ask again until the queue is empty.
+                # Only one page, because the SDK's iterator would go on until the queue is empty.
                 page = next(found.by_page(), ())
                 return tuple(
                     Message(id=item.id, text=item.content, receipt=item.pop_receipt or "")
@@ -72,7 +72,7 @@ class AzureQueues:
             return found[0].content if found else None
 
     def delete(self, queue: str, message: Message) -> None:
-        """Delete a message that was received, gone or not; another's receipt deletes nothing."""
+        """Delete a received message, gone or not; an outdated receipt deletes nothing."""
         with storage_errors(f"deleting from queue {queue}", self._service):
             try:
                 self._client(queue).delete_message(message.id, message.receipt)

@@ -36,8 +36,8 @@ from shared.base.ports import Row, RowChanged, RowExists, Value
 class AzureTables:
     """Tables of a storage account, safe to share between threads.
 
-    Every method may raise StorageUnavailable, StorageDenied, and ValueError for what tables can't
-    hold.
+    Every method may raise StorageUnavailable, StorageDenied, and ValueError for values that tables
+    can't hold.
     """
 
     def __init__(self, connect: Callable[[], TableServiceClient]) -> None:
@@ -71,7 +71,7 @@ class AzureTables:
         entity = _make_entity(partition, key, values)
         with storage_errors(f"replacing a row of table {table}", self._service):
             try:
-                # Without both of the last two the SDK overwrites whatever is there.
+                # Without both of the last two the SDK overwrites any row.
                 return _etag(
                     self._client(table).update_entity(
                         entity,
@@ -91,8 +91,8 @@ class AzureTables:
             condition = {"etag": etag, "match_condition": MatchConditions.IfNotModified}
         with storage_errors(f"deleting a row of table {table}", self._service):
             try:
-                # The SDK takes an absent row for a deleted one, which with an ETag is wrong: the
-                # hook sees the answer first.
+                # The SDK treats an absent row as deleted, which is wrong with an ETag. The hook
+                # sees the answer first.
                 self._client(table).delete_entity(
                     partition, key, raw_response_hook=_raise_if_absent, **condition
                 )
@@ -103,7 +103,7 @@ class AzureTables:
                     raise RowChanged(f"{table}: {partition}/{key}") from None
 
     def delete_all(self, table: str, rows: Sequence[Row]) -> None:
-        """Delete up to 100 rows of one partition; what has changed since it was read stays."""
+        """Delete up to 100 rows of one partition; those that changed since they were read stay."""
         check_batch(rows)
         left = list(rows)
         with storage_errors(f"deleting rows of table {table}", self._service):
@@ -113,7 +113,7 @@ class AzureTables:
                 except TableTransactionError as error:
                     if error.status_code not in (404, 412):
                         raise
-                    del left[error.index]  # one that can't be done undoes all of them
+                    del left[error.index]  # one failure undoes the whole transaction
                 else:
                     return
 
@@ -169,7 +169,7 @@ class AzureTables:
             raise RowExists(f"{table}: {entity['PartitionKey']}/{entity['RowKey']}") from None
 
     def _client(self, table: str) -> TableClient:
-        # Making one costs a tenth of a request.
+        # Kept, because making one takes a tenth of the time of a request.
         client = self._clients.get(table)
         if client is None:
             client = self._clients[table] = self._service().get_table_client(table)
@@ -184,7 +184,7 @@ class _Filter:
         self.parameters: dict[str, Any] = {}
 
     def add(self, name: str, operator: str, value: Value) -> None:
-        """Demand one more comparison."""
+        """Add a comparison that also has to hold."""
         if isinstance(value, str | datetime):
             parameter = f"p{len(self.parameters)}"
             self.parameters[parameter] = value
@@ -200,7 +200,7 @@ class _Filter:
 
 
 class _Absent(Exception):
-    """The row to be deleted is not there."""
+    """The row to delete is absent."""
 
 
 def _deletion(row: Row) -> tuple[str, dict[str, str], dict[str, Any]]:
@@ -218,7 +218,7 @@ def _make_entity(partition: str, key: str, values: Mapping[str, Value]) -> dict[
     entity: dict[str, Any] = {"PartitionKey": partition, "RowKey": key}
     for name, value in plain_values(values).items():
         is_integer = isinstance(value, int) and not isinstance(value, bool)
-        # Plain integers are sent as 32 bits, and refused beyond.
+        # The SDK sends plain integers as 32 bits, and refuses larger ones.
         entity[name] = EntityProperty(value, EdmType.INT64) if is_integer else value
     return entity
 
