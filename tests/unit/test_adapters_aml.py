@@ -11,7 +11,7 @@ from azure.core.exceptions import HttpResponseError, ServiceRequestError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.adapters.aml.jobs import told_absent
+from shared.adapters.aml.jobs import as_absent
 from shared.adapters.aml.mlclient import sdk
 from shared.adapters.aml.mlflow import Mlflow, parse_metrics
 from shared.adapters.aml.run_history import parse_run_record
@@ -286,7 +286,7 @@ def test_inputs_are_literals_where_a_component_does_not_tell_what_it_takes(compo
 def test_what_names_something_that_is_not_there_is_told_apart(
     message: str, is_absent: bool
 ) -> None:
-    assert isinstance(told_absent(WorkspaceRefused(message)), TargetAbsent) is is_absent
+    assert isinstance(as_absent(WorkspaceRefused(message)), TargetAbsent) is is_absent
 
 
 class _Answer:

@@ -17,13 +17,13 @@ from shared.base.lazy import Lazy
 from shared.base.outside import Json, object_in
 from shared.events.model import Workspace
 
-#: Whom a token is meant for that the workspaces' own addresses and their endpoints take.
+#: The audience of tokens for the workspaces' own addresses and for endpoints.
 AUDIENCE = "https://ml.azure.com"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkspaceFacts:
-    """What a workspace's document says of it that never changes; "" for what it does not say."""
+    """The facts of a workspace's document that never change; "" where it lacks one."""
 
     location: str
     discovery: str
@@ -33,7 +33,7 @@ class WorkspaceFacts:
 class Aml:
     """Every workspace that the app's identity can reach, safe to share between threads.
 
-    What a workspace says of itself is read once, and so is its discovery document.
+    A workspace's document and its discovery document are read once.
     """
 
     def __init__(
@@ -48,8 +48,9 @@ class Aml:
     ) -> None:
         """Connect on first use; `credential` is called then, once.
 
-        `audience` is whom tokens are meant for beside ARM. `ca_path` names a PEM file of
-        authorities in place of the usual ones; `http` makes the requests, of the SDK's none.
+        `audience` is that of tokens for services other than ARM. `ca_path` names a PEM file of
+        authorities in place of the usual ones; `http` makes the requests, also those of
+        azure-ai-ml.
         """
         self.credential: Final = Lazy(credential)
         self.audience: Final = audience
@@ -59,7 +60,7 @@ class Aml:
         self.arm: Final = arm_client(
             self.credential, endpoint=arm_endpoint, http=self.http, clock=self.clock
         )
-        #: For the addresses of AML's own that ARM told of, which take the app's token too.
+        #: For AML's own addresses, which come from ARM and accept the app's token.
         self.data: Final = Client(
             WORKSPACE,
             http=self.http,
@@ -71,7 +72,7 @@ class Aml:
         self._services: dict[str, str] = {}
 
     def find_facts(self, workspace: Workspace) -> WorkspaceFacts | None:
-        """Return what the workspace says of itself, or None where there is no such workspace."""
+        """Return the facts of a workspace, or None where there is no such workspace."""
         return self._facts.get(workspace.key) or self._read_facts(workspace, expected=(404,))
 
     def location(self, workspace: Workspace) -> str:
@@ -91,7 +92,7 @@ class Aml:
     def find_history(self, workspace: Workspace) -> str | None:
         """Return the address of the workspace's run history, or None where there is no workspace.
 
-        It is that of the service which the discovery document names, as the SDK reads it.
+        The discovery document names its service, and is read as azure-ai-ml reads it.
         """
         base = self._find_service(workspace)
         return None if base is None else f"{base}/history/v1.0{path_of(workspace)}"

@@ -1,4 +1,4 @@
-"""What online endpoints did, from Azure Monitor's metrics of them.
+"""The metrics of online endpoints, from Azure Monitor.
 
 Azure Monitor has one value a minute, some minutes late, and no single requests. Which metrics there
 are, and by what they can be split, is in its reference of supported metrics, under
@@ -21,12 +21,12 @@ from shared.base.redact import redact
 from shared.events.model import Workspace
 from shared.workspaces.metrics import Measure, Minute, Readings
 
-#: Azure Monitor's own; that of the workspaces' resources is none of its.
+#: Azure Monitor's own version, which differs from that of the workspaces' resources.
 API_VERSION = "2024-02-01"
 #: How many series an answer may have. An endpoint has 20 deployments at the most, each of which
 #: answers with a handful of statuses; without this Azure Monitor leaves out all but ten.
 SERIES_MAX = 200
-#: Nothing that is measured here is more; what is, is no measurement.
+#: No value that is measured here is larger: a larger one is no measurement.
 _VALUE_MAX = 1e12
 
 _MINUTE = timedelta(minutes=1)
@@ -50,7 +50,7 @@ _ERRORS = frozenset({"408", "424", "429"})
 
 @dataclass(slots=True)
 class _Cell:
-    """What is known of one deployment in one minute. Counts are still by the minute."""
+    """The readings of one deployment in one minute. Counts are rates per minute."""
 
     requests: float = 0.0
     errors: float = 0.0
@@ -59,7 +59,7 @@ class _Cell:
 
 @dataclass(frozen=True, slots=True)
 class _Series:
-    """One line of a chart. Names are in lower case, of its dimensions too."""
+    """One line of a chart. Names are in lower case, also those of dimensions."""
 
     metric: str
     labels: Mapping[str, str]
@@ -70,9 +70,9 @@ class AzureMonitorMetrics:
     """The metrics of online endpoints, safe to share between threads.
 
     A read is one request for the counts, one more where a latency is wanted, and one for each
-    deployment where CPU or memory is.
+    deployment where CPU or memory is wanted.
 
-    Errors are the answers that are not their caller's doing: 5xx, 408 (too late), 429 (no capacity
+    Errors are the answers that are not the caller's fault: 5xx, 408 (too late), 429 (no capacity
     left) and 424 (the model failed, also over input that it refuses: Azure does not tell these
     apart). Other 4xx are the caller's: a wrong key, a wrong path.
     """
@@ -96,9 +96,9 @@ class AzureMonitorMetrics:
         start: datetime,
         end: datetime,
     ) -> Readings:
-        """Return what the deployments did from `start` until before `end`, both whole minutes.
+        """Return the readings of deployments from `start` until before `end`, both whole minutes.
 
-        Requests are always counted, whatever the measures. Raises: WorkspaceUnreachable,
+        Requests are always counted, even if no measure asks for them. Raises: WorkspaceUnreachable,
         WorkspaceThrottled, WorkspaceDenied, WorkspaceRefused.
         """
         reading = _MetricsRead(self._arm, self._grain, start, end, deployments)
@@ -123,7 +123,7 @@ def _ask(reading: "_MetricsRead", path: str, measures: Collection[Measure]) -> N
 
 
 class _MetricsRead:
-    """One read: asks, and gathers what is answered, by deployment and minute."""
+    """One read: asks, and gathers the answers by deployment and minute."""
 
     def __init__(
         self,
@@ -159,19 +159,19 @@ class _MetricsRead:
         query = {"$filter": self._whose()}
         for cells, series in self._of_deployments(path, metrics, query):
             measure = _MEASURES.get(series.metric)
-            # Gaps may be filled with zeros; nothing is answered in no time.
+            # Zeros are left out: they fill gaps, and no answer takes no time.
             points = [(at, value) for at, value in series.points if value > 0]
             _add_values(cells, measure, points)
 
     def add_loads(self, path: str, metrics: list[str]) -> None:
-        """Add what instances had to do, as the mean of them."""
+        """Add the loads, each as the mean of the instances."""
         for name in self._deployments:
             cells = self._cells[name.lower()]
             for series in self._ask(f"{path}{segments('deployments', name)}", metrics, {}):
                 _add_values(cells, _MEASURES.get(series.metric), series.points)
 
     def minutes(self, deployment: str) -> tuple[Minute, ...]:
-        """Return the minutes of a deployment in which there was anything, in order."""
+        """Return the minutes of a deployment that have a reading, in order."""
         cells = sorted(self._cells[deployment.lower()].items())
         made = (self._minute(at, cell) for at, cell in cells)
         return tuple(minute for minute in made if minute.requests or minute.values)
@@ -193,7 +193,7 @@ class _MetricsRead:
     def _of_deployments(
         self, path: str, metrics: list[str], query: Mapping[str, str]
     ) -> Iterator[tuple[dict[datetime, _Cell], _Series]]:
-        # Only what is filtered may be cut short.
+        # `top` is accepted only beside a filter.
         for series in self._ask(path, metrics, {**query, "top": str(SERIES_MAX)}):
             cells = self._cells.get(series.labels.get("deployment", "").lower())
             if cells is not None:
@@ -213,7 +213,7 @@ class _MetricsRead:
         self.queries.append(with_query(path, query))
         try:
             answer = self._arm.call("GET", path, doing, query=query)
-        except (WorkspaceBusy, QuotaExceeded) as error:  # what a read can't mean
+        except (WorkspaceBusy, QuotaExceeded) as error:  # a read can't mean these
             raise WorkspaceUnreachable(str(error), retry_after=error.retry_after) from error
         return self._parse(answer.body, doing)
 
@@ -261,7 +261,7 @@ def _name(document: Json) -> str:
 
 
 def _parse_value(value: Any) -> float | None:
-    """Read an average; None where there is none, or none that makes sense."""
+    """Read an average; None where it is absent or makes no sense."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if 0 <= value <= _VALUE_MAX else None  # NaN is within no bounds

@@ -1,4 +1,4 @@
-"""What a region has left: its VM sizes, and how many cores of each family are used."""
+"""The capacity of a region: its VM sizes, and how many cores of each family are used."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -8,14 +8,14 @@ from shared.adapters.client import Client
 from shared.base.outside import Json, object_in
 from shared.workspaces.model import Capacity
 
-#: A family has a row for each kind of cores, and one in each workspace; only the type differs.
+#: A family has a row for each kind of cores, and one for each workspace; only the type differs.
 _DEDICATED = "microsoft.machinelearningservices/vmfamily/dedicatedcores/usages"
 
 
 class Capacities:
-    """What the regions have left, through Azure Resource Manager; safe to share between threads.
+    """The capacity of regions, through Azure Resource Manager; safe to share between threads.
 
-    A region's sizes are read once, what is used of them each time.
+    A region's sizes are read once, and the used cores each time.
     """
 
     def __init__(self, arm: Client) -> None:
@@ -23,10 +23,10 @@ class Capacities:
         self._sizes: dict[str, Mapping[str, Capacity]] = {}
 
     def find(self, subscription: str, location: str, instance_type: str) -> Capacity | None:
-        """Return what is left of an instance type, or None where the region does not list it.
+        """Return the capacity for an instance type, or None where the region does not list it.
 
-        A size that is listed may still be none for endpoints: what the list says of that is free
-        text, and the service refuses by itself.
+        A size that is listed may still not be one for endpoints. The list says so only in free
+        text, and the service itself refuses it.
         """
         provider = ("providers", "Microsoft.MachineLearningServices")
         path = segments("subscriptions", subscription, *provider, "locations", location)

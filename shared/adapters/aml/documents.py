@@ -1,4 +1,4 @@
-"""The workspace's documents: reading what ARM answers, writing what it takes. No I/O."""
+"""The workspace's documents: read from ARM's answers, and written as ARM accepts them. No I/O."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -19,18 +19,18 @@ from shared.workspaces.model import (
     State,
 )
 
-#: How callers prove themselves to an endpoint: our words and the service's.
+#: How callers sign in to an endpoint: in our words and the service's.
 _AUTH_MODES: Final = MappingProxyType(
     {"key": "Key", "aml_token": "AMLToken", "aad_token": "AADToken"}
 )
 
-#: What the service answers but does not take.
+#: Fields that the service returns but does not accept.
 _READ_ONLY = frozenset({"id", "name", "type", "systemData"})
 _READ_ONLY_PROPERTIES = frozenset({"provisioningState", "scoringUri", "swaggerUri", "keys"})
-#: What the service itself writes among the user's own properties.
+#: Properties that the service itself writes among the user's own.
 _SYSTEM_PROPERTIES = frozenset({"azureasyncoperationuri", "azureml.onlineendpointid"})
 
-#: What a deployment's document calls what it runs on.
+#: The words of a deployment's document for the kind of its compute.
 _COMPUTE_TYPES = MappingProxyType(
     {EndpointKind.MANAGED: "Managed", EndpointKind.KUBERNETES: "Kubernetes"}
 )
@@ -74,7 +74,7 @@ def parse_endpoint(document: Json) -> Endpoint:
 
 
 def parse_batch_endpoint(document: Json) -> Endpoint:
-    """Read a batch endpoint; its default deployment is told as the one with all traffic."""
+    """Read a batch endpoint; its default deployment counts as the one with all traffic."""
     properties = object_in(document, "properties")
     default = str(object_in(properties, "defaults").get("deploymentName") or "")
     return Endpoint(
@@ -90,7 +90,7 @@ def parse_batch_endpoint(document: Json) -> Endpoint:
 
 
 def parse_deployment(document: Json) -> Deployment:
-    """Read a deployment: an online one, or a batch one, which has its size elsewhere."""
+    """Read an online or a batch deployment, which have their size in different places."""
     properties = object_in(document, "properties")
     capacity = object_in(document, "sku").get("capacity")
     if capacity is None:
@@ -107,7 +107,7 @@ def parse_deployment(document: Json) -> Deployment:
 
 
 def new_model_version(model: NewModel) -> Json:
-    """Write a new version of a model; what has no value is left out."""
+    """Write a new version of a model; fields without a value are left out."""
     properties = {
         "modelType": model.kind,
         "modelUri": model.path,
@@ -167,7 +167,7 @@ def new_deployment(location: str, spec: DeploymentSpec) -> Json:
     if serving.readiness is not None:
         properties["readinessProbe"] = _health(serving.readiness)
     if not spec.instance_type:
-        # A Kubernetes cluster has one of its own to fall back on.
+        # A Kubernetes cluster has a default of its own.
         del properties["instanceType"]
     return {
         "location": location,
@@ -215,7 +215,7 @@ def with_traffic(
 ) -> Json:
     """Write an online endpoint as it was read, with this split and mirror, and its tags and these.
 
-    Raises: ValueError where nothing was read; such a write would wipe the endpoint's settings.
+    Raises: ValueError where nothing was read, because that would wipe the endpoint's settings.
     """
     return _rewritten(document, tags, {"traffic": dict(traffic), "mirrorTraffic": dict(mirror)})
 
@@ -231,7 +231,7 @@ def with_default(document: Json, deployment: str | None, tags: Mapping[str, str]
 def default_of(traffic: Mapping[str, int], mirror: Mapping[str, int]) -> str | None:
     """Return the one deployment that has all traffic, or None where there is no traffic.
 
-    Raises: WorkspaceRefused for what a batch endpoint cannot do.
+    Raises: WorkspaceRefused for a split that a batch endpoint can't have.
     """
     serving = {name: share for name, share in traffic.items() if share}
     if any(mirror.values()) or (serving and [*serving.values()] != [100]):
@@ -271,14 +271,13 @@ def _writable_properties(document: Json) -> dict[str, Any]:
 def _writable_identity(identity: Json) -> Json:
     body: dict[str, Any] = {"type": identity.get("type")}
     if assigned := object_in(identity, "userAssignedIdentities"):
-        # They are named by their keys; the ids inside are the service's to fill in.
+        # Their keys name them; the service fills in the ids inside.
         body["userAssignedIdentities"] = {name: {} for name in assigned}
     return body
 
 
 def _parse_state(properties: Json) -> State:
-    # A state that did not exist when this was written is taken for work under way: to wait is
-    # the one reading that does no harm.
+    # An unknown state counts as work under way, because waiting does no harm.
     return _STATES.get(str(properties.get("provisioningState")).lower(), State.UPDATING)
 
 

@@ -1,8 +1,8 @@
-"""The YAML files of jobs: read, given their inputs, and held against the SDK's schema. No network.
+"""The YAML files of jobs: read, given their inputs, and checked by the SDK's schema. No network.
 
 A job of the app can't bring code or data from the app's own folder: nothing there is meant to be
-uploaded, and an upload takes longer than a trigger has. It names what is registered. The SDK itself
-is kept from uploading as well: shared/adapters/aml/mlclient.py.
+uploaded, and an upload takes longer than a trigger has. It names registered assets.
+shared/adapters/aml/mlclient.py keeps the SDK itself from uploading as well.
 """
 
 import re
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from azure.ai.ml.entities import Job
 
 _COMPONENT_FILE = re.compile(r"(?:file:)?(?P<path>[^:@]+\.ya?ml)", re.IGNORECASE)
-#: Values in which people's own keys may be called anything.
+#: Values whose keys people choose freely.
 _OPAQUE = frozenset({"tags", "properties", "environment_variables"})
 #: Mappings whose keys are names that people chose.
 _NAMED = frozenset({"inputs", "outputs", "jobs"})
 
 #: Types of inputs that are a value, which only components declare.
 _LITERALS = ("string", "str", "integer", "int", "number", "float", "boolean", "bool", "enum")
-#: What an input that is an address may hold; the last two get words of their own.
+#: The fields of an input that is an address; the last two have a message of their own.
 _KEYS = (
     "type",
     "path",
@@ -45,7 +45,7 @@ _KEYS = (
     "default",
 )
 
-#: How data of one type or another comes to a job.
+#: The ways in which data comes to a job.
 _MODES = frozenset({"ro_mount", "rw_mount", "download", "direct", "eval_mount", "eval_download"})
 
 _CODE_HINT = "register a component with it and name that: `component: azureml:churn_train@latest`"
@@ -56,7 +56,7 @@ _DEPTH_MAX = 30
 
 
 def find_job_faults(path: Path, inputs: Collection[str] = ()) -> tuple[str, ...]:
-    """Return what is wrong with a job's file, when it is to be run with inputs of these names.
+    """Return the faults of a job's file that is to run with inputs of these names.
 
     It imports azure-ai-ml.
     """
@@ -97,8 +97,8 @@ def read_job(path: Path) -> dict[str, Any]:
 def make_job(path: Path, submission: Submission, tags: Mapping[str, str]) -> "Job":
     """Return the job of a file for a submission, with its inputs and these tags on top of its own.
 
-    Without an experiment of its own it is put into that of the file's name. What is returned is
-    the caller's alone. Raises: JobInvalid.
+    A job without an experiment gets the name of the file as its experiment. The job is not shared.
+    Raises: JobInvalid.
     """
     document = read_job(path)
     document["name"] = submission.name
@@ -131,11 +131,11 @@ def load(document: Mapping[str, Any], path: Path) -> "Job":
 
     try:
         job = load_job(StringIO(yaml.safe_dump(dict(document))), relative_origin=str(path))
-        # It is what submitting begins with; the public method needs a workspace.
+        # Submitting begins with this; the public method needs a workspace.
         result = job._validate() if hasattr(job, "_validate") else None
     except (MlException, ValidationError) as error:
         raise JobInvalid("\n".join(faults_of(error))) from error
-    except Exception as error:  # whatever the SDK trips over, it is the file's shape
+    except Exception as error:  # if the SDK crashes here, it is due to the file
         told = redact(f"{type(error).__name__}: {error}", most=300)
         raise JobInvalid(f"azure-ai-ml can't read it: {told}") from error
     if result is not None and not result.passed:
@@ -145,14 +145,14 @@ def load(document: Mapping[str, Any], path: Path) -> "Job":
 
 
 def faults_of(error: Exception) -> tuple[str, ...]:
-    """Return what an error of the SDK's says is wrong, without its prose around that."""
+    """Return the faults that an error of the SDK names, without the prose around them."""
     text = str(getattr(error, "message", "") or error)
     found = tuple(dict.fromkeys(_unfold(_parse(text), ""))) or (redact(_plain(text), most=300),)
     return found[:_FAULTS_MAX]
 
 
 def _parse(text: str) -> Any:
-    """Return the JSON that stands in the middle of a text, or None."""
+    """Return the JSON in the middle of a text, or None."""
     start = text.find("{")
     if start < 0:
         return None
@@ -212,7 +212,7 @@ def _input(before: Any, submission: Submission, name: str) -> Any:
 
 
 def _find_odd(document: Mapping[str, Any], given: Collection[str] = ()) -> Iterator[str]:
-    """Yield a fault for each input that is written, or set, as AML does not take it.
+    """Yield a fault for each input that is written or set as AML does not accept it.
 
     `given` are those that a reaction sets: they need no path in the file.
     """

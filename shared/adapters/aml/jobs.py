@@ -1,4 +1,4 @@
-"""AML jobs, as all targets that start one see them: found by name, started, looked at."""
+"""AML jobs, for the targets that start one: found by name, started, looked at."""
 
 import re
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ DATA_TYPES = frozenset(
     {"uri_file", "uri_folder", "mltable", "mlflow_model", "custom_model", "triton_model"}
 )
 
-#: How the service says that what a job names is not there: in a 400, with the sentence alone.
+#: The service's words where a job names something absent: in a 400, in the sentence alone.
 _ABSENT = re.compile(
     r"\b(?:compute|component|environment|data|datastore|dataset|model|experiment|code|asset"
     r"|endpoint|deployment|version)\b.{0,200}?\b(?:(?:was|were|is|be) not found|not found"
@@ -49,7 +49,7 @@ class Jobs:
     """The jobs of workspaces, through Azure Resource Manager."""
 
     def __init__(self, aml: Aml, *, studio: str = PUBLIC_STUDIO) -> None:
-        """Remember what reaches AML, and the address of the studio for links."""
+        """`studio` is the address of AML studio, for links."""
         self.aml: Final = aml
         self._studio: Final = studio
         self._history: Final = RunHistory(aml)
@@ -61,7 +61,7 @@ class Jobs:
         return None if answer.status == 404 else answer.body
 
     def find_started(self, submission: Submission) -> Submitted | None:
-        """Return what was started for a submission before, or None."""
+        """Return the job that was started for a submission before, or None."""
         if submission.is_first or self.find(submission.workspace, submission.name) is None:
             return None
         return self.submitted(submission, submission.name, found=True)
@@ -69,8 +69,8 @@ class Jobs:
     def start(self, submission: Submission, properties: Json) -> Submitted:
         """Start a job under the submission's name.
 
-        It carries the app's token for AML's own services, as pipelines need it that are submitted
-        by the SDK. Raises: TargetAbsent where something that the job names is not there.
+        The request carries the app's token for AML's own services, which pipelines need. Raises:
+        TargetAbsent where something that the job names is absent.
         """
         doing = f"starting job {submission.name!r}"
         token = self.aml.token(doing)
@@ -83,11 +83,11 @@ class Jobs:
                 body={"properties": properties},
             )
         except WorkspaceRefused as error:
-            raise told_absent(error) from error
+            raise as_absent(error) from error
         return self.submitted(submission, submission.name)
 
     def submitted(self, submission: Submission, name: str, *, found: bool = False) -> Submitted:
-        """Return what was started, with the address of its page in AML studio."""
+        """Return the job of this name as started or found, with its page in AML studio."""
         link = run_link(name, submission.workspace, self._studio)
         return Submitted(run_id=name, link=link, found=found)
 
@@ -96,7 +96,7 @@ class Jobs:
         return self.look_at(workspace, name, self.find(workspace, name))
 
     def look_at(self, workspace: Workspace, name: str, job: Json | None) -> TargetRun:
-        """Return where a job stands whose document was read, and why it failed if it did."""
+        """Return where the job of a document stands, and why it failed if it did."""
         if job is None:
             return TargetRun(status=TargetStatus.UNKNOWN)
         told = str(object_in(job, "properties").get("status") or "")
@@ -106,7 +106,7 @@ class Jobs:
         return TargetRun(status=status, reason=self._reason(workspace, name) or told)
 
     def _reason(self, workspace: Workspace, name: str) -> str:
-        """Return why a job failed; that is only in run history."""
+        """Return why a job failed, which only run history says."""
         run = self._history.get(workspace, name)
         if run is None:
             return ""
@@ -119,13 +119,13 @@ def path(workspace: Workspace, name: str) -> str:
 
 
 def tags_of(submission: Submission) -> dict[str, str]:
-    """Return the tags of what is started: the submission's, and what ties it to its loop."""
+    """Return the tags of a new job: the submission's, and the one that ties it to its loop."""
     tags = {name: for_tag(value) for name, value in submission.tags.items()}
     return {**tags, REFERENCE: submission.reference}
 
 
 def literal(value: Input) -> Json:
-    """Write a literal input as the SDK does: the service takes texts only."""
+    """Write a literal input as the SDK does, because the service accepts texts only."""
     return {"jobInputType": "literal", "value": str(value)}
 
 
@@ -139,8 +139,8 @@ def check_inputs(of: str, known: Iterable[str], submission: Submission) -> None:
         )
 
 
-def told_absent(error: WorkspaceRefused) -> SignalboxError:
-    """Return TargetAbsent for the refusal of what names something that is not there."""
+def as_absent(error: WorkspaceRefused) -> SignalboxError:
+    """Return TargetAbsent where a refusal says that something is absent, else the refusal."""
     if _ABSENT.search(error.message) or _ABSENT_CODE.search(error.message):
         return TargetAbsent(error.message)
     return error

@@ -1,9 +1,9 @@
-"""azure-ai-ml, for what only it can do: reading a job's YAML and submitting what it means.
+"""azure-ai-ml, for the one thing that only it can do: read a job's YAML and submit the job.
 
-Importing it takes 2 s and 80 MB, so that nothing imports it before it is needed. Its habits that do
-not belong in an app are turned off here: it uploads what it takes for a local path, writes to the
-terminal, tells every run which git repository the app lives in, waits for minutes, and sleeps for
-as long as a service asks it to.
+Importing it takes 2 s and 80 MB, so nothing imports it before it is needed. Habits that do not suit
+an app are turned off here: it uploads anything that looks like a local path, writes to the
+terminal, records the git repository of the app in every run, waits for minutes, and sleeps for as
+long as a service asks it to.
 """
 
 import logging
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class MlClients:
     """An MLClient for each workspace, made on first use; safe to share between threads.
 
-    Its jobs are: what it makes of a job must not be shared, for it changes what it submits. The
-    SDK knows one cloud per process.
+    The jobs that it makes are not, because it changes what it submits. The SDK knows one cloud per
+    process.
     """
 
     def __init__(self, aml: Aml) -> None:
@@ -50,7 +50,7 @@ class MlClients:
             enable_telemetry=False,
             user_agent="signalbox",
             transport=transport(self._aml.http),
-            # What carries the requests tries again by itself where nothing was sent.
+            # The guarded exchange itself tries again where nothing was sent.
             retry_total=0,
             permit_redirects=False,
             **_cloud(self._aml),
@@ -62,9 +62,9 @@ def _cloud(aml: Aml) -> dict[str, Any]:
     if known := CLOUDS.get(endpoint.lower()):
         return {"cloud": known.name}
     return {
-        # The SDK never forgets what it was told first of a name.
+        # The SDK keeps the first addresses that it gets for a name.
         "cloud": endpoint,
-        # Only the first two are asked for anything here.
+        # Only the first two get requests here.
         "cloud_metadata": {
             "resource_manager": endpoint,
             "aml_resource_id": aml.audience,
@@ -85,15 +85,15 @@ def _refuse_upload(*_: object, **__: object) -> NoReturn:
 
 def _import() -> bool:
     with warnings.catch_warnings():
-        # It builds its schemas in a way that its marshmallow deprecates.
+        # It builds its schemas in a way that marshmallow deprecates.
         warnings.simplefilter("ignore")
         import azure.ai.ml
         import azure.ai.ml._artifacts._artifact_utilities as artifacts
         import azure.ai.ml.operations._job_operations as job_operations
 
-    # It would describe the folder of the app, or the developer's, as where the job's code is from.
+    # It would record the folder of the app, or the developer's, as the source of the job's code.
     vars(job_operations)["get_git_properties"] = dict
-    # Everything that it uploads goes through this. The app's own files have its secrets among them.
+    # All its uploads go through this. The app's own files may contain secrets.
     vars(artifacts)["_upload_to_datastore"] = _refuse_upload
     logger = logging.getLogger(azure.ai.ml.__name__)
     for handler in tuple(logger.handlers):
@@ -103,5 +103,5 @@ def _import() -> bool:
     return True
 
 
-#: Imports the SDK, once, and teaches it manners. To be called before anything else of it is used.
+#: Imports the SDK once and turns its habits off. To be called before anything else of it.
 sdk: Final = Lazy(_import)

@@ -1,4 +1,4 @@
-"""MLflow tracking: what runs logged, and which runs an experiment has.
+"""MLflow tracking: the metrics of runs, and the runs of an experiment.
 
 The API is MLflow's REST API 2.0 (https://mlflow.org/docs/latest/rest-api.html), which a workspace
 has at its tracking address. How AML's differs: MicrosoftDocs/azure-ai-docs,
@@ -13,11 +13,11 @@ from shared.adapters.aml.addresses import Aml
 from shared.base.outside import Json, object_in, objects_in
 from shared.events.model import Workspace
 
-#: What MLflow calls the status of a run that completed; AML's documentation writes it otherwise.
+#: The status of a completed run: MLflow's word, and that of AML's documentation.
 _FINISHED = frozenset({"finished", "completed"})
 #: The tag that names the run above a run.
 _PARENT = "mlflow.parentrunid"
-#: How far back a completed run is looked for: steps are among the runs of an experiment.
+#: How far back a completed run is searched for: the runs of an experiment include steps.
 _PAGE = 100
 _PAGES_MAX = 5
 
@@ -69,7 +69,7 @@ class Mlflow:
         return self._completed(base, str(found), f"listing the runs of experiment {experiment!r}")
 
     def _completed(self, base: str, experiment_id: str, doing: str) -> Iterator[str]:
-        # The status is not asked for: AML's words for it are not MLflow's.
+        # The status is not in the query, because AML's words for it are not MLflow's.
         asked: dict[str, Any] = {
             "experiment_ids": [experiment_id],
             "order_by": ["attributes.start_time DESC"],

@@ -20,14 +20,14 @@ from shared.base.redact import redact
 from shared.events.model import Workspace
 from shared.workspaces.model import ModelVersion
 
-#: Whom a token for blobs is meant for, in every cloud.
+#: The audience of tokens for blobs, in every cloud.
 STORAGE_AUDIENCE = "https://storage.azure.com"
-#: For one request.
+#: For one request, in seconds.
 _SECONDS = 10.0
 _STORAGE_VERSION = "2021-08-06"
 _RUN = r"(?P<run>[A-Za-z0-9][A-Za-z0-9._-]{0,254})"
 _OWNER = r"(?:subscriptions/[^/]+/resource[gG]roups/[^/]+/workspaces/[^/]+/)?"
-#: Where a run's artifacts are, in both ways of saying it.
+#: The address of a run's artifacts, in both its forms.
 _PLACES = (
     re.compile(rf"azureml://jobs/{_RUN}/outputs/artifacts/paths/(?P<path>.+)"),
     re.compile(
@@ -40,9 +40,9 @@ _STORED = re.compile(
 )
 _ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
 _CONTAINER = re.compile(r"[a-z0-9](?:-?[a-z0-9]){2,62}")
-#: Of the clouds that there are. A datastore is what somebody wrote: our token goes nowhere else.
+#: The domains of the clouds. Our token goes nowhere else, because anybody may write a datastore.
 _ENDPOINTS = frozenset({"core.windows.net", "core.chinacloudapi.cn", "core.usgovcloudapi.net"})
-#: The kinds of datastore whose files are blobs, and what they call their container.
+#: The kinds of datastore whose files are blobs, and their field for the container.
 _CONTAINERS = {"AzureBlob": "containerName", "AzureDataLakeGen2": "filesystem"}
 
 

@@ -11,7 +11,7 @@ from shared.base.outside import object_in
 from shared.events.model import Workspace
 from shared.workspaces.model import ModelVersion, NewModel
 
-#: What separates tags in a filter: a value that has one of them can't be asked for.
+#: The separators of tags in a filter: a tag that contains one can't be filtered by.
 _SEPARATORS = frozenset(",=")
 
 
@@ -45,7 +45,7 @@ class ModelRegistry:
             query=query,
         )
         found = (documents.parse_model(name, str(item.get("name") or ""), item) for item in items)
-        # What the filter could not be asked is held against what was found.
+        # Tags that the filter can't express are compared here.
         return tuple(model for model in found if tags.items() <= model.tags.items())
 
     def register(self, workspace: Workspace, model: NewModel) -> ModelVersion:

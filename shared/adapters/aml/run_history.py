@@ -1,4 +1,4 @@
-"""Run history: what ran in a workspace, and what is running, down to the steps of pipelines.
+"""Run history: the runs of a workspace, ended or not, down to the steps of pipelines.
 
 The addresses and fields are those that azure-ai-ml's own client of it uses.
 """

@@ -42,10 +42,10 @@ _ENDED = {
 class ArmWorkspaces:
     """Every workspace that the app's identity can reach, safe to share between threads.
 
-    Each call is one request, but for registering a model, which is two, for lists of more than one
-    page, for capacity, which is in two, and for what is remembered: a workspace's document, which
-    is read before what is created first and before its first run is read, its discovery document,
-    its region's VM sizes, and an endpoint's key, which is read before its first score.
+    Each call is one request, except that registering a model and finding capacity are two, and a
+    list is one for each page. These are read before they are first needed, and kept: a workspace's
+    document (to create something, or to read a run), its discovery document, its region's VM sizes,
+    and the key of an endpoint (to score).
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class ArmWorkspaces:
         `ca_path` names a PEM file of authorities in place of the usual ones; `http` makes the
         requests.
         """
-        #: What carries the requests; what starts jobs shares it.
+        #: Makes the requests; the targets of retrainings share it.
         self.aml: Final = Aml(
             credential,
             arm_endpoint=arm_endpoint,
@@ -174,7 +174,7 @@ class ArmWorkspaces:
         """Start setting the whole split and mirror, merging `tags`; keep all else of the endpoint.
 
         Of a batch endpoint, the deployment with all traffic becomes the default one. The service
-        knows no conditional writes here: what changed since the endpoint was read is overwritten.
+        has no conditional writes here: changes since the endpoint was read are overwritten.
         """
         if endpoint.kind is EndpointKind.BATCH:
             default = documents.default_of(traffic, mirror)
@@ -205,7 +205,7 @@ class ArmWorkspaces:
         return self._start("DELETE", path, f"deleting deployment {deployment!r}", expected=(404,))
 
     def find_capacity(self, workspace: Workspace, instance_type: str) -> Capacity | None:
-        """Return what is left of an instance type in the workspace's region.
+        """Return the capacity for an instance type in the workspace's region.
 
         None where that region does not list it.
         """
@@ -215,7 +215,7 @@ class ArmWorkspaces:
     def get_operation(self, operation: Operation) -> OperationResult:
         """Return where the operation stands; UNKNOWN where the service named or keeps none.
 
-        A failure for want of quota has the code OutOfQuota, whatever the service calls it.
+        A failure for lack of quota has the code OutOfQuota; the service has several.
         """
         if not operation.url:
             return OperationResult(status=OperationStatus.UNKNOWN)
@@ -269,7 +269,7 @@ def _parse_status(answer: Answer) -> OperationStatus:
     status = answer.body.get("status") or state
     if status:
         return _ENDED.get(str(status).lower(), OperationStatus.RUNNING)
-    # An address from a Location header tells it by the HTTP status alone.
+    # An address from a Location header answers with the HTTP status alone.
     return OperationStatus.RUNNING if answer.status == 202 else OperationStatus.SUCCEEDED
 
 

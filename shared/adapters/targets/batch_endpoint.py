@@ -15,7 +15,7 @@ from itertools import islice
 from typing import Final
 
 from shared.adapters.aml.arm import path_of
-from shared.adapters.aml.jobs import Jobs, tags_of, told_absent
+from shared.adapters.aml.jobs import Jobs, as_absent, tags_of
 from shared.adapters.aml.run_history import RunHistory
 from shared.base.errors import SignalboxError, TargetAbsent, WorkspaceRefused
 from shared.base.outside import Json, object_in
@@ -61,7 +61,7 @@ class BatchEndpoint:
         try:
             answer = self._jobs.aml.data.call("POST", url, doing, headers=headers, body=body)
         except WorkspaceRefused as error:
-            raise told_absent(error) from error
+            raise as_absent(error) from error
         name = str(answer.body.get("name") or submission.name)
         self._tie(submission, name, answer.body)
         is_repeated = not submission.is_first and answer.status == 200

@@ -9,7 +9,7 @@ from typing import Any, Final
 from azure.core.exceptions import AzureError, HttpResponseError
 
 from shared.adapters.aml.job_files import faults_of, make_job
-from shared.adapters.aml.jobs import Jobs, tags_of, told_absent
+from shared.adapters.aml.jobs import Jobs, as_absent, tags_of
 from shared.adapters.aml.mlclient import MlClients
 from shared.adapters.identity import no_token
 from shared.adapters.refusals import WORKSPACE, parse_retry_after, refusal
@@ -99,4 +99,4 @@ def _refused(doing: str, error: HttpResponseError, clock: Clock) -> SignalboxErr
     refused = refusal(WORKSPACE, doing, response.status_code, body, retry_after=wait)
     if not isinstance(refused, WorkspaceRefused):
         return refused
-    return TargetAbsent(refused.message) if response.status_code == 404 else told_absent(refused)
+    return TargetAbsent(refused.message) if response.status_code == 404 else as_absent(refused)
