@@ -1,10 +1,10 @@
 """Target `azure_devops`: a run of a YAML pipeline of Azure DevOps.
 
 Sources: learn.microsoft.com/rest/api/azure/devops, pipelines/runs/run-pipeline, pipelines/runs/get
-and build/builds/list, all 7.1; its page on service principals and managed identities for the
-token. The list of runs has no filter and no longer tells parameters
-(MicrosoftDocs/vsts-rest-api-specs#579): runs are found in the list of builds, which has both. The
-id of a build is that of its run.
+and build/builds/list, all 7.1; its page on service principals and managed identities for the token.
+The list of runs has no filter and no longer has parameters (MicrosoftDocs/vsts-rest-api-specs#579),
+so runs are searched for in the list of builds, which has both. The id of a build is that of its
+run.
 """
 
 from collections.abc import Callable, Iterator
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
 PUBLIC_ENDPOINT = "https://dev.azure.com"
-#: Azure DevOps itself, in every tenant.
+#: The audience of tokens for Azure DevOps, in every tenant.
 AUDIENCE = "499b84ac-1321-427f-aa17-267ca6975798"
 _API_VERSION = "7.1"
-#: A build is told in some 4 kB.
+#: A build takes some 4 kB.
 _PAGE = 100
 _PAGES_MAX = 5
-#: How it answers whom it does not know: by a page for people to sign in at.
+#: Its answers to strangers: pages on which people sign in.
 _SIGN_IN_PAGES = (203, 301, 302, 303, 307)
 
 _RESULTS = {"succeeded": TargetStatus.SUCCEEDED, "failed": TargetStatus.FAILED}
@@ -45,8 +45,8 @@ _RESULTS = {"succeeded": TargetStatus.SUCCEEDED, "failed": TargetStatus.FAILED}
 class AzureDevOps:
     """Runs pipelines as the app's identity, which has to be a user of the organization.
 
-    A run is given no id by who starts it: it is found again by its parameter REFERENCE, or by its
-    name where that holds the reference.
+    The caller can't give a run an id. A run is found again by its parameter REFERENCE, or by its
+    name where that contains the reference.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class AzureDevOps:
         return Submitted(run_id=run_id, link=self._link(params, run_id))
 
     def look(self, params: AzureDevOpsTarget, submission: Submission, run_id: str) -> TargetRun:
-        """Return where the run stands; of why it failed, the API says nothing."""
+        """Return where the run stands; the API does not say why a run failed."""
         doing = _doing("looking at", params)
         run_id = run_id or self._find(params, submission, doing)
         if not run_id:

@@ -1,12 +1,12 @@
 """Target `batch_endpoint`: a job of a batch endpoint whose deployment is a pipeline component.
 
-Sources: MicrosoftDocs/azure-ai-docs, how-to-access-data-batch-endpoints-jobs (address, token,
-body, header of the deployment, `properties.experimentName`); azure-ai-ml 1.35.2, BatchJobSchema
-(`name`, and the spelling of the fields). The service gives such a job a name of its own
-(Azure/azure-sdk-for-python#32763), and there is no way to give it tags (#42156), so that they are
-written to its run afterwards, as the studio does. What it does with a Repeatability-Request-ID that
-it has seen is documented nowhere; the SDK sends one, but spells the header in its own way, so that
-both are sent.
+Sources: MicrosoftDocs/azure-ai-docs, how-to-access-data-batch-endpoints-jobs (address, token, body,
+header of the deployment, `properties.experimentName`); azure-ai-ml 1.35.2, BatchJobSchema (`name`,
+and the spelling of the fields). The service gives such a job a name of its own
+(Azure/azure-sdk-for-python#32763), and no tags can be given to it (#42156), so they are written to
+its run afterwards, as the studio does. No documentation says how it treats a
+Repeatability-Request-ID for the second time. The SDK sends one, but spells the header in its own
+way, so both spellings are sent.
 """
 
 import logging
@@ -31,7 +31,7 @@ from shared.retraining.targets import (
 log = logging.getLogger(__name__)
 
 _REPEATABILITY = ("Repeatability-Request-ID", "repeatability_request-id")
-#: Of the newest jobs that retrain: what was started before is among them, or was not started.
+#: How many of the newest retraining jobs are searched: an earlier start is among them.
 _LOOKS_MAX = 100
 
 
@@ -43,10 +43,10 @@ class BatchEndpoint:
         self._history: Final = RunHistory(jobs.aml)
 
     def submit(self, params: BatchEndpointTarget, submission: Submission) -> Submitted:
-        """Start it, or find what was started for this submission before.
+        """Start the job, or find the one that was started for this submission before.
 
-        It is found by its name or its tag. Where an answer was lost before either was written, the
-        Repeatability-Request-ID has to keep the service from starting a second one.
+        It is found by its name or its tag. Where an answer was lost before either was written, only
+        the Repeatability-Request-ID keeps the service from starting a second job.
 
         Raises: WorkspaceError, and TargetAbsent.
         """
@@ -68,7 +68,7 @@ class BatchEndpoint:
         return self._jobs.submitted(submission, name, found=is_repeated)
 
     def look(self, params: BatchEndpointTarget, submission: Submission, run_id: str) -> TargetRun:
-        """Return where it stands; what ties it to its loop is written again if it is not there."""
+        """Return where it stands; write the tags that tie it to its loop if they are missing."""
         name = run_id or submission.name
         job = self._jobs.find(submission.workspace, name)
         if job is not None:
@@ -89,7 +89,7 @@ class BatchEndpoint:
         return None
 
     def _tie(self, submission: Submission, name: str, job: Json) -> None:
-        """Give the run the tags that its job does not have. It runs without them as well."""
+        """Give the run the tags that its job lacks. The job also runs without them."""
         tags = tags_of(submission)
         if tags.items() <= _tags_in(job).items():
             return

@@ -15,9 +15,9 @@ from shared.events.model import Workspace
 from shared.retraining.targets import ComponentTarget, Submission, Submitted, TargetRun
 
 LATEST = "latest"
-#: Where a job runs that names no compute: AML's own.
+#: AML's own compute, for a job that names none.
 SERVERLESS = "serverless"
-#: What the SDK writes into the settings of a pipeline that is a registered component.
+#: The SDK's setting for a pipeline that is a registered component.
 _SOURCE = "REMOTE.WORKSPACE.JOB"
 
 
@@ -28,9 +28,9 @@ class Component:
         self._jobs: Final = jobs
 
     def submit(self, params: ComponentTarget, submission: Submission) -> Submitted:
-        """Start it, or find what was started for this submission before.
+        """Start the job, or find the one that was started for this submission before.
 
-        Raises: WorkspaceError, TargetAbsent, and JobInvalid for inputs that it does not
+        Raises: WorkspaceError, TargetAbsent, and JobInvalid for inputs that the component does not
         declare.
         """
         if started := self._jobs.find_started(submission):
@@ -105,7 +105,7 @@ def _inputs(params: ComponentTarget, component: Json, submission: Submission) ->
 
 
 def _declared(component: Json) -> dict[str, str] | None:
-    """Return the types of a component's inputs by name, or None where it does not tell them."""
+    """Return the types of a component's inputs by name, or None where it has no specification."""
     spec = object_in(component, "properties", "componentSpec")
     inputs = object_in(spec, "inputs")
     return (

@@ -1,7 +1,7 @@
 """Target `copy_of`: a copy of the last job of an experiment that completed.
 
-The job's ARM document is written again under a new name, without what the service itself wrote
-there. Source: Azure/azure-rest-api-specs, machinelearningservices 2025-12-01, JobBaseProperties and
+The job's ARM document is written again under a new name, without the fields that the service itself
+wrote. Source: Azure/azure-rest-api-specs, machinelearningservices 2025-12-01, JobBaseProperties and
 the types of job that are derived from it.
 """
 
@@ -15,13 +15,13 @@ from shared.base.outside import Json, is_object, object_in
 from shared.events.model import Workspace
 from shared.retraining.targets import CopyTarget, Submission, Submitted, TargetRun
 
-#: What the service answers but does not take, or what is of the old job alone.
+#: Fields that the service does not accept, or that belong to the old job alone.
 _NOT_COPIED = frozenset(
     {"status", "services", "parameters", "isArchived", "sourceJobId", "displayName"}
 )
-#: The beginnings of what others than people write into a job's own properties.
+#: The beginnings of the tags and properties that programs write, not people.
 _SYSTEM = ("azureml", "_azureml", "mlflow.")
-#: The output in which the service keeps what a job writes beside its declared outputs.
+#: The service's own output, for files that a job writes beside its declared outputs.
 _DEFAULT_OUTPUT = "default"
 #: Not every run that completed is a job: some were only tracked.
 _LOOKS_MAX = 5
@@ -36,7 +36,7 @@ class CopyOf:
         self._mlflow: Final = Mlflow(jobs.aml)
 
     def submit(self, params: CopyTarget, submission: Submission) -> Submitted:
-        """Start it, or find what was started for this submission before.
+        """Start the job, or find the one that was started for this submission before.
 
         Raises: WorkspaceError, TargetAbsent where nothing of the experiment completed, and
         JobInvalid for inputs that the job does not have.
@@ -65,7 +65,7 @@ class CopyOf:
 
 
 def copy_of(job: Json, submission: Submission) -> dict[str, Any]:
-    """Return the properties of a job as a new job with a submission's inputs can have them.
+    """Return the properties of a copy of a job, with a submission's inputs.
 
     Raises: JobInvalid for inputs that the job does not have, or that are no addresses.
     """
@@ -96,9 +96,9 @@ def _input(before: Any, submission: Submission, name: str) -> Json:
 
 
 def _outputs(name: str, found: Json) -> dict[str, Any]:
-    """Return the outputs without what was made for the old job alone.
+    """Return the outputs without the addresses and versions of the old job.
 
-    Two jobs would write to one place, and register one version.
+    With them, two jobs would write to one place, and register one version.
     """
     outputs = {}
     for key, output in found.items():

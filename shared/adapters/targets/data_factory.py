@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 PUBLIC_ENDPOINT = "https://management.azure.com"
 _API_VERSION = "2018-06-01"
 _STUDIO = "https://adf.azure.com/en/monitoring/pipelineruns"
-#: Of runs since the first try; more than that nobody starts in that time.
+#: Pages of runs since the first try: nobody starts more in that time.
 _PAGES_MAX = 10
 
 _STATUSES = {
@@ -50,9 +50,9 @@ _STATUSES = {
 class DataFactory:
     """Runs pipelines as the app's identity.
 
-    A run is given no id by who starts it: it is found again by its parameter REFERENCE. What
-    becomes of a parameter that the pipeline does not declare is documented nowhere, so that such
-    a pipeline is not started at all.
+    The caller can't give a run an id: a run is found again by its parameter REFERENCE. A pipeline
+    that does not declare it is not started, because no documentation says what becomes of such a
+    parameter.
     """
 
     def __init__(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Targets:
-    """The targets, safe to share between threads; what only one of them needs is imported by it."""
+    """The targets, safe to share between threads; each is imported on first use."""
 
     def __init__(
         self,

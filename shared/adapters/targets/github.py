@@ -39,12 +39,12 @@ from shared.retraining.targets import (
 PUBLIC_ENDPOINT = "https://api.github.com"
 TOKEN_SETTING = "SIGNALBOX_GITHUB_TOKEN"
 _API_VERSION = "2022-11-28"
-#: A run is told in some 15 kB.
+#: A run takes some 15 kB.
 _PAGE = 30
 _PAGES_MAX = 10
-#: In bytes; GitHub takes 64 kB. The drift's facts are left out of what would be longer.
+#: In bytes; GitHub accepts 64 kB. A longer payload goes without the facts of the drift.
 _PAYLOAD_MAX = 60_000
-#: What GitHub asks for where it throttles and says no time.
+#: The wait that GitHub asks for where it throttles without a time.
 _THROTTLED = timedelta(minutes=1)
 
 _SUCCEEDED = ("success", "neutral")
@@ -54,8 +54,8 @@ _DETAILS = "return_run_details"
 class GitHub:
     """Starts workflows with the token of an app setting.
 
-    GitHub gives what it starts no id of ours: a run is found again by its name, where the
-    workflow's `run-name` holds the reference.
+    The caller can't give a run an id: a run is found again by its name, where the workflow's
+    `run-name` contains the reference.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class GitHub:
     def submit(self, params: GitHubTarget, submission: Submission) -> Submitted:
         """Start a run, or find the one that was started for this submission.
 
-        Where the run's name does not hold the reference none is found, and a dispatch whose
+        Where the run's name does not contain the reference, no run is found, and a dispatch whose
         answer was lost is made again.
         """
         doing = _doing("starting", params)
@@ -100,7 +100,7 @@ class GitHub:
         return Submitted(run_id=clean_id(started.get("workflow_run_id")), link=link)
 
     def look(self, params: GitHubTarget, submission: Submission, run_id: str) -> TargetRun:
-        """Return where the run stands; without its id it is looked for by its name."""
+        """Return where the run stands; without an id it is searched for by its name."""
         doing = _doing("looking at", params)
         run = self._get(params, run_id, doing) if run_id else self._find(params, submission, doing)
         if run is None or not isinstance(run.get("status"), str):
@@ -128,7 +128,7 @@ class GitHub:
         return answer
 
     def _find(self, params: GitHubTarget, submission: Submission, doing: str) -> Json | None:
-        """Return the first run whose name holds the reference, or None."""
+        """Return the first run whose name contains the reference, or None."""
         found = None
         for run in self._runs(params, submission, doing):
             title = f"{run.get('display_title')} {run.get('name')}"
@@ -210,7 +210,7 @@ def _inputs(submission: Submission) -> dict[str, str]:
 
 
 def _payload(submission: Submission) -> dict[str, Any]:
-    """Return the facts under few keys: GitHub takes ten."""
+    """Return the facts under few keys, because GitHub accepts ten."""
     payload: dict[str, Any] = {
         REFERENCE: submission.reference,
         "id": submission.id,

@@ -1,6 +1,6 @@
 """Target `job`: a job from a YAML file of the app, as `az ml job create --file` takes it.
 
-azure-ai-ml makes the request of it; how it is tamed is told in shared/adapters/aml/mlclient.py.
+azure-ai-ml makes the request; shared/adapters/aml/mlclient.py turns off its bad habits.
 """
 
 from pathlib import Path
@@ -25,7 +25,7 @@ from shared.base.errors import (
 from shared.base.outside import read_object
 from shared.retraining.targets import JobTarget, Submission, Submitted, TargetRun
 
-#: How deep the SDK wraps what happened.
+#: How deep the SDK wraps an error.
 _DEPTH_MAX = 10
 
 
@@ -39,10 +39,10 @@ class Job:
         self._clients: Final = MlClients(jobs.aml)
 
     def submit(self, params: JobTarget, submission: Submission) -> Submitted:
-        """Start it, or find what was started for this submission before.
+        """Start the job, or find the one that was started for this submission before.
 
-        Raises: WorkspaceError, JobInvalid, and TargetAbsent where something that the job
-        names is not there.
+        Raises: WorkspaceError, JobInvalid, and TargetAbsent where something that the job names is
+        absent.
         """
         if started := self._jobs.find_started(submission):
             return started
@@ -53,7 +53,7 @@ class Job:
             client.jobs.create_or_update(job)
         except AzureError as error:  # the SDK's own errors are among them
             raise error_of(doing, error, self._jobs.aml.clock) from error
-        except Exception as error:  # it trips over answers of another shape than it knows
+        except Exception as error:  # it crashes on answers of unknown shapes
             raise WorkspaceUnreachable(
                 f"{doing}: azure-ai-ml can't use the answer ({type(error).__name__})"
             ) from error

@@ -12,7 +12,7 @@ from shared.retraining.targets import Submission
 
 #: How far a service's clock and ours may differ.
 CLOCK_MARGIN = timedelta(minutes=5)
-#: Of an answer nothing is kept but ids and addresses.
+#: Only ids and addresses of an answer are kept.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,199}")
 _LINK = re.compile(
     r"https://[A-Za-z0-9.-]+(?::\d{1,5})?(?:/[A-Za-z0-9._~:/?#@!$&()*+,;=%-]{0,1900})?"
@@ -36,7 +36,7 @@ def read_secret(environ: Mapping[str, str], name: str, doing: str) -> str:
     value = environ.get(name, "").strip()
     if not value:
         raise TargetAbsent(f"{doing}: the app setting {name} is not set")
-    # What the platform leaves in the setting when it can't read the vault.
+    # The platform leaves this in the setting when it can't read the vault.
     if value.startswith("@Microsoft.KeyVault("):
         raise TargetAbsent(f"{doing}: the Key Vault reference of {name} does not resolve")
     if not value.isascii() or not value.isprintable():
@@ -50,14 +50,14 @@ def as_text(value: object) -> str:
 
 
 def clean_id(value: object) -> str:
-    """Return what names a run, or "" for anything that can't."""
+    """Return the id of a run, or "" for anything that is no id."""
     text = str(value) if isinstance(value, str | int) else ""
     return text if _ID.fullmatch(text) else ""
 
 
 def clean_link(value: object) -> str:
-    """Return an https:// address that can be told to people, or "" for anything else."""
+    """Return an https:// address that can be shown to people, or "" for anything else."""
     if not isinstance(value, str) or _LINK.fullmatch(value) is None:
         return ""
-    # One that has a secret in it is no use without.
+    # An address with a secret is useless without it.
     return value if redact(value, most=len(value)) == value else ""

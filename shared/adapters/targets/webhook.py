@@ -30,15 +30,15 @@ TYPE = "signalbox.retraining"
 #: In bytes, by the specification.
 _KEY_MIN, _KEY_MAX = 24, 64
 _PREFIX = "whsec_"
-#: How long a value of an address's query, and a segment of its path, has to be for a secret.
+#: The least length of a secret among the values of an address's query, and in its path.
 _VALUE_MIN, _SEGMENT_MIN = 8, 16
 
 
 class Webhook:
     """Sends messages to the addresses that the app settings have.
 
-    Every delivery for a submission has the same `webhook-id` and the same body: who receives it
-    twice can tell. Its address is a secret as much as its key.
+    Every delivery for a submission has the same `webhook-id` and the same body, so that its
+    receiver can recognise the second. The address is as secret as the key.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Webhook:
         )
 
     def look(self, params: WebhookTarget, submission: Submission, run_id: str) -> TargetRun:
-        """Return that nobody knows: a webhook can't be asked."""
+        """Return UNKNOWN, because a webhook can't be asked."""
         return TargetRun(status=TargetStatus.UNKNOWN)
 
     def _sign(
@@ -120,7 +120,7 @@ def _message(submission: Submission) -> dict[str, object]:
 
 
 def _check_secrets(text: str, name: str) -> tuple[str, ...]:
-    """Return the keys of a setting: one, or while it is changed the new one and the old one."""
+    """Return the keys of a setting: one, or during a change the new one and the old one."""
     secrets = tuple(text.split())
     for secret in secrets:
         try:
@@ -136,9 +136,9 @@ def _check_secrets(text: str, name: str) -> tuple[str, ...]:
 
 
 def _secret_parts(url: str) -> tuple[str, ...]:
-    """Return what of an address may be secret, for whoever answers with a part of it.
+    """Return the parts of an address that may be secret, in case an answer quotes one.
 
-    Shorter ones are words that a link may have, too.
+    Shorter parts may be ordinary words of a link.
     """
     parts = urlsplit(url)
     values = {value for _, value in parse_qsl(parts.query)} | {parts.query}
