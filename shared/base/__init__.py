@@ -1,1 +1,1 @@
-"""The ground: errors, settings, time, names, words, and the ports to storage."""
+"""The ground: errors, settings, time, names, words, storage and its documents."""
