@@ -70,8 +70,14 @@ class Services:
     Each method imports what it builds: the worker indexes the app without any part, and an event
     that needs only a table does not pay for rollouts, or for the clients of queues and workspaces.
 
-    >>> services = Services(os.environ)
-    >>> services.react.react({"id": "1", ...})
+    >>> from shared.twins.clock import ManualClock
+    >>> from shared.twins.storage import MemoryChannels, MemoryTables
+    >>> channels = MemoryChannels()
+    >>> ports = Ports(clock=ManualClock(), tables=MemoryTables(), channels=channels)
+    >>> services = Services({}, ports, reactions=reactions)
+    >>> services.react.react(envelope)  # of a new model, for which a reaction has `notify:`
+    >>> [sent.title for sent in channels.sent]
+    ['sklearn_regression_model is new']
     """
 
     def __init__(

@@ -25,6 +25,22 @@ def of_match() -> dict[str, Any]:
     return {"event": event, "reactions": load_reactions(text, actions=ACTIONS, settings=settings)}
 
 
+def of_services() -> dict[str, Any]:
+    """Return the envelope of a new model, and reactions that send a message about it."""
+    (raw,) = read_body((ROOT / "tests/events/model_registered.event_grid.json").read_bytes())
+    text = f"""
+        version: 1
+        workspaces: ["{raw["topic"]}"]
+        channels: [team]
+        reactions:
+          - name: tell-new-models
+            on: ModelRegistered
+            do:
+              - notify: {{channel: team, title: "${{{{ model.name }}}} is new"}}
+    """
+    return {"envelope": raw, "reactions": load_reactions(text, actions=ACTIONS, settings={})}
+
+
 def of_decide() -> dict[str, Any]:
     """Return a rollout that has come to its first step, and all that it sees."""
     return {
@@ -41,6 +57,7 @@ MODULES: dict[str, Callable[[], dict[str, Any]]] = {
     "shared.reactions.load": dict,
     "shared.reactions.match": of_match,
     "shared.rollouts.deciding.decide": of_decide,
+    "shared.services": of_services,
     "shared.twins.clock": dict,
     "shared.twins.storage": dict,
     "shared.twins.workspaces": dict,
