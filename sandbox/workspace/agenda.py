@@ -47,7 +47,7 @@ class Agenda:
         return entry
 
     def interrupt(self, entry: Entry, error: Exception) -> Entry:
-        """Raise an error where a story waits, and play on; returns its new entry."""
+        """Raise an error in a story at its wait, and play on; returns its new entry."""
         if entry.is_over:
             return entry
         entry.is_over = True

@@ -115,7 +115,7 @@ def object_in(body: Json, key: str) -> Json:
 
 
 def check_location(body: Json, region: str) -> None:
-    """Refuse a resource that is to be elsewhere; the contract has seen to it that it says where."""
+    """Refuse a resource with another location; the contract requires one."""
     given = str(body.get("location") or region)
     if given.replace(" ", "").lower() != region.lower():
         message = (

@@ -27,7 +27,7 @@ from sandbox.workspace.entities import Workspace
 _NAME = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,254}")
 #: Properties that every asset has beside its content.
 _COMMON = {"description", "tags", "properties", "isArchived", "isAnonymous"}
-#: Clients that archive an asset send back all that they read of it, this too.
+#: Clients that archive an asset send back its whole document, with this property.
 _READ_ONLY = {"provisioningState"}
 #: An asset of a registry, which every workspace may name.
 REGISTRY = re.compile(
@@ -37,7 +37,7 @@ REGISTRY = re.compile(
 
 
 def path_is_fixed(_: str) -> ArmError:
-    """Build the refusal of another path for a version that there is, as azure-ai-ml knows it."""
+    """Build the refusal of another path for an existing version, as azure-ai-ml expects it."""
     return user_error("Asset paths cannot be updated.")
 
 

@@ -173,7 +173,7 @@ def _inputs(told: Json) -> Json:
             raise bad_argument(f"The jobInputType of input '{name}' is unknown.", "inputData")
         content = {key: entry[key] for key in ("value", "uri", "mode") if key in entry}
         if not isinstance(content.get("value", ""), str):
-            # Clients send numbers and truths as such; a job has nothing but text.
+            # Clients send numbers and booleans; a job has only text.
             content["value"] = json.dumps(content["value"])
         inputs[name] = {"jobInputType": kind} | content
     return inputs

@@ -31,7 +31,7 @@ class Control(MonitorControl):
     """
 
     def __init__(self, url: str) -> None:
-        # Plain HTTP: loading the world's certificate authorities would be for nothing.
+        # Plain HTTP, so no certificate authorities need to be loaded.
         self._http = httpx.Client(base_url=url, timeout=30, verify=False)
 
     def __enter__(self) -> Self:

@@ -66,7 +66,7 @@ class MonitorControl(ABC):
         workspace: str = "*",
         **options: Any,
     ) -> str:
-        """Say what runs of a monitor (glob) find that somebody triggers, as for `monitor_run`."""
+        """Program the findings of a monitor's triggered runs (glob), as for `monitor_run`."""
         return self.rule(
             "monitor_finding",
             {"workspace": workspace},

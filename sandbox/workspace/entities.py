@@ -204,7 +204,7 @@ class Endpoint:
     modified_at: datetime
     created_by: str
     identity: Json
-    #: The ARM id of the cluster that it runs on, None where the service finds the machines.
+    #: The ARM id of the cluster that it runs on, None if the service finds the machines.
     compute: str | None = None
     state: str = "Creating"
     description: str | None = None

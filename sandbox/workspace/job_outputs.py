@@ -33,7 +33,7 @@ _LOG_LINE = "The emulator ran no command.\n"
 
 
 def check_outputs(outputs: Json) -> None:
-    """Raise UserError where an output could not become an asset under the name it has."""
+    """Raise UserError for an output with a name that no asset can have."""
     for name, output in outputs.items():
         asset = _plain(output).get("assetname") if isinstance(output, Mapping) else None
         if not isinstance(output, Mapping) or (asset and not is_model_name(str(asset))):

@@ -1,4 +1,4 @@
-"""Turns a submitted job into what its runs are to do, as the rules have it."""
+"""Turns a submitted job into a plan of its runs, with the rules applied."""
 
 import json
 import uuid

@@ -1,4 +1,4 @@
-"""Jobs, as Resource Manager shows them: submitted, read, listed, changed a little, cancelled."""
+"""Jobs in Resource Manager: submitted, read, listed, changed a little, cancelled."""
 
 import re
 
@@ -185,7 +185,7 @@ def _settings_of(run: Run) -> Json:
 
 
 def _drop_empty(body: Json) -> Json:
-    """Leave out what has no value: clients send null and nothing alike."""
+    """Leave out members without a value, because clients send null for them."""
     return {key: value for key, value in body.items() if value not in (None, {})}
 
 

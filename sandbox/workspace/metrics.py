@@ -156,7 +156,7 @@ def _series_document(metric: Metric, query: Query, labels: Labels, values: Value
 def _data(
     reductions: Mapping[str, Reduction], query: Query, values: Values
 ) -> Iterator[dict[str, str | float]]:
-    """Yield an entry for each grain, with nothing but its time where there is no value."""
+    """Yield an entry for each grain, with only its time if it has no value."""
     span = Span(query.grain, query.step)
     for second in range(query.start, query.end, query.grain):
         entry: dict[str, str | float] = {

@@ -63,7 +63,7 @@ class Window:
     emails: tuple[str, ...] = ()
     #: Emulated seconds that each step is Running.
     seconds: float = 60.0
-    #: The evaluation fails on a breach, as documentation has it; its source does not.
+    #: The evaluation fails on a breach, as the documentation says; by its source it does not.
     fails_on_breach: bool = False
     #: How often each event of an evaluation is raised again, under the same id.
     repeats: int = 0

@@ -38,7 +38,7 @@ _USUAL_ERROR = {
 
 
 def start(cloud: Cloud, workspace: Workspace, plan: RunPlan) -> Run:
-    """Start a run, which then lives by itself; raises ValueError where the id is taken."""
+    """Start a run, which then lives by itself; raises ValueError if the id is taken."""
     run = _create(cloud, workspace, plan, None)
     run.entry = cloud.agenda.begin(_live(cloud, workspace, plan, run))
     return run

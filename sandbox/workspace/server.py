@@ -278,7 +278,7 @@ async def _refuse(request: Request, error: Exception) -> Response:
 
 
 async def _refuse_path(request: Request, error: Exception) -> Response:
-    """Answer for a path that has no handler, or none for the method: Azure may well have one."""
+    """Answer for an unknown path or method, which Azure may have."""
     assert isinstance(error, HTTPException)
     what = f"{request.method} {request.url.path}"
     if error.status_code in {404, 405}:
