@@ -130,7 +130,7 @@ class Documents[T]:
         return again_if_changed(attempt)
 
     def remove(self, kept: Kept[T]) -> bool:
-        """Delete the document unless it has changed since it was read; return whether it did."""
+        """Delete the document; return False, and leave it, if it has changed since it was read."""
         try:
             self._tables.delete(self._table, *kept.at, etag=kept.etag)
         except RowChanged:
