@@ -26,7 +26,7 @@ from shared.events.model import Workspace
 from shared.journal.outcomes import EventRef
 from shared.rollouts.engine.store import TABLE
 from shared.rollouts.state.phases import Phase
-from shared.rollouts.state.rollout import ModelRef, Moment, Plan, Rollout, Traffic
+from shared.rollouts.state.rollout import ModelRef, Moment, Plan, Rollout, Schedule, Traffic
 from shared.rollouts.strategy.model import Probe
 from shared.rollouts.strategy.schema import find_strategy
 from shared.services import Services
@@ -108,7 +108,7 @@ def _waiting(number: int, now: datetime) -> Rollout:
         step=2,
         since=now,
         created_at=now,
-        due_at=now + _DAY,
+        schedule=Schedule(due_at=now + _DAY),
         traffic=Traffic(goal={new: 100}, origin={old: 100}, split={old: 90, new: 10}),
         stable=old,
         history=tuple(Moment(at=now, phase=phase) for phase in (*past, Phase.HOLDING)),

@@ -98,7 +98,7 @@ def _facts(view: View) -> Iterator[Text]:
         "reason": _reason(rollout),
         "trouble": rollout.work.trouble,
         "untold": rollout.untold,
-        "next tick": "" if rollout.phase.is_terminal else when(rollout.due_at),
+        "next tick": "" if rollout.phase.is_terminal else when(rollout.schedule.due_at),
     }
     pending = [("ordered", f"{order.words} ({when(order.at)})") for order in rollout.orders]
     for name, value in (*facts.items(), *pending):

@@ -7,7 +7,7 @@ from shared.actions.base import Work
 from shared.base import telemetry
 from shared.base.errors import ParamsInvalid
 from shared.rollouts.state.phases import Phase
-from shared.rollouts.state.rollout import ModelRef, Moment, Plan, Rollout, Traffic
+from shared.rollouts.state.rollout import ModelRef, Moment, Plan, Rollout, Schedule, Traffic
 from shared.rollouts.strategy.endpoint_kinds import find_misfit, settle
 from shared.rollouts.strategy.model import Probe, Strategy
 from shared.workspaces.model import EndpointKind
@@ -65,7 +65,7 @@ def begin(
         phase=Phase.QUEUED,
         since=now,
         created_at=now,
-        due_at=now,
+        schedule=Schedule(due_at=now),
         history=(Moment(at=now, phase=Phase.QUEUED),),
         traceparent=telemetry.traceparent(),
         retraining=retraining,

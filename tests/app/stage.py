@@ -395,7 +395,8 @@ class Stage:
         """Describe what a failed wait needs: what is under way, and the last lines of the log."""
         rollouts = [
             f"  {rollout.model.name} {rollout.model.version}: {rollout.phase}, "
-            f"tick {rollout.tick}, {rollout.work.trouble or rollout.reason or 'no trouble'}"
+            f"tick {rollout.schedule.tick}, "
+            f"{rollout.work.trouble or rollout.reason or 'no trouble'}"
             for kept in self.store.all()
             if not (rollout := kept.value).phase.is_terminal
         ]

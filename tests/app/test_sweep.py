@@ -1,7 +1,6 @@
 """The sweep finds what was lost on the way: undelivered events, poison messages, lost ticks."""
 
 import json
-from dataclasses import replace
 
 from sandbox.stack import DEAD_LETTER_CONTAINER
 from shared.base.wakeups import GRACE
@@ -10,6 +9,7 @@ from shared.rollouts.engine import advance
 from shared.rollouts.state.phases import Phase
 from tests.app.arm import Json
 from tests.app.stage import EVENTS_QUEUE, Stage
+from tests.unit.rollouts import change
 
 
 def undelivered(stage: Stage) -> tuple[str, ...]:
@@ -83,8 +83,8 @@ def test_a_rollout_whose_tick_was_lost_goes_on(stage: Stage) -> None:
     kept = stage.store.get(rollout.partition, rollout.id)
     assert kept is not None
     assert kept.value.phase is Phase.DEPLOYMENT
-    overdue = rollout.due_at - 2 * GRACE
-    stage.store.save(replace(kept.value, due_at=overdue, busy_until=None), etag=kept.etag)
+    overdue = rollout.schedule.due_at - 2 * GRACE
+    stage.store.save(change(kept.value, due_at=overdue, busy_until=None), etag=kept.etag)
     stage.start_app()
     expect_live_after_sweep(stage, event)
 

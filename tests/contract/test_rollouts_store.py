@@ -27,6 +27,7 @@ from shared.rollouts.state.rollout import (
     PhaseWork,
     Plan,
     Rollout,
+    Schedule,
     Traffic,
 )
 from shared.rollouts.strategy.model import (
@@ -120,8 +121,9 @@ FULL: dict[str, Any] = {
     ),
     "reason": "gate error_rate",
     "has_endpoint": True,
-    "tick": 41,
-    "busy_until": NOW + timedelta(minutes=1),
+    "schedule": Schedule(
+        tick=41, due_at=NOW, busy_until=NOW + timedelta(minutes=1), cut_off=1, is_unsettled=True
+    ),
     "history": (Moment(at=NOW, phase=Phase.QUEUED), Moment(at=NOW, phase=Phase.HELD, text="é")),
     "link": "https://ml.azure.com/endpoints/realtime/churn/detail",
     "notices": (NOTICE,),
@@ -154,12 +156,8 @@ def make_rollout(endpoint: str, phase: Phase = Phase.HOLDING, **values: Any) -> 
         auth_mode="key",
         channels=("team",),
     )
-    usual: dict[str, Any] = {
-        "id": uuid.uuid4().hex,
-        "due_at": NOW,
-        "traffic": Traffic(goal={"new": 100}),
-    }
-    return Rollout(
+    rollout = Rollout(
+        id=uuid.uuid4().hex,
         ref=EventRef(key="k", id="e", type="ModelRegistered", time=NOW, source=WORKSPACE.id),
         reaction_step="deploy/deploy",
         workspace=WORKSPACE,
@@ -170,8 +168,10 @@ def make_rollout(endpoint: str, phase: Phase = Phase.HOLDING, **values: Any) -> 
         phase=phase,
         since=NOW,
         created_at=NOW,
-        **usual | values,
+        schedule=Schedule(due_at=NOW),
+        traffic=Traffic(goal={"new": 100}),
     )
+    return change(rollout, **values)
 
 
 def make_measurement(number: int = 0, **values: Any) -> Measurement:
@@ -198,7 +198,8 @@ def ids(found: Iterable[Kept[Rollout]], endpoint: str) -> set[str]:
 
 
 def test_a_rollout_comes_back_as_it_was_saved(store: RolloutStore, endpoint: str) -> None:
-    rollout = change(make_rollout(endpoint, **FULL), measured=(make_measurement(),))
+    rollout = make_rollout(endpoint, **FULL)
+    rollout = change(rollout, measured=(make_measurement(),))
     kept = store.add(rollout)
     assert kept.value == rollout
     assert again(store, kept) == kept
@@ -218,23 +219,22 @@ def test_a_rollout_of_which_little_is_known_comes_back_too(
 
 def test_a_rollout_that_was_added_before_is_found(store: RolloutStore, endpoint: str) -> None:
     first = store.add(make_rollout(endpoint))
-    saved = store.save(replace(first.value, tick=1), etag=first.etag)
+    saved = store.save(change(first.value, tick=1), etag=first.etag)
     assert store.add(first.value) == saved
 
 
 def test_a_rollout_is_saved_only_as_it_was_read(store: RolloutStore, endpoint: str) -> None:
     kept = store.add(make_rollout(endpoint))
-    saved = store.save(replace(kept.value, tick=1), etag=kept.etag)
+    saved = store.save(change(kept.value, tick=1), etag=kept.etag)
     with pytest.raises(RowChanged):
-        store.save(replace(kept.value, tick=2), etag=kept.etag)
+        store.save(change(kept.value, tick=2), etag=kept.etag)
     assert again(store, kept) == saved
 
 
 def test_a_rollout_with_much_to_tell_is_kept_whole(store: RolloutStore, endpoint: str) -> None:
     history = tuple(Moment(at=NOW, phase=Phase.HELD, text="é" * 1000) for _ in range(80))
     measured = tuple(make_measurement(queries=("q" * 2000,)) for _ in range(9))
-    rollout = make_rollout(endpoint, history=history)
-    rollout = change(rollout, logs="x" * 3000, measured=measured)
+    rollout = make_rollout(endpoint, history=history, logs="x" * 3000, measured=measured)
     kept = store.add(rollout)
     assert again(store, kept).value == rollout
     saved = store.save(replace(rollout, history=history[:1]), etag=kept.etag)
@@ -291,7 +291,7 @@ def test_measurements_come_back_as_they_were_kept_the_oldest_first(
     )
     looks = [(0, -1, (proof,)), (1, 2, (full, make_measurement(1))), (9, 2, (make_measurement(2),))]
     for tick, step, found in [*looks, (10, 2, (make_measurement(3),)), (100, 2, ())]:
-        store.add_measurements(replace(rollout, tick=tick, step=step), found)
+        store.add_measurements(change(rollout, tick=tick, step=step), found)
     kept = store.measurements(rollout.id)
     assert kept == (proof, full, make_measurement(1), make_measurement(2), make_measurement(3))
     assert store.measurements(uuid.uuid4().hex) == ()
@@ -325,7 +325,7 @@ def test_a_rollout_is_removed_with_all_that_was_measured(
 ) -> None:
     kept, other = store.add(make_rollout(endpoint)), store.add(make_rollout(endpoint))
     for tick in range(20):
-        rollout = replace(kept.value, tick=tick)
+        rollout = change(kept.value, tick=tick)
         store.add_measurements(rollout, (make_measurement(tick),))
     store.add_measurements(other.value, (make_measurement(),))
     store.remove(kept)

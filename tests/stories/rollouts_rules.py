@@ -181,8 +181,10 @@ class Rules:
         row = self.world.tables.get(TABLE, writer.partition, "lock")
         assert row is not None
         assert row.values["holder"] == writer.id, "it has the lock"
-        assert writer.busy_until is not None
-        assert writer.busy_until >= self.world.clock.now() + REQUEST_MOST, "it has the tick"
+        assert writer.schedule.busy_until is not None
+        assert writer.schedule.busy_until >= self.world.clock.now() + REQUEST_MOST, (
+            "it has the tick"
+        )
 
     def _after_get_endpoint(self, result: object, *args: Any, **kwargs: Any) -> None:
         if self.ticks:

@@ -69,7 +69,7 @@ _ANSWERS = (OrderKind.RESUME, OrderKind.ABORT, OrderKind.APPROVE)
 def words(rollout: Rollout) -> str:
     """Say what became of a rollout, for whoever has to find out why."""
     lines = [f"{one.at:%d %H:%M:%S} {one.phase} {one.text}" for one in rollout.history]
-    name = f"{rollout.model.words} by {rollout.plan.strategy.name}, tick {rollout.tick}"
+    name = f"{rollout.model.words} by {rollout.plan.strategy.name}, tick {rollout.schedule.tick}"
     return "\n  ".join([name, *lines, f"{rollout.work.trouble} {rollout.reason} {rollout.orders}"])
 
 
@@ -337,4 +337,9 @@ class Stage:
 
     def _message(self, rollout_id: str) -> dict[str, Any]:
         (found,) = [one for one in self.rules.rollouts() if one.id == rollout_id]
-        return {"v": 1, "endpoint": found.partition, "rollout": found.id, "tick": found.tick}
+        return {
+            "v": 1,
+            "endpoint": found.partition,
+            "rollout": found.id,
+            "tick": found.schedule.tick,
+        }

@@ -60,7 +60,7 @@ def test_it_is_refused_in_one_tick_and_nothing_is_made(
     world.roll_out("2")
     world.deliver()
     assert world.rollout().phase is Phase.REFUSED
-    assert world.rollout().tick == 1
+    assert world.rollout().schedule.tick == 1
     outcome = world.result()
     assert (outcome.status, outcome.code) == (OutcomeStatus.FAILED, "rollout.refused")
     assert told in outcome.detail

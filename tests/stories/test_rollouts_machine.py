@@ -306,7 +306,10 @@ class RolloutsMachine(RuleBasedStateMachine):
         for rollout in self.stage.rules.rollouts():
             assert rollout.phase.is_terminal, words(rollout)
             assert not rollout.is_open
-            assert rollout.busy_until is None or rollout.busy_until <= world.clock.now()
+            assert (
+                rollout.schedule.busy_until is None
+                or rollout.schedule.busy_until <= world.clock.now()
+            )
             self.check_gone(rollout)
             self.check_told(rollout)
         assert world.tables.get(TABLE, endpoint_key(WORKSPACE, ENDPOINT), "lock") is None

@@ -20,6 +20,7 @@ from shared.rollouts.state.rollout import (
     PhaseWork,
     Plan,
     Rollout,
+    Schedule,
     Traffic,
 )
 from shared.rollouts.state.tags import TAG_DEPLOYMENT, TAG_MODEL, TAG_ROLLOUT, TAG_VERSION
@@ -92,7 +93,7 @@ def make_rollout(phase: Phase = Phase.CHECKING, *steps: RolloutStep, **changes: 
         phase=phase,
         since=NOW,
         created_at=NOW,
-        due_at=NOW,
+        schedule=Schedule(due_at=NOW),
         traffic=Traffic(goal={NEW: 100}, origin={OLD: 100}, split={OLD: 100}),
         stable=OLD,
     )
@@ -103,6 +104,7 @@ def make_rollout(phase: Phase = Phase.CHECKING, *steps: RolloutStep, **changes: 
 _GROUPS = {
     field.name: group
     for group, kind in {
+        "schedule": Schedule,
         "traffic": Traffic,
         "gating": Gating,
         "attempt": Attempt,

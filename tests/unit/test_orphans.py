@@ -24,7 +24,7 @@ from shared.orphans.schema import Orphans
 from shared.orphans.watch import OrphanWatch
 from shared.rollouts.engine.store import RolloutStore
 from shared.rollouts.state.phases import TERMINAL, Phase
-from shared.rollouts.state.rollout import ModelRef, Plan, Rollout, Traffic
+from shared.rollouts.state.rollout import ModelRef, Plan, Rollout, Schedule, Traffic
 from shared.rollouts.strategy.model import Probe, Strategy
 from shared.twins.clock import ManualClock
 from shared.twins.storage import MemoryChannels, MemoryTables
@@ -55,7 +55,7 @@ def make_rollout(phase: Phase, **changes: object) -> Rollout:
         phase=phase,
         since=NOW,
         created_at=NOW,
-        due_at=NOW,
+        schedule=Schedule(due_at=NOW),
         traffic=Traffic(goal={"new": 100}),
     )
     return change(rollout, **changes)

@@ -70,7 +70,7 @@ class Rollouts:
     def start(self, rollout: Rollout) -> Rollout:
         """Add the rollout and send its first tick; after a crash, return the one that is there."""
         kept = self.store.add(replace(rollout, link=studio_link(rollout, self.studio)))
-        if kept.value.tick == 0:
+        if kept.value.schedule.tick == 0:
             self.wake(kept.value)
         return kept.value
 
@@ -97,9 +97,9 @@ class Rollouts:
 
     def wake(self, rollout: Rollout, *, delay: timedelta | None = None) -> None:
         """Send the message for the tick that the rollout waits for."""
-        wait = max(rollout.due_at - self.clock.now() if delay is None else delay, _NO_TIME)
+        wait = max(rollout.schedule.due_at - self.clock.now() if delay is None else delay, _NO_TIME)
         ids = {"endpoint": rollout.partition, "rollout": rollout.id}
-        message = write_wakeup(ids, ("tick", rollout.tick), self.clock.now() + wait)
+        message = write_wakeup(ids, ("tick", rollout.schedule.tick), self.clock.now() + wait)
         self.queues.send(QUEUE, message, delay=wait)
 
     def overdue(self) -> Iterator[Kept[Rollout]]:
@@ -109,7 +109,7 @@ class Rollouts:
 
     def resend(self, kept: Kept[Rollout]) -> None:
         """Send the message of a tick again, and save when, unless the row has changed."""
-        due = replace(kept.value, due_at=self.clock.now())
+        due = kept.value.due(self.clock.now())
         with suppress(RowChanged):
             self.store.save(due, etag=kept.etag)
             self.wake(due)
@@ -126,7 +126,7 @@ class Rollouts:
                 raise OrderImpossible(f"there is no rollout {rollout.id[:8]} any more")
             _require_possible(found, order)
             self._require_free(found, order)
-            return replace(found, orders=(*found.orders, order), due_at=self.clock.now())
+            return replace(found, orders=(*found.orders, order)).due(self.clock.now())
 
         saved = self.store.change(rollout, add).saved
         assert saved is not None  # it was just written
@@ -172,19 +172,20 @@ class Rollouts:
         kept = self.store.get(*wakeup.ids.values()) if wakeup is not None else None
         if wakeup is None or kept is None:
             return
-        if kept.value.tick != wakeup.number:
-            if redelivered and kept.value.tick == wakeup.number + 1:
+        if kept.value.schedule.tick != wakeup.number:
+            if redelivered and kept.value.schedule.tick == wakeup.number + 1:
                 self._wake_next(kept.value, at_once=bool(kept.value.orders or kept.value.notices))
             return
         now = self.clock.now()
-        busy_until = kept.value.busy_until
+        schedule = kept.value.schedule
+        busy_until = schedule.busy_until
         if busy_until is not None and busy_until > now:
             self.wake(kept.value, delay=busy_until - now)
             return
-        cut_off = kept.value.cut_off + (busy_until is not None)
-        mine = replace(kept.value, busy_until=now + self.lease, cut_off=cut_off)
+        cut_off = schedule.cut_off + (busy_until is not None)
+        mine = replace(schedule, busy_until=now + self.lease, cut_off=cut_off)
         try:
-            begun = self.store.save(mine, etag=kept.etag)
+            begun = self.store.save(replace(kept.value, schedule=mine), etag=kept.etag)
         except RowChanged:
             # Another worker has the tick, or an order came in, and its message begins a tick.
             return
@@ -193,13 +194,14 @@ class Rollouts:
             telemetry.SPAN_TICK, parent=before.traceparent, rollout=before.id, phase=before.phase
         ):
             try:
-                if before.is_unsettled:  # the last worker died just after saving
+                if before.schedule.is_unsettled:  # the last worker died just after saving
                     self._settle(before)
                 if cut_off >= _CUT_OFF_MAX:
                     self._finish(before, _put_off(before, now), lease)
                 else:
                     after = self.tick().work(before, lease)
-                    self._finish(before, replace(after, cut_off=0), lease)
+                    whole = replace(after.schedule, cut_off=0)
+                    self._finish(before, replace(after, schedule=whole), lease)
             except RowChanged:
                 log.warning("tick lost to another worker", extra={"rollout": before.id})
             except Exception:  # else it would count as cut off
@@ -212,18 +214,20 @@ class Rollouts:
 
         Nothing is sent before it is saved, and the row stays unsettled until all was sent.
         """
-        after = replace(
-            after,
-            tick=before.tick + 1,
+        following = replace(
+            after.schedule,
+            tick=before.schedule.tick + 1,
             busy_until=None,
             is_unsettled=_is_to_be_settled(before, after),
         )
+        after = replace(after, schedule=following)
         saved = lease.save_all(after)
         _count(before, after)
-        if saved.is_unsettled:
+        if saved.schedule.is_unsettled:
             self._settle(saved)
-        if saved.is_unsettled or saved.notices:
-            sent = replace(self._tell(saved), is_unsettled=False)
+        if saved.schedule.is_unsettled or saved.notices:
+            sent = self._tell(saved)
+            sent = replace(sent, schedule=replace(sent.schedule, is_unsettled=False))
             if sent != saved:
                 saved = lease.save_all(sent)
         # An order that the tick saw may have to wait, as a pause does until the deployment is made.
@@ -233,19 +237,19 @@ class Rollouts:
     def _tell(self, rollout: Rollout) -> Rollout:
         """Send the rollout's messages; return it with what is left, due in time to try again."""
         unsent = self.outbox.send(rollout.notices, untold=rollout.untold)
-        due_at = rollout.due_at
+        due_at = rollout.schedule.due_at
         if unsent.left:
             attempt = max(max(notice.attempts.values()) for notice in unsent.left)
             again = self.clock.now() + backoff(max(attempt, 1), base=self.retry_base)
             due_at = again if rollout.phase.is_terminal else min(again, due_at)
-        return replace(rollout, notices=unsent.left, untold=unsent.untold, due_at=due_at)
+        return replace(rollout, notices=unsent.left, untold=unsent.untold).due(due_at)
 
     def _waits_in_vain(self, rollout: Rollout) -> bool:
         """Return whether the endpoint that a rollout is going to wait for is free.
 
         The rollout that had it may have let go, and woken this one in vain, during this tick.
         """
-        waits = _waits_for_endpoint(rollout) and rollout.due_at > self.clock.now()
+        waits = _waits_for_endpoint(rollout) and rollout.schedule.due_at > self.clock.now()
         return waits and self.store.is_free(rollout)
 
     def _settle(self, rollout: Rollout) -> None:
@@ -294,7 +298,8 @@ def _put_off(rollout: Rollout, now: datetime) -> Rollout:
     text = "its last ticks were cut off; the log says what ended the worker"
     after = rollout if rollout.work.alarm == text else call_for_help(rollout, text)
     work = replace(after.work, trouble=text, alarm=text)
-    return replace(after, due_at=now + _PUT_OFF, cut_off=_CUT_OFF_MAX - 1, work=work)
+    later = replace(after.schedule, due_at=now + _PUT_OFF, cut_off=_CUT_OFF_MAX - 1)
+    return replace(after, schedule=later, work=work)
 
 
 def _is_to_be_settled(before: Rollout, after: Rollout) -> bool:
@@ -368,5 +373,5 @@ def _outcome(rollout: Rollout) -> Outcome | None:
     is_live = status is OutcomeStatus.DONE
     detail = f"live on {rollout.endpoint} as {rollout.deployment}" if is_live else rollout.reason
     return Outcome(
-        status=status, detail=detail, code=code, rollout=rollout.id, revision=rollout.tick
+        status=status, detail=detail, code=code, rollout=rollout.id, revision=rollout.schedule.tick
     )

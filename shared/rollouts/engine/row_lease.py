@@ -1,7 +1,7 @@
 """A tick's exclusive right to write its rollout's row. Only orders come in beside it."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from shared.base.clock import Clock
@@ -29,7 +29,7 @@ class RowLease:
         What was read may have taken most of the lease, and a write that outlives it would come
         after those of whoever has the tick then. Raises: RowChanged, as `save` does.
         """
-        self.save(replace(rollout, busy_until=self._clock.now() + self._lease))
+        self.save(_busy(rollout, self._clock.now() + self._lease))
 
     def save(self, rollout: Rollout) -> None:
         """Write the rollout.
@@ -43,7 +43,7 @@ class RowLease:
 
         Raises: RowChanged, as `save` does.
         """
-        self.save(replace(self._kept.value, busy_until=None))
+        self.save(_busy(self._kept.value, None))
 
     def hear(self, rollout: Rollout) -> Rollout:
         """Return the rollout with the orders that came in since it was written.
@@ -76,6 +76,14 @@ def _with_orders(rollout: Rollout, before: Rollout, found: Rollout | None) -> Ro
 
     `before` is the row as this tick wrote it, `found` the row as it is now.
     """
-    if found is None or (found.tick, found.busy_until) != (before.tick, before.busy_until):
+    if found is None or _turn(found) != _turn(before):
         return None
     return replace(rollout, orders=rollout.orders + found.orders[len(before.orders) :])
+
+
+def _turn(rollout: Rollout) -> tuple[int, datetime | None]:
+    return rollout.schedule.tick, rollout.schedule.busy_until
+
+
+def _busy(rollout: Rollout, until: datetime | None) -> Rollout:
+    return replace(rollout, schedule=replace(rollout.schedule, busy_until=until))

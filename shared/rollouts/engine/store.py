@@ -25,7 +25,7 @@ class EndpointLock:
 
 
 def _columns(rollout: Rollout) -> Mapping[str, Value]:
-    return {"kind": "rollout", "open": rollout.is_open, "due_at": rollout.due_at}
+    return {"kind": "rollout", "open": rollout.is_open, "due_at": rollout.schedule.due_at}
 
 
 class RolloutStore:
@@ -100,7 +100,7 @@ class RolloutStore:
 
         A tick that is done again decides by what it sees then, and that is kept.
         """
-        at = (rollout.id, f"{rollout.tick:08}-{rollout.step + 1:03}")
+        at = (rollout.id, f"{rollout.schedule.tick:08}-{rollout.step + 1:03}")
         self._measurements.change(at, lambda _: found, is_new=True)
 
     def measurements(self, rollout_id: str) -> tuple[Measurement, ...]:

@@ -150,7 +150,7 @@ class Tick:
                 raise
             except Exception as error:  # noqa: BLE001 - here, and only here, a tick's fate is decided
                 return self._in_trouble(rollout, seen, error, now, write)
-        return replace(rollout, due_at=self.clock.now())
+        return rollout.due(self.clock.now())
 
     def _apply(
         self, write: Write, rollout: Rollout, seen: Observation, lease: RowLease, now: datetime
@@ -255,24 +255,24 @@ class Tick:
         is_hopeless = write is not None and failure.disposition is not Disposition.RETRY
         is_too_late = now - rollout.since > rollout.plan.timeout
         if rollout.phase in _FORWARD and is_hopeless and seen is not None:
-            return replace(enter(rollout, fail(rollout, seen, reason), now), due_at=now)
+            return enter(rollout, fail(rollout, seen, reason), now).due(now)
         if rollout.phase in _FORWARD - PATIENT and is_too_late:
-            return replace(enter(rollout, go_back(rollout, reason), now), due_at=now)
+            return enter(rollout, go_back(rollout, reason), now).due(now)
         if rollout.phase is Phase.ROLLING_BACK and is_hopeless and isinstance(write, Scale):
             # Slow for want of instances is better than the version that is being rolled back.
             text = f"{write.name} gets the traffic, but can't have its instances back: {reason}"
-            return call_for_help(replace(rollout, stable_instances=0, due_at=now), text)
+            return call_for_help(replace(rollout, stable_instances=0).due(now), text)
         if rollout.phase is Phase.STEPPING_DOWN and is_hopeless:
             back = go_back(rollout, rollout.reason, rollout.attempt.cause or Cause.FAILED)
-            return replace(enter(rollout, back, now), due_at=now)
+            return enter(rollout, back, now).due(now)
         troubles = rollout.work.troubles + 1
         if write is not None and rollout.phase in _CLEANING and troubles >= _TROUBLES_TOLD:
-            return replace(enter(rollout, end_undeleted(rollout, reason), now), due_at=now)
+            return enter(rollout, end_undeleted(rollout, reason), now).due(now)
         step = decider_of(rollout)
         cap = (step and step.retry_most) or _CAPS.get(rollout.phase, CAP)
         wait = backoff(troubles, retry_after=failure.retry_after, base=self.retry_base, cap=cap)
         work = replace(rollout.work, trouble=reason, troubles=troubles)
-        troubled = replace(rollout, work=work, due_at=now + wait)
+        troubled = replace(rollout, work=work).due(now + wait)
         if troubles != _TROUBLES_TOLD:
             return troubled
         text = f"stuck in phase {rollout.phase}, and still trying: {reason}"
@@ -354,14 +354,14 @@ def _waiting(rollout: Rollout, wait: Wait, now: datetime) -> Rollout:
     is_news = wait.is_alarm and trouble != rollout.work.alarm
     alarm = trouble if is_news else rollout.work.alarm
     work = replace(rollout.work, trouble=trouble, troubles=0, alarm=alarm)
-    waiting = replace(rollout, due_at=now + delay, work=work)
+    waiting = replace(rollout, work=work).due(now + delay)
     return call_for_help(waiting, trouble) if is_news else waiting
 
 
 def _submitted(rollout: Rollout, now: datetime) -> Rollout:
     asked = rollout.work.operation.retry_after if rollout.work.operation else None
     work = replace(rollout.work, trouble="", troubles=0)
-    waiting = replace(rollout, due_at=now + _pace(rollout, now, asked), work=work)
+    waiting = replace(rollout, work=work).due(now + _pace(rollout, now, asked))
     if rollout.phase is Phase.ROLLING_BACK and rollout.work.tries == _WRITES_TOLD:
         return call_for_help(
             waiting, f"the endpoint did not take {_WRITES_TOLD} writes that set its traffic back"

@@ -78,7 +78,7 @@ def _course(
 ) -> Iterator[tuple[datetime, Rollout, Rollout]]:
     """Yield the time of each change of phase, with the rollout before it and after it."""
     # A queued rollout is woken when its turn comes, whenever it is due.
-    at = now if rollout.phase is Phase.QUEUED else max(now, rollout.due_at)
+    at = now if rollout.phase is Phase.QUEUED else max(now, rollout.schedule.due_at)
     seen = _all_well(rollout, grain)
     orders = _possible(rollout.orders, rollout.phase)
     rollout = replace(rollout, work=replace(rollout.work, tries=0, probes=0), orders=orders)

@@ -1,7 +1,7 @@
 """A rollout: the life of one new deployment, or of one change of traffic, on an endpoint."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -137,6 +137,17 @@ class PhaseWork:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """When the rollout is looked at next, and how its ticks end. Nothing is decided from it."""
+
+    tick: int = 0  #: The tick that it waits for; a message for another one is stale.
+    due_at: datetime
+    busy_until: datetime | None = None  #: Until then, one worker is at the tick.
+    cut_off: int = 0  #: Ticks in a row that did not come to an end.
+    is_unsettled: bool = False  #: Whether others still have to hear what the last tick came to.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
     """The life of one new deployment on an endpoint, as it is kept.
 
@@ -154,6 +165,7 @@ class Rollout:
     phase: Phase
     since: datetime  #: When the phase began.
     created_at: datetime
+    schedule: Schedule
     traffic: Traffic
     stable: str = ""  #: The deployment that served when the rollout began; "" if none did.
     stable_instances: int = 0  #: How many instances it had then.
@@ -165,11 +177,6 @@ class Rollout:
     reason: str = ""  #: Why it is being, or was, held, rolled back, refused or superseded.
     proof: str = ""  #: Which request the last probe that passed was, and how it was answered.
     has_endpoint: bool = False  #: Whether it has taken the endpoint's lock, and not let go.
-    tick: int = 0  #: The tick that it waits for; a message for another one is stale.
-    due_at: datetime
-    busy_until: datetime | None = None  #: Until then, one worker is at the tick.
-    cut_off: int = 0  #: Ticks in a row that did not come to an end.
-    is_unsettled: bool = False  #: Whether others still have to hear what the last tick came to.
     history: tuple[Moment, ...] = ()
     link: str = ""  #: The endpoint's page in AML studio.
     notices: tuple[Notice, ...] = ()
@@ -188,10 +195,14 @@ class Rollout:
         steps = self.plan.strategy.steps
         return steps[self.step] if 0 <= self.step < len(steps) else None
 
+    def due(self, at: datetime) -> "Rollout":
+        """Return the rollout with its next tick due then."""
+        return replace(self, schedule=replace(self.schedule, due_at=at))
+
     @property
     def is_open(self) -> bool:
         """Whether something is still to be done, or a message to be sent."""
-        is_over = self.phase.is_terminal and not self.is_unsettled
+        is_over = self.phase.is_terminal and not self.schedule.is_unsettled
         return not is_over or bool(self.notices) or bool(self.orders)
 
 
