@@ -13,9 +13,9 @@ from demo.stage import APP_ROOT
 FIGURES = ("cold_start",)
 TINY = {"repeats": 1}
 
-#: What the event must not have been made to wait for: the SDK, and what only drift needs.
+#: Modules that the event must not wait for: the SDK, and those that only drift needs.
 _FORBIDDEN = ("azure.ai.ml", "shared.retraining")
-#: What it can't have been handled without: else the list of imports is not what we think it is.
+#: Modules that every event needs. Without them the list of imports is wrong.
 _NEEDED = ("shared.flow.react", "azure.data.tables", "apprise")
 #: The host is another process's: where a worker has it, the floor is too high.
 _HOST = "sandbox.functions_host.host"
@@ -73,7 +73,7 @@ def parse_import_times(lines: Iterable[str]) -> dict[str, float]:
 
 
 def check_imports(imported: Mapping[str, float]) -> None:
-    """Raise BenchFailed if a worker imports what it should not on its way to the first event."""
+    """Raise BenchFailed if a worker imports a forbidden module on its way to the first event."""
     if missing := set(_NEEDED) - imported.keys():
         raise BenchFailed(f"the worker does not say what it imports: no {sorted(missing)}")
     forbidden = tuple(f"{name}." for name in _FORBIDDEN)

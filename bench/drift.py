@@ -1,4 +1,4 @@
-"""What drift costs: requests to storage, and to AML (ARM and run history), by what happens.
+"""Measures the cost of drift: requests to storage and to AML (ARM and run history), by case.
 
 `storage_requests_per_event_drift_held` is of drift that a check of one's own tells of, and that the
 policy holds back; `_drift_retrained` of such drift that starts a component, which asks AML for
@@ -58,7 +58,7 @@ TINY = {"repeats": 1}
 
 type _Counts = dict[str, list[int]]
 
-#: What the names of monitors begin with, by what the bench's reactions do about their drift.
+#: The beginnings of monitors' names, by the bench's reaction to their drift.
 _HELD, _RETRAINED = "held", "drifted"
 _SIGNALS = ("data_drift", "prediction_drift")
 _METRIC = {

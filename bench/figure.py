@@ -1,4 +1,4 @@
-"""What a figure is, and how one is printed."""
+"""Figures of the benchmarks, and how they are printed."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ _RATE = "/s"
 
 
 class BenchFailed(Exception):
-    """What was measured is not what the figure claims; the message says why."""
+    """A measurement does not have the meaning of its figure; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,7 +57,7 @@ _MANY = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version:
-    """What the new version does otherwise than the stable one.
+    """The differences of the new version from the stable one.
 
     `burst` is how many requests in a row fail together; `own` by how much its latency wanders
     without the other's.
@@ -87,7 +87,7 @@ SLOWER = (
     Version(name="latency 2 times", slower=2.0),
 )
 _ERROR_RATE, _LATENCY, _P95 = Measure.ERROR_RATE, Measure.LATENCY, Measure.LATENCY_P95
-#: What is told beside the figures: gates, each as one of two, and what they are to notice.
+#: The table beside the figures: gates, each as one of two, and the changes that they should notice.
 TABLE = (
     (
         "error_rate: {max_increase: 0.2%}",
@@ -110,7 +110,7 @@ PER_SECOND = (1, FIGURED, 100)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runs:
-    """What came of many holds: after how many minutes gates failed, and how many never did.
+    """The results of many holds: the minutes after which gates failed, and how many never failed.
 
     Of those, `held` had no verdict when patience was over either: a person is asked.
     """

@@ -1,4 +1,4 @@
-"""What the worker asks of storage, and of AML, for one event.
+"""Counts a worker's requests to storage and to AML for one event.
 
 Counted by taps between the app and the storage, and by the emulated workspace. The host's own
 requests, to the same storage, are told apart by the user agent.
@@ -16,7 +16,7 @@ from sandbox.tap import Request
 
 #: The SDKs add what this setting says to their user agent; the host's process has none.
 _AGENT = "signalbox-bench-worker"
-#: What the app calls itself to AML, which it asks without azure-core.
+#: The app's user agent for AML, where its requests don't use azure-core.
 _APP = "signalbox"
 SETTINGS = {"AZURE_HTTP_USER_AGENT": _AGENT}
 _TRIES = 5

@@ -27,13 +27,13 @@ TINY = {"rounds": 1, "events": 4}
 
 _FUNCTION = "run_status_changed"
 _FLOOR_TABLE = "Floor"
-#: What the bench's reactions make of a run with this status.
+#: The statuses of a run that the bench's reactions ignore, and react to.
 _UNMATCHED, _MATCHED = "Completed", "Failed"
 
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """What the app wrote for an event: copies of them make the floor's requests the same size."""
+    """The rows that the app wrote for an event: copies make the floor's requests the same size."""
 
     record: Mapping[str, Any]
     claim: Mapping[str, Any] | None

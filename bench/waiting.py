@@ -1,4 +1,4 @@
-"""What ten thousand rollouts cost while they wait: for the next look, a person, the time to pass.
+"""Measures the cost of ten thousand rollouts that wait: for a look, a person, or a time.
 
 Each is a row and a message that is not due. They are kept in Azurite as the app keeps them; the
 worker is left alone with them, and a sweep looks for what is lost, as it does every few minutes.

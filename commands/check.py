@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """What checking a reactions file found. `reactions` is None where they can't be counted."""
+    """The findings in a reactions file. `reactions` is None if they can't be counted."""
 
     source: str
     reactions: int | None
@@ -155,7 +155,7 @@ def _excerpt(line: str, column: int | None, wide: int) -> tuple[str, int | None]
     Of an address nothing is shown but its scheme: most that belong to channels hold a secret.
     """
     at = (column or 1) - 1
-    # What is cut in two looks like no secret, so that nothing is cut before they are out.
+    # A secret that is cut in two looks like none, so secrets are removed before the cut.
     first = max(0, at - _AROUND)
     hidden = _ADDRESS.sub(_dotted, line[first : at + _AROUND])
     front, back = visible(hidden[: at - first]), visible(hidden[at - first :])

@@ -1,4 +1,4 @@
-"""What the commands share: the app's services, errors on one line, and JSON for programs."""
+"""The common parts of the commands: the app's services, errors on one line, JSON for programs."""
 
 import json
 import logging
@@ -88,7 +88,7 @@ def app_services() -> "Iterator[Services]":
     from shared.base.settings import APP_ROOT
     from shared.services import Services
 
-    # What the SDKs would say of a failure is in the error; the rest is of no use on a terminal.
+    # The error has the SDK's reason; the SDKs' other log lines are of no use on a terminal.
     logging.getLogger("azure").setLevel(logging.CRITICAL)
     try:
         yield Services(settings_beside(APP_ROOT))

@@ -44,7 +44,7 @@ _INDENT: Final = " " * 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """What is drawn: a rollout, all its measurements in order, and what comes next."""
+    """The parts of the view: a rollout, all its measurements in order, and its next steps."""
 
     rollout: Rollout
     measurements: tuple[Measurement, ...]

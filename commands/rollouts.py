@@ -154,7 +154,7 @@ def retry(rollout_id: RolloutId, why: Why, by: By = "", as_json: AsJson = False)
     _order("retry", rollout_id, why=why, by=by, as_json=as_json)
 
 
-#: What the rollout does at its next tick, by the order.
+#: The effect of each order at the rollout's next tick.
 _WILL = {
     "pause": "stops where it is, after a split that is already being set",
     "resume": "begins its current step again",

@@ -1,4 +1,4 @@
-"""What the Event Grid binding hands over, as the envelope that arrived."""
+"""Makes the envelope that arrived from the event of the Event Grid binding."""
 
 import json
 from typing import Any
@@ -28,7 +28,7 @@ def react_to_message(
 ) -> None:
     """React to the events of these types in a message: one object or an array, in base64 or raw.
 
-    Raises: what keeps them from being recorded, so that the message stays in its queue.
+    Raises: StorageUnavailable; the message must then stay in its queue.
     """
     with telemetry.caused_by(traceparent_of(context)):
         count = _count_of(message)

@@ -12,6 +12,6 @@ bp = func.Blueprint()
 def dataset_drift_detected(event: func.EventGridEvent, context: func.Context) -> None:
     """React to a DatasetDriftDetected event or to one of a custom topic, of either schema.
 
-    What AML's model monitors (v2) find arrives with the events of their runs.
+    Drift of AML's model monitors (v2) arrives with the events of their runs.
     """
     react(event, context, takes=OF_CHECKS)

@@ -187,7 +187,7 @@ class Services:
 
     @once
     def outbox(self) -> "Outbox":
-        """What sends the messages that rows keep."""
+        """Sends the messages that rows keep."""
         from shared.messages.outbox import Outbox
 
         return Outbox(channels=self.channels)
@@ -229,7 +229,7 @@ class Services:
 
     @once
     def letter_notices(self) -> "LetterNotices":
-        """What tells people of parked letters."""
+        """Tells people of parked letters."""
         from shared.journal.letter_notices import LetterNotices
 
         return LetterNotices(dead_letters=self.dead_letters, outbox=self.outbox)
@@ -319,7 +319,7 @@ class Services:
 
     @once
     def approvals(self) -> "Approvals":
-        """What takes a person's word on loops."""
+        """Carries out people's orders to loops."""
         from shared.retraining.approvals import Approvals
 
         return Approvals(keeper=self.loop_keeper, dead_letters=self.dead_letters, clock=self.clock)
@@ -374,7 +374,7 @@ class Services:
 
     @once
     def react(self) -> "React":
-        """What events are given to."""
+        """Runs the reactions of events."""
         from shared.flow.late_tags import TAGGED_WITHIN, LateTags
         from shared.flow.react import React
         from shared.flow.steps import Steps
@@ -398,7 +398,7 @@ class Services:
 
     @once
     def sweep(self) -> "Sweep":
-        """What the timer runs."""
+        """The work of the timer."""
         from shared.flow.sweep import Sweep
 
         return Sweep(

@@ -1,4 +1,4 @@
-"""What an action is: values that it takes, and one method that does it."""
+"""The interface of an action: the values that it takes, and one method that does it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -61,7 +61,7 @@ class Action(Protocol):
         ...
 
     def act(self, work: Work) -> Outcome:
-        """Do it, or start it; say what came of it. Safe to be done again after a crash.
+        """Do it, or start it; return the outcome. It may be called again after a crash.
 
         Raises: any SignalboxError, and ClaimLost.
         """
@@ -93,7 +93,7 @@ class Parts(Protocol):
     def retrainings(self) -> "Retrainings | None": ...
 
     def find_strategy(self, name: str) -> "Strategy | None":
-        """Return the strategy of this name, of the file or ready-made; None where there is none."""
+        """Return the strategy of this name, of the file or ready-made; None if there is none."""
         ...
 
     def read_file(self, path: str) -> bytes:
@@ -102,7 +102,7 @@ class Parts(Protocol):
 
 
 class ActionFolder(Protocol):
-    """What the folder of an action, as a module, says of the action."""
+    """The functions that each action's folder, as a module, has."""
 
     def params_class(self) -> type[Params]:
         """Return the class of the action's values."""

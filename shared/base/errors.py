@@ -12,7 +12,7 @@ from typing import ClassVar
 
 
 class Disposition(StrEnum):
-    """What becomes of a reaction that ended in an error."""
+    """The fate of a reaction that ended in an error."""
 
     RETRY = "retry"  #: Waiting can help: bury it and replay it later.
     PARK = "park"  #: Only a person can help: keep it until somebody decides.

@@ -57,7 +57,7 @@ _QUOTED = (
 _PREFIX = r"(?:b|r|br|rb|u)?"
 #: Such as "InvalidAuthenticationToken: The access token has expired".
 _SENTENCE = r"(?!(?<=[: ])[A-Za-z']{1,14},? [a-z])"
-#: What is no secret: what was taken out before, nothing, and a place for a value.
+#: Values that are no secret: an earlier redaction, an empty one, and a placeholder.
 _PLACE = (
     rf"(?!\[redacted\]|{_QUOTE}(?:{_QUOTE}|\[redacted\]|<|\$\{{)|<|\$\{{|\$\(|\{{\{{"
     r"|(?:none|null|true|false|undefined)\b)"

@@ -18,7 +18,7 @@ _UNTOLD_MAX = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unsent:
-    """What is to be tried again, and which message was given up and why, "" if none was."""
+    """The messages to try again, and which one was given up and why, "" if none was."""
 
     left: tuple[Notice, ...]
     untold: str = ""

@@ -25,7 +25,7 @@ class CostClass(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What a deployment costs each hour: the cores of all its instances."""
+    """The cost of a deployment each hour: the cores of all its instances."""
 
     size: CostClass
     cores: int

@@ -20,7 +20,7 @@ _BODY_MAX = 4000
 
 
 class RetrainingNoticeKind(StrEnum):
-    """What a message about a loop is about: its title."""
+    """The subject of a message about a loop: its title."""
 
     STARTED = "{watched}: retraining started after drift"
     ASKED = "{watched} has drifted: approve its retraining?"

@@ -1,8 +1,8 @@
 """The files of registered models: of runs through AML's artifact service, of others from storage.
 
-What a run logged, the artifact service hands out itself, so that the app needs no right to the
-workspace's storage; its addresses are those that azureml-mlflow's own client of it uses. Files in
-another datastore, such as those uploaded from somebody's machine, are read from its container.
+The artifact service itself hands out the files that a run logged, so the app needs no right to the
+workspace's storage; its addresses are those in azureml-mlflow's own client. Files in another
+datastore, such as those uploaded from somebody's machine, are read from its container.
 """
 
 import re

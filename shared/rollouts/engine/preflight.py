@@ -15,8 +15,8 @@ DEPLOYMENTS_MAX = 20
 def find_obstacles(rollout: Rollout, seen: Observation, workspaces: Endpoints) -> tuple[str, ...]:
     """Return each reason why the deployment can't be created; () where there is none.
 
-    Raises: WorkspaceError where waiting can help. What the app may not read does not
-    count: the service looks itself.
+    Raises: WorkspaceError if waiting can help. A fact that the app may not read does not count,
+    because the service checks it itself.
     """
     faults = [
         f"{what} {name!r} is no name that AML takes: 3 to 32 letters, digits and single dashes"

@@ -26,8 +26,10 @@ class RowLease:
     def begin(self, rollout: Rollout) -> None:
         """Write the rollout before something is begun that takes time, and keep the tick for it.
 
-        What was read may have taken most of the lease, and a write that outlives it would come
-        after those of whoever has the tick then. Raises: RowChanged, as `save` does.
+        The reads may have taken most of the lease, and a write that outlives it would come after
+        those of the next worker with the tick.
+
+        Raises: RowChanged.
         """
         self.save(_busy(rollout, self._clock.now() + self._lease))
 

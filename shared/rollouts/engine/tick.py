@@ -192,8 +192,8 @@ class Tick:
     def _find_worse(self, rollout: Rollout) -> str:
         """Return why the model is not better than the one that serves now; "" where it may go on.
 
-        It was compared before the rollout began. What served then may have been replaced while
-        the rollout waited for the endpoint.
+        It was compared before the rollout began. The model that served then may have been replaced
+        while the rollout waited for the endpoint.
         """
         from shared.workspaces.champions import challenge, side_of
 

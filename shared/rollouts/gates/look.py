@@ -83,9 +83,9 @@ class GateReader:
     def _read_both(self, rollout: Rollout, stable: str, now: datetime) -> Readings | SignalboxError:
         """Read the new deployment since the hold began, and the stable one over the same time.
 
-        What was before the hold is over: it may be what was held, and is tried again. Where the
-        stable one has no traffic any more, it is as long a time before the split: nothing else is
-        left to compare with.
+        Minutes before the hold do not count, because they may be those that failed before a retry.
+        If the stable deployment has no traffic any more, its window is as long a time before the
+        split, which is all that is left to compare with.
         """
         since = rollout.since
         measures = judge.measures_of(rollout.plan.strategy.gates)

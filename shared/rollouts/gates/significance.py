@@ -61,10 +61,10 @@ def rate_increased(
     """Test whether a rate is above another by more than `margin`; both have requests.
 
     Exact, unconditional (Barnard 1945), with the other's true rate sought where it can be
-    (Berger and Boos 1994). What counts as worse is a greater difference of the angles
-    asin(sqrt(rate)), whose spread is nearly the same at each rate, so that seeking costs little.
-    It decides at `alpha`: above that it is not the greatest probability, but that of the likeliest
-    rate, or of one near it.
+    (Berger and Boos 1994). A greater difference of the angles asin(sqrt(rate)) counts as worse:
+    their spread is nearly the same at each rate, so the search costs little. It decides at `alpha`:
+    above that it is not the greatest probability, but that of the likeliest rate, or of one near
+    it.
     """
     spare = _UNSOUGHT * max(alpha, _ALPHA_MIN)
     # Four tails are left out: of the rates at both ends, and of either deployment's errors.

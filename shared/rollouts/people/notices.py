@@ -14,7 +14,7 @@ from shared.workspaces.model import EndpointKind
 
 
 class RolloutNoticeKind(StrEnum):
-    """What a message about a rollout is about: its title."""
+    """The subject of a message about a rollout: its title."""
 
     STARTED = "{what}: {begun} {where}"
     APPROVAL = "{what} waits for approval {where}"

@@ -100,7 +100,7 @@ def _shares(
     """Return the new deployment's shares of the traffic and of its copy after a step."""
     ours = rollout.deployment
     decider = DECIDERS[step.kind]
-    if is_now and not decider.sets_split:  # What is there counts, whoever made it so.
+    if is_now and not decider.sets_split:  # The present split counts, even if others made it.
         return share(rollout.traffic.split, ours), share(rollout.traffic.mirror, ours)
     return decider.shares(rollout, step, before)
 
@@ -166,7 +166,8 @@ def _split_words(before: Moment, moment: Moment) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Awaited:
-    """What a rollout waits for, and until when at most, None if there is no known limit."""
+    """The thing that a rollout waits for, and until when at most, None if there is no known
+    limit."""
 
     what: str
     until: datetime | None = None

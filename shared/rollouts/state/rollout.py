@@ -109,7 +109,7 @@ class Gating:
     is_waived: bool = False  #: Whether a person has waived that the gates prove themselves.
     looks: Mapping[str, int] = field(default_factory=dict)  #: Tests of gates so far, by kind.
     looked_at: datetime | None = None  #: When they were last measured.
-    measured: tuple[Measurement, ...] = ()  #: What came of that, of each gate.
+    measured: tuple[Measurement, ...] = ()  #: The result for each gate.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

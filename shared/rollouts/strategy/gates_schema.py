@@ -27,7 +27,7 @@ _USUAL = Gate(measure=Measure.REQUESTS)
 
 
 class GateParams(Values):
-    """What every gate has: what to do where it has no verdict."""
+    """The keys of every gate: the decision if it has no verdict."""
 
     no_data: NoVerdict = _USUAL.no_data
     too_few: NoVerdict = _USUAL.too_few

@@ -64,7 +64,7 @@ class RolloutStep:
 
 
 class NoVerdict(StrEnum):
-    """What to do where a gate has no verdict."""
+    """The decision if a gate has no verdict."""
 
     WAIT = "wait"  #: Go on measuring, no longer than the strategy's `patience`.
     HOLD = "hold"  #: Stay on this split until a person decides.
@@ -98,7 +98,7 @@ class Gate:
 
 
 class OnFailure(StrEnum):
-    """What to do when a step or a gate fails."""
+    """The decision when a step or a gate fails."""
 
     ROLLBACK = "rollback"
     HOLD = "hold"
@@ -106,7 +106,7 @@ class OnFailure(StrEnum):
 
 
 class OnConflict(StrEnum):
-    """What to do when somebody else has changed the split."""
+    """The decision when another tool has changed the split."""
 
     ADOPT = "adopt"
     HOLD = "hold"
@@ -114,7 +114,7 @@ class OnConflict(StrEnum):
 
 
 class Newer(StrEnum):
-    """What a rollout does to an older one of its model that has the endpoint."""
+    """The decision about an older rollout of the model that has the endpoint."""
 
     WAIT = "wait"
     SUPERSEDE = "supersede"
