@@ -1,4 +1,4 @@
-"""What a story is told with: the sandbox, the people, the screen, and checks that must hold."""
+"""The parts of a story: the sandbox, the people, the screen, and checks that must hold."""
 
 import time
 from collections import Counter, deque
@@ -46,7 +46,7 @@ class Play:
     crowds: Counter[int] = field(default_factory=Counter)
     #: So many failures were a bad version's, which customers had to meet for it to be caught.
     excused: int = 0
-    #: What is being waited for, or "".
+    #: The subject of the present wait, or "".
     waiting: str = field(default="")
 
     def register(self, version: str, **tags: str) -> None:

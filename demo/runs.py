@@ -1,4 +1,4 @@
-"""What is shown of the many events of runs: each of a retraining's run, of others how many."""
+"""Shows the many events of runs: each event of a retraining's run, and the number of the others."""
 
 from collections import Counter
 from collections.abc import Mapping

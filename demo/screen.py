@@ -1,4 +1,4 @@
-"""What the demo shows: timed lines on a terminal, in colours where it has them, or in a pipe."""
+"""The output of the demo: timed lines on a terminal, with its colours, or in a pipe."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager

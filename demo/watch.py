@@ -38,7 +38,7 @@ class News:
 
 
 class Records:
-    """What the app has on record, read from its tables."""
+    """The app's records, read from its tables."""
 
     def __init__(self, settings: Mapping[str, str]) -> None:
         self._services: Final = Services(settings)

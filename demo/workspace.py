@@ -17,7 +17,7 @@ from shared.events.envelopes import parse_workspace
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
 
-#: What the client finds its way by, as on a data scientist's machine.
+#: The variables of the client's environment, as on a data scientist's machine.
 _ENVIRONMENT = (
     *("IDENTITY_ENDPOINT", "IDENTITY_HEADER"),
     *("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "REQUESTS_CA_BUNDLE"),

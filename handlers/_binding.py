@@ -17,7 +17,7 @@ def react(
 ) -> None:
     """React to an event of these types that came through an Event Grid trigger.
 
-    Raises: what keeps the event from being recorded, so that Event Grid delivers it again.
+    Raises: StorageUnavailable; Event Grid then delivers the event again.
     """
     with telemetry.caused_by(traceparent_of(context)):
         services.services().react.react(envelope_of(event), takes=takes)

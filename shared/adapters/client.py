@@ -124,7 +124,8 @@ class Client:
     def follow(self, url: str, doing: str, *, expected: Container[int] = ()) -> Answer:
         """Get an address that the service gave us, exactly as it is: some are signed.
 
-        The answer may be empty. Raises: the table's `refused` where it leads away from the root.
+        The answer may be empty. Raises: SignalboxError, the table's `refused`, if it leads away
+        from the root.
         """
         self._check_below(url, self.root, doing)
         return self.call("GET", url, doing, expected=expected, may_be_empty=True)
@@ -134,8 +135,8 @@ class Client:
     ) -> Iterator[Json]:
         """Yield the items of a list, page by page; none where there is no such list.
 
-        The next page is named by its address, or by a token. Raises: the table's `refused` for a
-        list that does not end, or that goes on at another host.
+        The next page is named by its address, or by a token. Raises: SignalboxError, the table's
+        `refused`, for a list that does not end, or that goes on at another host.
         """
         answer = self.call("GET", address, doing, query=query, expected=(404,))
         parts = urlsplit(address)
@@ -169,8 +170,8 @@ class Client:
     ) -> Reply:
         """Send a request as it is, and return any answer as it is.
 
-        Raises: the table's `unreachable` where none came in time, and `refused` where the address
-        is not safe to send a secret to.
+        Raises: SignalboxError, the table's `unreachable` if none came in time, or `refused` if the
+        address is not safe to send a secret to.
         """
         self._check_https(url, doing)
         try:
@@ -219,7 +220,8 @@ def with_query(address: str, query: Mapping[str, str | int]) -> str:
 def path_to(*names: str | int, error: type[SignalboxError]) -> str:
     """Return the path to what the names name, one in the other, each as one segment.
 
-    Raises: the error for a name that names nothing: names come from events, and `..` would lead up.
+    Raises: SignalboxError, as `error`, for an empty name or dots: names come from events, and `..`
+    would lead up.
     """
     for name in map(str, names):
         if name in ("", ".", ".."):

@@ -94,7 +94,8 @@ def objects_in(document: Json, name: str) -> Iterator[Json]:
 def read_json_at(text: str, start: int) -> tuple[Any, int]:
     """Return the JSON value that begins at a place of a text, and the place after it.
 
-    Its strings may hold line breaks as they are. Raises as read_json does.
+    Its strings may hold line breaks as they are. Raises: json.JSONDecodeError, TooDeep, and
+    ValueError.
     """
     try:
         value, end = json.JSONDecoder(strict=False).raw_decode(text, start)

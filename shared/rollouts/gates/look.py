@@ -34,7 +34,7 @@ class GateReader:
         """Return the rollout with the measurements of one look: of each gate, or of a comparison.
 
         Before the first step, whether each gate can measure the stable deployment. Metrics that
-        can't be read are a result too. Raises: nothing of a workspace's.
+        can't be read are a result too.
         """
         step, looks = rollout.current, dict(rollout.gating.looks)
         if step is None or rollout.phase is Phase.CHECKING:  # at a step, if it is tried again

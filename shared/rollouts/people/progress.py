@@ -166,8 +166,7 @@ def _split_words(before: Moment, moment: Moment) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Awaited:
-    """The thing that a rollout waits for, and until when at most, None if there is no known
-    limit."""
+    """The reason why a rollout waits, and until when at most, None if that is not known."""
 
     what: str
     until: datetime | None = None
