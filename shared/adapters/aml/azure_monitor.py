@@ -101,10 +101,10 @@ class AzureMonitorMetrics:
         Requests are always counted, even if no measure asks for them. Raises: WorkspaceUnreachable,
         WorkspaceThrottled, WorkspaceDenied, WorkspaceRefused.
         """
-        reading = _MetricsRead(self._arm, self._grain, start, end, deployments)
         path = path_of(workspace, "onlineEndpoints", endpoint)
+        reading = _MetricsRead(self._arm, path, self._grain, start, end, tuple(deployments))
         if deployments and start < end:
-            _ask(reading, path, measures)
+            reading.ask(measures)
         return Readings(
             start=start,
             end=end,
@@ -114,39 +114,39 @@ class AzureMonitorMetrics:
         )
 
 
-def _ask(reading: "_MetricsRead", path: str, measures: Collection[Measure]) -> None:
-    reading.count_requests(path)
-    if latencies := [name for measure, name in _LATENCIES.items() if measure in measures]:
-        reading.add_latencies(path, latencies)
-    if loads := [name for measure, name in _LOADS.items() if measure in measures]:
-        reading.add_loads(path, loads)
-
-
+@dataclass(slots=True)
 class _MetricsRead:
-    """One read: asks, and gathers the answers by deployment and minute."""
+    """One read of an endpoint: asks, and gathers the answers by deployment and minute."""
 
-    def __init__(
-        self,
-        arm: Client,
-        grain: timedelta,
-        start: datetime,
-        end: datetime,
-        deployments: Collection[str],
-    ) -> None:
-        self._arm = arm
-        self._grain = grain
-        self._start = start
-        self._end = end
-        self._deployments = tuple(deployments)
-        self._cells: dict[str, dict[datetime, _Cell]] = {
-            name.lower(): defaultdict(_Cell) for name in deployments
-        }
-        self.queries: list[str] = []
+    arm: Client
+    path: str
+    grain: timedelta
+    start: datetime
+    end: datetime
+    deployments: tuple[str, ...]
+    queries: list[str] = field(default_factory=list)
+    #: By the deployment's name in lower case.
+    cells: dict[str, dict[datetime, _Cell]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(_Cell))
+    )
 
-    def count_requests(self, path: str) -> None:
-        """Add the requests and, of them, the errors."""
+    def ask(self, measures: Collection[Measure]) -> None:
+        """Ask for the requests and the measures."""
+        self._count_requests()
+        if latencies := [name for measure, name in _LATENCIES.items() if measure in measures]:
+            self._add_latencies(latencies)
+        if loads := [name for measure, name in _LOADS.items() if measure in measures]:
+            self._add_loads(loads)
+
+    def minutes(self, deployment: str) -> tuple[Minute, ...]:
+        """Return the minutes of a deployment that have a reading, in order."""
+        cells = sorted(self.cells[deployment.lower()].items())
+        made = (self._minute(at, cell) for at, cell in cells)
+        return tuple(minute for minute in made if minute.requests or minute.values)
+
+    def _count_requests(self) -> None:
         query = {"$filter": f"{self._whose()} and statusCode eq '*'"}
-        for cells, series in self._of_deployments(path, [_COUNTS], query):
+        for cells, series in self._of_deployments([_COUNTS], query):
             if series.metric != _COUNTS.lower():
                 continue
             is_error = _is_error(series.labels.get("statuscode", ""))
@@ -154,30 +154,21 @@ class _MetricsRead:
                 cells[at].requests += value
                 cells[at].errors += value if is_error else 0.0
 
-    def add_latencies(self, path: str, metrics: list[str]) -> None:
-        """Add times to answer."""
+    def _add_latencies(self, metrics: list[str]) -> None:
         query = {"$filter": self._whose()}
-        for cells, series in self._of_deployments(path, metrics, query):
-            measure = _MEASURES.get(series.metric)
+        for cells, series in self._of_deployments(metrics, query):
             # Zeros are left out: they fill gaps, and no answer takes no time.
-            points = [(at, value) for at, value in series.points if value > 0]
-            _add_values(cells, measure, points)
+            _add_values(cells, series, [(at, value) for at, value in series.points if value > 0])
 
-    def add_loads(self, path: str, metrics: list[str]) -> None:
-        """Add the loads, each as the mean of the instances."""
-        for name in self._deployments:
-            cells = self._cells[name.lower()]
-            for series in self._ask(f"{path}{segments('deployments', name)}", metrics, {}):
-                _add_values(cells, _MEASURES.get(series.metric), series.points)
-
-    def minutes(self, deployment: str) -> tuple[Minute, ...]:
-        """Return the minutes of a deployment that have a reading, in order."""
-        cells = sorted(self._cells[deployment.lower()].items())
-        made = (self._minute(at, cell) for at, cell in cells)
-        return tuple(minute for minute in made if minute.requests or minute.values)
+    def _add_loads(self, metrics: list[str]) -> None:
+        # Each is the mean of the instances.
+        for name in self.deployments:
+            path = f"{self.path}{segments('deployments', name)}"
+            for series in self._series(path, metrics, {}):
+                _add_values(self.cells[name.lower()], series, series.points)
 
     def _minute(self, at: datetime, cell: _Cell) -> Minute:
-        share = self._grain / _MINUTE
+        share = self.grain / _MINUTE
         return Minute(
             at=at,
             requests=round(cell.requests * share),
@@ -187,32 +178,33 @@ class _MetricsRead:
 
     def _whose(self) -> str:
         # In such a filter `or` binds more tightly than `and`, and there are no brackets.
-        names = (name.replace("'", "''") for name in self._deployments)
+        names = (name.replace("'", "''") for name in self.deployments)
         return " or ".join(f"deployment eq '{name}'" for name in names)
 
     def _of_deployments(
-        self, path: str, metrics: list[str], query: Mapping[str, str]
+        self, metrics: list[str], query: Mapping[str, str]
     ) -> Iterator[tuple[dict[datetime, _Cell], _Series]]:
         # `top` is accepted only beside a filter.
-        for series in self._ask(path, metrics, {**query, "top": str(SERIES_MAX)}):
-            cells = self._cells.get(series.labels.get("deployment", "").lower())
-            if cells is not None:
-                yield cells, series
+        known = {name.lower() for name in self.deployments}
+        for series in self._series(self.path, metrics, {**query, "top": str(SERIES_MAX)}):
+            name = series.labels.get("deployment", "").lower()
+            if name in known:
+                yield self.cells[name], series
 
-    def _ask(self, path: str, metrics: list[str], query: Mapping[str, str]) -> Iterator[_Series]:
+    def _series(self, path: str, metrics: list[str], query: Mapping[str, str]) -> Iterator[_Series]:
         doing = f"reading metrics {', '.join(metrics)}"
         path = f"{path}/providers/microsoft.insights/metrics"
         query = {
             "api-version": API_VERSION,
             "metricnames": ",".join(metrics),
             "aggregation": "Average",
-            "interval": _interval(self._grain),
-            "timespan": f"{write_time(self._start)}/{write_time(self._end)}",
+            "interval": _interval(self.grain),
+            "timespan": f"{write_time(self.start)}/{write_time(self.end)}",
             **query,
         }
         self.queries.append(with_query(path, query))
         try:
-            answer = self._arm.call("GET", path, doing, query=query)
+            answer = self.arm.call("GET", path, doing, query=query)
         except (WorkspaceBusy, QuotaExceeded) as error:  # a read can't mean these
             raise WorkspaceUnreachable(str(error), retry_after=error.retry_after) from error
         return self._parse(answer.body, doing)
@@ -234,16 +226,14 @@ class _MetricsRead:
     def _points(self, series: Json) -> Iterator[tuple[datetime, float]]:
         for point in objects_in(series, "data"):
             at, value = read_time(point.get("timeStamp")), _parse_value(point.get("average"))
-            if at is not None and self._start <= at < self._end and value is not None:
+            if at is not None and self.start <= at < self.end and value is not None:
                 yield at, value
 
 
 def _add_values(
-    cells: dict[datetime, _Cell],
-    measure: Measure | None,
-    points: Collection[tuple[datetime, float]],
+    cells: dict[datetime, _Cell], series: _Series, points: Collection[tuple[datetime, float]]
 ) -> None:
-    if measure is not None:
+    if (measure := _MEASURES.get(series.metric)) is not None:
         for at, value in points:
             cells[at].values[measure].append(value)
 
