@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
     from shared.actions.base import Action
-    from shared.adapters.aml.workspaces import ArmWorkspaces
+    from shared.adapters.aml.addresses import Aml
     from shared.adapters.storage.account import StorageAccount
     from shared.adapters.targets.factory import Targets
     from shared.base.ports import Blobs, Channels, Queues, Tables
@@ -155,28 +155,25 @@ class Services:
         return AzureBlobs(self._account.blob_client)
 
     @once
-    def _aml_workspaces(self) -> "ArmWorkspaces":
-        from shared.adapters.aml.workspaces import ArmWorkspaces
+    def _aml(self) -> "Aml":
+        from shared.adapters.aml.addresses import Aml
 
-        settings = self.settings
-        return ArmWorkspaces(
-            self._credential,
-            arm_endpoint=settings.arm_endpoint,
-            audience=settings.aml_audience,
-        )
+        arm, audience = self.settings.arm_endpoint, self.settings.aml_audience
+        return Aml(self._credential, arm_endpoint=arm, audience=audience)
 
     @once
     def workspaces(self) -> "Workspaces":
         """The AML workspaces, as the app's identity."""
-        return self._aml_workspaces
+        from shared.adapters.aml.workspaces import ArmWorkspaces
+
+        return ArmWorkspaces(self._aml)
 
     @once
     def metrics(self) -> "Metrics":
         """The metrics of online endpoints."""
         from shared.adapters.aml.azure_monitor import AzureMonitorMetrics
 
-        arm = self._aml_workspaces.aml.arm
-        return AzureMonitorMetrics(arm, grain=self.settings.metrics_grain)
+        return AzureMonitorMetrics(self._aml.arm, grain=self.settings.metrics_grain)
 
     @once
     def channels(self) -> "Channels":
@@ -329,7 +326,7 @@ class Services:
         from shared.adapters.targets.factory import Targets
 
         return Targets(
-            aml=lambda: self._aml_workspaces.aml,
+            aml=lambda: self._aml,
             credential=self._credential,
             environ=self._environ,
             settings=self.settings,

@@ -18,7 +18,9 @@ from sandbox.workspace.control import Control
 from sandbox.workspace.identity import issue_token
 from sandbox.workspace.server import WorkspaceEmulator
 from sandbox.workspace.settings import Settings
+from shared.adapters.aml.addresses import Aml
 from shared.adapters.aml.workspaces import ArmWorkspaces
+from shared.adapters.http import Http
 from shared.adapters.storage.account import StorageAccount
 from shared.base.ports import Blobs, Queues, Tables
 from shared.events.model import Workspace
@@ -180,13 +182,9 @@ def credential() -> FakeCredential:
 def workspaces(
     emulator: WorkspaceEmulator, control: Control, credential: FakeCredential, clock: ManualClock
 ) -> Iterator[ArmWorkspaces]:
-    adapter = ArmWorkspaces(
-        lambda: credential,
-        arm_endpoint=emulator.url,
-        ca_path=str(emulator.ca_path),
-        clock=clock,
-    )
-    with closing(adapter):
+    http = Http(ca_path=str(emulator.ca_path))
+    aml = Aml(lambda: credential, arm_endpoint=emulator.url, http=http, clock=clock)
+    with closing(ArmWorkspaces(aml)) as adapter:
         yield adapter
 
 

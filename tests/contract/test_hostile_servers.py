@@ -74,7 +74,7 @@ TARGETS: dict[str, dict[str, Any]] = {
 }
 #: The adapters that ask nobody but the app's own storage account; the others are tried below.
 OF_ITS_OWN = {"_account", "tables", "queues", "blobs"}
-TRIED = {"_identity", "_aml_workspaces", "workspaces", "metrics", "channels", "_targets"}
+TRIED = {"_identity", "_aml", "workspaces", "metrics", "channels", "_targets"}
 
 type Call = Callable[[], object]
 
@@ -342,7 +342,7 @@ def test_every_adapter_that_the_app_builds_is_tried_or_asks_nobody() -> None:
     built = {
         name
         for name, value in vars(Services).items()
-        if isinstance(value, once) and re.search(r"adapters|_aml_", inspect.getsource(value.make))
+        if isinstance(value, once) and re.search(r"adapters|_aml", inspect.getsource(value.make))
     }
     assert built == OF_ITS_OWN | TRIED
 

@@ -16,7 +16,9 @@ from sandbox.workspace.control import Control
 from sandbox.workspace.identity import issue_token
 from sandbox.workspace.server import WorkspaceEmulator
 from sandbox.workspace.settings import Settings
+from shared.adapters.aml.addresses import Aml
 from shared.adapters.aml.workspaces import ArmWorkspaces
+from shared.adapters.http import Http
 from shared.events.model import Workspace
 from shared.rollouts.engine.probe import probe
 from shared.rollouts.engine.samples import SampleKind, read_sample
@@ -163,9 +165,8 @@ class Site:
 
     def __init__(self, emulator: WorkspaceEmulator, control: Control) -> None:
         self.control = control
-        self.workspaces = ArmWorkspaces(
-            FakeCredential, arm_endpoint=emulator.url, ca_path=str(emulator.ca_path)
-        )
+        http = Http(ca_path=str(emulator.ca_path))
+        self.workspaces = ArmWorkspaces(Aml(FakeCredential, arm_endpoint=emulator.url, http=http))
         trusted = ssl.create_default_context(cafile=str(emulator.ca_path))
         self.scoring = httpx.Client(verify=trusted)
         self.http = httpx.Client(

@@ -13,8 +13,10 @@ from sandbox.workspace.control import Control
 from sandbox.workspace.identity import issue_token
 from sandbox.workspace.server import WorkspaceEmulator
 from sandbox.workspace.settings import Settings
+from shared.adapters.aml.addresses import Aml
 from shared.adapters.aml.model_files import STORAGE_AUDIENCE
 from shared.adapters.aml.workspaces import ArmWorkspaces
+from shared.adapters.http import Http
 from shared.base.errors import WorkspaceDenied, WorkspaceRefused
 from shared.workspaces.model import ModelVersion
 from tests.contract.conftest import WORKSPACE, FakeCredential
@@ -31,9 +33,8 @@ class Site:
         self._versions = 0
         trusted = ssl.create_default_context(cafile=str(emulator.ca_path))
         self._http = httpx.Client(verify=trusted, proxy=emulator.proxy_url)
-        self.workspaces = ArmWorkspaces(
-            FakeCredential, arm_endpoint=emulator.url, ca_path=str(emulator.ca_path)
-        )
+        http = Http(ca_path=str(emulator.ca_path))
+        self.workspaces = ArmWorkspaces(Aml(FakeCredential, arm_endpoint=emulator.url, http=http))
 
     def close(self) -> None:
         self._http.close()

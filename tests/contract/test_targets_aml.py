@@ -17,6 +17,7 @@ import pytest
 
 from shared.adapters.aml.addresses import Aml
 from shared.adapters.aml.jobs import Jobs
+from shared.adapters.http import Http
 from shared.adapters.targets.batch_endpoint import BatchEndpoint
 from shared.adapters.targets.component import Component
 from shared.adapters.targets.copy_of import CopyOf
@@ -106,7 +107,8 @@ def jobs(emulator: Any, control: Any, monkeypatch: pytest.MonkeyPatch) -> Iterat
     monkeypatch.setenv("IDENTITY_HEADER", emulator.settings.identity_header)
     monkeypatch.setenv("AZUREML_CURRENT_CLOUD", "")  # so that what the SDK writes there is undone
     monkeypatch.delenv("AZUREML_CURRENT_CLOUD")
-    aml = Aml(ManagedIdentityCredential, arm_endpoint=emulator.url, ca_path=str(emulator.ca_path))
+    http = Http(ca_path=str(emulator.ca_path))
+    aml = Aml(ManagedIdentityCredential, arm_endpoint=emulator.url, http=http)
     with closing(aml):
         yield Jobs(aml)
 

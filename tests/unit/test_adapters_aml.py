@@ -11,6 +11,7 @@ from azure.core.exceptions import HttpResponseError, ServiceRequestError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.adapters.aml.addresses import Aml
 from shared.adapters.aml.jobs import as_absent
 from shared.adapters.aml.mlclient import sdk
 from shared.adapters.aml.mlflow import Mlflow, parse_metrics
@@ -66,7 +67,7 @@ def workspace(discovery: str = DISCOVERY, tracking: str = "azureml://x.y/mlflow/
 def make(*answers: Reply | Exception) -> tuple[ArmWorkspaces, Transport, Credential]:
     transport, credential = Transport(*answers), Credential()
     return (
-        ArmWorkspaces(lambda: credential, http=transport),  # type: ignore[arg-type]
+        ArmWorkspaces(Aml(lambda: credential, http=transport)),  # type: ignore[arg-type]
         transport,
         credential,
     )

@@ -10,6 +10,7 @@ import pytest
 from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError
 
+from shared.adapters.aml.addresses import Aml
 from shared.adapters.aml.arm import arm_client, segments
 from shared.adapters.aml.workspaces import ArmWorkspaces
 from shared.adapters.client import Client
@@ -87,14 +88,14 @@ def make_arm(*answers: Reply | Exception, credential: Any = None) -> tuple[Clien
 
 def make_workspaces(*answers: Reply | Exception) -> tuple[ArmWorkspaces, Transport]:
     transport = Transport(*answers)
-    return ArmWorkspaces(Credential, http=transport), transport
+    return ArmWorkspaces(Aml(Credential, http=transport)), transport
 
 
 def test_nothing_is_made_before_the_first_call() -> None:
     def never() -> Any:
         raise AssertionError("made too early")
 
-    ArmWorkspaces(never).close()
+    ArmWorkspaces(Aml(never)).close()
 
 
 def test_a_request_says_who_asks_and_in_which_version() -> None:
@@ -186,7 +187,7 @@ def test_an_identity_service_that_fails_is_tried_again_later() -> None:
 def test_the_token_goes_nowhere_but_to_arm(url: str) -> None:
     credential = Credential()
     transport = Transport()
-    workspaces = ArmWorkspaces(lambda: credential, http=transport)
+    workspaces = ArmWorkspaces(Aml(lambda: credential, http=transport))
     with pytest.raises(WorkspaceRefused, match="leads away"):
         workspaces.get_operation(Operation(url=url))
     assert (credential.scopes, transport.requests) == ([], [])

@@ -42,21 +42,18 @@ class Aml:
         *,
         arm_endpoint: str = PUBLIC_ENDPOINT,
         audience: str = AUDIENCE,
-        ca_path: str | None = None,
         http: Http | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Connect on first use; `credential` is called then, once.
 
-        `audience` is that of tokens for services other than ARM. `ca_path` names a PEM file of
-        authorities in place of the usual ones; `http` makes the requests, also those of
-        azure-ai-ml.
+        `audience` is that of tokens for services other than ARM. `http` makes the requests, also
+        those of azure-ai-ml.
         """
         self.credential: Final = Lazy(credential)
         self.audience: Final = audience
-        self.ca_path: Final = ca_path
         self.clock: Final = clock or SystemClock()
-        self.http: Final = http or Http(ca_path=ca_path)
+        self.http: Final = http or Http()
         self.arm: Final = arm_client(
             self.credential, endpoint=arm_endpoint, http=self.http, clock=self.clock
         )

@@ -1,14 +1,12 @@
 """The AML workspaces, through Azure Resource Manager and their own addresses."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from azure.core.credentials import TokenCredential
-
 from shared.adapters.aml import documents
-from shared.adapters.aml.addresses import AUDIENCE, Aml
-from shared.adapters.aml.arm import PUBLIC_ENDPOINT, path_of
+from shared.adapters.aml.addresses import Aml
+from shared.adapters.aml.arm import path_of
 from shared.adapters.aml.capacity import Capacities
 from shared.adapters.aml.mlflow import Mlflow
 from shared.adapters.aml.model_files import ModelFiles
@@ -16,9 +14,7 @@ from shared.adapters.aml.models import ModelRegistry
 from shared.adapters.aml.run_history import RunHistory
 from shared.adapters.aml.scoring import ArmScoring
 from shared.adapters.client import Answer
-from shared.adapters.http import Http
 from shared.adapters.refusals import parse_complaint, parse_retry_after
-from shared.base.clock import Clock
 from shared.base.outside import Json, object_in
 from shared.events.model import Workspace
 from shared.workspaces.model import (
@@ -48,30 +44,9 @@ class ArmWorkspaces:
     and the key of an endpoint (to score).
     """
 
-    def __init__(
-        self,
-        credential: Callable[[], TokenCredential],
-        *,
-        arm_endpoint: str = PUBLIC_ENDPOINT,
-        audience: str = AUDIENCE,
-        ca_path: str | None = None,
-        http: Http | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        """Connect on first use; `credential` is called then, once.
-
-        `ca_path` names a PEM file of authorities in place of the usual ones; `http` makes the
-        requests.
-        """
+    def __init__(self, aml: Aml) -> None:
         #: Makes the requests; the targets of retrainings share it.
-        self.aml: Final = Aml(
-            credential,
-            arm_endpoint=arm_endpoint,
-            audience=audience,
-            ca_path=ca_path,
-            http=http,
-            clock=clock,
-        )
+        self.aml: Final = aml
         self._arm: Final = self.aml.arm
         self._clock: Final = self.aml.clock
         self._capacities: Final = Capacities(self._arm)
