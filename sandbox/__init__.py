@@ -1,1 +1,1 @@
-"""The cloud on one machine: what cannot be had locally is stood in for, the rest is real."""
+"""The cloud on one machine: services that exist only in Azure are emulated, the rest is real."""

@@ -134,8 +134,7 @@ class Load:
             verify=self._tls, limits=limits, headers=self._headers, timeout=_TIMEOUT_SECONDS
         ) as client:
             due = time.monotonic()
-            # Between the two clocks: the second that a request is due in is no matter of when the
-            # machine comes to it.
+            # The second that a request is due in does not depend on when the machine sends it.
             ahead = time.time() - due
             while not self._ending.is_set():
                 late = time.monotonic() - due

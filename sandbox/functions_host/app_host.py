@@ -69,7 +69,7 @@ class AppHost:
 
     @property
     def idle(self) -> bool:
-        """Tell whether no function runs and no queue message is being settled."""
+        """Return whether no function runs and no queue message is being settled."""
         running = any(counts.running for counts in self.supervisor.counts.values())
         return not running and not any(listener.held for listener in self.listeners)
 

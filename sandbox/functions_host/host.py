@@ -139,7 +139,7 @@ class FunctionsHost:
         return {name: replace(counts) for name, counts in self._host.supervisor.counts.items()}
 
     def idle(self) -> bool:
-        """Tell whether no function runs and no queue message is being settled."""
+        """Return whether no function runs and no queue message is being settled."""
         return self._host.idle
 
     @property

@@ -38,7 +38,7 @@ def message_metadata(message: QueueMessage, text: str, function: str) -> dict[st
 
 
 def manual_metadata(text: str) -> dict[str, Value]:
-    """Return the metadata of a message that somebody made up, by the admin API."""
+    """Return the metadata of a message that was made by hand, by the admin API."""
     never = json_value(_NEVER)
     own = {
         "DequeueCount": json_value(0),

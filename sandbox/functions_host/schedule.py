@@ -25,7 +25,7 @@ _LOOKED_AT = 5
 
 
 class Schedule(Protocol):
-    """Tells when a timer is due."""
+    """Says when a timer is due."""
 
     def next_after(self, moment: datetime) -> datetime:
         """Return the first time later than the aware `moment`; HostError if there is none."""

@@ -58,7 +58,7 @@ class Timer:
                 await self._sleep(left)
             began = max(due, self._now())
             await self._fire_and_keep()
-            # A run that took longer than that is followed by the next one at once: by one only.
+            # After a run that took longer than that, one more follows at once, but only one.
             due = self._schedule.next_after(began)
 
     async def fire(self, *, past_due: bool = False) -> None:

@@ -82,7 +82,7 @@ class WorkerProcess:
 
     @property
     def alive(self) -> bool:
-        """Tell whether the process is still connected."""
+        """Return whether the process is still connected."""
         return not self._receiver.done()
 
     async def invoke(self, request: Message) -> Value | None:
@@ -104,7 +104,7 @@ class WorkerProcess:
 
     @property
     def was_replaced(self) -> bool:
-        """Tell whether the host itself ended the process, because a function ran too long."""
+        """Return whether the host itself ended the process, because a function ran too long."""
         return self._end is WorkerReplaced
 
     def kill(self) -> None:

@@ -61,7 +61,7 @@ class DataFactory(Service):
         self.factories.setdefault(factory.lower(), {})[pipeline] = parameters
 
     def finish(self, run_id: str, status: str, message: str = "") -> None:
-        """Set where a run stands."""
+        """Set the status of a run."""
         run = next(run for run in self.runs if run["runId"] == run_id)
         run |= {"status": status, "message": message, "lastUpdated": _now()}
 

@@ -126,7 +126,7 @@ class Service:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """Its address."""
         return f"https://{_NAME}:{self._socket.getsockname()[1]}"
 
     @property
