@@ -9,7 +9,7 @@ from typing import Any
 class Parser(argparse.ArgumentParser):
     """Takes the value of an option as it is, even if it begins with a hyphen.
 
-    Keys are random, and one of 64 begins with a hyphen: argparse alone takes that for an option.
+    Keys are random, and one of 64 begins with a hyphen, which argparse alone takes as an option.
     """
 
     def __init__(self, **options: Any) -> None:

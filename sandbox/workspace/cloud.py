@@ -105,7 +105,7 @@ class Cloud:
 
     @property
     def arm_audiences(self) -> tuple[str, ...]:
-        """Whom a token must be meant for to be let in at ARM."""
+        """The audiences of tokens that ARM accepts."""
         return (self.url, *ARM_AUDIENCES)
 
     def workspaces(self) -> Iterator[Workspace]:

@@ -1,4 +1,4 @@
-"""Holds every exchange with Resource Manager to the published contract.
+"""Checks every exchange with Resource Manager against the published contract.
 
 A request that the contract does not allow is refused. An answer that it does not allow is a fault
 of the emulator itself: it becomes a 500, and stopping the emulator reports it.

@@ -93,7 +93,7 @@ class MonitorControl(ABC):
         times: int | None = None,
         **names: str,
     ) -> str:
-        """Say what batch endpoints heed: a job's wanted name and tags, a repeated request's id."""
+        """Set the fields that batch endpoints respect: a job's name and tags, a request's id."""
         return self.rule(
             "batch_invocation",
             names,

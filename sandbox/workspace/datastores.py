@@ -165,7 +165,7 @@ async def delete_datastore(request: Request) -> Response:
 
 
 async def list_secrets(request: Request) -> Response:
-    """Return what opens a datastore: its key, or where that is asked for a signature that ends."""
+    """Return the secret of a datastore: its key, or on request a signature that expires."""
     cloud = cloud_of(request)
     workspace = cloud.workspace(request)
     store = _find(cloud, workspace, request)

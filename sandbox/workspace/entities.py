@@ -138,7 +138,7 @@ class Deployment:
     serving: Spec | None = None
     #: The spec when the model was last read, and the inputs that the model was found to take.
     loaded: tuple[Spec | None, Any] | None = None
-    #: How many instances there were from when on, on the clock of metrics.
+    #: The number of instances since each time, on the clock of metrics.
     scaled: list[tuple[datetime, int]] = field(default_factory=list)
     failure_logs: tuple[str, ...] = ()
     operation_url: str = ""

@@ -52,10 +52,10 @@ class Query:
     aggregations: tuple[str, ...]
     interval: str
     span: tuple[datetime, datetime]
-    #: When the first value begins, and before when the last one does.
+    #: The first value begins at `start`, and the last one before `end`.
     start: int
     end: int
-    #: How long a value is of.
+    #: The length of a value.
     grain: int
     conditions: tuple[Condition, ...]
     #: Dimensions that the filter names and the answer adds up.
@@ -66,7 +66,7 @@ class Query:
 
     @property
     def step(self) -> int:
-        """How long the values are of that the grain is made of: a minute, if not a second."""
+        """The length of the values that a grain is made of: a minute, or a second."""
         return min(self.grain, MINUTE)
 
     def conditions_of(self, metric: Metric) -> tuple[Condition, ...]:

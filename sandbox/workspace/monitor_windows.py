@@ -66,7 +66,7 @@ def _window(
 
 
 def _signals(definition: Json, told: Json) -> Iterable[Signal]:
-    """Yield the signals of the schedule, then what else there is said to be."""
+    """Yield the signals of the schedule, then the others of the request."""
     scheduled = {
         name: _kind(str(signal.get("signalType", "")))
         for name, signal in (definition.get("signals") or {}).items()

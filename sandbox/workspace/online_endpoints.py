@@ -48,7 +48,7 @@ def check_name(name: str, kind: str) -> None:
 
 
 def token_audience(endpoint: Endpoint) -> str:
-    """Return whom an endpoint's own tokens are meant for."""
+    """Return the audience of an endpoint's own tokens."""
     return f"https://{endpoint.host}.inference.ml.azure.com"
 
 

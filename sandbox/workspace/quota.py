@@ -1,4 +1,4 @@
-"""How many cores of each family of virtual machines the region lets one have."""
+"""The region's quota of cores for each family of virtual machines."""
 
 import math
 from collections.abc import Iterable, Iterator

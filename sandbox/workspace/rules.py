@@ -74,7 +74,7 @@ class Quota(Effect):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmEffect(Effect):
-    """Something that befalls ARM requests, chosen by method and by a glob on the path."""
+    """A rule for ARM requests, chosen by method and by a glob on the path."""
 
     method: str = "*"
     path: str = "*"

@@ -68,7 +68,7 @@ def experiment_of(cloud: Cloud, workspace: Workspace, name: str) -> Experiment:
 
 
 class _CancelRequested(Exception):
-    """Somebody wants the run to end."""
+    """A request to end the run."""
 
 
 def _create(cloud: Cloud, workspace: Workspace, plan: RunPlan, parent: Run | None) -> Run:

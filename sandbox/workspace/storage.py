@@ -31,7 +31,7 @@ _NOT_HERE = "Storage, of an emulator that was started without it, is"
 
 
 class Storage:
-    """One storage account; without Azurite it has a name, and no door for clients."""
+    """One storage account; without Azurite it has only a name, and clients can't reach it."""
 
     def __init__(self, account: BlobAccount | None) -> None:
         self._account = account
