@@ -81,7 +81,7 @@ def test_the_first_is_sent_and_the_others_are_counted_and_told_together(bench: B
     assert text.endswith("- run b failed\n- run c failed")
 
 
-def test_one_that_is_not_repeated_is_not_told_again(bench: Bench) -> None:
+def test_a_message_that_is_not_repeated_is_not_told_again(bench: Bench) -> None:
     assert bench.numbers("a") == [1]
     assert bench.tell() == []
 
@@ -94,14 +94,14 @@ def test_the_next_one_after_the_summary_begins_anew(bench: Bench) -> None:
     assert bench.tell() == []
 
 
-def test_one_that_comes_before_a_late_summary_is_in_it(bench: Bench) -> None:
+def test_a_repeat_that_comes_before_a_late_summary_is_in_it(bench: Bench) -> None:
     bench.numbers("a", "b")
     bench.clock.pass_time(3 * HOUR)
     assert bench.numbers("c") == [3]
     assert bench.tell() == ["2 more like: run a failed"]
 
 
-def test_nothing_is_told_before_the_time_is_over(bench: Bench) -> None:
+def test_no_summary_of_repeats_is_told_before_the_time_is_over(bench: Bench) -> None:
     bench.numbers("a", "b")
     bench.clock.pass_time(HOUR - timedelta(seconds=1))
     do_all(bench.folds.summaries())
@@ -179,7 +179,9 @@ def test_a_channel_that_is_down_is_tried_once_in_a_sweep(bench: Bench) -> None:
     assert tried == ["team"]
 
 
-def test_one_that_comes_while_the_summary_is_sent_is_told_by_the_next_sweep(bench: Bench) -> None:
+def test_a_repeat_that_comes_while_the_summary_is_sent_is_told_by_the_next_sweep(
+    bench: Bench,
+) -> None:
     bench.numbers("a", "b", "c")
     send = bench.channels.send
 

@@ -268,7 +268,7 @@ BEHAVIOURS = dict(behaviours())
 
 
 @pytest.mark.parametrize("name", BEHAVIOURS)
-def test_every_client_bears_it(name: str, services: Services, server: Hostile) -> None:
+def test_every_client_bears_each_behaviour(name: str, services: Services, server: Hostile) -> None:
     server.behave = BEHAVIOURS[name]
     calls = all_calls(services, server)
     before = set(threading.enumerate())
@@ -290,7 +290,9 @@ def test_every_call_asks_the_server(services: Services, server: Hostile) -> None
 
 
 @pytest.mark.parametrize("name", BEHAVIOURS)
-def test_so_does_who_asks_where_to_ask(name: str, services: Services, server: Hostile) -> None:
+def test_discovery_of_an_address_bears_each_behaviour(
+    name: str, services: Services, server: Hostile
+) -> None:
     server.behave = BEHAVIOURS[name]
     server.good = lambda _method, _path: None
     workspaces = services.workspaces

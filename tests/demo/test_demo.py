@@ -245,7 +245,7 @@ def test_without_azurite_it_says_what_to_run():
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_can_be_interrupted(number):
+def test_an_interrupted_demo_leaves_nothing_running(number):
     with subprocess.Popen(
         [sys.executable, "-m", "demo"],
         cwd=APP_ROOT,

@@ -70,7 +70,7 @@ def test_a_connection_is_kept_for_longer_than_any_test_leaves_it_idle(azurite: A
         assert int(kept.removeprefix("timeout=")) > 3600
 
 
-def test_two_run_side_by_side_on_ports_of_their_own(azurite: Azurite) -> None:
+def test_two_azurites_run_side_by_side_on_ports_of_their_own(azurite: Azurite) -> None:
     with Azurite() as other:
         ports = {
             *(azurite.blob_port, azurite.queue_port, azurite.table_port),
@@ -97,7 +97,7 @@ def test_after_stop_the_process_is_gone_and_asking_for_a_port_says_so() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
-def test_it_dies_with_a_parent_that_is_killed_outright() -> None:
+def test_azurite_dies_with_a_parent_that_is_killed_outright() -> None:
     program = (
         "import sys, time\n"
         "from sandbox.azurite import Azurite\n"

@@ -34,7 +34,7 @@ def due(second):
     return second.statuses.total() + second.unsent
 
 
-def test_it_sends_at_the_stated_rate(arm, control):
+def test_a_load_sends_at_the_stated_rate(arm, control):
     arm.have("blue", "green", blue=50, green=50)
     with load_of(arm, rate=50) as load:
         eventually(lambda: len(load.seconds()) >= 5)
@@ -45,7 +45,7 @@ def test_it_sends_at_the_stated_rate(arm, control):
     assert 0 < load.statuses()[200] <= counted
 
 
-def test_it_counts_statuses_and_latencies_by_second(arm, control):
+def test_a_load_counts_statuses_and_latencies_by_second(arm, control):
     arm.have("blue", blue=100)
     control.scoring(error_rate=0.5, latency=0.02)
     with load_of(arm, rate=30) as load:
@@ -121,7 +121,7 @@ def test_what_gets_no_answer_is_counted_too(arm):
 
 
 @pytest.mark.parametrize("ending", [None, signal.SIGTERM])
-def test_it_runs_as_a_program_whatever_the_key_begins_with(arm, ending, monkeypatch):
+def test_a_load_runs_as_a_program_with_a_key_that_begins_with_a_hyphen(arm, ending, monkeypatch):
     monkeypatch.setattr(secrets, "token_urlsafe", lambda size: "-" + "k" * size)
     arm.have("blue", blue=100)
     url = arm.properties(EP)["scoringUri"]

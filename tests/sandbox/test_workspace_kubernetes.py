@@ -66,7 +66,7 @@ def test_a_managed_endpoint_runs_on_no_cluster(arm):
     assert arm.properties(EP)["compute"] is None
 
 
-def test_it_scores_and_shifts_traffic_as_any_other(cluster):
+def test_a_kubernetes_endpoint_scores_and_shifts_traffic_as_any_other(cluster):
     assert cluster.put_endpoint(compute=CLUSTER, traffic={"blue": 0, "green": 100}).is_success
     cluster.pass_time()
     assert cluster.score().headers["azureml-model-deployment"] == "green"
@@ -102,7 +102,7 @@ def test_an_endpoint_does_not_move_to_a_cluster(arm):
     assert error_of(arm.put_endpoint(compute=CLUSTER)) == (400, "BadArgument")
 
 
-def test_its_traffic_is_not_mirrored(cluster):
+def test_traffic_of_a_kubernetes_endpoint_is_not_mirrored(cluster):
     refused = cluster.put_endpoint(
         compute=CLUSTER, traffic={"blue": 100}, mirrorTraffic={"green": 10}
     )
@@ -128,11 +128,11 @@ def test_an_instance_type_has_any_name_that_kubernetes_allows(cluster, name):
 
 
 @pytest.mark.parametrize("name", ["Standard_DS3_v2", "-gpu", "gpu-", "a b", "", 5, "x" * 64])
-def test_other_names_are_refused(cluster, name):
+def test_names_that_kubernetes_does_not_take_are_refused(cluster, name):
     assert error_of(put_deployment(cluster, "red", instanceType=name)) == (400, "BadArgument")
 
 
-def test_it_takes_none_of_the_regions_quota(cluster, control):
+def test_a_kubernetes_deployment_takes_none_of_the_regions_quota(cluster, control):
     control.quota(0)
     assert put_deployment(cluster, "red", capacity=10).status_code == 201
     assert cluster.patch(BLUE, {"sku": {"capacity": 5}}).status_code == 202

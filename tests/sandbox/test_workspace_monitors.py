@@ -80,7 +80,7 @@ def test_a_breach_is_told_in_the_words_of_the_component():
         min_size=1,
     )
 )
-def test_whatever_is_in_breach_can_be_read_back_from_the_tag(features):
+def test_every_breach_can_be_read_back_from_the_tag(features):
     rows = [metric("NullValueRate", value, -1.0, group=group) for group, value in features]
     text = breach_text("s", rows)
     assert rows_of(text) == rows

@@ -83,7 +83,7 @@ def test_the_same_seed_makes_the_same_choices(start_emulator):
     assert choices(1) == choices(1) != choices(2)
 
 
-def test_it_runs_as_a_process_until_it_is_told_to_stop(tmp_path):
+def test_the_emulator_runs_as_a_process_until_it_is_signalled(tmp_path):
     command = [sys.executable, "-m", "sandbox.workspace", "--ca-folder", str(tmp_path)]
     command += ["--workspace", "ws-a", "--quota", "standardDSv2Family=6", "--kubernetes", "arc"]
     command += ["--metrics-lag", "180", "--real-time-metrics"]

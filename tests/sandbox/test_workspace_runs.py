@@ -258,7 +258,7 @@ def _plans(ids: Iterator[int]) -> st.SearchStrategy[RunPlan]:
 
 @settings(max_examples=examples(60), deadline=None)
 @given(data=st.data(), moments=st.lists(st.floats(0.1, 200), max_size=4))
-def test_whatever_befalls_a_run_all_of_it_ends_and_every_change_is_told_once(data, moments):
+def test_every_run_ends_and_each_change_of_it_is_told_once(data, moments):
     engine = Engine()
     root = engine.start(data.draw(_plans(iter(range(1000)))))
     for moment in moments:

@@ -41,7 +41,9 @@ def instances(world: Rolling, version: str) -> int:
     return world.workspaces.deployments[world.key][world.name(version)].instance_count
 
 
-def test_it_is_over_when_the_endpoint_says_so_and_what_serves_has_answered(world: Rolling) -> None:
+def test_a_rollback_is_over_when_the_endpoint_says_so_and_what_serves_has_answered(
+    world: Rolling,
+) -> None:
     world.go_to(Phase.ROLLING_BACK)
     probes = world.during("score", lambda: None, nth=99)
     # The write is under way for two minutes: until it is read back, nothing is said.

@@ -50,7 +50,7 @@ def _lack_size(world: Rolling) -> None:
     ],
     ids=["quota", "20 deployments", "instance type"],
 )
-def test_it_is_refused_in_one_tick_and_nothing_is_made(
+def test_a_rollout_is_refused_in_one_tick_and_nothing_is_made(
     lack: Callable[[Rolling], None], told: str
 ) -> None:
     world = Rolling("canary").serve()

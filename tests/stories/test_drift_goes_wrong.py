@@ -113,7 +113,9 @@ def meanwhile(world: World, table: str, do: Callable[[], None]) -> None:
 class TestStartedLater:
     """What could not be started at first, and is started from its letter."""
 
-    def test_it_takes_its_place_anew_so_that_never_more_run_than_may(self) -> None:
+    def test_a_replayed_retraining_takes_its_place_anew_so_that_never_more_run_than_may(
+        self,
+    ) -> None:
         story = watch_all(policy="per_week: 9")
         world = story.world
         relent = deny(world)
@@ -128,7 +130,7 @@ class TestStartedLater:
         (letter,) = [one for one in world.all_letters() if one.status is LetterStatus.WAITING]
         assert letter.code == "retrain.budget"
 
-    def test_it_has_its_whole_time_from_then_on(self) -> None:
+    def test_a_replayed_retraining_has_its_whole_time_from_then_on(self) -> None:
         story = Story(policy="timeout: 4h")
         world = story.world
         relent = deny(world)
@@ -158,7 +160,7 @@ class TestStartedLater:
         story.window(monitor="two", after=10 * HOUR)
         assert len(world.targets.started) == 1, "the first one still runs"
 
-    def test_its_outcome_says_that_it_runs(self) -> None:
+    def test_the_outcome_of_a_replayed_retraining_says_that_it_runs(self) -> None:
         story = Story(policy="timeout: 2h")
         world = story.world
         relent = deny(world)
@@ -171,7 +173,7 @@ class TestStartedLater:
         assert outcome_of(story).status is OutcomeStatus.WAITING
         assert len(running(world)) == 1
 
-    def test_one_that_ran_out_of_time_before_it_was_started_says_that_it_runs(self) -> None:
+    def test_a_retraining_out_of_time_before_its_start_says_that_it_runs(self) -> None:
         story = Story(policy="timeout: 2h")
         world = story.world
         back_at = world.clock.now() + DAY + 4 * HOUR
@@ -199,7 +201,7 @@ class TestStartedLater:
         assert story.stage() is Stage.FAILED
         assert story.world.told() == ["churn: retraining failed"] * 2
 
-    def test_it_is_asked_how_the_target_stands_that_it_was_started_with(self) -> None:
+    def test_a_replayed_retraining_asks_the_target_that_it_was_started_with(self) -> None:
         story = Story()
         world = story.world
         relent = deny(world)
@@ -345,7 +347,7 @@ class TestEnds:
         assert running(world) == []
         assert "churn: retraining started after drift" not in world.told()
 
-    def test_one_that_a_window_finds_out_of_time_is_told_and_on_record(self) -> None:
+    def test_a_retraining_that_a_window_finds_out_of_time_is_told_and_on_record(self) -> None:
         story = Story(policy="timeout: 2h, cooldown: 1h")
         story.window()
         story.window()
@@ -353,7 +355,7 @@ class TestEnds:
         assert outcome_of(story, "w1").code == "retrain.failed"
         assert running(story.world) == [last(story).id]
 
-    def test_one_that_a_window_finds_out_of_time_is_on_record_after_a_crash(self) -> None:
+    def test_a_retraining_that_a_window_finds_out_of_time_is_on_record_after_a_crash(self) -> None:
         def play(kill_at: Kill) -> tuple[Story, Ports]:
             story = Story(policy="timeout: 2h, cooldown: 1h")
             story.window()

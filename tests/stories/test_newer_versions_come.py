@@ -65,7 +65,7 @@ def test_a_newer_version_takes_the_place_of_the_older_one() -> None:
 
 
 @pytest.mark.parametrize("phase", [Phase.DEPLOYMENT, Phase.SHIFTING, Phase.HELD, Phase.LIVE])
-def test_it_takes_its_place_wherever_that_is(phase: Phase) -> None:
+def test_a_newer_version_takes_the_place_of_the_older_in_every_phase(phase: Phase) -> None:
     world = Rolling("next", strategies="  next: {based_on: canary, newer: supersede}\n").serve()
     world.roll_out("2")
     if phase is Phase.HELD:
@@ -81,7 +81,7 @@ def test_it_takes_its_place_wherever_that_is(phase: Phase) -> None:
     assert world.result().status is ended
 
 
-def test_one_that_waits_is_passed_over_by_one_that_is_newer_still() -> None:
+def test_a_version_that_waits_is_passed_over_by_a_newer_one() -> None:
     world = following("supersede")
     world.roll_out("4")
     world.roll_out("3")

@@ -43,7 +43,9 @@ def test_the_channels_of_its_steps_are_told_why_and_what_to_run(world: World) ->
     assert message.good is False
 
 
-def test_it_is_told_once_however_often_the_sweep_and_the_event_come(world: World) -> None:
+def test_a_parked_letter_is_told_once_however_often_the_sweep_and_the_event_come(
+    world: World,
+) -> None:
     event = world.register("churn", "1", kind="custom_model")
     for _ in range(3):
         world.react.react(event)
@@ -64,7 +66,7 @@ def test_a_letter_that_merely_waits_is_not_told(world: World) -> None:
     assert told(world) == []
 
 
-def test_one_that_is_parked_after_all_its_attempts_is_told(world: World) -> None:
+def test_a_letter_that_is_parked_after_all_its_attempts_is_told(world: World) -> None:
     def be_down(_: str) -> None:
         raise WorkspaceUnreachable("connection refused")
 
@@ -77,7 +79,7 @@ def test_one_that_is_parked_after_all_its_attempts_is_told(world: World) -> None
     assert "workspace.unreachable: connection refused" in message.text
 
 
-def test_one_that_is_replayed_and_parked_again_is_told_again(world: World) -> None:
+def test_a_letter_that_is_replayed_and_parked_again_is_told_again(world: World) -> None:
     parked(world)
     world.sweep.run()
     world.letters.reopen(world.all_letters()[0])
@@ -87,7 +89,7 @@ def test_one_that_is_replayed_and_parked_again_is_told_again(world: World) -> No
 
 
 @pytest.mark.parametrize("act", ["reopen", "close"])
-def test_one_that_a_person_took_up_before_is_not_told(world: World, act: str) -> None:
+def test_a_letter_that_a_person_took_up_before_is_not_told(world: World, act: str) -> None:
     parked(world)
     getattr(world.letters, act)(world.all_letters()[0])
     world.sweep.run()
@@ -149,7 +151,7 @@ def test_a_crash_between_the_message_and_the_row_loses_no_message(
     assert len(told(world)) == 2, "told twice is better than not at all"
 
 
-def test_one_that_changes_while_it_is_told_is_not_overwritten(
+def test_a_letter_that_changes_while_it_is_told_is_not_overwritten(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parked(world)

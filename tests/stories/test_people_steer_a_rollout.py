@@ -95,7 +95,7 @@ def test_what_can_not_carry_more_is_not_given_more_on_the_way_down(falling: Roll
 # Yes
 
 
-def test_nobody_says_yes_in_time() -> None:
+def test_a_rollout_that_nobody_approves_in_time_goes_back() -> None:
     world = asking()
     world.roll_out("2")
     world.go_to(Phase.KEEPING)

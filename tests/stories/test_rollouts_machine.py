@@ -353,7 +353,7 @@ class RolloutsMachine(RuleBasedStateMachine):
 # Of the examples of one search Hypothesis makes most by changing a little in others: many short
 # searches see more than a long one.
 @pytest.mark.parametrize("search", range(examples(6)))
-def test_whatever_happens_traffic_is_where_it_should_be_and_every_rollout_ends(search: int) -> None:
+def test_traffic_is_where_it_should_be_and_every_rollout_ends(search: int) -> None:
     class Machine(RolloutsMachine):
         """One of its own for each search: they begin at different places."""
 

@@ -262,7 +262,7 @@ def test_a_split_that_somebody_else_sets_has_a_person_decide(
     assert world.endpoint() == split
 
 
-def test_whoever_aborts_gets_back_the_split_that_was_found() -> None:
+def test_an_abort_gives_back_the_split_that_was_found() -> None:
     values = "endpoint: churn, to: green, rollout: careful"
     world = Shifts(values, more=CAREFUL.format("hold"))
     world.happen()
@@ -314,7 +314,7 @@ def test_the_default_deployment_of_a_batch_endpoint_is_switched() -> None:
     assert world.is_shifted().status is OutcomeStatus.DONE
 
 
-def test_it_waits_for_the_rollout_that_has_the_endpoint() -> None:
+def test_a_shift_waits_for_the_rollout_that_has_the_endpoint() -> None:
     values = "endpoint: churn, to: '${{ run.tags.to }}', allow: {to: ['*']}, rollout: careful"
     world = Shifts(values, more=CAREFUL.format("hold"))
     world.happen("event-a", to="green")

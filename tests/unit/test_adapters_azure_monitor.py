@@ -198,7 +198,7 @@ def test_the_queries_are_kept_as_they_were_sent_without_host_and_token() -> None
 
 
 @pytest.mark.parametrize("nothing", [{"deployments": []}, {"end": NOON}, {"end": NOON - MINUTE}])
-def test_nothing_is_asked_about_nothing(nothing: Any) -> None:
+def test_nothing_is_asked_where_no_deployment_or_measure_is_named(nothing: Any) -> None:
     readings, transport = read(**nothing)
     assert transport.requests == []
     assert not any(readings.minutes.values())
@@ -294,7 +294,7 @@ def test_minutes_are_in_order_and_those_without_data_are_left_out() -> None:
     )
 
 
-def test_nothing_is_answered_in_no_time() -> None:
+def test_a_latency_of_zero_is_no_reading() -> None:
     minutes = blue(
         counts(series(points(5, 5), deployment="blue", statuscode="200")),
         told(metric("RequestLatency_P50", series(points(0.0, 12.5), deployment="blue"))),

@@ -121,7 +121,7 @@ def test_a_service_that_fails_is_down(service: Service) -> None:
         tell(service.url)
 
 
-def test_one_of_two_that_fails_is_a_failure(service: Service) -> None:
+def test_a_message_that_one_of_two_urls_fails_is_a_failure(service: Service) -> None:
     with pytest.raises(ChannelDown):
         tell(f"{service.url}, json://127.0.0.1:1/")
     assert len(service.bodies) == 1

@@ -200,5 +200,5 @@ def test_a_wait_is_read_in_both_forms(value: str, seconds: int | None) -> None:
     assert parse_retry_after({"retry-after": value}, Noon()) == expected
 
 
-def test_no_word_is_no_wait() -> None:
+def test_without_a_retry_after_no_wait_is_asked_for() -> None:
     assert parse_retry_after({}, Noon()) is None

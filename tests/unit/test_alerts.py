@@ -153,11 +153,11 @@ class TestPayloads:
         assert event.key == event_of(raw_of(name)).key
 
     @pytest.mark.parametrize("name", EXPECTED)
-    def test_its_data_is_what_json_holds(self, name: str) -> None:
+    def test_the_data_of_an_alert_is_what_json_holds(self, name: str) -> None:
         data = as_data(event_of(raw_of(name)))
         assert json.loads(json.dumps(data, allow_nan=False)) == data
 
-    def test_its_time_is_when_it_fired_or_was_resolved(self) -> None:
+    def test_the_time_of_an_alert_is_when_it_fired_or_was_resolved(self) -> None:
         assert event_of(raw_of(METRIC)).time == FIRED.fired_at
         assert event_of(raw_of("alert_fired.metric_resolved")).time == RESOLVED_AT
         assert event_of(with_essentials(monitorCondition="Resolved")).time == FIRED.fired_at

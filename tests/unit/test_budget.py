@@ -43,7 +43,9 @@ def make_budget(*slots: tuple[str, timedelta, bool]) -> Budget:
         ([("me", HOUR, False), ("a", HOUR, False)], (1, 1)),
     ],
 )
-def test_what_counts(slots: list[Any], counted: tuple[int, int]) -> None:
+def test_which_retrainings_count_against_the_budget(
+    slots: list[Any], counted: tuple[int, int]
+) -> None:
     assert count_retrainings(make_budget(*slots), NOW, DAY, but="me") == counted
 
 
@@ -88,7 +90,7 @@ def test_too_many_at_once_are_told_of_first() -> None:
     assert take(make_budget(("a", HOUR, False)), "b", NOW, policy) is PolicyAnswer.AT_ONCE
 
 
-def test_one_that_never_ends_frees_its_place_after_its_time() -> None:
+def test_a_retraining_that_never_ends_frees_its_place_after_its_time() -> None:
     policy = make_policy(at_once=1, per_week=9, timeout="9d")
     budget = make_budget(("a", 9 * DAY, False))
     assert take(budget, "b", NOW, policy) is PolicyAnswer.AT_ONCE
@@ -111,7 +113,7 @@ steps = st.lists(
 
 
 @given(steps, st.integers(1, 3), st.integers(1, 4))
-def test_it_never_lets_in_more_than_it_may(
+def test_a_budget_never_lets_in_more_than_it_may(
     steps: list[tuple[str, str, int]], at_once: int, per_week: int
 ) -> None:
     policy = make_policy(at_once=at_once, per_week=per_week)

@@ -692,7 +692,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_it_returns(case: Case) -> None:
+def test_the_decision_on_the_way_back_and_at_the_end(case: Case) -> None:
     case.require()
 
 

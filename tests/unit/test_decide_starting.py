@@ -583,7 +583,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_it_begins(case: Case) -> None:
+def test_the_decision_before_the_first_step(case: Case) -> None:
     case.require()
 
 

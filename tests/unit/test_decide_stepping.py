@@ -844,7 +844,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_it_steps(case: Case) -> None:
+def test_the_decision_in_a_step(case: Case) -> None:
     case.require()
 
 

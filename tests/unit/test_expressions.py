@@ -567,7 +567,7 @@ def test_nothing_but_an_expression_failing_comes_of_any_expression_and_data(
 
 
 @given(tags=_TAGS)
-def test_whatever_the_tags_an_absent_one_is_null(tags: dict[str, str]) -> None:
+def test_an_absent_tag_is_null_beside_any_others(tags: dict[str, str]) -> None:
     data = as_data(ModelRegistered(**_COMMON, model=Model(name="m", version="1", tags=tags)))
     assert compile_expression("model.tags.deploy").evaluate(data) == tags.get("deploy")
 

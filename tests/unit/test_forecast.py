@@ -298,7 +298,7 @@ def rollouts(draw: st.DrawFn) -> Rollout:
 
 
 @given(rollouts(), st.integers(-10, 200))
-def test_whatever_the_rollout_times_grow_from_now_on_and_lead_to_its_end(
+def test_the_times_of_a_forecast_grow_from_now_to_the_rollouts_end(
     rollout: Rollout, minutes: int
 ) -> None:
     now = NOW + minutes * MINUTE

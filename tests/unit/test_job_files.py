@@ -290,7 +290,7 @@ def test_the_report_of_the_sdk_is_told_without_its_prose() -> None:
 
 
 @given(st.text() | st.recursive(st.text(), lambda inner: st.lists(inner)).map(json.dumps))
-def test_whatever_an_error_says_something_is_told_of_it(text: str) -> None:
+def test_every_error_of_a_job_file_has_a_message(text: str) -> None:
     assert all(isinstance(fault, str) for fault in faults_of(ValueError(text)))
 
 

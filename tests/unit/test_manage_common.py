@@ -79,7 +79,9 @@ def test_a_long_line_goes_on_below_its_last_column(capsys: pytest.CaptureFixture
         ("", [""]),
     ],
 )
-def test_no_word_is_broken(capsys: pytest.CaptureFixture[str], line: str, lines: list[str]) -> None:
+def test_a_message_is_wrapped_between_words(
+    capsys: pytest.CaptureFixture[str], line: str, lines: list[str]
+) -> None:
     common.print_lines([line])
     assert capsys.readouterr().out.splitlines() == [each.rstrip() for each in lines]
 

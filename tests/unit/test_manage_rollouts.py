@@ -63,7 +63,7 @@ def document(*words: str) -> Any:
     return json.loads(run(*words, "--json").output)
 
 
-def test_those_that_have_not_ended_are_listed_with_where_they_are(services: Services) -> None:
+def test_rollouts_that_have_not_ended_are_listed_with_where_they_are(services: Services) -> None:
     rollout = keep(services, make_rollout(step=2, share=10, trouble="workspace.busy: wait"))
     ended = keep(services, make_rollout(Phase.DONE))
     listed = {item["id"] for item in document("rollouts", "list")}
@@ -85,7 +85,9 @@ def test_those_that_have_not_ended_are_listed_with_where_they_are(services: Serv
         assert cell in row
 
 
-def test_one_is_drawn_with_what_was_measured_and_no_control_characters(services: Services) -> None:
+def test_a_rollout_is_drawn_with_what_was_measured_and_no_control_characters(
+    services: Services,
+) -> None:
     rollout = keep(services, change(CANARY, trouble="\x1b[2J\x07gone"))
     look = measured(GateOutcome.PASS, 2, 8)
     services.rollouts.store.add_measurements(rollout, (look,))

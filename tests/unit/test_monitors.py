@@ -396,7 +396,7 @@ class TestOwnDrift:
     @pytest.mark.parametrize(
         "type_", ["Signalbox.DriftDetected", "signalbox.driftdetected", "SIGNALBOX.DRIFTDETECTED"]
     )
-    def test_its_type_is_known_in_any_casing(self, type_: str) -> None:
+    def test_the_type_of_drift_is_known_in_any_casing(self, type_: str) -> None:
         assert event_of(with_top("drift_detected.event_grid", eventType=type_)) == event_of(
             raw_of("drift_detected.cloud_event")
         )
@@ -413,7 +413,7 @@ class TestOwnDrift:
         )
 
     @pytest.mark.parametrize("told", ["breach", "Recovered", "BROKEN"])
-    def test_its_state_is_what_its_publisher_says(self, told: str) -> None:
+    def test_the_state_of_drift_is_what_its_publisher_says(self, told: str) -> None:
         for metrics in ([], [{"name": "psi", "value": 0.1, "threshold": 0.2}]):
             event = event_of(with_data("drift_detected", state=told, metrics=metrics))
             assert event.drift.state == told.lower()
@@ -442,7 +442,7 @@ class TestOwnDrift:
             ({"window": None}, "churn-2026-05-13-prediction_drift"),
         ],
     )
-    def test_its_window_is_named_by_the_best_that_there_is(
+    def test_the_window_of_drift_is_named_by_the_best_that_there_is(
         self, changes: dict[str, object], window: str
     ) -> None:
         assert event_of(with_data("drift_detected", **changes)).drift.window == window

@@ -113,7 +113,7 @@ def test_a_rollback_says_how_long_the_deployment_is_kept() -> None:
         (RolloutNoticeKind.LIVE, []),
     ],
 )
-def test_whoever_is_asked_is_told_how_to_answer(kind: RolloutNoticeKind, orders: list[str]) -> None:
+def test_a_message_that_asks_says_how_to_answer(kind: RolloutNoticeKind, orders: list[str]) -> None:
     body = body_of(kind, id="0123456789abcdef")
     lines = [line for line in body.splitlines() if "signalbox" in line]
     assert lines == [
@@ -202,7 +202,7 @@ def test_a_rollback_that_left_it_its_traffic_needs_a_look() -> None:
         assert kind_of(shift, before, "why") is RolloutNoticeKind.ROLLED_BACK
 
 
-def test_whoever_is_asked_is_told_the_split_and_what_the_gates_measured() -> None:
+def test_a_message_that_asks_says_the_split_and_what_the_gates_measured() -> None:
     measured = (
         make_measurement(GateOutcome.TOO_FEW, detail="9 requests"),
         make_measurement(GateOutcome.FAIL, detail="cpu at 90%", observe=True),

@@ -64,7 +64,7 @@ def test_where_the_event_s_type_is_not_known_only_that_is_told() -> None:
         ("run_details: often", ["1: `run_details` should be true or false, found 'often'"]),
     ],
 )
-def test_what_a_fold_takes(values: str, findings: list[str]) -> None:
+def test_which_values_a_fold_takes(values: str, findings: list[str]) -> None:
     found = findings_of(values)
     assert len(found) == len(findings)
     for one, other in zip(found, findings, strict=True):
@@ -80,5 +80,5 @@ def test_a_fold_lasts_an_hour_unless_it_says_otherwise() -> None:
 @pytest.mark.parametrize(
     "word", ["2nd", "3rd", "4th", "11th", "12th", "13th", "21st", "22nd", "101st", "111th"]
 )
-def test_ordinals(word: str) -> None:
+def test_attempts_are_told_as_ordinals(word: str) -> None:
     assert ordinal(int(word[:-2])) == word

@@ -441,7 +441,7 @@ def test_what_is_not_to_be_deleted_is_only_told(
     assert bench.told() == ["1 orphan deployment in w"] * told
 
 
-def test_one_that_has_failed_is_deleted_as_well(deleting: Bench) -> None:
+def test_an_orphan_that_has_failed_is_deleted_as_well(deleting: Bench) -> None:
     deleting.change(state=State.FAILED)
     deleting.sweep()
     deleting.live(1)

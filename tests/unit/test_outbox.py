@@ -25,7 +25,7 @@ def make_notice(title: str, *channels: str) -> Notice:
     return notice
 
 
-def test_no_channel_is_no_message() -> None:
+def test_without_a_channel_no_message_is_kept() -> None:
     assert notices_to((), Text(title="a", body="", good=None)) == ()
 
 

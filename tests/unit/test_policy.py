@@ -372,7 +372,7 @@ WINDOWS = [
     [row[1:] for row in WINDOWS],
     ids=[row[0] for row in WINDOWS],
 )
-def test_a_window_by_itself(
+def test_the_answer_to_a_window_by_itself(
     values: Mapping[str, Any], window: Window, answer: PolicyAnswer, reason: str
 ) -> None:
     decision = decide_window(make_policy(**values), make_loop(window), window, FACTS)
@@ -734,7 +734,7 @@ LOOPS = [
     [row[1:] for row in LOOPS],
     ids=[row[0] for row in LOOPS],
 )
-def test_a_window_in_its_loop(
+def test_the_answer_to_a_window_in_its_loop(
     values: Mapping[str, Any], loop: Loop, facts: PolicyFacts, answer: PolicyAnswer, reason: str
 ) -> None:
     window = loop.seen("w")
@@ -873,12 +873,12 @@ def test_what_was_decided_before_a_person_said_to_go_on_is_forgiven() -> None:
     assert not must_give_up(make_policy(give_up_after=2), loop)
 
 
-def test_it_can_t_ask_for_more_windows_than_it_looks_at() -> None:
+def test_a_policy_that_asks_for_more_windows_than_it_looks_at_is_refused() -> None:
     with pytest.raises(ValidationError, match="`breached` is 3, but only the last 2 are looked at"):
         make_policy(windows={"breached": 3, "of": 2})
 
 
-def test_it_can_t_have_two_words_on_one_metric() -> None:
+def test_a_policy_with_two_entries_for_one_metric_is_refused() -> None:
     with pytest.raises(ValidationError, match="`PSI` and `p_s_i` are one metric"):
         make_policy(metrics={"PSI": {"threshold": 1}, "p_s_i": {"threshold": 2}})
 
@@ -1215,7 +1215,7 @@ cases = st.tuples(near_policies, near_loops(), near_windows, near_facts) | st.tu
 
 
 @given(policies, loops(), windows, facts)
-def test_it_answers_whatever_there_is(
+def test_a_policy_answers_for_every_loop_and_window(
     policy: PolicyParams, loop: Loop, window: Window, facts: PolicyFacts
 ) -> None:
     assert decide_window(policy, loop, window, facts).reason
@@ -1227,7 +1227,7 @@ def test_it_answers_whatever_there_is(
 
 
 @given(cases)
-def test_it_never_retrains_when_it_must_not(
+def test_a_policy_never_retrains_when_it_must_not(
     case: tuple[PolicyParams, Loop, Window, PolicyFacts],
 ) -> None:
     policy, loop, window, facts = case

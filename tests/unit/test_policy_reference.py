@@ -435,7 +435,7 @@ modes = st.sampled_from(["auto", "auto", "approve", "notify"])
 
 @settings(max_examples=examples(300))
 @given(policies, modes, weeks)
-def test_two_who_read_the_page_answer_alike(
+def test_the_policy_and_the_reference_answer_alike(
     policy: PolicyParams, mode: str, steps: list[tuple[Any, ...]]
 ) -> None:
     life = Life(policy, mode)
@@ -515,7 +515,9 @@ STORIES = [
 @pytest.mark.parametrize(
     ("values", "steps", "answers"), [row[1:] for row in STORIES], ids=[row[0] for row in STORIES]
 )
-def test_stories(values: dict[str, Any], steps: list[Any], answers: list[str]) -> None:
+def test_the_policy_answers_each_week_as_the_page_says(
+    values: dict[str, Any], steps: list[Any], answers: list[str]
+) -> None:
     life = Life(PolicyParams.model_validate(values), "auto")
     assert [answer for answer in map(life.play, steps) if answer] == answers
 

@@ -202,7 +202,7 @@ def test_an_endpoint_without_a_certificate_cannot_be_probed(
     assert faults(on_cluster, None, seen) == ((told,) if is_told else ())
 
 
-def test_all_that_is_wrong_is_found_at_once() -> None:
+def test_the_preflight_finds_all_that_is_wrong_at_once() -> None:
     seen = make_seen(deployments={f"d{i}": make_deployment(f"d{i}") for i in range(20)})
     crowded = replace(wanting(1), endpoint="a_b", deployment="x")
     assert len(faults(crowded, having(0), seen)) == 4

@@ -198,7 +198,7 @@ def test_an_answer_that_is_no_json_does_not_pass(body: bytes) -> None:
     assert found == ProbeResult(passed=False, detail="the answer is no JSON")
 
 
-def test_nor_does_any_where_the_expected_output_is_none() -> None:
+def test_a_probe_whose_expected_output_is_no_json_fails() -> None:
     found, _ = send(FULL, files={OUTPUT: b"[1,"})
     assert found == ProbeResult(passed=False, detail="the expected output is no JSON")
 
@@ -300,7 +300,7 @@ class Model(MemoryWorkspaces):
         ("{}", REFUSED, True, True, "(nothing else could be asked: it has neither"),
     ],
 )
-def test_it_is_told_what_was_asked(
+def test_the_result_of_a_probe_says_what_was_asked(
     mlmodel: str, others: Score | Exception, is_ours: bool, passed: bool, detail: str
 ) -> None:
     found = Model(mlmodel, others).probe(is_ours=is_ours)

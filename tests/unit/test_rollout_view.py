@@ -210,7 +210,7 @@ def test_a_held_one_says_what_a_person_can_say_and_by_when() -> None:
     """)
 
 
-def test_one_that_was_rolled_back_shows_where_it_failed_and_by_what() -> None:
+def test_a_rollout_that_was_rolled_back_shows_where_it_failed_and_by_what() -> None:
     rollout = tell(
         ready_made("canary"),
         *AT_A_TENTH,
@@ -387,7 +387,7 @@ def test_what_is_told_within_a_step_does_not_begin_it_anew() -> None:
     assert "2026-03-02 09:06:30Z  for 3m 30s now" in section(drawn(rollout, now=10), "steps")[2]
 
 
-def test_one_that_failed_before_it_had_traffic_has_no_splits() -> None:
+def test_a_rollout_that_failed_before_it_had_traffic_shows_no_splits() -> None:
     rollout = tell(
         ready_made("canary"),
         *BEGUN[:3],

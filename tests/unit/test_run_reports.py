@@ -111,7 +111,9 @@ def test_a_run_whose_steps_cannot_be_read_is_told_as_far_as_it_can() -> None:
         (5, 0, None),
     ],
 )
-def test_durations(started: int | None, ended: int | None, line: str | None) -> None:
+def test_the_duration_of_a_run_is_told(
+    started: int | None, ended: int | None, line: str | None
+) -> None:
     def at(seconds: int | None) -> datetime | None:
         return None if seconds is None else NOON + timedelta(seconds=seconds)
 

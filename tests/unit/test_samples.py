@@ -213,7 +213,7 @@ JSONS = st.recursive(
 
 
 @given(inputs=JSONS, info=JSONS | st.sampled_from([TABLE, ARRAY]), example=JSONS)
-def test_whatever_the_files_hold_something_can_be_asked(
+def test_a_request_can_be_made_of_any_files_of_a_model(
     inputs: Any, info: Any, example: Any
 ) -> None:
     found = sample(described(inputs, info), example)

@@ -81,7 +81,7 @@ def test_a_run_is_found_on_a_later_page(azure_devops: Bench) -> None:
         ("unknown", UNKNOWN),
     ],
 )
-def test_how_a_run_ended_is_told(azure_devops: Bench, result: str, run: TargetRun) -> None:
+def test_the_status_of_a_build_is_read(azure_devops: Bench, result: str, run: TargetRun) -> None:
     run_id = azure_devops.submit().run_id
     azure_devops.service.finish(int(run_id), result)  # type: ignore[attr-defined]
     assert azure_devops.look(run_id) == run

@@ -152,7 +152,9 @@ def test_a_token_that_is_none_is_told_of(
         ("neutral", TargetStatus.SUCCEEDED),
     ],
 )
-def test_how_a_run_ended_is_told(github: Bench, conclusion: str, status: TargetStatus) -> None:
+def test_the_status_of_a_workflow_run_is_read(
+    github: Bench, conclusion: str, status: TargetStatus
+) -> None:
     run_id = github.submit().run_id
     github.service.finish(int(run_id), conclusion)  # type: ignore[attr-defined]
     run = github.look(run_id)
@@ -168,6 +170,6 @@ def test_the_first_of_several_runs_is_the_one(github: Bench) -> None:
     assert github.submit(AGAIN).run_id == first.run_id
 
 
-def test_two_ways_are_none() -> None:
+def test_an_event_and_a_workflow_together_are_refused() -> None:
     with pytest.raises(ValidationError, match="either"):
         GitHubTarget(repository="contoso/churn", event="a", workflow="b.yml")

@@ -80,7 +80,7 @@ def test_a_link_that_can_t_be_told_is_none(webhook: Bench, link: Any) -> None:
     assert webhook.submit() == Submitted()
 
 
-def test_one_that_has_it_already_may_say_so(webhook: Bench) -> None:
+def test_a_webhook_may_answer_that_it_has_the_run_already(webhook: Bench) -> None:
     webhook.service.again = 409  # type: ignore[attr-defined]
     webhook.submit()
     assert webhook.submit(AGAIN).found
@@ -88,7 +88,7 @@ def test_one_that_has_it_already_may_say_so(webhook: Bench) -> None:
         webhook.submit()
 
 
-def test_one_that_is_gone_is_not_called_again(webhook: Bench) -> None:
+def test_a_webhook_that_is_gone_is_not_called_again(webhook: Bench) -> None:
     webhook.service.fail(status=410)
     with pytest.raises(TargetAbsent):
         webhook.submit()
@@ -130,7 +130,7 @@ def test_an_address_is_https_or_none(webhook: Bench, environ: dict[str, str], ur
     assert url not in raised.value.message
 
 
-def test_its_address_is_in_no_trace(
+def test_the_address_of_a_webhook_is_in_no_trace(
     webhook: Bench, github: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from opentelemetry.sdk.trace import TracerProvider
