@@ -49,12 +49,10 @@ class AppriseChannels:
             raise ChannelUnknown(f"no channel {channel!r}: {setting} is not set")
         import apprise
 
-        _hush()
-        # Made for each message, because one that is kept sleeps between two messages.
-        notifier = _make_notifier()
-        if not notifier.add(_service(url, notifier.asset) or url):
+        # Made for each message, because services that are kept sleep between two messages.
+        services = _services(url)
+        if not services:
             raise ChannelUnknown(f"no channel {channel!r}: Apprise can't read {setting}")
-        services = tuple(notifier)
         for service in services:
             _fit(channel, service)
         title, text = for_message(title, most=TITLE_MAX), for_message(text, most=TEXT_MAX)
@@ -90,17 +88,19 @@ def find_channel_fault(environ: Mapping[str, str], channel: str) -> tuple[str, s
         return f"the app setting `{setting}` is not set", right
     if url.startswith("@Microsoft.KeyVault("):
         return None  # the platform puts the vault's value in its place
-    _hush()
-    notifier = _make_notifier()
-    if not notifier.add(_service(url, notifier.asset) or url):
+    if not _services(url):
         return f"the app setting `{setting}` holds no address that Apprise can read", right
     return None
 
 
-def _make_notifier() -> "apprise.Apprise":
+def _services(url: str) -> "tuple[apprise.NotifyBase, ...]":
+    """Return the services of the URLs in a setting, () where Apprise can't read it."""
     import apprise
 
-    return apprise.Apprise(asset=asset())
+    _hush()
+    found = apprise.Apprise(asset=asset())
+    is_read = found.add(_service(url, found.asset) or url)
+    return tuple(found) if is_read else ()
 
 
 def _format_of(service: "apprise.NotifyBase") -> "apprise.NotifyFormat":
