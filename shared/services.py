@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
     from shared.actions.base import Action
-    from shared.adapters.aml.addresses import Aml
+    from shared.adapters.aml.connection import Aml
     from shared.adapters.storage.account import StorageAccount
     from shared.adapters.targets.factory import Targets
     from shared.base.ports import Blobs, Channels, Queues, Tables
@@ -156,7 +156,7 @@ class Services:
 
     @once
     def _aml(self) -> "Aml":
-        from shared.adapters.aml.addresses import Aml
+        from shared.adapters.aml.connection import Aml
 
         arm, audience = self.settings.arm_endpoint, self.settings.aml_audience
         return Aml(self._credential, arm_endpoint=arm, audience=audience)

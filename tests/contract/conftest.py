@@ -18,7 +18,7 @@ from sandbox.workspace.control import Control
 from sandbox.workspace.identity import issue_token
 from sandbox.workspace.server import WorkspaceEmulator
 from sandbox.workspace.settings import Settings
-from shared.adapters.aml.addresses import Aml
+from shared.adapters.aml.connection import Aml
 from shared.adapters.aml.workspaces import ArmWorkspaces
 from shared.adapters.http import Http
 from shared.adapters.storage.account import StorageAccount

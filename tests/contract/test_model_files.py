@@ -13,7 +13,7 @@ from sandbox.workspace.control import Control
 from sandbox.workspace.identity import issue_token
 from sandbox.workspace.server import WorkspaceEmulator
 from sandbox.workspace.settings import Settings
-from shared.adapters.aml.addresses import Aml
+from shared.adapters.aml.connection import Aml
 from shared.adapters.aml.model_files import STORAGE_AUDIENCE
 from shared.adapters.aml.workspaces import ArmWorkspaces
 from shared.adapters.http import Http

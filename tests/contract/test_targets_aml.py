@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from shared.adapters.aml.addresses import Aml
+from shared.adapters.aml.connection import Aml
 from shared.adapters.aml.jobs import Jobs
 from shared.adapters.http import Http
 from shared.adapters.targets.batch_endpoint import BatchEndpoint

@@ -11,7 +11,7 @@ from azure.core.exceptions import HttpResponseError, ServiceRequestError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.adapters.aml.addresses import Aml
+from shared.adapters.aml.connection import Aml
 from shared.adapters.aml.jobs import as_absent
 from shared.adapters.aml.mlclient import sdk
 from shared.adapters.aml.mlflow import Mlflow, parse_metrics

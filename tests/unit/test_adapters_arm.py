@@ -10,8 +10,8 @@ import pytest
 from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError
 
-from shared.adapters.aml.addresses import Aml
 from shared.adapters.aml.arm import arm_client, segments
+from shared.adapters.aml.connection import Aml
 from shared.adapters.aml.workspaces import ArmWorkspaces
 from shared.adapters.client import Client
 from shared.adapters.http import Http, NoAnswer, Reply

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from shared.adapters.aml.addresses import Aml
 from shared.adapters.aml.arm import path_of
+from shared.adapters.aml.connection import Aml
 from shared.adapters.aml.run_history import RunHistory
 from shared.base.errors import JobInvalid, SignalboxError, TargetAbsent, WorkspaceRefused
 from shared.base.outgoing import for_tag

@@ -10,7 +10,7 @@ import logging
 import warnings
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from shared.adapters.aml.addresses import Aml
+from shared.adapters.aml.connection import Aml
 from shared.base.lazy import Lazy
 from shared.base.settings import CLOUDS
 from shared.events.model import Workspace

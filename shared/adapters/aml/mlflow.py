@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from shared.adapters.aml.addresses import Aml
+from shared.adapters.aml.connection import Aml
 from shared.base.outside import Json, object_in, objects_in
 from shared.events.model import Workspace
 

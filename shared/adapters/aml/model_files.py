@@ -9,8 +9,8 @@ import re
 from typing import Final
 from urllib.parse import quote
 
-from shared.adapters.aml.addresses import Aml
 from shared.adapters.aml.arm import path_of, segments
+from shared.adapters.aml.connection import Aml
 from shared.adapters.client import Answer, Client
 from shared.adapters.identity import Tokens
 from shared.adapters.refusals import WORKSPACE

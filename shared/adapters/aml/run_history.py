@@ -7,8 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from shared.adapters.aml.addresses import Aml
 from shared.adapters.aml.arm import segments
+from shared.adapters.aml.connection import Aml
 from shared.adapters.refusals import parse_complaint
 from shared.base.outside import Json, is_object, read_object, read_time
 from shared.events.model import Workspace

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from time import perf_counter
 from typing import Final
 
-from shared.adapters.aml.addresses import Aml
 from shared.adapters.aml.arm import path_of
+from shared.adapters.aml.connection import Aml
 from shared.adapters.client import Client
 from shared.base.errors import WorkspaceRefused
 from shared.base.outside import read_whole

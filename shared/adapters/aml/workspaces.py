@@ -5,9 +5,9 @@ from types import MappingProxyType
 from typing import Final
 
 from shared.adapters.aml import documents
-from shared.adapters.aml.addresses import Aml
 from shared.adapters.aml.arm import path_of
 from shared.adapters.aml.capacity import Capacities
+from shared.adapters.aml.connection import Aml
 from shared.adapters.aml.mlflow import Mlflow
 from shared.adapters.aml.model_files import ModelFiles
 from shared.adapters.aml.models import ModelRegistry

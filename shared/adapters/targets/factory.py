@@ -13,7 +13,7 @@ from shared.retraining.targets import Target, TargetParams
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
-    from shared.adapters.aml.addresses import Aml
+    from shared.adapters.aml.connection import Aml
 
 
 class Targets:
