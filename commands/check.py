@@ -107,6 +107,8 @@ def check(
     settings = settings_beside(path.parent if path else APP_ROOT)
     if path is None:
         path = reactions_file(settings)
+        if path.is_relative_to(Path.cwd()):
+            path = path.relative_to(Path.cwd())
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

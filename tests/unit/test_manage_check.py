@@ -14,7 +14,7 @@ from commands.check import check_text
 from commands.common import local_settings
 from manage import app
 from shared.actions import ACTIONS
-from shared.base.settings import read_settings
+from shared.base.settings import APP_ROOT, read_settings
 from shared.reactions.model import Params
 from shared.schema.values import ChannelName
 
@@ -72,6 +72,12 @@ def test_a_file_is_summed_up_in_one_line(text: str, settings: dict[str, str], su
 def test_a_good_file_ends_with_0(file: Path) -> None:
     result = CliRunner().invoke(app, ["check", str(file)])
     assert (result.exit_code, result.output) == (0, f"{file}: 1 reaction, no errors\n")
+
+
+def test_the_app_s_own_file_is_named_as_seen_from_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(APP_ROOT)
+    last = CliRunner().invoke(app, ["check"]).output.splitlines()[-1]
+    assert last.startswith("reactions.yaml: 3 reactions, no errors")
 
 
 def test_the_environment_goes_before_the_local_settings(
