@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Self
+
+from sandbox.running import Running
 
 ACCOUNT_NAME = "devstoreaccount1"
 #: The emulator's published key, the same on every machine; it protects nothing.
@@ -66,7 +67,7 @@ def connection_string(blob_port: int, queue_port: int, table_port: int) -> str:
     )
 
 
-class Azurite:
+class Azurite(Running):
     """One Azurite process on ports of its own; everything in it is gone after stop()."""
 
     def __init__(self, start_timeout: float = 60.0) -> None:
@@ -74,17 +75,6 @@ class Azurite:
         self._process: subprocess.Popen[bytes] | None = None
         self._output: IO[bytes] | None = None
         self._ports: Mapping[str, int] = {}
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def start(self) -> Self:
         """Start the process and return when blob, queue and table all listen."""

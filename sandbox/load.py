@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import httpx
 
 from sandbox.command_line import Parser
+from sandbox.running import Running
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class Second:
     unsent: int = 0
 
 
-class Load:
+class Load(Running):
     """Sends requests to a scoring address from a thread of its own; a context manager.
 
     `token` is a key or a token. `rate` is in requests per second, positive, and may be set while
@@ -91,17 +91,6 @@ class Load:
         """Send no more, and wait a while for the answers that are still to come."""
         self._ending.set()
         self._thread.join(_STOP_SECONDS)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def seconds(self) -> list[Second]:
         """Return what has happened so far, oldest first; of the last seconds some may be open."""

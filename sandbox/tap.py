@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
+from sandbox.running import Running
 from sandbox.wire import HEAD_LIMIT, Connection, parse_head, read_body
 
 _START_SECONDS = 60.0
@@ -72,7 +72,7 @@ class Strike:
             self._fallen.set()
 
 
-class Tap:
+class Tap(Running):
     """A reverse proxy in a thread, for one upstream; it serves TLS when given a certificate."""
 
     def __init__(
@@ -104,17 +104,6 @@ class Tap:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
         self._started = threading.Event()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def start(self) -> Self:
         """Listen on a free local port and return when connections are taken."""

@@ -6,7 +6,6 @@ import ssl
 import threading
 from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import httpx
@@ -21,12 +20,13 @@ from sandbox.event_grid.schemas import Event, Schema, check_events
 from sandbox.event_grid.subscriptions import Subscription
 from sandbox.event_grid.topics import Topic, create_publishing_app
 from sandbox.event_grid.webhooks import Webhooks
+from sandbox.running import Running
 
 _START_TIMEOUT = 60.0
 _HANDSHAKE_TIMEOUT = 30.0
 
 
-class EventGrid:
+class EventGrid(Running):
     """A small Event Grid; the README beside it lists its features and its limits.
 
     `time_scale` is how many real seconds one of Event Grid's seconds takes: 0.001 turns the first
@@ -51,17 +51,6 @@ class EventGrid:
         self._socket: socket.socket | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: uvicorn.Server | None = None
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def start(self) -> Self:
         """Listen on a free local port and return when publishers are served."""

@@ -8,7 +8,6 @@ from concurrent.futures import Future
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -18,11 +17,12 @@ from sandbox.functions_host.app_host import AppHost, HostOptions, serve_app
 from sandbox.functions_host.errors import HostError
 from sandbox.functions_host.keys import Keys
 from sandbox.functions_host.supervisor import InvocationCounts
+from sandbox.running import Running
 
 _worker_log = logging.getLogger("sandbox.functions_host.worker")
 
 
-class FunctionsHost:
+class FunctionsHost(Running):
     """Serves one function app from start() to stop(); every method may be called by any thread."""
 
     def __init__(
@@ -59,17 +59,6 @@ class FunctionsHost:
         self._running: AppHost | None = None
         #: Set by stop(), which may be called while start() still waits.
         self._stopping: Future[bool] = Future()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def start(self) -> Self:
         """Return once the app is indexed and served; HostError has the app's fault."""

@@ -13,10 +13,11 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Self
 
 import httpx
+
+from sandbox.running import Running
 
 _HERE = Path(__file__).parent
 #: Made by `make setup`; beside this environment's own Python, whichever folder that is in.
@@ -38,7 +39,7 @@ def make_models(folder: Path) -> None:
         raise InferenceFailed(f"no models could be made:\n{made.stdout}{made.stderr}")
 
 
-class InferenceServer:
+class InferenceServer(Running):
     """One server process for one MLflow model, at a free port of this machine."""
 
     def __init__(self, model: Path) -> None:
@@ -49,14 +50,6 @@ class InferenceServer:
 
     def __enter__(self) -> Self:
         return self.start().wait()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def start(self) -> Self:
         """Start the process and return at once: several may start at the same time."""

@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import trustme
@@ -23,7 +22,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_HOST = "127.0.0.1"
+from sandbox.running import HOST, Running, listen
+
 _NAME = "localhost"
 _STOP_SECONDS = 10
 
@@ -93,7 +93,7 @@ class Seen:
         return json.loads(self.body)
 
 
-class Service:
+class Service(Running):
     """A service behind https; a context manager, or `start` and `stop`.
 
     Several may share one authority, so that a client needs to trust one file.
@@ -107,7 +107,7 @@ class Service:
         self._faults: list[Fault] = []
         self._ca_folder = ca_folder
         self._authority = authority or trustme.CA()
-        self._socket = _listen()
+        self._socket = listen()
         self._server = _Server(
             uvicorn.Config(
                 _Gate(self._app(), self),
@@ -172,23 +172,12 @@ class Service:
         self._thread.join(_STOP_SECONDS)
         self._socket.close()
 
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
-
     def _run(self) -> None:
         asyncio.run(self._server.serve([self._socket]))
 
     def _ssl_context(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._authority.issue_cert(_NAME, _HOST).configure_cert(context)
+        self._authority.issue_cert(_NAME, HOST).configure_cert(context)
         return context
 
     def _app(self) -> Starlette:
@@ -315,12 +304,3 @@ async def read_json(request: Request, refuse: Callable[[str], Refused]) -> Json:
 
 async def _swallow(message: Message) -> None:
     """Send nothing."""
-
-
-def _listen() -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((_HOST, 0))
-    # Clients may connect from now on; they are answered once the server runs.
-    listener.listen(128)
-    return listener

@@ -6,7 +6,6 @@ import socket
 import ssl
 import threading
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import trustme
@@ -18,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
+from sandbox.running import HOST, Running, listen
 from sandbox.workspace import (
     artifacts,
     batch_endpoints,
@@ -51,7 +51,6 @@ from sandbox.workspace.proxy import Proxy
 from sandbox.workspace.settings import Settings
 from sandbox.workspace.storage import by_host
 
-_HOST = "127.0.0.1"
 _NAME = "localhost"
 _ARM_HOST = "management.azure.com"
 #: Clients look for registries here, and learn that there are none.
@@ -81,7 +80,7 @@ _RESOURCES = (
 )
 
 
-class WorkspaceEmulator:
+class WorkspaceEmulator(Running):
     """Machine Learning workspaces behind https, their identity and control behind http.
 
     Use it as a context manager, or call `start` and `stop`.
@@ -89,8 +88,8 @@ class WorkspaceEmulator:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._sockets = (_listen(settings.port), _listen(settings.control_port))
-        self._proxy_socket = _listen(settings.proxy_port)
+        self._sockets = (listen(settings.port), listen(settings.control_port))
+        self._proxy_socket = listen(settings.proxy_port)
         self._authority = trustme.CA()
         self._servers: tuple[uvicorn.Server, ...] = ()
         self._is_stopping = False
@@ -105,7 +104,7 @@ class WorkspaceEmulator:
     @property
     def control_url(self) -> str:
         """Where the control surface listens."""
-        return f"http://{_HOST}:{_port(self._sockets[1])}"
+        return f"http://{HOST}:{_port(self._sockets[1])}"
 
     @property
     def identity_url(self) -> str:
@@ -115,7 +114,7 @@ class WorkspaceEmulator:
     @property
     def proxy_url(self) -> str:
         """The HTTPS_PROXY through which Resource Manager and storage have their real names."""
-        return f"http://{_HOST}:{_port(self._proxy_socket)}"
+        return f"http://{HOST}:{_port(self._proxy_socket)}"
 
     @property
     def ca_path(self) -> Path:
@@ -127,7 +126,7 @@ class WorkspaceEmulator:
 
         Proxies are in both spellings: of two, clients take the one in small letters.
         """
-        proxies = {"HTTPS_PROXY": self.proxy_url, "NO_PROXY": f"{_NAME},{_HOST}"}
+        proxies = {"HTTPS_PROXY": self.proxy_url, "NO_PROXY": f"{_NAME},{HOST}"}
         return {
             "IDENTITY_ENDPOINT": self.identity_url,
             "IDENTITY_HEADER": self.settings.identity_header,
@@ -154,17 +153,6 @@ class WorkspaceEmulator:
         self._thread.join(_STOP_SECONDS)
         if self._violations:
             raise AssertionError("\n".join(dict.fromkeys(self._violations)))
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def _run(self) -> None:
         asyncio.run(self._serve())
@@ -202,7 +190,7 @@ class WorkspaceEmulator:
 
     def _ssl_context(self, cloud: Cloud) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        names = (_NAME, _HOST, _ARM_HOST, _REGISTRY_HOSTS, cloud.storage.host)
+        names = (_NAME, HOST, _ARM_HOST, _REGISTRY_HOSTS, cloud.storage.host)
         self._authority.issue_cert(*names).configure_cert(context)
         return context
 
@@ -289,16 +277,6 @@ async def _refuse_path(request: Request, error: Exception) -> Response:
 async def _answer_failure(request: Request, error: Exception) -> Response:
     message = f"The emulator failed: {error!r}"
     return ArmError(500, "InternalServerError", message).response()
-
-
-def _listen(port: int) -> socket.socket:
-    # asyncio turns Nagle's delay off only where the protocol is named.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((_HOST, port))
-    # Clients may connect from now on; they are answered once the server runs.
-    listener.listen(128)
-    return listener
 
 
 def _port(listener: socket.socket) -> int:
