@@ -72,7 +72,7 @@ def _answer(request: Request, endpoint: Endpoint, deployment: Deployment | None)
 def _scope(
     cloud: Cloud, endpoint: Endpoint, deployment: Deployment | None, query: Query, told: int
 ) -> Scope:
-    """Return the span that can be read: whole steps, up to the lag of metrics."""
+    """Return the measurements of a query, in whole steps up to the lag of metrics."""
     tallies = cloud.measurements.of_endpoint(endpoint.workspace, endpoint.name)
     utilization = {}
     if deployment:
