@@ -19,6 +19,7 @@ from commands.common import (
     terminal_width,
     visible,
 )
+from shared.base.words import counted
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -43,9 +44,9 @@ class Checked:
     def summary(self) -> str:
         """The result in one line."""
         errors, warnings = self.count("error"), self.count("warning")
-        parts = [] if self.reactions is None else [_number(self.reactions, "reaction")]
-        parts.append(_number(errors, "error") if errors else "no errors")
-        parts += [_number(warnings, "warning")] if warnings else []
+        parts = [] if self.reactions is None else [counted(self.reactions, "reaction")]
+        parts.append(counted(errors, "error") if errors else "no errors")
+        parts += [counted(warnings, "warning")] if warnings else []
         return f"{self.source}: {', '.join(parts)}"
 
 
@@ -54,10 +55,6 @@ _EXCERPT, _AROUND = 160, 2000
 #: The columns of a line's number, and of the bar behind it.
 _NUMBER = 9
 _ADDRESS = re.compile(r"(://)([^\s'\"\]},]+)")
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def check_text(

@@ -31,6 +31,11 @@ def listed(names: Sequence[str], most: int) -> str:
     return (", ".join(names[:most]) or "nothing") + more
 
 
+def counted(count: int, noun: str) -> str:
+    """Write a number with its noun: 1 minute, 2 minutes."""
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
 def second(time: datetime) -> str:
     """Write a time to the second: 2026-03-02 09:00:00Z."""
     return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")

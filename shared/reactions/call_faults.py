@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
+from shared.base.words import counted
 from shared.reactions.comparison_faults import find_choice_faults
 from shared.reactions.expression_nodes import (
     ExpressionFault,
@@ -65,12 +66,10 @@ def find_call_faults(node: Node, shapes: Sequence[Shape]) -> Iterator[Expression
         return
     if not _is_arity_right(node):
         arity = FUNCTIONS[name]
-        expected = f"{'at least ' if arity.or_more else ''}{arity.count}"
-        yield fault_at(
-            node,
-            f"{name}() takes {expected} argument{'s' * (arity.count != 1)}, found {len(arguments)}",
-            "",
-        )
+        expected = counted(arity.count, "argument")
+        least = "at least " if arity.or_more else ""
+        message = f"{name}() takes {least}{expected}, found {len(arguments)}"
+        yield fault_at(node, message, "")
         return
     for argument, child, shape in zip(SIGNATURES[name], arguments, shapes, strict=False):
         if child["type"] == "expref" and "expref" not in argument:

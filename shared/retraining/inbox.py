@@ -50,21 +50,21 @@ class Inbox:
         Raises: WindowOpen while the monitor's run has not ended, and WorkspaceError.
         """
         # No event is later than its arrival: a clock that is ahead must not make others late.
-        told = _window_of(event, min(event.time, self.clock.now()))
+        window = _window_of(event, min(event.time, self.clock.now()))
         if event.drift.source is not DriftSource.MODEL_MONITOR:
-            return told
+            return window
         try:
             root = self.workspaces.get_run(event.workspace, event.drift.window)
         except (WorkspaceDenied, WorkspaceRefused):
-            return told  # the app may not read runs: the event alone is better than nothing
+            return window  # the app may not read runs: the event alone is better than nothing
         if root is None:
-            return told
+            return window
         if root.root_id not in ("", root.id):  # the event knew only the pipeline just above
             above = self.workspaces.get_run(event.workspace, root.root_id)
             root = above or root
         if not has_ended(root.status):
             self._wait(event, root)
-        return self._complete(event, replace(told, id=root.id), root)
+        return self._complete(event, replace(window, id=root.id), root)
 
     def _wait(self, event: DriftDetected, root: RunRecord) -> None:
         open_for = self.clock.now() - event.time
@@ -76,10 +76,10 @@ class Inbox:
             retry_after=wait,
         )
 
-    def _complete(self, event: DriftDetected, told: Window, root: RunRecord) -> Window:
+    def _complete(self, event: DriftDetected, window: Window, root: RunRecord) -> Window:
         """Return the window with the signals of the monitor's run added."""
         signals: dict[str, SignalSeen] = {}
-        start, end = told.start, told.end
+        start, end = window.start, window.end
         for record, literals in self._below(event.workspace, root):
             start = start or parse_time(literals.get("data_window_start", "")[:64])
             end = end or parse_time(literals.get("data_window_end", "")[:64])
@@ -91,8 +91,8 @@ class Inbox:
             if known is None or known.state is not DriftState.BREACH:
                 signals[name] = _signal_seen(drift)
         named = {name: seen for name, seen in signals.items() if name}
-        heard = {name: seen for name, seen in told.signals.items() if name or not named}
-        return replace(told, signals=heard | (named or signals), start=start, end=end)
+        heard = {name: seen for name, seen in window.signals.items() if name or not named}
+        return replace(window, signals=heard | (named or signals), start=start, end=end)
 
     def _below(
         self, workspace: Workspace, root: RunRecord
@@ -146,8 +146,8 @@ def _drift_of(record: RunRecord, event: DriftDetected) -> Drift | None:
 
 def _literals(record: RunRecord) -> dict[str, str]:
     run = Run(id=record.id, root_id=record.root_id, properties=record.properties)
-    told = {key.lower(): value for key, value in record.parameters.items()}
-    return find_literals(run) | told
+    literals = {key.lower(): value for key, value in record.parameters.items()}
+    return find_literals(run) | literals
 
 
 def _is_signal_pipeline(record: RunRecord) -> bool:

@@ -247,7 +247,7 @@ def _judge_retrainings(policy: PolicyParams, loop: Loop) -> Loop:
     """
     if all(item.stage is not Stage.LIVE for item in loop.retrainings):
         return loop
-    told = [(item, read_window(policy, item).drifted) for item in loop.windows]
+    readings = [(item, read_window(policy, item).drifted) for item in loop.windows]
     served = {item.id: _served(loop, item) for item in loop.windows}
     for item in loop.retrainings:
         if item.stage is not Stage.LIVE or (item.judged_in and not loop.seen(item.judged_in)):
@@ -255,7 +255,7 @@ def _judge_retrainings(policy: PolicyParams, loop: Loop) -> Loop:
         first = next(
             (
                 (window.id, drifted)
-                for window, drifted in told
+                for window, drifted in readings
                 if drifted is not None and served[window.id] == item.id
             ),
             None,

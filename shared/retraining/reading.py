@@ -9,7 +9,7 @@ from shared.events.model import DriftState, Metric
 from shared.retraining.model import PolicyAnswer, SignalSeen, Window
 from shared.retraining.params import PolicyParams
 
-_TOLD_MAX = 3
+_LINES_MAX = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,18 +92,18 @@ _STATES: Mapping[DriftState, int] = {DriftState.BROKEN: 1, DriftState.RECOVERED:
 class _Found:
     """A metric of a breached signal as the policy judges it; None for a signal without any.
 
-    `told` says whether the monitor reports a breach; `least` is the least effect that counts.
+    `reported` says whether the monitor reports a breach; `least` is the least effect that counts.
     """
 
     signal: str
     metric: Metric | None
-    told: bool = True
+    reported: bool = True
     is_judged: bool = False
     least: float
 
     @property
     def is_candidate(self) -> bool:
-        return self.told or self.is_judged
+        return self.reported or self.is_judged
 
     @property
     def counts(self) -> bool:
@@ -152,7 +152,7 @@ def _judge(policy: PolicyParams, signal: str, metric: Metric) -> _Found:
             metric.name, metric.value, threshold, metric.feature, worse=params.worse
         )
     return _Found(
-        signal=signal, metric=judged, told=metric.breached, is_judged=is_judged, least=least
+        signal=signal, metric=judged, reported=metric.breached, is_judged=is_judged, least=least
     )
 
 
@@ -193,14 +193,14 @@ def _name_of(metric: Metric) -> str:
 
 
 def _describe_broken(broken: Mapping[str, SignalSeen]) -> str:
-    told = (f"{name or 'the monitor'}: {seen.detail or 'broken'}" for name, seen in broken.items())
-    return "; ".join(list(told)[:_TOLD_MAX])
+    lines = (f"{name or 'the monitor'}: {seen.detail or 'broken'}" for name, seen in broken.items())
+    return "; ".join(list(lines)[:_LINES_MAX])
 
 
 def _describe_found(breached: Mapping[str, SignalSeen]) -> str:
-    told = []
+    lines = []
     for name, seen in breached.items():
         features = dict.fromkeys(m.feature for m in seen.metrics if m.breached and m.feature)
-        shown = ", ".join(list(features)[:_TOLD_MAX])
-        told.append(f"{name or 'a signal without a name'}{f' ({shown})' if shown else ''}")
-    return "; ".join(told[:_TOLD_MAX])
+        shown = ", ".join(list(features)[:_LINES_MAX])
+        lines.append(f"{name or 'a signal without a name'}{f' ({shown})' if shown else ''}")
+    return "; ".join(lines[:_LINES_MAX])

@@ -41,8 +41,8 @@ def _check_job_file(path: str) -> str:
 def _check_repository(name: str) -> str:
     if _REPOSITORY.fullmatch(name) is None:
         address = _REPOSITORY_AT.fullmatch(name)
-        told = address["name"] if address is not None else "owner/name"
-        raise ValueError(f"name a repository as GitHub does: {told}")
+        example = address["name"] if address is not None else "owner/name"
+        raise ValueError(f"name a repository as GitHub does: {example}")
     return name
 
 

@@ -116,10 +116,10 @@ def challenge(
     ours = metrics.read(challenger)
     verdict = compare(ours, NO_CHAMPION if champion is None else metrics.read(champion), params)
     if not verdict.standing.is_known:
-        told = "; ".join(metrics.missing)
+        missing = "; ".join(metrics.missing)
         if metrics.is_awaited:
-            raise MetricAwaited(told)
-        raise MetricMissing(told)
+            raise MetricAwaited(missing)
+        raise MetricMissing(missing)
     against = f" against {champion.called}" if champion is not None else ""
     return replace(verdict, reason=f"{challenger.called}{against} on {endpoint}: {verdict.reason}")
 

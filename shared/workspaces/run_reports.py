@@ -176,8 +176,8 @@ def _reason(report: RunReport, run: RunRecord) -> list[str]:
     if not path:
         return [*step, *_error(run)]
     own = [] if _has_only_step_error(run) else _error(run)
-    told = [below for below in path if below.error.strip() or below.error_code]
-    return [*own, *step, *(_error(told[-1]) if told else [])]
+    with_error = [below for below in path if below.error.strip() or below.error_code]
+    return [*own, *step, *(_error(with_error[-1]) if with_error else [])]
 
 
 def _error(run: RunRecord) -> list[str]:

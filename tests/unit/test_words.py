@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from shared.base.words import bullets, elapsed, flat, listed, minute, second, shortened
+from shared.base.words import bullets, counted, elapsed, flat, listed, minute, second, shortened
 
 
 def test_a_text_is_put_on_one_line() -> None:
@@ -40,6 +40,10 @@ def test_of_many_lines_the_first_are_told_and_the_rest_counted() -> None:
 )
 def test_a_time_that_passed_is_told_in_two_units(seconds: float, told: str) -> None:
     assert elapsed(timedelta(seconds=seconds)) == told
+
+
+def test_a_number_has_its_noun_in_singular_or_plural() -> None:
+    assert [counted(count, "row") for count in (0, 1, 2)] == ["0 rows", "1 row", "2 rows"]
 
 
 def test_a_time_is_told_in_utc() -> None:

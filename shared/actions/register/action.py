@@ -82,8 +82,8 @@ class Register:
         """
         if run.status.lower() == "completed":
             return
-        told = f"run {run.id} is {redact(run.status, most=50)}, not Completed"
-        raise RunAbsent(told) if is_young(event, self._clock.now()) else Superseded(told)
+        message = f"run {run.id} is {redact(run.status, most=50)}, not Completed"
+        raise RunAbsent(message) if is_young(event, self._clock.now()) else Superseded(message)
 
     def _register(
         self,

@@ -145,11 +145,11 @@ def _find_version(version: str, deployments: Collection[Deployment]) -> str:
     fit = [found for found in of_it if found.state is State.SUCCEEDED] or of_it
     if not fit:
         shown = redact(version, most=100)
-        told = f"the endpoint has no deployment of version {shown!r}"
-        raise ParamsInvalid(told, hint=_list_hint(deployments))
+        message = f"the endpoint has no deployment of version {shown!r}"
+        raise ParamsInvalid(message, hint=_list_hint(deployments))
     if len(fit) > 1:
-        told = f"several deployments are of version {version}: {_list(fit)}"
-        raise ParamsInvalid(told, hint="Name one of them with `to`.")
+        message = f"several deployments are of version {version}: {_list(fit)}"
+        raise ParamsInvalid(message, hint="Name one of them with `to`.")
     return fit[0].name
 
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from shared.base.durations import format_duration
+from shared.base.words import counted
 from shared.rollouts.state.measurement import GateOutcome
 from shared.workspaces.metrics import Measure, Minute, Readings
 
@@ -98,8 +99,8 @@ class Evidence:
     def spans(self, count: int) -> str:
         """Return a number of readings in words: "3 minutes", "2 readings of 5m"."""
         if self.grain == timedelta(minutes=1):
-            return f"{count} minute{'s' * (count != 1)}"
-        return f"{count} reading{'s' * (count != 1)} of {format_duration(self.grain)}"
+            return counted(count, "minute")
+        return f"{counted(count, 'reading')} of {format_duration(self.grain)}"
 
 
 def evidence_of(readings: Readings, name: str, measure: Measure) -> Evidence:

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from shared.base.words import counted
 from shared.rollouts.deciding.decisions import Decision, Scale, StepDone
 from shared.rollouts.deciding.exits import WRITE_TRIES, fail
 from shared.rollouts.deciding.observation import Observation, failure_in
@@ -22,7 +23,7 @@ class ScaleStep(StepDecider):
         assert ours is not None  # in_step looked
         wanted = self.instances(step, (stable or ours).instance_count)
         if ours.instance_count == wanted:
-            return StepDone(rollout=rollout, reason=f"{wanted} instance{'s' * (wanted != 1)}")
+            return StepDone(rollout=rollout, reason=counted(wanted, "instance"))
         if failure := failure_in(seen):
             return fail(rollout, seen, f"{ours.name} could not be scaled: {failure}")
         if rollout.work.tries >= WRITE_TRIES:
