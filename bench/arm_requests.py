@@ -7,7 +7,7 @@ one message to the next; of the `_retry_after_10s` one the service says to look 
 of the rest it says nothing.
 
 Floor: what any switch has to ask, however long it takes. Read the model; read the endpoint and its
-deployments; create the deployment, and see once that it is made; read the endpoint anew, because
+deployments; create the deployment, and see once that it is made; read the endpoint again, because
 its whole document is written; write the traffic, see once that it is done, and read it back; see
 that the old deployment has no traffic, delete it, and see once that it is gone.
 """

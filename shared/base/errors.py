@@ -72,7 +72,7 @@ class ReactionsInvalid(SignalboxError):
     """The reactions file has errors; the message lists all of them."""
 
     code = "reactions.invalid"
-    default_hint = "Run `signalbox check` and mend what it prints."
+    default_hint = "Run `signalbox check` and fix the mistakes that it prints."
 
 
 class ReactionGone(SignalboxError):
@@ -86,14 +86,14 @@ class ExpressionFailed(SignalboxError):
     """An expression of a reaction gave no usable value for this event."""
 
     code = "reaction.expression"
-    default_hint = "Mend the expression, then replay the letter."
+    default_hint = "Fix the expression, then replay the letter."
 
 
 class ParamsInvalid(SignalboxError):
     """An action's values, once rendered from the event, are not what the action takes."""
 
     code = "action.params"
-    default_hint = "Mend the reaction, or the tag that the value came from, then replay the letter."
+    default_hint = "Fix the reaction, or the tag that the value came from, then replay the letter."
 
 
 class TagForbidden(SignalboxError):
@@ -143,7 +143,7 @@ class JobInvalid(SignalboxError):
     """A job's YAML is none that AML takes, or needs files that only a laptop has."""
 
     code = "retrain.job_invalid"
-    default_hint = "Run `signalbox check`, mend the file and deploy the app."
+    default_hint = "Run `signalbox check`, fix the file and deploy the app."
 
 
 class TargetError(SignalboxError):
@@ -177,7 +177,7 @@ class TargetAbsent(TargetError):
     """There is no such pipeline, component, experiment, endpoint, workflow or setting."""
 
     code = "target.absent"
-    default_hint = "Make it, or mend `target:` in the reaction, then replay the letter."
+    default_hint = "Make it, or fix `target:` in the reaction, then replay the letter."
 
 
 class TargetRefused(TargetError):

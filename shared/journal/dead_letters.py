@@ -193,7 +193,7 @@ class DeadLetters:
         the replay: then `is_again` of the letter is set. Or it died between saving the row and
         sending the next message: then that is sent again. A message that is not ours is dropped.
 
-        Raises: StorageUnavailable if it was handed out before. If not, it is sent anew, because a
+        Raises: StorageUnavailable if it was handed out before. If not, it is sent again, because a
         message that fails is handed out again, which would count as a death.
         """
         wakeup = read_wakeup(message, *_IN_MESSAGE)
@@ -214,7 +214,7 @@ class DeadLetters:
         return None
 
     def put_back(self, letter: Letter) -> None:
-        """Send the message of a letter anew, because the result of its replay can't be kept."""
+        """Send the message of a letter again, because the result of its replay can't be kept."""
         self.wake(replace(letter, due_at=self._clock.now() + _UNREAD))
 
     def get(self, letter_id: str) -> Letter | None:
@@ -290,7 +290,7 @@ class DeadLetters:
         return self._settle(letter, parked)
 
     def reopen(self, letter: Letter, order: str = "") -> bool:
-        """Make a letter due now, and count its attempts anew; see `close` for `order` and False."""
+        """Make a letter due now, with no attempts; see `close` for `order` and False."""
         again = self._reopened(letter, order)
         if not self._settle(letter, again):
             return False

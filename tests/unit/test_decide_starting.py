@@ -224,7 +224,7 @@ CHECKING = {
         seen=make_seen(endpoint=endpoint_in(State.UPDATING)),
         after=61 * MINUTE,
         decision=Go(
-            phase=Phase.REFUSED, reason="endpoint churn is Updating: mend it, then try again"
+            phase=Phase.REFUSED, reason="endpoint churn is Updating: fix it, then try again"
         ),
     ),
     "an endpoint that failed before it had anything is made again": Case(
@@ -237,15 +237,13 @@ CHECKING = {
         seen=make_seen(endpoint=endpoint_in(State.DELETING), deployments={}),
         after=61 * MINUTE,
         decision=Go(
-            phase=Phase.REFUSED, reason="endpoint churn is Deleting: mend it, then try again"
+            phase=Phase.REFUSED, reason="endpoint churn is Deleting: fix it, then try again"
         ),
     ),
     "a failed endpoint with deployments is not touched": Case(
         rollout=NEW_ROLLOUT,
         seen=make_seen(endpoint=endpoint_in(State.FAILED)),
-        decision=Go(
-            phase=Phase.REFUSED, reason="endpoint churn is Failed: mend it, then try again"
-        ),
+        decision=Go(phase=Phase.REFUSED, reason="endpoint churn is Failed: fix it, then try again"),
     ),
     "an endpoint of somebody else's is not touched": Case(
         rollout=NEW_ROLLOUT,
@@ -308,9 +306,7 @@ SHIFTS = {
     "a failed endpoint is not one to move traffic on": Case(
         rollout=SHIFT,
         seen=make_seen(endpoint=endpoint_in(State.FAILED), deployments={}),
-        decision=Go(
-            phase=Phase.REFUSED, reason="endpoint churn is Failed: mend it, then try again"
-        ),
+        decision=Go(phase=Phase.REFUSED, reason="endpoint churn is Failed: fix it, then try again"),
     ),
     "what it goes back to is all that it found, its own share too": Case(
         rollout=SHIFT,
@@ -399,7 +395,7 @@ PROOFS = {
         seen=proof(GateOutcome.NO_DATA, observe=True),
         decision=Go(phase=Phase.DEPLOYMENT),
     ),
-    "what waiting won't mend ends it": Case(
+    "what waiting can't fix ends it": Case(
         rollout=GATED,
         seen=proof(GateOutcome.UNAVAILABLE, lasting=True),
         decision=Go(phase=Phase.REFUSED, reason=f"{SHORT}: no data"),

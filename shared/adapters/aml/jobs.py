@@ -135,7 +135,7 @@ def check_inputs(of: str, known: Iterable[str], submission: Submission) -> None:
         told = ", ".join(known) or "none"
         raise JobInvalid(
             f"{of} has no input {', '.join(unknown)}",
-            hint=f"Its inputs: {told}. Mend `inputs:` in the reaction, then replay the letter.",
+            hint=f"Its inputs: {told}. Fix `inputs:` in the reaction, then replay the letter.",
         )
 
 

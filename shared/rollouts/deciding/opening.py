@@ -137,7 +137,7 @@ def _keep_off(
     if endpoint.state is State.SUCCEEDED:
         return None
     if seen.deployments or not is_settled or not rollout.plan.creates:
-        reason = f"endpoint {endpoint.name} is {endpoint.state}: mend it, then try again"
+        reason = f"endpoint {endpoint.name} is {endpoint.state}: fix it, then try again"
         return refuse_rollout(rollout, reason)
     return None  # An endpoint that failed before it had a deployment is made again.
 
