@@ -9,7 +9,7 @@ from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from shared.base.clock import Clock
 from shared.base.errors import (
@@ -71,8 +71,7 @@ _DEPTH_MAX = 10
 _SECONDS_MAX = 999_999_999
 
 
-@dataclass(frozen=True, slots=True)
-class Meaning:
+class Meaning(NamedTuple):
     """The error that an answer stands for, by its status and, with `says`, by its words."""
 
     statuses: Container[int]
@@ -81,8 +80,7 @@ class Meaning:
     hint: str | None = None  #: In place of the error's own.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusals:
+class Refusals(NamedTuple):
     """The errors of one kind of service: those that every kind has, and meanings of its own.
 
     `unreachable` is also for no answer at all, `denied` for an app that can't sign in, `refused`
