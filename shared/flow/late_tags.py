@@ -1,8 +1,8 @@
 """Reads tags that an event lacks, because the model got them just after it was registered.
 
-Registering a model and tagging it are two calls, and the first sends the event. If a reaction does
-not match only because a tag is missing, the model's tags are read from the workspace, and once more
-a minute later. The tags of a model or run are also read if its event lost a secret in a letter.
+Registering a model and tagging it are two calls, and the first sends the event. If only a missing
+tag keeps a reaction from matching, the model's tags are read from the workspace, and once more a
+minute later. The tags of a model or run are also read if its event lost a secret in a letter.
 """
 
 from collections.abc import Callable, Iterable
