@@ -108,7 +108,7 @@ def replay(
 @app.command()
 def close(letter_id: LetterId, why: Why, by: By = "") -> None:
     """Close a letter without a replay."""
-    from shared.flow.react import give_up
+    from shared.flow.letter_events import give_up
 
     order = f"closed by {who(by)}: {why}"
     with app_services() as services:

@@ -34,19 +34,17 @@ from shared.events.envelopes import (
 )
 from shared.events.model import Event, UnknownEvent, as_data
 from shared.flow.late_tags import LateTags, Look
+from shared.flow.letter_events import MAX_KEPT, event_of_letter, events_in_letter, give_up
 from shared.flow.steps import ReactionResult, Steps, outcome_of_failure
 from shared.journal.dead_letters import DeadLetters
 from shared.journal.letters import Letter, LetterStatus
 from shared.journal.outcomes import WHOLE, EventRef, Outcome, OutcomeStatus, ref_of
 from shared.journal.records import Records
 from shared.reactions.match import Match, Matched, as_listed, match, match_one
-from shared.reactions.model import Reaction, Reactions
+from shared.reactions.model import Reactions
 
 log = logging.getLogger(__name__)
 
-#: The most bytes of a body that was kept, by us or by Event Grid: an event of the greatest size,
-#: escaped, or an array of events with the result of each delivery.
-MAX_KEPT = 16 * MAX_BODY
 #: Codes of letters whose last try did not end, as far as is known.
 _CUT_OFF = frozenset({CutOff.code, ClaimHeld.code})
 
@@ -263,12 +261,12 @@ class React:
 
     def _replay_reaction(self, letter: Letter) -> None:
         try:
-            events = _events_in(letter)
+            events = events_in_letter(letter)
         except EventMalformed as error:  # its blob is gone, or the app is stricter now
             self._dead_letters.park(letter, failure_of(error))
             return
         reaction = self._reactions.get(letter.reaction)
-        event = _event_of(letter, events, reaction)
+        event = event_of_letter(letter, events, reaction)
         assert isinstance(event, Event)  # no other kind ever matched a reaction
         ref, workspace = ref_of(event), as_listed(self._reactions, event.workspace)
         if (
@@ -357,31 +355,6 @@ def _count(news: Mapping[str, Outcome]) -> None:
         )
 
 
-def give_up(records: Records, letter: Letter) -> None:
-    """Record that steps no longer wait for a letter's replay: it was parked, or closed by hand.
-
-    Raises: StorageUnavailable.
-    """
-    if not letter.reaction:
-        return  # no step of a whole event is recorded as waiting
-    try:
-        events = _events_in(letter)
-    except EventMalformed:
-        return
-    failed = Outcome(
-        status=OutcomeStatus.FAILED, detail=letter.reason, code=letter.code, attempt=letter.turn
-    )
-    records.give_up(ref_of(_event_of(letter, events, None)), letter.reaction, failed)
-
-
-def _events_in(letter: Letter) -> Sequence[Event | UnknownEvent]:
-    """Read the events of a letter of one reaction.
-
-    Raises: EventMalformed.
-    """
-    return parse_events(parse_envelope(read_body(letter.body, limit=MAX_KEPT)[0]))
-
-
 def _join_types(takes: frozenset[str] | None) -> str:
     return " ".join(sorted(takes or ()))
 
@@ -395,18 +368,3 @@ def _refuse(envelope: Envelope, takes: frozenset[str] | None) -> EventMisplaced 
 
 def _skipped(detail: str, code: str = "") -> Outcome:
     return Outcome(status=OutcomeStatus.SKIPPED, detail=detail, code=code)
-
-
-def _event_of(
-    letter: Letter, events: Sequence[Event | UnknownEvent], reaction: Reaction | None
-) -> Event | UnknownEvent:
-    """Return the event of an envelope that a letter is about, found by its type.
-
-    The type in the letter holds even if its reaction is gone, or is for other events by now.
-    """
-    types = (letter.about.partition(" ")[0], "" if reaction is None else str(reaction.on))
-    for wanted in types:
-        for event in events:
-            if str(event.type) == wanted:
-                return event
-    return events[0]
