@@ -28,6 +28,8 @@ from shared.rollouts.state.rollout import Rollout
 
 FOLDER = APP_ROOT / "docs" / "pictures"
 _WIDTH = 100
+#: Columns that stay free at the right, for readers whose fonts are wider.
+_MARGIN = 4
 #: The hold at half of the traffic, in the strategy `careful` of demo/reactions.yaml.
 _MIDDLE = 4
 _PAUSE = 0.5
@@ -84,6 +86,7 @@ def _recording() -> Console:
 
 def write(name: str, recorded: Console, title: str) -> None:
     """Write what a console has shown as an SVG that loads nothing."""
+    recorded.width = _WIDTH + _MARGIN
     drawing = recorded.export_svg(title=title, clear=False, unique_id=name)
     drawing = re.sub(r"@font-face \{.*?\}\s*", "", drawing, flags=re.DOTALL)
     drawing = re.sub(r"font-family: [^;]+;", f"font-family: {_FONTS};", drawing)
