@@ -220,56 +220,59 @@ def test_the_second_signal_of_a_window_starts_nothing_more() -> None:
     assert second.code == "retrain.decided"
 
 
-class TestApproval:
-    """`mode: approve`: a person says yes or no."""
+# `mode: approve`: a person says yes or no
 
-    def test_nothing_starts_until_a_person_says_yes(self) -> None:
-        story = Story(mode="approve")
-        world = story.world
+
+def test_nothing_starts_until_a_person_says_yes() -> None:
+    story = Story(mode="approve")
+    world = story.world
+    story.window()
+    world.settle()
+    assert world.targets.started == {}
+    assert world.told() == ["churn has drifted: approve its retraining?"]
+    waiting = world.outcome_of("churn-monitor:w1:data_drift", STEP)
+    assert (waiting.status, waiting.code) == (OutcomeStatus.WAITING, "retrain.approval")
+    (letter,) = world.all_letters()
+    assert letter.status is LetterStatus.PARKED
+
+    world.approvals.approve(world.loop(), by="mia", why="looks real")
+    world.settle()
+    assert len(world.targets.started) == 1
+    last = world.loop().last
+    assert last is not None
+    assert (last.stage, last.by) == (Stage.RUNNING, "mia")
+    (letter,) = world.all_letters()
+    assert letter.status is LetterStatus.CLOSED
+
+
+def test_how_to_answer_comes_before_the_window_which_may_be_cut() -> None:
+    story = Story(mode="approve")
+    story.window()
+    loop_id = story.world.loop().id
+    (message,) = story.world.channels.sent
+    assert message.text.startswith("Reason: ")
+    before, _ = message.text.split("\nWindow: ")
+    for order in ("approve", "reject"):
+        assert f'To {order}: signalbox loops {order} {loop_id} --why "reason"' in before
+
+
+def test_a_no_closes_the_letter_and_starts_nothing() -> None:
+    story = Story(mode="approve")
+    story.window()
+    story.world.approvals.reject(story.world.loop(), by="mia", why="a holiday")
+    story.world.settle()
+    assert story.world.targets.started == {}
+    outcome = story.world.outcome_of("churn-monitor:w1:data_drift", STEP)
+    assert (outcome.status, outcome.code) == (OutcomeStatus.SKIPPED, "retrain.rejected")
+    (letter,) = story.world.all_letters()
+    assert letter.status is LetterStatus.CLOSED
+
+
+def test_a_further_window_asks_nobody_again() -> None:
+    story = Story(mode="approve")
+    for _ in range(3):
         story.window()
-        world.settle()
-        assert world.targets.started == {}
-        assert world.told() == ["churn has drifted: approve its retraining?"]
-        waiting = world.outcome_of("churn-monitor:w1:data_drift", STEP)
-        assert (waiting.status, waiting.code) == (OutcomeStatus.WAITING, "retrain.approval")
-        (letter,) = world.all_letters()
-        assert letter.status is LetterStatus.PARKED
-
-        world.approvals.approve(world.loop(), by="mia", why="looks real")
-        world.settle()
-        assert len(world.targets.started) == 1
-        last = world.loop().last
-        assert last is not None
-        assert (last.stage, last.by) == (Stage.RUNNING, "mia")
-        (letter,) = world.all_letters()
-        assert letter.status is LetterStatus.CLOSED
-
-    def test_how_to_answer_comes_before_the_window_which_may_be_cut(self) -> None:
-        story = Story(mode="approve")
-        story.window()
-        loop_id = story.world.loop().id
-        (message,) = story.world.channels.sent
-        assert message.text.startswith("Reason: ")
-        before, _ = message.text.split("\nWindow: ")
-        for order in ("approve", "reject"):
-            assert f'To {order}: signalbox loops {order} {loop_id} --why "reason"' in before
-
-    def test_a_no_closes_the_letter_and_starts_nothing(self) -> None:
-        story = Story(mode="approve")
-        story.window()
-        story.world.approvals.reject(story.world.loop(), by="mia", why="a holiday")
-        story.world.settle()
-        assert story.world.targets.started == {}
-        outcome = story.world.outcome_of("churn-monitor:w1:data_drift", STEP)
-        assert (outcome.status, outcome.code) == (OutcomeStatus.SKIPPED, "retrain.rejected")
-        (letter,) = story.world.all_letters()
-        assert letter.status is LetterStatus.CLOSED
-
-    def test_a_further_window_asks_nobody_again(self) -> None:
-        story = Story(mode="approve")
-        for _ in range(3):
-            story.window()
-        assert story.world.told() == ["churn has drifted: approve its retraining?"]
+    assert story.world.told() == ["churn has drifted: approve its retraining?"]
 
 
 def test_mode_notify_tells_and_starts_nothing() -> None:
@@ -280,91 +283,96 @@ def test_mode_notify_tells_and_starts_nothing() -> None:
     assert story.world.targets.started == {}
 
 
-class TestTrouble:
-    """Targets that are down, refuse, lose answers, or never end."""
+# Targets that are down, refuse, lose answers, or never end
 
-    def test_a_target_that_is_down_is_tried_again_from_the_letter(self) -> None:
-        story = Story()
-        failing = [True, True, True]
 
-        def be_down(request: str) -> None:
-            if request == "submit" and failing:
-                failing.pop()
-                raise TargetUnreachable("no answer")
+def test_a_target_that_is_down_is_tried_again_from_the_letter() -> None:
+    story = Story()
+    failing = [True, True, True]
 
-        story.world.targets.before = be_down
-        story.window()
-        assert story.stage() is Stage.STARTING
-        story.world.settle()
-        assert story.stage() is Stage.RUNNING
-        assert len(story.world.targets.started) == 1
+    def be_down(request: str) -> None:
+        if request == "submit" and failing:
+            failing.pop()
+            raise TargetUnreachable("no answer")
 
-    def test_a_lost_answer_starts_nothing_twice(self) -> None:
-        story = Story()
-        lost = [True]
+    story.world.targets.before = be_down
+    story.window()
+    assert story.stage() is Stage.STARTING
+    story.world.settle()
+    assert story.stage() is Stage.RUNNING
+    assert len(story.world.targets.started) == 1
 
-        def lose(request: str) -> None:
-            if request == "submitted" and lost:
-                lost.pop()
-                raise TargetUnreachable("no answer")
 
-        story.world.targets.before = lose
-        story.window()
-        story.world.settle()
-        assert len(story.world.targets.started) == 1
-        assert story.world.targets.submissions == 2
+def test_a_lost_answer_starts_nothing_twice() -> None:
+    story = Story()
+    lost = [True]
 
-    def test_a_refusal_is_told_and_parked_and_its_replay_starts_it(self) -> None:
-        story = Story()
-        world = story.world
-        denied = [True]
+    def lose(request: str) -> None:
+        if request == "submitted" and lost:
+            lost.pop()
+            raise TargetUnreachable("no answer")
 
-        def deny(request: str) -> None:
-            if request == "submit" and denied:
-                raise TargetDenied("the token is refused")
+    story.world.targets.before = lose
+    story.window()
+    story.world.settle()
+    assert len(story.world.targets.started) == 1
+    assert story.world.targets.submissions == 2
 
-        world.targets.before = deny
-        story.window()
-        assert story.stage() is Stage.FAILED
-        assert world.told() == ["churn: retraining failed"]
-        (letter,) = world.all_letters()
-        assert (letter.status, letter.code) == (LetterStatus.PARKED, "target.denied")
-        denied.clear()
-        world.letters.reopen(letter)
-        world.settle()
-        assert story.stage() is Stage.RUNNING
 
-    def test_a_run_whose_end_was_never_told_is_looked_at(self) -> None:
-        story = Story()
-        story.window()
-        (submission_id,) = story.world.targets.started
-        story.world.targets.runs[submission_id] = TargetRun(
-            status=TargetStatus.FAILED, reason="no compute"
-        )
-        story.world.clock.pass_time(timedelta(minutes=11))
-        story.world.sweep.run()
-        assert story.stage() is Stage.FAILED
-        outcome = story.world.outcome_of("churn-monitor:w1:data_drift", STEP)
-        assert (outcome.status, outcome.code) == (OutcomeStatus.FAILED, "retrain.failed")
-        assert "no compute" in outcome.detail
+def test_a_refusal_is_told_and_parked_and_its_replay_starts_it() -> None:
+    story = Story()
+    world = story.world
+    denied = [True]
 
-    def test_a_run_that_never_ends_counts_as_failed_and_frees_its_place(self) -> None:
-        story = Story(policy="timeout: 2h, cooldown: 1h")
-        story.window()
-        story.world.clock.pass_time(timedelta(hours=3))
-        story.world.sweep.run()
-        assert story.stage() is Stage.FAILED
-        story.window()
-        assert len(story.world.targets.started) == 2
+    def deny(request: str) -> None:
+        if request == "submit" and denied:
+            raise TargetDenied("the token is refused")
 
-    def test_a_channel_that_is_down_delays_no_retraining(self) -> None:
-        story = Story()
-        story.world.channels.down = {"team"}
-        story.window()
-        assert story.stage() is Stage.RUNNING
-        story.world.channels.down = set()
-        story.world.sweep.run()
-        assert story.world.told() == ["churn: retraining started after drift"]
+    world.targets.before = deny
+    story.window()
+    assert story.stage() is Stage.FAILED
+    assert world.told() == ["churn: retraining failed"]
+    (letter,) = world.all_letters()
+    assert (letter.status, letter.code) == (LetterStatus.PARKED, "target.denied")
+    denied.clear()
+    world.letters.reopen(letter)
+    world.settle()
+    assert story.stage() is Stage.RUNNING
+
+
+def test_a_run_whose_end_was_never_told_is_looked_at() -> None:
+    story = Story()
+    story.window()
+    (submission_id,) = story.world.targets.started
+    story.world.targets.runs[submission_id] = TargetRun(
+        status=TargetStatus.FAILED, reason="no compute"
+    )
+    story.world.clock.pass_time(timedelta(minutes=11))
+    story.world.sweep.run()
+    assert story.stage() is Stage.FAILED
+    outcome = story.world.outcome_of("churn-monitor:w1:data_drift", STEP)
+    assert (outcome.status, outcome.code) == (OutcomeStatus.FAILED, "retrain.failed")
+    assert "no compute" in outcome.detail
+
+
+def test_a_run_that_never_ends_counts_as_failed_and_frees_its_place() -> None:
+    story = Story(policy="timeout: 2h, cooldown: 1h")
+    story.window()
+    story.world.clock.pass_time(timedelta(hours=3))
+    story.world.sweep.run()
+    assert story.stage() is Stage.FAILED
+    story.window()
+    assert len(story.world.targets.started) == 2
+
+
+def test_a_channel_that_is_down_delays_no_retraining() -> None:
+    story = Story()
+    story.world.channels.down = {"team"}
+    story.window()
+    assert story.stage() is Stage.RUNNING
+    story.world.channels.down = set()
+    story.world.sweep.run()
+    assert story.world.told() == ["churn: retraining started after drift"]
 
 
 def test_a_loop_is_forgotten_when_its_monitor_has_long_been_silent() -> None:
@@ -378,26 +386,27 @@ def test_a_loop_is_forgotten_when_its_monitor_has_long_been_silent() -> None:
     assert list(story.world.loops.store.all()) == []
 
 
-class TestHostileTags:
-    """A run or a model with our tag that is not ours changes nothing."""
+# A run or a model with our tag that is not ours changes nothing
 
-    def test_a_run_that_claims_to_be_the_retraining_is_not_believed(self) -> None:
-        story = Story()
-        story.window()
-        event = run_completed("x", story.world.clock.now(), "somebody-elses", story.tags())
-        story.world.react.react(event)
-        assert story.stage() is Stage.RUNNING
 
-    @pytest.mark.parametrize("text", ["", "x", "0" * 32, "'; --", f"{'0' * 32}-{'0' * 32}"])
-    def test_a_reference_that_leads_nowhere_is_ignored(self, text: str) -> None:
-        story = Story()
-        story.window()
-        event = run_completed("x", story.world.clock.now(), "r", {REFERENCE: text})
-        story.world.react.react(event)
-        story.world.react.react(
-            model_registered("y", story.world.clock.now(), "m", "1", {REFERENCE: text})
-        )
-        assert story.stage() is Stage.RUNNING
+def test_a_run_that_claims_to_be_the_retraining_is_not_believed() -> None:
+    story = Story()
+    story.window()
+    event = run_completed("x", story.world.clock.now(), "somebody-elses", story.tags())
+    story.world.react.react(event)
+    assert story.stage() is Stage.RUNNING
+
+
+@pytest.mark.parametrize("text", ["", "x", "0" * 32, "'; --", f"{'0' * 32}-{'0' * 32}"])
+def test_a_reference_that_leads_nowhere_is_ignored(text: str) -> None:
+    story = Story()
+    story.window()
+    event = run_completed("x", story.world.clock.now(), "r", {REFERENCE: text})
+    story.world.react.react(event)
+    story.world.react.react(
+        model_registered("y", story.world.clock.now(), "m", "1", {REFERENCE: text})
+    )
+    assert story.stage() is Stage.RUNNING
 
 
 def test_a_model_that_is_not_better_ends_the_retraining_there() -> None:
