@@ -58,7 +58,7 @@ LIVING = {
         seen=Observation(),
         decision=Wait(reason=f"{OLD} is kept", delay=timedelta(minutes=30)),
     ),
-    "and then deleted": Case(
+    "after its time the old one is deleted": Case(
         rollout=LIVE,
         seen=Observation(),
         after=timedelta(minutes=30),
@@ -81,7 +81,7 @@ RETIRING = make_rollout(Phase.RETIRING)
 SERVED = make_seen({NEW: 100}, states=BOTH)
 
 RETIRES = {
-    "not while another rollout has the endpoint": Case(
+    "while another rollout has the endpoint nothing happens": Case(
         rollout=RETIRING,
         seen=Observation(),
         decision=Wait(reason="another rollout has the endpoint", delay=10 * MINUTE),
@@ -89,7 +89,7 @@ RETIRES = {
     "the old one is deleted": Case(
         rollout=RETIRING, seen=SERVED, decision=DeleteDeployment(name=OLD)
     ),
-    "gone is gone": Case(
+    "a deployment that is gone already needs no deletion": Case(
         rollout=RETIRING,
         seen=make_seen({NEW: 100}, states={NEW: State.SUCCEEDED}),
         decision=Go(phase=Phase.DONE),
@@ -159,7 +159,7 @@ SHIFTED = make_shift(
 BOTH_SPLIT = {OLD: 60, BLUE: 40}
 
 WAYS_BACK = {
-    "not while another rollout has the endpoint": Case(
+    "while another rollout has the endpoint nothing happens": Case(
         rollout=BACK,
         seen=Observation(),
         decision=Wait(reason="another rollout has the endpoint", delay=10 * MINUTE),
@@ -182,7 +182,7 @@ WAYS_BACK = {
         seen=replace(make_seen({NEW: 100}, states=THREE), failed=frozenset({OLD})),
         decision=SetTraffic(traffic={BLUE: 100}, serving=BLUE),
     ),
-    "or those that they had before": Case(
+    "the others keep the proportions that they had before what failed": Case(
         rollout=change(BACK, origin=BOTH_SPLIT),
         seen=make_seen({NEW: 100}, states=THREE),
         decision=SetTraffic(traffic=BOTH_SPLIT, serving=OLD),
@@ -202,18 +202,18 @@ WAYS_BACK = {
         seen=make_seen({NEW: 100}, states=THREE | {OLD: State.SCALING}),
         decision=Wait(reason=f"{OLD} is Scaling"),
     ),
-    "not where the new one is broken": Case(
+    "what is being changed is not waited for where the new one is broken": Case(
         rollout=BACK,
         seen=make_seen({NEW: 100}, states=THREE | {OLD: State.SCALING, NEW: State.FAILED}),
         decision=SetTraffic(traffic={BLUE: 100}, serving=BLUE),
     ),
-    "nor longer than anything is waited for": Case(
+    "what is being changed is not waited for longer than anything is": Case(
         rollout=BACK,
         seen=make_seen({NEW: 100}, states=THREE | {OLD: State.SCALING}),
         after=LATE,
         decision=SetTraffic(traffic={BLUE: 100}, serving=BLUE),
     ),
-    "nor where it is being deleted": Case(
+    "what is being deleted is not waited for": Case(
         rollout=BACK,
         seen=make_seen({NEW: 100}, states=THREE | {OLD: State.DELETING}),
         decision=SetTraffic(traffic={BLUE: 100}, serving=BLUE),
@@ -235,7 +235,7 @@ WAYS_BACK = {
             reason=f"there is nothing healthy to roll back to; {NEW} 100% stays", is_alarm=True
         ),
     ),
-    "in the end it is left so": Case(
+    "with nothing healthy for too long the split is left so": Case(
         rollout=BACK,
         seen=make_seen({NEW: 100}, states={NEW: State.SUCCEEDED}),
         after=timedelta(days=8),
@@ -277,17 +277,17 @@ WAYS_BACK = {
         seen=make_seen({NEW: 100}, states=THREE),
         decision=SetTraffic(traffic=BOTH_SPLIT, serving=OLD),
     ),
-    "as far as that is healthy": Case(
+    "a shift goes back as far as that split is healthy": Case(
         rollout=change(SHIFTED, origin=BOTH_SPLIT),
         seen=make_seen({NEW: 100}, states=THREE | {BLUE: State.FAILED}),
         decision=SetTraffic(traffic={OLD: 100}, serving=OLD),
     ),
-    "also where that gave the deployment a share": Case(
+    "a shift goes back also where that split gave the deployment a share": Case(
         rollout=change(SHIFTED, origin={OLD: 80, NEW: 20}),
         seen=make_seen({NEW: 100}, states=BOTH),
         decision=SetTraffic(traffic={OLD: 80, NEW: 20}, serving=OLD),
     ),
-    "and where it was none": Case(
+    "a shift goes back to no split where it found none": Case(
         rollout=change(SHIFTED, origin={}, stable=""),
         seen=make_seen({NEW: 100}, states=BOTH),
         decision=SetTraffic(traffic={}, serving=""),
@@ -307,7 +307,7 @@ ROOM = {
     "what is rolled back to is given its instances first": Case(
         rollout=WIDE, seen=sized(1), decision=Scale(name=OLD, instances=5)
     ),
-    "as many as for so much traffic": Case(
+    "it is given as many instances as for so much traffic": Case(
         rollout=change(WIDE, origin={OLD: 50, BLUE: 50}),
         seen=make_seen(
             {OLD: 10, BLUE: 30, NEW: 60},
@@ -317,7 +317,7 @@ ROOM = {
         ),
         decision=Scale(name=OLD, instances=3),
     ),
-    "where it had no traffic before, as many as for all": Case(
+    "where it had no traffic before, it is given as many instances as for all": Case(
         rollout=change(WIDE, origin={BLUE: 100}),
         seen=make_seen(
             {OLD: 40, NEW: 60},
@@ -333,12 +333,12 @@ ROOM = {
         ),
         decision=SetTraffic(traffic={BLUE: 100}, serving=BLUE),
     ),
-    "a batch deployment has none": Case(
+    "a batch deployment has no instances to be given": Case(
         rollout=with_plan(WIDE, kind=EndpointKind.BATCH),
         seen=sized(0),
         decision=SetTraffic(traffic={OLD: 100}, serving=OLD),
     ),
-    "with enough of them traffic comes": Case(
+    "with enough instances traffic comes": Case(
         rollout=WIDE, seen=sized(5), decision=SetTraffic(traffic={OLD: 100}, serving=OLD)
     ),
     "somebody's deployment is not scaled": Case(
@@ -346,18 +346,18 @@ ROOM = {
         seen=sized(1, tags={}),
         decision=SetTraffic(traffic={OLD: 100}, serving=OLD),
     ),
-    "nor waited for where the new one is broken": Case(
+    "instances are not waited for where the new one is broken": Case(
         rollout=WIDE,
         seen=make_seen({NEW: 100}, states=BOTH | {NEW: State.FAILED}),
         decision=SetTraffic(traffic={OLD: 100}, serving=OLD),
     ),
-    "nor longer than anything is": Case(
+    "instances are not waited for longer than anything is": Case(
         rollout=WIDE,
         seen=sized(1),
         after=LATE,
         decision=SetTraffic(traffic={OLD: 100}, serving=OLD),
     ),
-    "nor where it can't be done": Case(
+    "instances are not waited for where they can't be given": Case(
         rollout=change(WIDE, tries=3),
         seen=sized(1),
         decision=SetTraffic(traffic={OLD: 100}, serving=OLD),
@@ -368,17 +368,17 @@ VERIFIED = {
     "what serves has to answer": Case(
         rollout=BACK, seen=RETURNED, decision=SendProbe(deployment=OLD)
     ),
-    "when it has, it is rolled back": Case(
+    "what serves has answered: it is rolled back": Case(
         rollout=BACK,
         seen=ANSWERED,
         decision=went(Phase.KEEPING, "", BACK, split={OLD: 100}, stable=OLD),
     ),
-    "when it has not, it is asked again": Case(
+    "what serves has not answered: it is asked again": Case(
         rollout=change(BACK, probes=1),
         seen=SILENT,
         decision=Wait(reason=f"{OLD} serves again, and 503", delay=timedelta(seconds=5)),
     ),
-    "and then that is told": Case(
+    "what serves never answered: that is told": Case(
         rollout=change(BACK, probes=3),
         seen=SILENT,
         decision=Go(phase=Phase.KEEPING, reason=f"no pip; {OLD} serves, and 503"),
@@ -386,7 +386,7 @@ VERIFIED = {
     "where nothing was moved nothing has to be proved": Case(
         rollout=UNMOVED, seen=RETURNED, decision=went(Phase.KEEPING, "", UNMOVED)
     ),
-    "nor where nothing serves": Case(
+    "where nothing serves nothing has to be proved": Case(
         rollout=change(BACK, stable="", origin={}, split={}),
         seen=make_seen({}, states={NEW: State.SUCCEEDED}, tags={}),
         decision=Go(phase=Phase.KEEPING),
@@ -411,7 +411,7 @@ VERIFIED = {
     "the log is read while there is one": Case(
         rollout=change(BACK, logs=""), seen=ANSWERED, decision=ReadLogs()
     ),
-    "not of one that did not fail": Case(
+    "the log of one that did not fail is not read": Case(
         rollout=change(BACK, logs="", cause=Cause.ABORTED),
         seen=ANSWERED,
         decision=Go(phase=Phase.KEEPING),
@@ -421,12 +421,12 @@ VERIFIED = {
         seen=ANSWERED,
         decision=Go(phase=Phase.REMOVING),
     ),
-    "nor what is not to be": Case(
+    "what is not to be kept is not kept": Case(
         rollout=with_strategy(BACK, keep_failed=timedelta(0)),
         seen=ANSWERED,
         decision=Go(phase=Phase.REMOVING),
     ),
-    "nor what is not there": Case(
+    "what is not there is not kept": Case(
         rollout=UNMOVED, seen=make_seen(), decision=Go(phase=Phase.REMOVING)
     ),
     "with the endpoint all is gone": Case(
@@ -447,7 +447,7 @@ VERIFIED = {
     "a shift has nothing to remove": Case(
         rollout=SHIFTED, seen=ANSWERED, decision=Go(phase=Phase.KEEPING)
     ),
-    "whatever it was, it is written before it is believed": Case(
+    "the split is written before it is believed": Case(
         rollout=SHIFTED,
         seen=replace(ANSWERED, endpoint=make_endpoint({OLD: 50, NEW: 50})),
         decision=SetTraffic(traffic={OLD: 100}, serving=OLD),
@@ -480,7 +480,7 @@ STEPS_DOWN = {
     "it goes back by the splits that it came up by": Case(
         rollout=DOWN, seen=HALVES, decision=SetTraffic(traffic={OLD: 90, NEW: 10}, serving=OLD)
     ),
-    "from wherever it is": Case(
+    "it goes back from any split that it is at": Case(
         rollout=change(DOWN, split={NEW: 100}),
         seen=SERVED,
         decision=SetTraffic(traffic=HALF, serving=OLD),
@@ -499,13 +499,13 @@ STEPS_DOWN = {
     "each split is kept for a while": Case(
         rollout=change(DOWN, split_at=NOW), seen=HALVES, decision=PAUSE
     ),
-    "the lowest too": Case(rollout=LOWER, seen=TENTH, decision=PAUSE),
+    "the lowest split is kept for a while too": Case(rollout=LOWER, seen=TENTH, decision=PAUSE),
     "the lowest is left at once where it is not healthy": Case(
         rollout=LOWER,
         seen=make_seen({OLD: 90, NEW: 10}, states=BOTH | {NEW: State.FAILED}),
         decision=GIVE_UP,
     ),
-    "or where somebody changed it": Case(
+    "the lowest is left at once where somebody changed it": Case(
         rollout=change(DOWN, split_at=NOW),
         seen=make_seen({OLD: 30, NEW: 70}, states=BOTH),
         decision=GIVE_UP,
@@ -524,18 +524,18 @@ STEPS_DOWN = {
         seen=make_seen(HALF, states=BOTH | {NEW: State.FAILED}),
         decision=GIVE_UP,
     ),
-    "a split that somebody changed is not either": Case(
+    "a split that somebody changed is not gone through": Case(
         rollout=DOWN, seen=make_seen({OLD: 30, NEW: 70}, states=BOTH), decision=GIVE_UP
     ),
-    "nor with an endpoint that is gone": Case(
+    "no step down is taken with an endpoint that is gone": Case(
         rollout=DOWN, seen=make_seen(endpoint=None, deployments={}), decision=GIVE_UP
     ),
-    "nor after a write that failed": Case(
+    "no step down is taken after a write that failed": Case(
         rollout=change(DOWN, submitted=True),
         seen=replace(HALVES, operation=FAILED),
         decision=GIVE_UP,
     ),
-    "nor after writes that took no effect": Case(
+    "no step down is taken after writes that took no effect": Case(
         rollout=change(DOWN, tries=3), seen=HALVES, decision=GIVE_UP
     ),
     "an endpoint that is being changed is waited for": Case(
@@ -565,7 +565,7 @@ KEEPS = {
     "what failed is kept for a while": Case(
         rollout=KEEPING, seen=Observation(), decision=Wait(reason=f"{NEW} is kept", delay=HOUR)
     ),
-    "and then removed": Case(
+    "what failed is removed after a while": Case(
         rollout=KEEPING, seen=Observation(), after=HOUR, decision=Go(phase=Phase.REMOVING)
     ),
     "what it did not make it does not remove": Case(
@@ -588,7 +588,7 @@ KEEPS = {
             logs="",
         ),
     ),
-    "afterwards from the beginning": Case(
+    "after it was removed it can be tried again from the beginning": Case(
         rollout=replace(KEEPING, phase=Phase.ROLLED_BACK, orders=RETRY),
         seen=Observation(),
         decision=Go(
@@ -605,7 +605,7 @@ KEEPS = {
             ),
         ),
     ),
-    "as what was refused can": Case(
+    "what was refused can be tried again from the beginning": Case(
         rollout=make_rollout(Phase.REFUSED, step=-1, orders=RETRY),
         seen=Observation(),
         decision=went(
@@ -627,7 +627,7 @@ KEEPS = {
 REMOVING = replace(KEEPING, phase=Phase.REMOVING)
 
 REMOVES = {
-    "not while another rollout has the endpoint": Case(
+    "while another rollout has the endpoint nothing happens": Case(
         rollout=REMOVING,
         seen=Observation(),
         decision=Wait(reason="another rollout has the endpoint", delay=10 * MINUTE),
@@ -635,7 +635,9 @@ REMOVES = {
     "what failed is deleted": Case(
         rollout=REMOVING, seen=RETURNED, decision=DeleteDeployment(name=NEW)
     ),
-    "gone is gone": Case(rollout=REMOVING, seen=make_seen(), decision=Go(phase=Phase.ROLLED_BACK)),
+    "a deployment that is gone already needs no deletion": Case(
+        rollout=REMOVING, seen=make_seen(), decision=Go(phase=Phase.ROLLED_BACK)
+    ),
     "what another rollout may go back to stays": Case(
         rollout=REMOVING,
         seen=replace(RETURNED, needed=frozenset({NEW})),
@@ -665,7 +667,7 @@ REMOVES = {
             reason=f"{NEW} could not be deleted: ImageBuildFailure: no pip; no pip",
         ),
     ),
-    "whatever the service says of it": Case(
+    "what can't be deleted is left with what the service says": Case(
         rollout=change(REMOVING, tries=3),
         seen=RETURNED,
         decision=Go(

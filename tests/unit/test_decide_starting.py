@@ -103,7 +103,7 @@ QUEUED = {
     "nobody is told where nobody has it": Case(
         rollout=queued(Newer.SUPERSEDE), seen=Observation(), decision=TURN
     ),
-    "nor is there anybody to refuse for": Case(
+    "where nobody has it one that refuses to wait stays": Case(
         rollout=queued(Newer.REFUSE), seen=Observation(), decision=TURN
     ),
     "one that goes back already is not told": Case(
@@ -192,12 +192,12 @@ CHECKING = {
         seen=make_seen(states={OLD: State.SUCCEEDED, NEW: State.FAILED}),
         decision=DeleteDeployment(name=NEW),
     ),
-    "unless somebody gave it traffic": Case(
+    "a failed deployment that somebody gave traffic is not made anew": Case(
         rollout=change(NEW_ROLLOUT, retries=1, has_kept=True),
         seen=make_seen({OLD: 90, NEW: 10}, states={OLD: State.SUCCEEDED, NEW: State.FAILED}),
         decision=Go(phase=Phase.DEPLOYMENT),
     ),
-    "one that can't be deleted ends it": Case(
+    "a failed deployment that can't be deleted ends it": Case(
         rollout=change(NEW_ROLLOUT, retries=1, has_kept=True, tries=3),
         seen=make_seen(states={OLD: State.SUCCEEDED, NEW: State.CANCELED}),
         decision=Go(phase=Phase.KEEPING, reason=f"{NEW} of the last attempt could not be deleted"),
@@ -232,7 +232,7 @@ CHECKING = {
         seen=make_seen(endpoint=endpoint_in(State.FAILED, traffic={}), deployments={}, faults=()),
         decision=Go(phase=Phase.ENDPOINT, rollout=UNMADE),
     ),
-    "not one that is still being deleted": Case(
+    "an endpoint that is still being deleted is not made again": Case(
         rollout=NEW_ROLLOUT,
         seen=make_seen(endpoint=endpoint_in(State.DELETING), deployments={}),
         after=61 * MINUTE,
@@ -253,7 +253,7 @@ CHECKING = {
             reason="endpoint churn was not made by Signalbox; set `adopt: true` to take it",
         ),
     ),
-    "unless it is to be adopted": Case(
+    "an endpoint of somebody else's that is to be adopted is used": Case(
         rollout=with_plan(NEW_ROLLOUT, adopt=True),
         seen=make_seen(tags={}, faults=()),
         decision=went(Phase.DEPLOYMENT, "", with_plan(FOUND, adopt=True)),
@@ -269,7 +269,7 @@ SHIFTS = {
         seen=NOTHING,
         decision=Go(phase=Phase.REFUSED, reason="there is no endpoint churn"),
     ),
-    "nor to a deployment that is not there": Case(
+    "traffic can't be moved to a deployment that is not there": Case(
         rollout=SHIFT,
         seen=make_seen(),
         decision=Go(
@@ -277,7 +277,7 @@ SHIFTS = {
             reason=f"deployment {NEW} is not there, and can't be given traffic",
         ),
     ),
-    "nor to one that is not well": Case(
+    "traffic can't be moved to a deployment that is not well": Case(
         rollout=SHIFT,
         seen=make_seen(states=BOTH | {NEW: State.FAILED}),
         decision=Go(
@@ -338,7 +338,7 @@ SHIFTS = {
     "what it did not make is its to move whoever made it": Case(
         rollout=SHIFT, seen=make_seen(states=BOTH, tags={}), decision=Go(phase=Phase.PROBING)
     ),
-    "an older version too": Case(
+    "an older version is its to move too": Case(
         rollout=SHIFT,
         seen=make_seen(states=BOTH, tags=OWN | {TAG_VERSION: "9"}),
         decision=Go(phase=Phase.PROBING),
@@ -367,7 +367,7 @@ PROOFS = {
     "each gate has to measure what serves first": Case(
         rollout=GATED, seen=NO_FAULTS, decision=AskGates(stable=OLD)
     ),
-    "gates that can are good to go": Case(
+    "gates that can measure it let it begin": Case(
         rollout=GATED, seen=proof(GateOutcome.PASS), decision=Go(phase=Phase.DEPLOYMENT)
     ),
     "where nothing serves there is nothing to measure": Case(
@@ -375,7 +375,7 @@ PROOFS = {
         seen=make_seen({}, states={}, faults=()),
         decision=Go(phase=Phase.DEPLOYMENT),
     ),
-    "nor where nothing is held": Case(
+    "where nothing is held there is nothing to measure": Case(
         rollout=with_strategy(make_rollout(Phase.CHECKING, PROBE, traffic(100)), gates=(ERRORS,)),
         seen=NO_FAULTS,
         decision=Go(phase=Phase.DEPLOYMENT),
@@ -385,12 +385,12 @@ PROOFS = {
         seen=make_seen(states=BOTH),
         decision=AskGates(stable=OLD),
     ),
-    "nor where somebody has waived it": Case(
+    "where somebody has waived it nothing is measured": Case(
         rollout=change(GATED, is_waived=True),
         seen=NO_FAULTS,
         decision=Go(phase=Phase.DEPLOYMENT),
     ),
-    "an observed gate need not": Case(
+    "an observed gate need not measure what serves": Case(
         rollout=GATED,
         seen=proof(GateOutcome.NO_DATA, observe=True),
         decision=Go(phase=Phase.DEPLOYMENT),
@@ -433,12 +433,12 @@ LATE = timedelta(minutes=61)
 
 ENDPOINT = {
     "the endpoint is asked for": Case(rollout=MAKING, seen=NOTHING, decision=CreateEndpoint()),
-    "one that failed is asked for again": Case(
+    "an endpoint that failed is asked for again": Case(
         rollout=MAKING,
         seen=make_seen(endpoint=endpoint_in(State.FAILED), deployments={}),
         decision=CreateEndpoint(),
     ),
-    "it is asked for once": Case(
+    "the endpoint is asked for once": Case(
         rollout=change(MAKING, submitted=True),
         seen=NOTHING,
         decision=Wait(reason="the endpoint is not there yet"),
@@ -459,12 +459,12 @@ ENDPOINT = {
         seen=make_seen({}, states={}),
         decision=Go(phase=Phase.DEPLOYMENT),
     ),
-    "that it failed is told": Case(
+    "that the endpoint failed is told": Case(
         rollout=change(MAKING, submitted=True),
         seen=make_seen(endpoint=endpoint_in(State.FAILED)),
         decision=Go(phase=Phase.ROLLING_BACK, reason="the endpoint is Failed"),
     ),
-    "and why": Case(
+    "why the endpoint failed is told": Case(
         rollout=change(MAKING, submitted=True),
         seen=make_seen(operation=FAILED),
         decision=went(
@@ -508,7 +508,7 @@ DEPLOYMENT = {
         seen=new_in(State.FAILED),
         decision=Go(phase=Phase.ROLLING_BACK, reason="the deployment is Failed"),
     ),
-    "nor one that is being deleted": Case(
+    "a deployment that is being deleted gets no traffic": Case(
         rollout=SUBMITTED,
         seen=new_in(State.DELETING),
         decision=Go(phase=Phase.ROLLING_BACK, reason="the deployment is Deleting"),

@@ -122,7 +122,7 @@ MIRRORS = {
         seen=IDLE,
         decision=SetTraffic(traffic={OLD: 100}, mirror={NEW: 10}, serving=OLD),
     ),
-    "it is so when the endpoint says so": Case(
+    "a copy is sent when the endpoint says so": Case(
         rollout=MIRRORING,
         seen=make_seen(states=BOTH, mirror={NEW.upper(): 10}),
         decision=went(
@@ -134,7 +134,7 @@ MIRRORS = {
             split_at=NOW,
         ),
     ),
-    "since when is as of a split": Case(
+    "a mirror has a time from which it is there, as a split has": Case(
         rollout=change(MIRRORING, split_at=NOW - MINUTE),
         seen=make_seen(states=BOTH, mirror={NEW: 10}),
         decision=went(
@@ -146,12 +146,12 @@ MIRRORS = {
             split_at=NOW,
         ),
     ),
-    "it is no longer sent": Case(
+    "at its end a copy is no longer sent": Case(
         rollout=END_OF_MIRROR,
         seen=make_seen(states=BOTH, mirror={NEW: 10}),
         decision=SetTraffic(traffic={OLD: 100}, serving=OLD),
     ),
-    "it is over when the endpoint says so": Case(
+    "a mirror is over when the endpoint says so": Case(
         rollout=END_OF_MIRROR, seen=IDLE, decision=Go(phase=Phase.SHIFTING, reason=f"{OLD} 100%")
     ),
     "what has got traffic gets no copy of it": Case(
@@ -167,7 +167,7 @@ MIRRORS = {
         seen=IDLE,
         decision=gone_back(f"traffic reads back as {OLD} 100%"),
     ),
-    "one that does not go is too": Case(
+    "a mirror that does not go is given up": Case(
         rollout=change(END_OF_MIRROR, tries=3),
         seen=make_seen(states=BOTH, mirror={NEW: 10}),
         decision=gone_back(f"traffic reads back as {OLD} 100%, mirrored {NEW} 10%"),
@@ -209,19 +209,19 @@ SHIFTS = {
         seen=make_seen(TENTH, states=BOTH, tags={TAG_MODEL: "churn"}),
         decision=Go(phase=Phase.HOLDING, reason=f"{OLD} 90%, {NEW} 10%"),
     ),
-    "since when it is there is now": Case(
+    "a split that is new is there from now on": Case(
         rollout=change(FIRST, split_at=NOW - MINUTE),
         seen=SPLIT,
         decision=went(
             Phase.HOLDING, f"{OLD} 90%, {NEW} 10%", FIRST, step=2, split=TENTH, split_at=NOW
         ),
     ),
-    "also of what it never saw before": Case(
+    "a split that it never saw before is there from now on": Case(
         rollout=change(split(1), split_at=None),
         seen=SPLIT,
         decision=went(Phase.HOLDING, f"{OLD} 90%, {NEW} 10%", split(1), step=2, split_at=NOW),
     ),
-    "since when it is there is kept where it was there before": Case(
+    "a split that was there before keeps the time from which it is there": Case(
         rollout=change(split(1), split_at=NOW - MINUTE),
         seen=SPLIT,
         decision=went(
@@ -233,7 +233,7 @@ SHIFTS = {
         seen=make_seen(ALL, states=BOTH),
         decision=SetTraffic(traffic=ALL, serving=NEW),
     ),
-    "and is there when the endpoint has both": Case(
+    "the last split is there when the endpoint has split and tags": Case(
         rollout=ALL_SPLIT,
         seen=make_seen(ALL, states=BOTH, tags=SERVED),
         decision=Go(phase=Phase.HOLDING, reason=f"{NEW} 100%"),
@@ -268,7 +268,7 @@ SHIFTS = {
         seen=make_seen(states={OLD: State.FAILED, NEW: State.SUCCEEDED}),
         decision=Go(phase=Phase.HELD, reason=f"{OLD} is Failed, and can't be given traffic"),
     ),
-    "also what is not there": Case(
+    "what is not there is left to a person": Case(
         rollout=FIRST,
         seen=make_seen(states={NEW: State.SUCCEEDED}),
         decision=Go(phase=Phase.HELD, reason=f"{OLD} is not there, and can't be given traffic"),
@@ -442,7 +442,7 @@ NO_VERDICTS = (GateOutcome.NO_DATA, GateOutcome.TOO_FEW, GateOutcome.UNAVAILABLE
 FULL = HOLD.span
 
 HOLDS = {
-    "without gates it is a pause": Case(
+    "without gates a hold is a pause": Case(
         rollout=split(2), seen=SPLIT, decision=Wait(reason="holding", delay=FULL)
     ),
     "what has traffic is looked at each hour": Case(
@@ -450,12 +450,12 @@ HOLDS = {
         seen=SPLIT,
         decision=Wait(reason="holding", delay=HOUR),
     ),
-    "what has none need not be": Case(
+    "what has no traffic is not looked at each hour": Case(
         rollout=at_step(0, replace(HOLD, span=2 * DAY), traffic(100)),
         seen=IDLE,
         decision=Wait(reason="holding", delay=2 * DAY),
     ),
-    "and then it is over": Case(
+    "a hold without gates is over after its time": Case(
         rollout=split(2),
         seen=SPLIT,
         after=FULL,
@@ -554,7 +554,7 @@ APPROVALS = {
         after=APPROVE.span,
         decision=gone_back("nobody approved it in time"),
     ),
-    "then it is not held, whatever is said of failures": Case(
+    "without an answer it is not held, whatever is said of failures": Case(
         rollout=with_strategy(APPROVING, on_failure=OnFailure.HOLD),
         seen=SPLIT,
         after=APPROVE.span,
@@ -585,20 +585,20 @@ SCALES = {
     "it is given the instances": Case(
         rollout=SCALING, seen=sized(1, 5), decision=Scale(name=NEW, instances=3)
     ),
-    "or as many as the stable one has": Case(
+    "it is given as many instances as the stable one has": Case(
         rollout=TO_STABLE, seen=sized(1, 5), decision=Scale(name=NEW, instances=5)
     ),
-    "when it has them it goes on": Case(
+    "when it has its instances it goes on": Case(
         rollout=SCALING,
         seen=sized(3, 5),
         decision=went(Phase.SHIFTING, "3 instances", SCALING, step=2),
     ),
-    "with no stable one it has enough": Case(
+    "with no stable one it has instances enough": Case(
         rollout=TO_STABLE,
         seen=replace(SPLIT, deployments={NEW: make_deployment(NEW, instance_count=2)}),
         decision=Go(phase=Phase.SHIFTING, reason="2 instances"),
     ),
-    "that it failed is told": Case(
+    "that the scaling failed is told": Case(
         rollout=change(SCALING, submitted=True),
         seen=replace(sized(1, 5), operation=FAILED),
         decision=gone_back(f"{NEW} could not be scaled: ImageBuildFailure: no pip"),
@@ -609,7 +609,7 @@ SCALES = {
         after=LATE,
         decision=gone_back("phase scaling took longer than 60 minutes"),
     ),
-    "not what somebody else does": Case(
+    "what somebody else scales is not given up": Case(
         rollout=SCALING,
         seen=make_seen(TENTH, states=BOTH | {NEW: State.SCALING}),
         after=LATE,
@@ -646,13 +646,13 @@ CHOICES = {
         seen=measured(GateOutcome.TOO_FEW),
         decision=Wait(reason="why", delay=MINUTE),
     ),
-    "and then left to a person": Case(
+    "what can't be told in time is left to a person": Case(
         rollout=CHOOSING,
         seen=measured(GateOutcome.TOO_FEW),
         after=LATE,
         decision=Go(phase=Phase.HELD, reason="it can't be told which is better: why"),
     ),
-    "nothing to compare is too": Case(
+    "with nothing to compare it is left to a person": Case(
         rollout=CHOOSING,
         seen=measured(),
         decision=Go(phase=Phase.HELD, reason="there is nothing to compare"),
@@ -670,7 +670,7 @@ ORDERS = {
         seen=IDLE,
         decision=SetTraffic(traffic=TENTH, serving=OLD),
     ),
-    "and then the order is still there": Case(
+    "an order is still there when the split is finished": Case(
         rollout=replace(FIRST, orders=(PROMOTE,)),
         seen=SPLIT,
         decision=went(
@@ -688,7 +688,7 @@ ORDERS = {
         seen=measured(GateOutcome.FAIL),
         decision=went(Phase.SHIFTING, "promote by ada: I say so", GATED, step=3),
     ),
-    "or all that is before the last split": Case(
+    "promoting to the end leaves out all before the last split": Case(
         rollout=split(2, *LONG, orders=(TO_END,)),
         seen=SPLIT,
         decision=went(
@@ -751,7 +751,7 @@ HOLDING_STILL = {
     "before anything was made nothing can break": Case(
         rollout=UNMADE, seen=make_seen(), decision=Wait(reason=UNMADE.reason, delay=WEEK)
     ),
-    "nor is there anything to go back from": Case(
+    "before anything was made there is nothing to go back from": Case(
         rollout=UNMADE,
         seen=make_seen(),
         after=WEEK,
@@ -768,7 +768,7 @@ HOLDING_STILL = {
         after=WEEK,
         decision=gone_back("nobody decided in time: gate error_rate: why"),
     ),
-    "then it goes back as it was to go back": Case(
+    "held for too long it goes back as it was to go back": Case(
         rollout=with_strategy(HELD, on_failure=OnFailure.STEP_DOWN),
         seen=SPLIT,
         after=WEEK,
