@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from shared.actions import ACTIONS
@@ -13,6 +14,7 @@ from shared.journal import letters, records
 from shared.journal.letters import Letter
 from shared.journal.outcomes import Outcome, outcome_from
 from shared.reactions.load import load_reactions
+from shared.reactions.model import Reactions
 from shared.retraining.model import Loop
 from shared.rollouts.engine import advance
 from shared.rollouts.state.rollout import Rollout
@@ -55,6 +57,12 @@ reactions:
 """
 
 
+@cache
+def _loaded(reactions: str) -> Reactions:
+    """Return the rules of a file, which nothing changes: most stories have the same."""
+    return load_reactions(reactions, actions=ACTIONS, settings={})
+
+
 class World:
     """The app, its storage and the workspace, with verbs for what happens to them."""
 
@@ -90,7 +98,7 @@ class World:
                 metrics=self.metrics,
                 target=self.targets.get,
             ),
-            reactions=load_reactions(self.reactions, actions=ACTIONS, settings={}),
+            reactions=_loaded(self.reactions),
         )
         if budget is not None:
             self.services.settings = replace(self.services.settings, budget=budget)
