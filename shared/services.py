@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from shared.workspaces.metrics import Metrics
     from shared.workspaces.ports import Workspaces
 
-#: The SDK logs every request at the level at which we log what happened.
-_TALKATIVE = "azure"
+#: Libraries that log every request at the level at which we log what happened.
+_TALKATIVE = ("azure", "httpx")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -428,6 +428,7 @@ class Services:
 @cache
 def services() -> Services:
     """Return the app's services, built from the process's environment."""
-    logging.getLogger(_TALKATIVE).setLevel(logging.WARNING)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
     telemetry.guard_logs()
     return Services(os.environ)

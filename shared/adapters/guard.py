@@ -1,18 +1,18 @@
 """The transport below Http: it bounds an exchange while it is under way.
 
-httpcore applies a timeout to each piece: a server that sends a byte now and then, or one `103`
-after the other, is never too late. Here each wait for the network is at most as long as the rest of
-the whole exchange, and each byte is counted. The bounds travel to the sockets in place of the
-timeouts, which httpcore hands on unchanged.
+httpx and httpcore apply a timeout to each piece: a server that sends a byte now and then, or one
+`103` after the other, is never too late. Here each wait for the network is at most as long as the
+rest of the whole exchange, and each byte is counted. The bounds travel to the sockets in place of
+the timeouts, which httpcore hands on unchanged.
 """
 
 import socket
 import ssl
 from collections.abc import Callable, Iterable
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
 
 import httpcore
+import httpx
 
 from shared.adapters.within import within
 
@@ -121,31 +121,33 @@ class GuardedBackend(httpcore.NetworkBackend):
         """Do nothing, because the one retry is made at once."""
 
 
-def make_pool(
-    context: ssl.SSLContext,
-    *,
-    proxy: str | None = None,
-    backend: httpcore.NetworkBackend | None = None,
-) -> httpcore.ConnectionPool:
-    """Return a pool of connections; the timeouts of its requests have to be allowances.
+class GuardedTransport(httpx.HTTPTransport):
+    """The transport of httpx's requests; their timeouts have to be allowances, see `timeouts`.
 
-    Raises: ValueError where the proxy's address is none.
+    It extends httpx's own, which is the class that OpenTelemetry instruments.
     """
-    options: dict[str, Any] = {
-        "ssl_context": context,
-        "max_connections": _CONNECTIONS_MAX,
-        "keepalive_expiry": _KEPT,
-        "retries": _RETRIES,
-        "network_backend": GuardedBackend(backend),
-    }
-    if proxy is None:
-        return httpcore.ConnectionPool(**options)
-    parts = urlsplit(proxy)
-    if parts.username or parts.password:
-        names = (unquote(parts.username or ""), unquote(parts.password or ""))
-        options["proxy_auth"] = tuple(name.encode() for name in names)
-    address = httpcore.URL(scheme=parts.scheme, host=parts.hostname or "", port=parts.port)
-    return httpcore.HTTPProxy(proxy_url=address, **options)
+
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        *,
+        proxy: str | None = None,
+        backend: httpcore.NetworkBackend | None = None,
+    ) -> None:
+        super().__init__(verify=context)
+        options: dict[str, Any] = {
+            "ssl_context": context,
+            "max_connections": _CONNECTIONS_MAX,
+            "keepalive_expiry": _KEPT,
+            "retries": _RETRIES,
+            "network_backend": GuardedBackend(backend),
+        }
+        if proxy is None:
+            self._pool = httpcore.ConnectionPool(**options)
+            return
+        told = httpx.Proxy(proxy)
+        options |= {"proxy_auth": told.raw_auth, "proxy_url": str(told.url)}
+        self._pool = httpcore.HTTPProxy(**options)
 
 
 def timeouts(allowance: Allowance) -> dict[str, Any]:

@@ -10,21 +10,21 @@ import math
 import os
 import ssl
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Final
-from urllib.parse import SplitResult, quote, urlsplit
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from shared.adapters.untraced import is_untraced
-from shared.base import telemetry
 from shared.base.lazy import Lazy
 
 if TYPE_CHECKING:
     import httpcore
+    import httpx
+
+    from shared.adapters.guard import GuardedTransport
 
 #: For a whole exchange, in seconds. A trigger has 20 in all.
 TIMEOUT = 15
@@ -33,11 +33,6 @@ BODY_MAX = 1024 * 1024
 #: The bytes that may arrive beside the body: headers (of `103` answers too), and marks of chunks.
 _BESIDE_MAX = 512 * 1024
 _CODINGS = frozenset({"gzip", "x-gzip", "deflate"})
-#: Methods whose requests say that they have no body where they have none.
-_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
-_PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443}
-#: Stays in the path and the query of an address as it is; a `%` begins what is quoted already.
-_UNQUOTED = "%/?:@!$&'()*+,;=~[]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +76,8 @@ class Http:
         self._longest: Final = longest
         self._backend: Final = backend
         self._clock: Final = clock
-        self._direct: Final = Lazy(lambda: self._make_pool(None))
-        self._proxied: Final[dict[str, Lazy[httpcore.ConnectionPool]]] = {}
+        self._direct: Final = Lazy(lambda: self._make_transport(None))
+        self._proxied: Final[dict[str, Lazy[GuardedTransport]]] = {}
 
     def send(
         self,
@@ -99,67 +94,53 @@ class Http:
         Raises: NoAnswer.
         """
         import httpcore
+        import httpx
 
         from shared.adapters.guard import Allowance, timeouts
 
         allowance = Allowance(min(seconds, self._longest), most + _BESIDE_MAX, self._clock)
-        if content is None and method in _WITH_BODY:
-            content = b""
         try:
-            address, host = _address(url)
-            sent = {
-                "Host": host,
-                "User-Agent": "signalbox",
-                **headers,
+            request = httpx.Request(
+                method,
+                url,
                 # Not compressed, so that the bytes that arrive are the bytes of the body.
-                "Accept-Encoding": "identity",
-            }
-            with (
-                _traced(method, url) as note,
-                self._pool(urlsplit(url)).stream(
-                    method,
-                    address,
-                    headers=[(name.encode(), sent[name].encode("ascii")) for name in sent],
-                    content=content,
-                    extensions={"timeout": timeouts(allowance)},
-                ) as response,
-            ):
-                note(response.status)
-                told = _joined(response.headers)
-                body, is_whole = _read(response.iter_stream(), told, most)
-        except (
-            httpcore.TimeoutException,
-            httpcore.NetworkError,
-            httpcore.ProtocolError,
-            httpcore.ProxyError,
-            httpcore.UnsupportedProtocol,
-            ValueError,  # an address or a header that can't be sent
-        ) as error:
+                headers={"User-Agent": "signalbox", **headers, "Accept-Encoding": "identity"},
+                content=content,
+                extensions={"timeout": timeouts(allowance)},
+            )
+            with closing(self._transport(request.url).handle_request(request)) as response:
+                body, is_whole = _read(response, most)
+        except (httpx.HTTPError, httpx.InvalidURL, httpcore.PoolTimeout, UnicodeError) as error:
             # Without its cause, because the text of some of these has the address.
             raise NoAnswer(type(error).__name__) from None
-        return Reply(status=response.status, headers=told, body=body, is_whole=is_whole)
+        return Reply(
+            status=response.status_code,
+            headers={name.lower(): value for name, value in response.headers.items()},
+            body=body,
+            is_whole=is_whole,
+        )
 
     def close(self) -> None:
         """Close the connections; only a process that goes on without them needs to."""
-        for pool in (self._direct, *self._proxied.values()):
-            if made := pool.made:
+        for transport in (self._direct, *self._proxied.values()):
+            if made := transport.made:
                 made.close()
 
-    def _pool(self, url: SplitResult) -> "httpcore.ConnectionPool":
+    def _transport(self, url: "httpx.URL") -> "GuardedTransport":
         proxy = getproxies().get(url.scheme)
-        if not proxy or proxy_bypass(url.hostname or ""):
+        if not proxy or proxy_bypass(url.host):
             return self._direct()
-        return self._proxied.setdefault(proxy, Lazy(lambda: self._make_pool(proxy)))()
+        return self._proxied.setdefault(proxy, Lazy(lambda: self._make_transport(proxy)))()
 
-    def _make_pool(self, proxy: str | None) -> "httpcore.ConnectionPool":
-        from shared.adapters.guard import make_pool
+    def _make_transport(self, proxy: str | None) -> "GuardedTransport":
+        from shared.adapters.guard import GuardedTransport
 
         _hush()
         context = trust(self._ca_path)
         if not self._is_verified:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
-        return make_pool(context, proxy=proxy, backend=self._backend)
+        return GuardedTransport(context, proxy=proxy, backend=self._backend)
 
 
 def trust(ca_path: str | None = None) -> ssl.SSLContext:
@@ -186,51 +167,11 @@ def is_https(url: str) -> bool:
         return False
 
 
-def _address(url: str) -> "tuple[httpcore.URL, str]":
-    """Return where a request goes, and its Host header. Raises: ValueError."""
-    import httpcore
-
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("no address of http")
-    query = f"?{parts.query}" if parts.query else ""
-    address = httpcore.URL(
-        scheme=parts.scheme,
-        host=parts.hostname.encode("ascii" if parts.hostname.isascii() else "idna"),
-        port=parts.port,
-        target=quote(f"{parts.path or '/'}{query}", safe=_UNQUOTED),
-    )
-    host = address.host.decode()
-    name = f"[{host}]" if ":" in host else host
-    return address, name if parts.port in (None, _PORTS[parts.scheme]) else f"{name}:{parts.port}"
-
-
-@contextmanager
-def _traced(method: str, url: str) -> Iterator[Callable[[int], None]]:
-    """Run the block in a span, unless the address is a secret; yield what takes the status."""
-    if is_untraced():
-        yield lambda status: None
-        return
-    parts = urlsplit(url)
-    # A query may hold a signature, and what stands before an @ a password.
-    shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-    with telemetry.request_span(method, shown) as span:
-        yield partial(telemetry.request_answered, span)
-
-
-def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Return headers by name in lower case; those of one name become one, with commas."""
-    found: dict[str, str] = {}
-    for raw, value in headers:
-        name, text = raw.decode("latin-1").lower(), value.decode("latin-1")
-        found[name] = f"{found[name]}, {text}" if name in found else text
-    return found
-
-
-def _read(stream: Iterable[bytes], headers: Mapping[str, str], most: int) -> tuple[bytes, bool]:
+def _read(response: "httpx.Response", most: int) -> tuple[bytes, bool]:
     """Return the body, decompressed and cut to `most` bytes, and whether that is all of it."""
+    stream: Any = response.stream
     body, is_whole = _join(stream, most)
-    coding = headers.get("content-encoding", "").strip().lower()
+    coding = response.headers.get("content-encoding", "").strip().lower()
     if coding in ("", "identity"):
         return body, is_whole
     if coding not in _CODINGS:

@@ -87,31 +87,6 @@ def span(name: str, *, parent: str = "", **attributes: str) -> Iterator[trace.Sp
 
 
 @contextmanager
-def request_span(method: str, url: str) -> Iterator[trace.Span]:
-    """Run the block, which makes an HTTP request, in a span of its own; `url` holds no secret."""
-    attributes = {"http.request.method": method, "url.full": url}
-    with trace.get_tracer("signalbox").start_as_current_span(
-        method,
-        kind=trace.SpanKind.CLIENT,
-        attributes=attributes,
-        record_exception=False,
-        set_status_on_exception=False,
-    ) as current:
-        try:
-            yield current
-        except BaseException as error:
-            current.set_status(trace.StatusCode.ERROR, type(error).__name__)
-            raise
-
-
-def request_answered(current: trace.Span, status: int) -> None:
-    """Note the status of the answer in the span of a request."""
-    current.set_attribute("http.response.status_code", status)
-    if status >= 400:
-        current.set_status(trace.StatusCode.ERROR)
-
-
-@contextmanager
 def caused_by(parent: str) -> Iterator[None]:
     """Run the block in the trace of `parent`, a traceparent; "" leaves the trace as it is."""
     token = context.attach(_W3C.extract({"traceparent": parent})) if parent else None

@@ -36,11 +36,12 @@ PACKAGES = {
     *("azure.core", "azure.data", "isodate", "multidict", "propcache", "yarl"),  # tables
     *("certifi", "charset_normalizer", "idna", "requests", "urllib3"),  # tables and Apprise
     "apprise",
-    *("h11", "httpcore"),  # the guarded exchange
+    *("h11", "httpcore", "httpx"),  # the guarded exchange
 }
 #: Libraries look for these, and do without them where the app is deployed.
 LOOKED_FOR = {
-    *("anyio", "backports", "brotli", "brotlicffi", "chardet", "h2", "rich", "simplejson"),
+    *("anyio", "backports", "brotli", "brotlicffi", "chardet", "click", "h2"),
+    *("pygments", "rich", "simplejson", "zstandard"),
     *("socks", "socksio", "trio"),
 }
 

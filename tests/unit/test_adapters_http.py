@@ -10,15 +10,9 @@ from typing import Any
 
 import httpcore
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import SpanKind, StatusCode
 
 from shared.adapters.http import BODY_MAX, Http, NoAnswer, Reply, is_https
-from shared.adapters.untraced import untraced
 from shared.adapters.within import within
-from shared.base import telemetry
 
 URL = "http://127.0.0.1/x"
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -289,79 +283,3 @@ def test_a_call_s_result_and_its_error_are_its_caller_s() -> None:
     assert within(5, lambda: 7, name="seven") == 7
     with pytest.raises(ZeroDivisionError):
         within(5, lambda: 1 // 0, name="fails")
-
-
-@pytest.fixture(name="resolver")
-def _resolver(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every name has an address."""
-    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: [((), (), (), (), ("192.0.2.1", 0))])
-
-
-@pytest.fixture
-def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(telemetry.trace, "get_tracer", provider.get_tracer)
-    yield exporter
-    provider.shutdown()
-
-
-@pytest.mark.usefixtures("resolver")
-def test_a_request_is_a_span_that_names_its_address_without_secrets(
-    spans: InMemorySpanExporter,
-) -> None:
-    net = Net(iter([b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"]))
-    http = Http(backend=net, clock=net.now)
-    http.send("GET", "http://me:pw@host:81/a/b?sig=s", headers={}, seconds=10)
-    (span,) = spans.get_finished_spans()
-    assert (span.name, span.kind) == ("GET", SpanKind.CLIENT)
-    assert dict(span.attributes or {}) == {
-        "http.request.method": "GET",
-        "url.full": "http://host:81/a/b",
-        "http.response.status_code": 404,
-    }
-    assert span.status.status_code is StatusCode.ERROR
-
-
-def test_a_request_without_an_answer_is_a_span_with_the_kind_of_failure(
-    spans: InMemorySpanExporter,
-) -> None:
-    net = Net(httpcore.ConnectError("secret"), httpcore.ConnectError("secret"))
-    with pytest.raises(NoAnswer):
-        ask(net)
-    (span,) = spans.get_finished_spans()
-    assert (span.status.status_code, span.status.description) == (StatusCode.ERROR, "ConnectError")
-    assert span.events == ()
-
-
-def test_an_untraced_request_is_no_span(spans: InMemorySpanExporter) -> None:
-    with untraced():
-        ask(Net(iter([GOOD])))
-    assert spans.get_finished_spans() == ()
-
-
-@pytest.mark.usefixtures("resolver")
-@pytest.mark.parametrize(
-    ("url", "line", "host"),
-    [
-        ("http://host", b"GET / HTTP/1.1", b"host"),
-        ("http://host:80/a?b=c d&e=%20", b"GET /a?b=c%20d&e=%20 HTTP/1.1", b"host"),
-        ("http://host:81/caf\u00e9#part", b"GET /caf%C3%A9 HTTP/1.1", b"host:81"),
-        ("http://[::1]:81/", b"GET / HTTP/1.1", b"[::1]:81"),
-        ("http://b\u00fccher.example/", b"GET / HTTP/1.1", b"xn--bcher-kva.example"),
-    ],
-)
-def test_an_address_is_sent_as_http_has_it(url: str, line: bytes, host: bytes) -> None:
-    net = Net(iter([GOOD]))
-    Http(backend=net, clock=net.now).send("GET", url, headers={}, seconds=10)
-    lines = net.sent.split(b"\r\n")
-    assert lines[0] == line
-    assert b"Host: " + host in lines
-
-
-@pytest.mark.parametrize(("method", "said"), [("POST", True), ("PUT", True), ("GET", False)])
-def test_a_request_without_a_body_says_so_where_one_could_be(method: str, said: bool) -> None:
-    net = Net(iter([GOOD]))
-    Http(backend=net, clock=net.now).send(method, URL, headers={}, seconds=10)
-    assert (b"Content-Length: 0" in net.sent) is said

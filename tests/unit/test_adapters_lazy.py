@@ -110,21 +110,21 @@ def test_a_property_that_was_given_is_not_made() -> None:
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
-        ("twins.storage", ("azure", "httpcore", "apprise", "requests")),
-        ("adapters.channels", ("azure", "httpcore", "apprise", "requests")),
-        ("adapters.storage.account", ("azure.data", "azure.storage", "azure.identity", "httpcore")),
-        ("adapters.storage.tables", ("azure.storage", "azure.identity", "httpcore", "apprise")),
+        ("twins.storage", ("azure", "httpx", "apprise", "requests")),
+        ("adapters.channels", ("azure", "httpx", "apprise", "requests")),
+        ("adapters.storage.account", ("azure.data", "azure.storage", "azure.identity", "httpx")),
+        ("adapters.storage.tables", ("azure.storage", "azure.identity", "httpx", "apprise")),
         (
             "adapters.storage.queues",
-            ("azure.data", "azure.storage.blob", "azure.identity", "httpcore", "apprise"),
+            ("azure.data", "azure.storage.blob", "azure.identity", "httpx", "apprise"),
         ),
         (
             "adapters.storage.blobs",
-            ("azure.data", "azure.storage.queue", "azure.identity", "httpcore", "apprise"),
+            ("azure.data", "azure.storage.queue", "azure.identity", "httpx", "apprise"),
         ),
         (
             "adapters.aml.workspaces",
-            ("azure.data", "azure.storage", "azure.identity", "azure.ai", "httpcore"),
+            ("azure.data", "azure.storage", "azure.identity", "azure.ai", "httpx"),
         ),
     ],
 )

@@ -20,7 +20,7 @@ from tests.layers import (
     name_of,
 )
 
-SDKS = {"azure", "httpcore", "apprise", "requests"}
+SDKS = {"azure", "httpx", "apprise", "requests"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
@@ -70,6 +70,7 @@ def test_what_others_wrote_is_read_within_bounds(path: Path) -> None:
 #: What speaks HTTP, or any other protocol, and the modules that may import it. The storage account
 #: is the app's own; azure-ai-ml and azure-identity are given the exchange to send with.
 NETWORK = {
+    "httpx": {"http", "guard"},
     "httpcore": {"http", "guard"},
     "requests": {"carrier"},
     "apprise": {"channels", "notifier"},

@@ -306,7 +306,7 @@ def test_the_examples_of_targets_are_what_is_taken() -> None:
 def test_nothing_heavy_is_imported_before_it_is_used() -> None:
     names = ("data_factory", "azure_devops", "github", "webhook")
     code = "import sys\n" + "".join(f"import shared.adapters.targets.{name}\n" for name in names)
-    heavy = "'httpcore', 'azure.core', 'standardwebhooks', 'opentelemetry.instrumentation'"
+    heavy = "'httpx', 'azure.core', 'standardwebhooks', 'opentelemetry.instrumentation'"
     code += f"print([name for name in ({heavy},) if name in sys.modules])"
     root = Path(__file__).parents[3]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=root, check=True)

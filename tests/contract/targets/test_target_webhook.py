@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from shared.base import telemetry
 from shared.base.errors import SettingInvalid, TargetAbsent, TargetRefused
 from shared.retraining.targets import REFERENCE, Submitted
 from tests.contract.targets.kit import (
@@ -130,9 +129,8 @@ def test_an_address_is_https_or_none(webhook: Bench, environ: dict[str, str], ur
     assert url not in raised.value.message
 
 
-def test_the_address_of_a_webhook_is_in_no_trace(
-    webhook: Bench, github: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_address_of_a_webhook_is_in_no_trace(webhook: Bench, github: Bench) -> None:
+    from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -140,9 +138,13 @@ def test_the_address_of_a_webhook_is_in_no_trace(
     spans = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(spans))
-    monkeypatch.setattr(telemetry.trace, "get_tracer", provider.get_tracer)
-    webhook.submit()
-    github.submit()
+    instrumentor = HTTPXClientInstrumentor()
+    instrumentor.instrument(tracer_provider=provider)
+    try:
+        webhook.submit()
+        github.submit()
+    finally:
+        instrumentor.uninstrument()
     told = " ".join(str(dict(span.attributes or {})) for span in spans.get_finished_spans())
     assert "/repos/contoso/churn" in told
     assert PATH.split("?")[0] not in told
