@@ -259,7 +259,7 @@ class Services:
     @once
     def _tick(self) -> "Tick":
         from shared.rollouts.engine.tick import Tick
-        from shared.rollouts.gates.look import GateReader
+        from shared.rollouts.gates.reader import GateReader
 
         return Tick(
             store=self._rollout_store,

@@ -21,7 +21,7 @@ from shared.adapters.refusals import Refusals, parse_retry_after, refusal
 from shared.adapters.untraced import untraced
 from shared.base.clock import Clock, SystemClock
 from shared.base.errors import SignalboxError
-from shared.base.outside import Json, objects_in, read_json
+from shared.base.incoming import Json, objects_in, read_json
 
 #: No list that is read here is longer: more pages than this are a fault of the service.
 PAGES_MAX = 20

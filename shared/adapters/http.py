@@ -2,7 +2,7 @@
 
 The server is not trusted. One deadline holds for the whole exchange, from the lookup of the host to
 the last byte of the answer. Bytes are counted as they arrive and as they are decompressed. No
-redirect is followed and no cookie kept. guard.py takes the deadline to the sockets.
+redirect is followed and no cookie kept. guarded_transport.py takes the deadline to the sockets.
 """
 
 import logging
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import httpcore
     import httpx
 
-    from shared.adapters.guard import GuardedTransport
+    from shared.adapters.guarded_transport import GuardedTransport
 
 #: For a whole exchange, in seconds. A trigger has 20 in all.
 TIMEOUT = 15
@@ -96,7 +96,7 @@ class Http:
         import httpcore
         import httpx
 
-        from shared.adapters.guard import Allowance, timeouts
+        from shared.adapters.guarded_transport import Allowance, timeouts
 
         allowance = Allowance(min(seconds, self._longest), most + _BESIDE_MAX, self._clock)
         try:
@@ -133,7 +133,7 @@ class Http:
         return self._proxied.setdefault(proxy, Lazy(lambda: self._make_transport(proxy)))()
 
     def _make_transport(self, proxy: str | None) -> "GuardedTransport":
-        from shared.adapters.guard import GuardedTransport
+        from shared.adapters.guarded_transport import GuardedTransport
 
         _hush()
         context = trust(self._ca_path)

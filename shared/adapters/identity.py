@@ -38,8 +38,8 @@ def make_credential(environ: Mapping[str, str]) -> "TokenCredential":
     if "IDENTITY_ENDPOINT" in environ:
         from azure.identity import ManagedIdentityCredential
 
-        from shared.adapters.carrier import transport
         from shared.adapters.http import Http
+        from shared.adapters.requests_adapter import transport
 
         return ManagedIdentityCredential(
             client_id=environ.get("AZURE_CLIENT_ID"),

@@ -9,14 +9,14 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+from shared.adapters.deadline import Started
 from shared.adapters.http import Http
-from shared.adapters.within import Started
 from shared.base.lazy import Lazy
 
 if TYPE_CHECKING:
     import apprise
 
-    from shared.adapters.carrier import Carrier
+    from shared.adapters.requests_adapter import Carrier
 
 
 class Notifier:
@@ -55,7 +55,7 @@ class Notifier:
     ) -> bool:
         import apprise
 
-        from shared.adapters.carrier import carried
+        from shared.adapters.requests_adapter import carried
 
         # Even if its URL asks for them.
         service.redirects = False
@@ -65,7 +65,7 @@ class Notifier:
             return bool(alone.notify(**message))
 
     def _carrier(self, deadline: float) -> "Carrier":
-        from shared.adapters.carrier import Carrier
+        from shared.adapters.requests_adapter import Carrier
 
         return Carrier(
             lambda is_verified: self._http if is_verified else self._unverified(),

@@ -26,7 +26,7 @@ from shared.base.errors import (
     WorkspaceThrottled,
     WorkspaceUnreachable,
 )
-from shared.base.outside import read_json, read_whole
+from shared.base.incoming import read_json, read_whole
 from shared.base.redact import redact
 from shared.base.retry import RETRY_AFTER_CAP
 

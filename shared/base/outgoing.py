@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from shared.base.outside import read_json
+from shared.base.incoming import read_json
 from shared.base.redact import clean_of_secrets, redact
 from shared.base.words import flat
 

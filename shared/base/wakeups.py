@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from shared.base.outside import read_json, read_time
+from shared.base.incoming import read_json, read_time
 from shared.base.ports import Queues
 
 log = logging.getLogger(__name__)

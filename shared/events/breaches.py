@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from shared.base.outside import read_json_at
+from shared.base.incoming import read_json_at
 from shared.events.fields import finite_number, one_line
 from shared.events.model import Metric
 

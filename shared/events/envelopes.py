@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any, Literal, assert_never, get_args
 
 from shared.base.errors import EventMalformed
-from shared.base.outside import DEPTH_MAX, TIME_MIN, TooDeep, read_json
+from shared.base.incoming import DEPTH_MAX, TIME_MIN, TooDeep, read_json
 from shared.events.alerts import happened_at, parse_alert
 from shared.events.fields import Fields, refuse
 from shared.events.model import (

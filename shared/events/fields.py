@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, NoReturn
 
 from shared.base.errors import EventMalformed
-from shared.base.outside import parse_time
+from shared.base.incoming import parse_time
 from shared.base.redact import redact
 from shared.base.words import flat, listed, shortened
 

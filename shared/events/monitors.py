@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from shared.base.outside import parse_time
+from shared.base.incoming import parse_time
 from shared.events.breaches import METRICS_MAX, Side, bare, features_of, judge_metric, read_breach
 from shared.events.fields import Fields, one_line, refuse
 from shared.events.model import (

@@ -7,7 +7,7 @@ both, in casings that differ, and undocumented. Unreadable members are left out.
 import re
 from collections.abc import Mapping
 
-from shared.base.outside import read_object
+from shared.base.incoming import read_object
 from shared.events.fields import NAME_MAX, Fields, check_event_name, one_line
 from shared.events.model import RUN_STATUSES, Run
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from shared.actions.current import current_event
+from shared.actions.current_state import current_event
 from shared.base.clock import Clock
 from shared.base.errors import Disposition, SignalboxError, TagsAwaited
 from shared.base.words import second

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from shared.base.clock import Clock
 from shared.base.errors import WindowOpen, WorkspaceDenied, WorkspaceRefused
-from shared.base.outside import parse_time
+from shared.base.incoming import parse_time
 from shared.events.fields import one_line
 from shared.events.model import (
     Drift,

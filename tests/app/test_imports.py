@@ -11,7 +11,7 @@ from bench.imports import Imports, packages, watch_imports
 INDEXING = {
     *("shared", "shared.services"),
     *("shared.base", "shared.base.clock", "shared.base.errors", "shared.base.ids"),
-    *("shared.base.lazy", "shared.base.outgoing", "shared.base.outside", "shared.base.redact"),
+    *("shared.base.lazy", "shared.base.outgoing", "shared.base.incoming", "shared.base.redact"),
     *("shared.base.settings", "shared.base.telemetry", "shared.base.words"),
     *("shared.events", "shared.events.alerts", "shared.events.breaches"),
     *("shared.events.envelopes", "shared.events.fields", "shared.events.model"),

@@ -11,8 +11,8 @@ from typing import Any
 import httpcore
 import pytest
 
+from shared.adapters.deadline import within
 from shared.adapters.http import BODY_MAX, Http, NoAnswer, Reply, is_https
-from shared.adapters.within import within
 
 URL = "http://127.0.0.1/x"
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"

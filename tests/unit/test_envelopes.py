@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.base.errors import EventMalformed
-from shared.base.outside import DEPTH_MAX
+from shared.base.incoming import DEPTH_MAX
 from shared.events.breaches import judge_metric
 from shared.events.envelopes import (
     MAX_BODY,

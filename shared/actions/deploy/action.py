@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from shared.actions.allowed import globs_of, is_allowed, require_allowed
 from shared.actions.base import Work
 from shared.actions.begin_rollout import begin, settle_strategy
-from shared.actions.current import current_model
+from shared.actions.current_state import current_model
 from shared.actions.deploy.params import AllowParams, DeployParams
 from shared.base.clock import Clock
 from shared.base.errors import ModelUnfit, NotBetter, Superseded, TagForbidden, WorkspaceBusy

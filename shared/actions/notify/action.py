@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from shared.actions.base import Work
-from shared.actions.current import is_young, with_place
+from shared.actions.current_state import is_young, with_place
 from shared.actions.notify.params import NO_RUN, FoldParams, NotifyParams
 from shared.base import telemetry
 from shared.base.clock import Clock

@@ -6,7 +6,7 @@ The event is only a hint: values are made from the run as the workspace has it n
 from collections.abc import Mapping
 
 from shared.actions.base import Work
-from shared.actions.current import current_run, is_young
+from shared.actions.current_state import current_run, is_young
 from shared.actions.register.params import (
     OF_DATASTORE,
     OF_RUN,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from shared.actions.allowed import require_allowed
 from shared.actions.base import Work
 from shared.actions.begin_rollout import begin, settle_strategy
-from shared.actions.current import current_event
+from shared.actions.current_state import current_event
 from shared.actions.shift_traffic.params import ShiftTrafficParams
 from shared.base.clock import Clock
 from shared.base.errors import ParamsInvalid, Superseded

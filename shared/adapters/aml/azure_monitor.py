@@ -16,7 +16,7 @@ from typing import Any, Final
 from shared.adapters.aml.arm import path_of, segments
 from shared.adapters.client import Client, with_query
 from shared.base.errors import QuotaExceeded, WorkspaceBusy, WorkspaceUnreachable
-from shared.base.outside import Json, object_in, objects_in, read_time, write_time
+from shared.base.incoming import Json, object_in, objects_in, read_time, write_time
 from shared.base.redact import redact
 from shared.events.model import Workspace
 from shared.workspaces.metrics import Measure, Minute, Readings

@@ -5,7 +5,7 @@ from typing import Final
 
 from shared.adapters.aml.arm import segments
 from shared.adapters.client import Client
-from shared.base.outside import Json, object_in
+from shared.base.incoming import Json, object_in
 from shared.workspaces.model import Capacity
 
 #: A family has a row for each kind of cores, and one for each workspace; only the type differs.

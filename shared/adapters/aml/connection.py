@@ -13,8 +13,8 @@ from shared.adapters.identity import Tokens
 from shared.adapters.refusals import WORKSPACE
 from shared.base.clock import Clock, SystemClock
 from shared.base.errors import WorkspaceRefused
+from shared.base.incoming import Json, object_in
 from shared.base.lazy import Lazy
-from shared.base.outside import Json, object_in
 from shared.events.model import Workspace
 
 #: The audience of tokens for the workspaces' own addresses and for endpoints.

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from shared.base.errors import WorkspaceRefused
-from shared.base.outside import Json, is_object, object_in, read_time
+from shared.base.incoming import Json, is_object, object_in, read_time
 from shared.workspaces.model import (
     Deployment,
     DeploymentSpec,

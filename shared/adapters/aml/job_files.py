@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.adapters.aml.jobs import DATA_TYPES
 from shared.base.errors import JobInvalid
-from shared.base.outside import read_json_at
+from shared.base.incoming import read_json_at
 from shared.base.redact import redact
 from shared.base.words import flat
 from shared.retraining.addresses import is_registered_code, is_remote

@@ -8,8 +8,8 @@ from shared.adapters.aml.arm import path_of
 from shared.adapters.aml.connection import Aml
 from shared.adapters.aml.run_history import RunHistory
 from shared.base.errors import JobInvalid, SignalboxError, TargetAbsent, WorkspaceRefused
+from shared.base.incoming import Json, object_in
 from shared.base.outgoing import for_tag
-from shared.base.outside import Json, object_in
 from shared.events.model import Workspace
 from shared.retraining.targets import (
     REFERENCE,

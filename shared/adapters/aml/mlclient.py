@@ -39,7 +39,7 @@ class MlClients:
         sdk()
         from azure.ai.ml import MLClient
 
-        from shared.adapters.carrier import transport
+        from shared.adapters.requests_adapter import transport
 
         return MLClient(
             self._aml.credential(),

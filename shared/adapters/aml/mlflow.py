@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from shared.adapters.aml.connection import Aml
-from shared.base.outside import Json, object_in, objects_in
+from shared.base.incoming import Json, object_in, objects_in
 from shared.events.model import Workspace
 
 #: The status of a completed run: MLflow's word, and that of AML's documentation.

@@ -15,7 +15,7 @@ from shared.adapters.client import Answer, Client
 from shared.adapters.identity import Tokens
 from shared.adapters.refusals import WORKSPACE
 from shared.base.errors import WorkspaceRefused
-from shared.base.outside import object_in
+from shared.base.incoming import object_in
 from shared.base.redact import redact
 from shared.events.model import Workspace
 from shared.workspaces.model import ModelVersion

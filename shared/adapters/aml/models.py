@@ -7,7 +7,7 @@ from shared.adapters.aml import documents
 from shared.adapters.aml.arm import path_of
 from shared.adapters.client import Client
 from shared.base.errors import WorkspaceBusy, WorkspaceRefused
-from shared.base.outside import object_in
+from shared.base.incoming import object_in
 from shared.events.model import Workspace
 from shared.workspaces.model import ModelVersion, NewModel
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from shared.adapters.aml.arm import segments
 from shared.adapters.aml.connection import Aml
 from shared.adapters.refusals import parse_complaint
-from shared.base.outside import Json, is_object, read_object, read_time
+from shared.base.incoming import Json, is_object, read_object, read_time
 from shared.events.model import Workspace
 from shared.workspaces.model import RunRecord
 

@@ -9,7 +9,7 @@ from shared.adapters.aml.arm import path_of
 from shared.adapters.aml.connection import Aml
 from shared.adapters.client import Client
 from shared.base.errors import WorkspaceRefused
-from shared.base.outside import read_whole
+from shared.base.incoming import read_whole
 from shared.events.model import Workspace
 from shared.workspaces.model import Endpoint, EndpointKind, Score
 

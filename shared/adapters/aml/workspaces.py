@@ -15,7 +15,7 @@ from shared.adapters.aml.run_history import RunHistory
 from shared.adapters.aml.scoring import ArmScoring
 from shared.adapters.client import Answer
 from shared.adapters.refusals import parse_complaint, parse_retry_after
-from shared.base.outside import Json, object_in
+from shared.base.incoming import Json, object_in
 from shared.events.model import Workspace
 from shared.workspaces.model import (
     Capacity,

@@ -16,7 +16,7 @@ from shared.adapters.identity import Tokens
 from shared.adapters.refusals import TARGET
 from shared.adapters.targets.values import as_text, clean_id, earliest_start, runs_in
 from shared.base.errors import TargetDenied, TargetRefused, TargetUnreachable
-from shared.base.outside import Json, write_time
+from shared.base.incoming import Json, write_time
 from shared.retraining.targets import (
     REFERENCE,
     AzureDevOpsTarget,

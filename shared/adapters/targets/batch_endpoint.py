@@ -18,7 +18,7 @@ from shared.adapters.aml.arm import path_of
 from shared.adapters.aml.jobs import Jobs, as_absent, tags_of
 from shared.adapters.aml.run_history import RunHistory
 from shared.base.errors import SignalboxError, TargetAbsent, WorkspaceRefused
-from shared.base.outside import Json, object_in
+from shared.base.incoming import Json, object_in
 from shared.events.model import Workspace
 from shared.retraining.targets import (
     REFERENCE,

@@ -10,7 +10,7 @@ from typing import Final
 from shared.adapters.aml.arm import path_of, segments
 from shared.adapters.aml.jobs import DATA_TYPES, Jobs, check_inputs, literal, tags_of
 from shared.base.errors import TargetAbsent
-from shared.base.outside import Json, object_in
+from shared.base.incoming import Json, object_in
 from shared.events.model import Workspace
 from shared.retraining.targets import ComponentTarget, Submission, Submitted, TargetRun
 

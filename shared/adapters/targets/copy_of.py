@@ -11,7 +11,7 @@ from typing import Any, Final
 from shared.adapters.aml.jobs import Jobs, check_inputs, literal, tags_of
 from shared.adapters.aml.mlflow import Mlflow
 from shared.base.errors import TargetAbsent
-from shared.base.outside import Json, is_object, object_in
+from shared.base.incoming import Json, is_object, object_in
 from shared.events.model import Workspace
 from shared.retraining.targets import CopyTarget, Submission, Submitted, TargetRun
 

@@ -17,7 +17,7 @@ from shared.adapters.refusals import TARGET
 from shared.adapters.targets.values import CLOCK_MARGIN, clean_id, earliest_start, runs_in
 from shared.base.clock import Clock
 from shared.base.errors import TargetRefused, TargetUnreachable
-from shared.base.outside import Json, write_time
+from shared.base.incoming import Json, write_time
 from shared.base.redact import redact
 from shared.retraining.targets import (
     REFERENCE,

@@ -26,7 +26,7 @@ from shared.adapters.targets.values import (
 )
 from shared.base.clock import Clock
 from shared.base.errors import TargetRefused, TargetThrottled
-from shared.base.outside import Json, write_time
+from shared.base.incoming import Json, write_time
 from shared.retraining.targets import (
     REFERENCE,
     GitHubTarget,

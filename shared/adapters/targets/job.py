@@ -22,7 +22,7 @@ from shared.base.errors import (
     WorkspaceRefused,
     WorkspaceUnreachable,
 )
-from shared.base.outside import read_object
+from shared.base.incoming import read_object
 from shared.retraining.targets import JobTarget, Submission, Submitted, TargetRun
 
 #: How deep the SDK wraps an error.

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from shared.adapters.client import Answer
 from shared.base.errors import TargetAbsent, TargetUnreachable
-from shared.base.outside import Json, objects_in
+from shared.base.incoming import Json, objects_in
 from shared.base.redact import redact
 from shared.retraining.targets import Submission
 

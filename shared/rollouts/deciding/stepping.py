@@ -15,8 +15,8 @@ from shared.rollouts.deciding.exits import (
 from shared.rollouts.deciding.next_steps import first_step_again, next_step, promote
 from shared.rollouts.deciding.observation import Observation
 from shared.rollouts.deciding.opening import as_found
-from shared.rollouts.deciding.steps.decider import StepDecider, next_watch
 from shared.rollouts.deciding.steps.kinds import DECIDERS
+from shared.rollouts.deciding.steps.step_decider import StepDecider, next_watch
 from shared.rollouts.state.orders import Order, OrderKind
 from shared.rollouts.state.phases import Phase
 from shared.rollouts.state.rollout import Rollout

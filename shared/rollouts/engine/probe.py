@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from shared.base.errors import WorkspaceUnreachable
-from shared.base.outside import read_json
+from shared.base.incoming import read_json
 from shared.base.redact import redact
 from shared.rollouts.engine.samples import EMPTY_REQUEST, Sample, SampleKind, find_sample
 from shared.rollouts.state.rollout import ProbeResult, Rollout

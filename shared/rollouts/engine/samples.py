@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from shared.base.errors import SignalboxError
-from shared.base.outside import read_json
+from shared.base.incoming import read_json
 from shared.base.redact import redact
 from shared.events.model import Workspace
 from shared.workspaces.model import Deployment, ModelKind, ModelVersion

@@ -41,7 +41,7 @@ from shared.rollouts.engine.preflight import find_obstacles
 from shared.rollouts.engine.probe import probe
 from shared.rollouts.engine.row_lease import RowLease
 from shared.rollouts.engine.store import RolloutStore
-from shared.rollouts.gates.look import GateReader
+from shared.rollouts.gates.reader import GateReader
 from shared.rollouts.people.notices import call_for_help, with_notices_of
 from shared.rollouts.state.orders import POSSIBLE, Order
 from shared.rollouts.state.phases import EXCLUSIVE, STEPS, Phase

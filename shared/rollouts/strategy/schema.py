@@ -20,7 +20,7 @@ from shared.rollouts.strategy.model import (
 from shared.rollouts.strategy.ready_made import READY_MADE
 from shared.rollouts.strategy.step_order import find_sequence_faults
 from shared.rollouts.strategy.steps.kinds import WRITTEN
-from shared.rollouts.strategy.steps.written import SPAN_MAX, Span
+from shared.rollouts.strategy.steps.written_step import SPAN_MAX, Span
 from shared.schema.faults import ParamFault, read_values
 from shared.schema.quantities import fraction
 from shared.schema.values import LoadContext, Values, unfit

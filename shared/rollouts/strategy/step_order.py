@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from shared.rollouts.strategy.model import RolloutStep
 from shared.rollouts.strategy.steps.kinds import WRITTEN
-from shared.rollouts.strategy.steps.written import StepsBefore
+from shared.rollouts.strategy.steps.written_step import StepsBefore
 from shared.schema.faults import ParamFault
 
 

@@ -6,7 +6,7 @@ from shared.base.durations import format_duration
 from shared.rollouts.deciding.decisions import Decision, StepDone, Wait
 from shared.rollouts.deciding.exits import find_order, go_back_or_step_down, without_order
 from shared.rollouts.deciding.observation import Observation
-from shared.rollouts.deciding.steps.decider import StepDecider, next_watch
+from shared.rollouts.deciding.steps.step_decider import StepDecider, next_watch
 from shared.rollouts.state.orders import OrderKind
 from shared.rollouts.state.rollout import Rollout
 from shared.rollouts.strategy.model import RolloutStep, StepKind

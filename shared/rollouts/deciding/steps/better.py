@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from shared.rollouts.deciding.decisions import AskGates, Decision, StepDone, Wait
 from shared.rollouts.deciding.exits import go_back, go_held
 from shared.rollouts.deciding.observation import Observation
-from shared.rollouts.deciding.steps.decider import StepDecider
+from shared.rollouts.deciding.steps.step_decider import StepDecider
 from shared.rollouts.state.measurement import GateOutcome
 from shared.rollouts.state.rollout import Cause, Rollout
 from shared.rollouts.strategy.model import RolloutStep, StepKind

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from shared.rollouts.deciding.decisions import AskGates, Decision, StepDone, Wait
 from shared.rollouts.deciding.exits import fail, go_held
 from shared.rollouts.deciding.observation import Observation
-from shared.rollouts.deciding.steps.decider import StepDecider, next_watch
+from shared.rollouts.deciding.steps.step_decider import StepDecider, next_watch
 from shared.rollouts.state.measurement import GateOutcome, Measurement, answer_to
 from shared.rollouts.state.rollout import Rollout
 from shared.rollouts.strategy.model import NoVerdict, RolloutStep, StepKind

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 from shared.rollouts.deciding.steps.approve import ApproveStep
 from shared.rollouts.deciding.steps.better import BetterStep
-from shared.rollouts.deciding.steps.decider import StepDecider
 from shared.rollouts.deciding.steps.hold import HoldStep
 from shared.rollouts.deciding.steps.mirror import MirrorStep
 from shared.rollouts.deciding.steps.probe import ProbeStep
 from shared.rollouts.deciding.steps.scale import ScaleStep
+from shared.rollouts.deciding.steps.step_decider import StepDecider
 from shared.rollouts.deciding.steps.traffic import TrafficStep
 from shared.rollouts.state.phases import PHASES, STEPS
 from shared.rollouts.state.rollout import Rollout

@@ -6,7 +6,7 @@ from typing import Final
 from shared.rollouts.deciding.decisions import Decision, SendProbe, StepDone, Wait
 from shared.rollouts.deciding.exits import fail
 from shared.rollouts.deciding.observation import Observation
-from shared.rollouts.deciding.steps.decider import StepDecider
+from shared.rollouts.deciding.steps.step_decider import StepDecider
 from shared.rollouts.state.rollout import Rollout
 from shared.rollouts.strategy.model import RolloutStep, StepKind
 

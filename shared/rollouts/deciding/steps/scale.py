@@ -6,7 +6,7 @@ from shared.base.words import counted
 from shared.rollouts.deciding.decisions import Decision, Scale, StepDone
 from shared.rollouts.deciding.exits import WRITE_TRIES, fail
 from shared.rollouts.deciding.observation import Observation, failure_in
-from shared.rollouts.deciding.steps.decider import StepDecider
+from shared.rollouts.deciding.steps.step_decider import StepDecider
 from shared.rollouts.state.rollout import Rollout
 from shared.rollouts.strategy.model import RolloutStep, StepKind
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from shared.rollouts.deciding.decisions import Decision, SetTraffic, StepDone, Wait
 from shared.rollouts.deciding.exits import WRITE_TRIES, fail, go_held, too_long
 from shared.rollouts.deciding.observation import Observation, failure_in
-from shared.rollouts.deciding.steps.decider import StepDecider
+from shared.rollouts.deciding.steps.step_decider import StepDecider
 from shared.rollouts.state.rollout import Rollout
 from shared.rollouts.state.splits import Split, is_same, leader, words_of
 from shared.rollouts.state.tags import TAG_DEPLOYMENT, is_marked

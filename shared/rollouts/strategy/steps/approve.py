@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from shared.base.durations import format_duration
 from shared.rollouts.strategy.model import RolloutStep, StepKind
-from shared.rollouts.strategy.steps.written import Span, WrittenStep
+from shared.rollouts.strategy.steps.written_step import Span, WrittenStep
 
 
 class WrittenApprove(WrittenStep):

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import BeforeValidator
 
 from shared.rollouts.strategy.model import RolloutStep, StepKind
-from shared.rollouts.strategy.steps.written import StepsBefore, WrittenStep, name_of_step
+from shared.rollouts.strategy.steps.written_step import StepsBefore, WrittenStep, name_of_step
 from shared.schema.document import Path
 from shared.schema.faults import ParamFault
 from shared.schema.values import unfit

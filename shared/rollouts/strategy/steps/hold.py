@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from shared.base.durations import format_duration
 from shared.rollouts.strategy.model import RolloutStep, StepKind
-from shared.rollouts.strategy.steps.written import Span, StepsBefore, WrittenStep, name_of_step
+from shared.rollouts.strategy.steps.written_step import Span, StepsBefore, WrittenStep, name_of_step
 from shared.schema.document import Path
 from shared.schema.faults import ParamFault
 

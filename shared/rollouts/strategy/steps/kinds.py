@@ -10,7 +10,7 @@ from shared.rollouts.strategy.steps.mirror import WrittenMirror
 from shared.rollouts.strategy.steps.probe import WrittenProbe
 from shared.rollouts.strategy.steps.scale import WrittenScale
 from shared.rollouts.strategy.steps.traffic import WrittenTraffic
-from shared.rollouts.strategy.steps.written import WrittenStep
+from shared.rollouts.strategy.steps.written_step import WrittenStep
 
 #: In the order in which messages list them.
 WRITTEN: Mapping[StepKind, WrittenStep] = {

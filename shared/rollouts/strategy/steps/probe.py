@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from shared.rollouts.strategy.model import Probe, RolloutStep, StepKind
 from shared.rollouts.strategy.probe_schema import ProbeParams
-from shared.rollouts.strategy.steps.written import WrittenStep
+from shared.rollouts.strategy.steps.written_step import WrittenStep
 
 
 class WrittenProbe(WrittenStep):

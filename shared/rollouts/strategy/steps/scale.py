@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BeforeValidator
 
 from shared.rollouts.strategy.model import RolloutStep, StepKind
-from shared.rollouts.strategy.steps.written import WrittenStep
+from shared.rollouts.strategy.steps.written_step import WrittenStep
 from shared.schema.values import unfit
 from shared.schema.wording import found
 

@@ -16,8 +16,8 @@ from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 
 from shared.adapters.http import BODY_MAX, TIMEOUT, Http, NoAnswer
+from shared.base.incoming import read_json
 from shared.base.lazy import Lazy
-from shared.base.outside import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.base.outside import (
+from shared.base.incoming import (
     DEPTH_MAX,
     VALUES_MAX,
     TooDeep,

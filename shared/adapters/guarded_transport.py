@@ -14,7 +14,7 @@ from typing import Any, Final
 import httpcore
 import httpx
 
-from shared.adapters.within import within
+from shared.adapters.deadline import within
 
 #: In seconds. It leaves time for another address where one does not answer at all.
 CONNECT_TIMEOUT = 5

@@ -15,7 +15,7 @@ from shared.base.errors import (
     WorkspaceUnreachable,
 )
 from shared.events.model import Workspace
-from shared.rollouts.gates.look import GateReader
+from shared.rollouts.gates.reader import GateReader
 from shared.rollouts.state.measurement import GateOutcome
 from shared.rollouts.state.phases import Phase
 from shared.rollouts.state.rollout import Rollout
