@@ -135,8 +135,8 @@ class _Switch:
         twin.work(QUEUE, twin.services.rollouts.advance)
 
     def _note(self, request: str) -> None:
-        # Scoring goes to the endpoint's own address.
-        if request != "score":
+        # Scoring goes to the endpoint's own address, a model's file to the artifact service.
+        if request not in ("score", "read_model_file"):
             self._twin.aml.append(request)
         is_long = request == "create_deployment"
         self._workspaces.behaviour.takes = self._takes if is_long else _SHORT
