@@ -28,9 +28,7 @@ class NoToken(Exception):
 
 
 def make_credential(environ: Mapping[str, str]) -> "TokenCredential":
-    """Return the app's managed identity where there is one, or a developer's own on a laptop. On a
-    laptop azure-identity makes its own requests: it also starts programs and browsers there, so the
-    bounds of http.py would not hold for it.
+    """Return the app's managed identity where there is one, or a developer's own on a laptop.
 
     On a laptop azure-identity makes its own requests. It also starts programs and browsers there,
     to which the bounds of http.py would not apply.

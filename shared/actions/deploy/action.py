@@ -135,7 +135,6 @@ class Deploy:
         return f" ({untold})" if untold else ""
 
     def _plan(self, work: Work, model: ModelVersion, params: DeployParams) -> Rollout:
-
         key, kind = work.key.digest, EndpointKind(params.kind)
         probe = params.probe.settle(params.request_timeout)
         found = self._find_strategy(params.rollout)

@@ -93,7 +93,6 @@ class Register:
         path: str,
         reference: str,
     ) -> ModelVersion:
-
         workspace, step = work.event.workspace, work.key.digest[:32]
         if params.when_better is not None:
             self._require_better(workspace, run, params, params.when_better, reference)

@@ -145,7 +145,6 @@ class Retrain:
         return _skipped(decision.reason, decision.answer)
 
     def _facts(self, case: _Case, budget: Budget, now: datetime) -> PolicyFacts:
-
         params = case.params
         running, started = count_retrainings(budget, now, params.policy.timeout, but=case.id)
         asks = params.policy.quiet and params.model
@@ -237,7 +236,6 @@ class Retrain:
         return self._started(started or retraining)
 
     def _started(self, retraining: Retraining) -> Outcome:
-
         run = retraining.run_id or "one that its target does not name"
         begun = Outcome(
             status=OutcomeStatus.WAITING,
@@ -250,7 +248,6 @@ class Retrain:
     def _submission(
         self, case: _Case, loop: Loop, retraining: Retraining, *, is_first: bool
     ) -> Submission:
-
         reference = loop.reference(retraining.id)
         return Submission(
             id=retraining.id,

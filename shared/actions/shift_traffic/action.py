@@ -83,7 +83,6 @@ class ShiftTraffic:
         endpoint: Endpoint,
         deployments: Collection[Deployment],
     ) -> Rollout:
-
         goal = find_goal(params, deployments)
         growing = find_growing(goal, endpoint.traffic)
         (chosen,) = (found for found in deployments if found.name == growing)
@@ -158,7 +157,6 @@ def _list_hint(deployments: Collection[Deployment]) -> str:
 
 
 def _list(deployments: Collection[Deployment]) -> str:
-
     shown = (
         f"{found.name} ({version})" if (version := model_of(found)[1]) else found.name
         for found in sorted(deployments, key=lambda found: found.name)
