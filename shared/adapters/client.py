@@ -113,8 +113,6 @@ class Client:
             )
         found = _parse(reply.body, (*secrets, bearer)) if reply.is_whole else {}
         answer = Answer(status=reply.status, headers=reply.headers, body=found)
-        if self._tokens and answer.status == 401:
-            self._tokens.forget()
         if not answer.is_good and answer.status not in expected:
             raise self.refusal(doing, answer)
         if method == "GET" and answer.status == 200 and not (answer.body or may_be_empty):
@@ -175,11 +173,14 @@ class Client:
         """
         self._check_https(url, doing)
         try:
-            return self._http.send(
+            reply = self._http.send(
                 method, url, headers=headers, content=content, seconds=seconds, most=most
             )
         except NoAnswer as error:
             raise self._table.unreachable(f"{doing}: no answer ({error})") from None
+        if self._tokens and reply.status == 401:
+            self._tokens.forget()
+        return reply
 
     def token(self, doing: str) -> str:
         """Return the token that requests carry, "" where they carry none."""

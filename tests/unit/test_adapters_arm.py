@@ -123,6 +123,17 @@ def test_the_credential_is_made_once_and_its_token_used_again() -> None:
     assert [credential.scopes for credential in made] == [["https://management.azure.com/.default"]]
 
 
+def test_another_token_is_asked_for_where_one_is_not_accepted() -> None:
+    credential = Credential()
+    arm = arm_client(lambda: credential, http=Transport(answer({}, 401), answer({}, 401)))
+    with pytest.raises(WorkspaceDenied):
+        arm.call("GET", "/x", "reading x")
+    signed = arm.signed("reading x")
+    assert arm.exchange("GET", f"{arm.root}/x", "reading x", headers=signed).status == 401
+    arm.token("reading x")
+    assert len(credential.scopes) == 3
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_service_that_is_busy_is_asked_once_and_nobody_sleeps(status: int) -> None:
     arm, transport = make_arm(answer({}, status, Retry_After="3600"))
