@@ -26,6 +26,7 @@ from shared.retraining.stages import (
 )
 from shared.retraining.store import LoopStore
 from shared.retraining.targets import (
+    AML_TARGETS,
     REFERENCE,
     Submission,
     Submitted,
@@ -58,8 +59,6 @@ _UNDONE = {
     Phase.REFUSED: Stage.ROLLED_BACK,
     Phase.SUPERSEDED: Stage.REGISTERED,
 }
-#: Targets whose run is an AML run with events of its own; other targets start one somewhere.
-_AML = frozenset({"job", "component", "batch_endpoint", "copy_of"})
 
 type _Change = Callable[[Loop, Retraining], Loop]
 
@@ -270,7 +269,7 @@ class Loops:
         status: str,
     ) -> Loop:
         run = event.run
-        is_aml = target_of(retraining) in _AML
+        is_aml = target_of(retraining) in AML_TARGETS
         # Anybody may give a run this tag, but the runs that we started are known.
         is_ours = run.id == (retraining.run_id or f"signalbox-{retraining.id}") or not is_aml
         if not is_ours:
@@ -296,7 +295,7 @@ class Loops:
         run = f"Run: {retraining.run_id}" if retraining.run_id else ""
         kind = RetrainingNoticeKind.TRAINED if is_good else RetrainingNoticeKind.FAILED
         link = retraining.link
-        if not link and target_of(retraining) in _AML:
+        if not link and target_of(retraining) in AML_TARGETS:
             link = run_link(retraining.run_id, loop.workspace, self.studio)
         over = retraining_ended(moved(retraining, stage, now, reason), now)
         return with_notice(loop.with_retraining(over), kind, reason, facts=[run, link])

@@ -139,6 +139,10 @@ class WebhookTarget(Values):
     name: Annotated[str, AfterValidator(_check_name)]
 
 
+#: Targets whose run is an AML run with events of its own; the others start one elsewhere.
+AML_TARGETS = frozenset({"job", "component", "batch_endpoint", "copy_of"})
+
+
 class TargetParams(Values):
     """The target of a retraining: exactly one of these."""
 
