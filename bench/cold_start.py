@@ -1,4 +1,4 @@
-"""cold_start…: from the start of a worker until the app is indexed, and to its first told event.
+"""cold_start…: from the start of a worker until the app is indexed, and to its first handled event.
 
 Floor: the same of an app that has one function, which does nothing.
 """
