@@ -278,7 +278,6 @@ class Services:
         from shared.retraining.loops import Loops
 
         return Loops(
-            store=self.loop_keeper.store,
             keeper=self.loop_keeper,
             clock=self.clock,
             studio=self.settings.studio_endpoint,

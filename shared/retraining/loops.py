@@ -70,11 +70,15 @@ class Loops:
     A reference that leads nowhere is ignored, because anybody can write tags.
     """
 
-    store: LoopStore
     keeper: LoopKeeper
     clock: Clock
     studio: str
     target: Callable[[str], Target[Any]]
+
+    @property
+    def store(self) -> LoopStore:
+        """The loops and budgets."""
+        return self.keeper.store
 
     def follow(self, event: Event) -> None:
         """Note an event of a retraining; any other event costs no request.
