@@ -24,11 +24,15 @@ class Cloud:
     aml: str
 
 
+#: The addresses that services have where no setting says otherwise.
 PUBLIC_ARM = "https://management.azure.com"
+PUBLIC_AML = "https://ml.azure.com"
+PUBLIC_DEVOPS = "https://dev.azure.com"
+PUBLIC_GITHUB = "https://api.github.com"
 #: By the address of their Azure Resource Manager; a test compares them with azure-ai-ml's.
 CLOUDS: Final[Mapping[str, Cloud]] = MappingProxyType(
     {
-        PUBLIC_ARM: Cloud(name="AzureCloud", aml="https://ml.azure.com"),
+        PUBLIC_ARM: Cloud(name="AzureCloud", aml=PUBLIC_AML),
         "https://management.usgovcloudapi.net": Cloud(
             name="AzureUSGovernment", aml="https://ml.azure.us"
         ),
@@ -82,8 +86,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         arm_endpoint=arm_endpoint,
         aml_audience=cloud.aml,
         studio_endpoint=_origin(environ, "SIGNALBOX_STUDIO_ENDPOINT", cloud.aml),
-        devops_endpoint=_origin(environ, "SIGNALBOX_DEVOPS_ENDPOINT", "https://dev.azure.com"),
-        github_endpoint=_origin(environ, "SIGNALBOX_GITHUB_ENDPOINT", "https://api.github.com"),
+        devops_endpoint=_origin(environ, "SIGNALBOX_DEVOPS_ENDPOINT", PUBLIC_DEVOPS),
+        github_endpoint=_origin(environ, "SIGNALBOX_GITHUB_ENDPOINT", PUBLIC_GITHUB),
         lease=timedelta(seconds=_number(environ, "SIGNALBOX_LEASE_SECONDS", 60)),
         budget=timedelta(seconds=_number(environ, "SIGNALBOX_BUDGET_SECONDS", 20)),
         retry_base=timedelta(seconds=_number(environ, "SIGNALBOX_RETRY_SECONDS", 10)),

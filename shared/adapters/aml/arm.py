@@ -24,7 +24,6 @@ Its bodies are right, though: a contract test compares ours with them.
 """
 
 from collections.abc import Callable
-from typing import Final
 
 from azure.core.credentials import TokenCredential
 
@@ -34,12 +33,12 @@ from shared.adapters.identity import Tokens
 from shared.adapters.refusals import WORKSPACE
 from shared.base.clock import Clock
 from shared.base.errors import WorkspaceRefused
+from shared.base.settings import PUBLIC_ARM
 from shared.events.model import Workspace
 
 #: A stable version that has all that is used here, and the one that azure-ai-ml's models are of:
 #: the tests hold every request to them.
 API_VERSION = "2025-12-01"
-PUBLIC_ENDPOINT: Final = "https://management.azure.com"
 
 #: How much of an answer is read, in bytes: a page of a list is the longest.
 BODY_MAX = 8 * 1024 * 1024
@@ -48,7 +47,7 @@ BODY_MAX = 8 * 1024 * 1024
 def arm_client(
     credential: Callable[[], TokenCredential],
     *,
-    endpoint: str = PUBLIC_ENDPOINT,
+    endpoint: str = PUBLIC_ARM,
     http: Http | None = None,
     clock: Clock | None = None,
 ) -> Client:

@@ -6,7 +6,7 @@ from typing import Final
 
 from azure.core.credentials import TokenCredential
 
-from shared.adapters.aml.arm import BODY_MAX, PUBLIC_ENDPOINT, arm_client, path_of
+from shared.adapters.aml.arm import BODY_MAX, arm_client, path_of
 from shared.adapters.client import Client
 from shared.adapters.http import Http
 from shared.adapters.identity import Tokens
@@ -15,10 +15,8 @@ from shared.base.clock import Clock, SystemClock
 from shared.base.errors import WorkspaceRefused
 from shared.base.incoming import Json, object_in
 from shared.base.lazy import Lazy
+from shared.base.settings import PUBLIC_AML, PUBLIC_ARM
 from shared.events.model import Workspace
-
-#: The audience of tokens for the workspaces' own addresses and for endpoints.
-AUDIENCE = "https://ml.azure.com"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,15 +38,15 @@ class Aml:
         self,
         credential: Callable[[], TokenCredential],
         *,
-        arm_endpoint: str = PUBLIC_ENDPOINT,
-        audience: str = AUDIENCE,
+        arm_endpoint: str = PUBLIC_ARM,
+        audience: str = PUBLIC_AML,
         http: Http | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Connect on first use; `credential` is called then, once.
 
-        `audience` is that of tokens for services other than ARM. `http` makes the requests, also
-        those of azure-ai-ml.
+        `audience` is that of tokens for the workspaces' own addresses and for endpoints. `http`
+        makes the requests, also those of azure-ai-ml.
         """
         self.credential: Final = Lazy(credential)
         self.audience: Final = audience

@@ -10,6 +10,7 @@ from shared.adapters.aml.run_history import RunHistory
 from shared.base.errors import JobInvalid, SignalboxError, TargetAbsent, WorkspaceRefused
 from shared.base.incoming import Json, object_in
 from shared.base.outgoing import for_tag
+from shared.base.settings import PUBLIC_AML
 from shared.events.model import Workspace
 from shared.retraining.targets import (
     REFERENCE,
@@ -20,8 +21,6 @@ from shared.retraining.targets import (
     TargetStatus,
 )
 from shared.workspaces.run_reports import run_link
-
-PUBLIC_STUDIO = "https://ml.azure.com"
 
 #: Types of inputs that are an address, not a value.
 DATA_TYPES = frozenset(
@@ -48,7 +47,7 @@ _STATUSES = {
 class Jobs:
     """The jobs of workspaces, through Azure Resource Manager."""
 
-    def __init__(self, aml: Aml, *, studio: str = PUBLIC_STUDIO) -> None:
+    def __init__(self, aml: Aml, *, studio: str = PUBLIC_AML) -> None:
         """`studio` is the address of AML studio, for links."""
         self.aml: Final = aml
         self._studio: Final = studio

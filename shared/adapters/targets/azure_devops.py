@@ -17,6 +17,7 @@ from shared.adapters.refusals import TARGET
 from shared.adapters.targets.values import as_text, clean_id, earliest_start, runs_in
 from shared.base.errors import TargetDenied, TargetRefused, TargetUnreachable
 from shared.base.incoming import Json, write_time
+from shared.base.settings import PUBLIC_DEVOPS
 from shared.retraining.targets import (
     REFERENCE,
     AzureDevOpsTarget,
@@ -29,7 +30,6 @@ from shared.retraining.targets import (
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
-PUBLIC_ENDPOINT = "https://dev.azure.com"
 #: The audience of tokens for Azure DevOps, in every tenant.
 AUDIENCE = "499b84ac-1321-427f-aa17-267ca6975798"
 _API_VERSION = "7.1"
@@ -53,7 +53,7 @@ class AzureDevOps:
         self,
         credential: "Callable[[], TokenCredential]",
         *,
-        endpoint: str = PUBLIC_ENDPOINT,
+        endpoint: str = PUBLIC_DEVOPS,
         http: Http | None = None,
     ) -> None:
         """Reach the organizations at this address."""

@@ -19,6 +19,7 @@ from shared.base.clock import Clock
 from shared.base.errors import TargetRefused, TargetUnreachable
 from shared.base.incoming import Json, write_time
 from shared.base.redact import redact
+from shared.base.settings import PUBLIC_ARM
 from shared.retraining.targets import (
     REFERENCE,
     DataFactoryTarget,
@@ -31,7 +32,6 @@ from shared.retraining.targets import (
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
-PUBLIC_ENDPOINT = "https://management.azure.com"
 _API_VERSION = "2018-06-01"
 _STUDIO = "https://adf.azure.com/en/monitoring/pipelineruns"
 #: Pages of runs since the first try: nobody starts more in that time.
@@ -59,7 +59,7 @@ class DataFactory:
         self,
         credential: "Callable[[], TokenCredential]",
         *,
-        endpoint: str = PUBLIC_ENDPOINT,
+        endpoint: str = PUBLIC_ARM,
         http: Http | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -157,7 +157,7 @@ class DataFactory:
         return self._client.call(method, path, doing, body=body, expected=expected)
 
     def _link(self, params: DataFactoryTarget, run_id: str) -> str:
-        if self._client.root != PUBLIC_ENDPOINT:  # another cloud has another studio
+        if self._client.root != PUBLIC_ARM:  # another cloud has another studio
             return ""
         factory = quote(params.factory, safe="")
         return f"{_STUDIO}/{quote(run_id, safe='')}?factory={factory}"

@@ -27,6 +27,7 @@ from shared.adapters.targets.values import (
 from shared.base.clock import Clock
 from shared.base.errors import TargetRefused, TargetThrottled
 from shared.base.incoming import Json, write_time
+from shared.base.settings import PUBLIC_GITHUB
 from shared.retraining.targets import (
     REFERENCE,
     GitHubTarget,
@@ -36,7 +37,6 @@ from shared.retraining.targets import (
     TargetStatus,
 )
 
-PUBLIC_ENDPOINT = "https://api.github.com"
 TOKEN_SETTING = "SIGNALBOX_GITHUB_TOKEN"
 _API_VERSION = "2022-11-28"
 #: A run takes some 15 kB.
@@ -62,7 +62,7 @@ class GitHub:
         self,
         environ: Mapping[str, str],
         *,
-        endpoint: str = PUBLIC_ENDPOINT,
+        endpoint: str = PUBLIC_GITHUB,
         http: Http | None = None,
         clock: Clock | None = None,
     ) -> None:

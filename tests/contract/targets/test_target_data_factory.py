@@ -7,8 +7,9 @@ import pytest
 
 from sandbox.services.data_factory import DataFactory as DataFactoryService
 from shared.adapters.http import Http
-from shared.adapters.targets.data_factory import PUBLIC_ENDPOINT, DataFactory
+from shared.adapters.targets.data_factory import DataFactory
 from shared.base.errors import TargetRefused
+from shared.base.settings import PUBLIC_ARM
 from shared.retraining.targets import REFERENCE, DataFactoryTarget, TargetStatus
 from tests.contract.conftest import FakeCredential
 from tests.contract.targets.kit import FACTORY, SUBMISSION, Bench
@@ -78,4 +79,4 @@ def test_a_run_has_a_link_where_its_studio_is_known(http: Http, credential: Fake
     params = DataFactoryTarget(factory=FACTORY, pipeline="retrain")
     link = target._link(params, "run-1")
     assert link.startswith("https://adf.azure.com/en/monitoring/pipelineruns/run-1?factory=%2F")
-    assert PUBLIC_ENDPOINT == "https://management.azure.com"
+    assert PUBLIC_ARM == "https://management.azure.com"
