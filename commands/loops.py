@@ -174,5 +174,5 @@ def _timeline(loop: "Loop") -> Iterator[tuple[datetime, str]]:
 
 def _found(window: "Window") -> str:
     """Tell in a few words what a window found."""
-    told = (f"{name or 'all signals'} {seen.state}" for name, seen in window.signals.items())
-    return ", ".join(told) or "nothing"
+    states = (f"{name or 'all signals'} {seen.state}" for name, seen in window.signals.items())
+    return ", ".join(states) or "nothing"

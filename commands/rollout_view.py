@@ -118,9 +118,11 @@ def _steps(view: View) -> Iterator[Text]:
         yield Text("  before the first, of the deployment that serves")
         for measurement in proof.values():
             yield from _gate(measurement)
-    for number, (item, told, part) in enumerate(zip(seen, words, shares, strict=True), start=1):
+    for number, (item, words_of_step, part) in enumerate(
+        zip(seen, words, shares, strict=True), start=1
+    ):
         sign, style = _MARKS[item.mark]
-        line = Text(f"  {sign} {number:>2} {told:{wide}}", style=style)
+        line = Text(f"  {sign} {number:>2} {words_of_step:{wide}}", style=style)
         if item.mark is not StepMark.SKIPPED:
             line.append(f"  {_bar(item.share, item.mirrored)} {part:{max(map(len, shares))}}")
             line.append(f"  {_times(item, view)}")
@@ -159,18 +161,18 @@ def _gate(item: Measurement) -> Iterator[Text]:
     line.append(f"{item.outcome:<11} ", style=_OUTCOMES.get(item.outcome, "yellow"))
     line.append(visible(_values(item)))
     yield line
-    told = item.limit if item.outcome is GateOutcome.PASS else item.detail
+    finding = item.limit if item.outcome is GateOutcome.PASS else item.detail
     observed = "observed only" if item.observe else ""
-    if below := "; ".join(filter(None, (told, observed))):
+    if below := "; ".join(filter(None, (finding, observed))):
         yield Text(f"{_INDENT}{'':12} {visible(below)}", style="dim")
 
 
 def _values(item: Measurement) -> str:
-    told = f"new {_amount(item.measure, item.new)}  stable {_amount(item.measure, item.stable)}"
+    values = f"new {_amount(item.measure, item.new)}  stable {_amount(item.measure, item.stable)}"
     if item.p_value is None or item.alpha is None:
-        return told
+        return values
     sign = "<" if item.p_value < item.alpha else "≥"
-    return f"{told}  p {item.p_value:.2g} {sign} {item.alpha:.2g}"
+    return f"{values}  p {item.p_value:.2g} {sign} {item.alpha:.2g}"
 
 
 def _amount(measure: Measure, value: float | None) -> str:
@@ -211,8 +213,8 @@ def _next(view: View) -> Iterator[Text]:
 def _history(rollout: Rollout) -> Iterator[Text]:
     for moment in rollout.history:
         step = step_number(rollout, moment.step)
-        told = f"  {when(moment.at)}  {moment.phase:13} {step:5} {visible(moment.text)}"
-        yield Text(told.rstrip())
+        line = f"  {when(moment.at)}  {moment.phase:13} {step:5} {visible(moment.text)}"
+        yield Text(line.rstrip())
 
 
 def _measurements(view: View) -> Iterator[Text]:
@@ -245,8 +247,8 @@ def split_of(rollout: Rollout) -> str:
     """Say what the new deployment gets: "new 10%", "new 0%, mirrored 10%"."""
     ours = rollout.deployment
     mirrored = share(rollout.traffic.mirror, ours)
-    told = f"new {share(rollout.traffic.split, ours)}%"
-    return f"{told}, mirrored {mirrored}%" if mirrored else told
+    live = f"new {share(rollout.traffic.split, ours)}%"
+    return f"{live}, mirrored {mirrored}%" if mirrored else live
 
 
 def waits_of(rollout: Rollout, now: datetime) -> str:
@@ -254,9 +256,9 @@ def waits_of(rollout: Rollout, now: datetime) -> str:
     waits = awaited(rollout, now)
     if waits is None:
         return _reason(rollout)
-    told = f"{waits.what}, until {when(waits.until)}" if waits.until else waits.what
+    wait = f"{waits.what}, until {when(waits.until)}" if waits.until else waits.what
     why = rollout.work.trouble or _reason(rollout)
-    return f"{told}: {why}" if why else told
+    return f"{wait}: {why}" if why else wait
 
 
 def _reason(rollout: Rollout) -> str:

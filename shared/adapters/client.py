@@ -246,11 +246,11 @@ def _parse(body: bytes, secrets: tuple[str, ...]) -> Json:
     try:
         document = read_json(body)
         # Written again, so that a secret is spelled in one way only.
-        text = told = json.dumps(document, ensure_ascii=False)
+        text = cleaned = json.dumps(document, ensure_ascii=False)
         for secret in filter(None, secrets):
-            told = told.replace(json.dumps(secret, ensure_ascii=False)[1:-1], "[redacted]")
-        if told != text:
-            document = read_json(told)
+            cleaned = cleaned.replace(json.dumps(secret, ensure_ascii=False)[1:-1], "[redacted]")
+        if cleaned != text:
+            document = read_json(cleaned)
     except ValueError:
         return {}
     return document if isinstance(document, dict) else {}

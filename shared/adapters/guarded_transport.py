@@ -145,8 +145,8 @@ class GuardedTransport(httpx.HTTPTransport):
         if proxy is None:
             self._pool = httpcore.ConnectionPool(**options)
             return
-        told = httpx.Proxy(proxy)
-        options |= {"proxy_auth": told.raw_auth, "proxy_url": str(told.url)}
+        parsed = httpx.Proxy(proxy)
+        options |= {"proxy_auth": parsed.raw_auth, "proxy_url": str(parsed.url)}
         self._pool = httpcore.HTTPProxy(**options)
 
 

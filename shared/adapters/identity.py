@@ -23,8 +23,8 @@ class NoToken(Exception):
         self.is_denied: Final = is_denied
 
     def __str__(self) -> str:
-        told = super().__str__()
-        return f"the app could not sign in: {told}" if self.is_denied else f"no answer ({told})"
+        reason = super().__str__()
+        return f"the app could not sign in: {reason}" if self.is_denied else f"no answer ({reason})"
 
 
 def make_credential(environ: Mapping[str, str]) -> "TokenCredential":

@@ -182,15 +182,15 @@ def refusal(
 ) -> SignalboxError:
     """Return the error that an answer with this status and body stands for."""
     complaint = parse_complaint(document)
-    told = str(complaint) or f"HTTP {status}"
+    shown = str(complaint) or f"HTTP {status}"
     if 300 <= status < 400:
-        told = f"the answer leads elsewhere (HTTP {status})"
+        shown = f"the answer leads elsewhere (HTTP {status})"
     meaning = next(
         each
         for each in table.meanings
         if status in each.statuses and (each.says is None or each.says.search(complaint.text))
     )
-    return meaning.error(f"{doing}: {told}", hint=meaning.hint, retry_after=retry_after)
+    return meaning.error(f"{doing}: {shown}", hint=meaning.hint, retry_after=retry_after)
 
 
 def parse_retry_after(headers: Mapping[str, str], clock: Clock) -> timedelta | None:

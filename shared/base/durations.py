@@ -73,9 +73,9 @@ def between(least: timedelta, most: timedelta, *, why: str = "") -> AfterValidat
 
     def check(value: timedelta) -> timedelta:
         if not least <= value <= most:
-            told = f"from {format_duration(least)} to {format_duration(most)}"
+            bounds = f"from {format_duration(least)} to {format_duration(most)}"
             reason = f", because {why};" if why and value < least else ","
-            raise ValueError(f"{told}{reason} found {format_duration(value)}")
+            raise ValueError(f"{bounds}{reason} found {format_duration(value)}")
         return value
 
     return AfterValidator(check)

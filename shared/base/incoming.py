@@ -44,8 +44,8 @@ def read_json(text: str | bytes, *, is_strict: bool = False) -> Any:
 
     Raises: json.JSONDecodeError, TooDeep, and ValueError for other text that is of no use.
     """
-    told = text.decode("utf-8-sig") if isinstance(text, bytes) else text
-    if told.count("{") + told.count("[") + told.count(",") > VALUES_MAX:
+    decoded = text.decode("utf-8-sig") if isinstance(text, bytes) else text
+    if decoded.count("{") + decoded.count("[") + decoded.count(",") > VALUES_MAX:
         raise ValueError(f"more than {VALUES_MAX:,} values")
     number = _finite if is_strict else float
 
@@ -53,12 +53,12 @@ def read_json(text: str | bytes, *, is_strict: bool = False) -> Any:
         return int(digits) if len(digits) <= _DIGITS_MAX else number(digits)
 
     try:
-        value = json.loads(told, parse_int=whole, parse_float=number, parse_constant=number)
+        value = json.loads(decoded, parse_int=whole, parse_float=number, parse_constant=number)
     except RecursionError as error:
         raise TooDeep(f"nested deeper than {DEPTH_MAX} levels") from error
-    if is_deeper(told, value, DEPTH_MAX):
+    if is_deeper(decoded, value, DEPTH_MAX):
         raise TooDeep(f"nested deeper than {DEPTH_MAX} levels")
-    if _MAYBE_HALF.search(told):
+    if _MAYBE_HALF.search(decoded):
         value = json.loads(HALF.sub("\ufffd", json.dumps(value, ensure_ascii=False)))
     return value
 

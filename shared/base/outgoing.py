@@ -101,9 +101,9 @@ def _clean_within(value: Any) -> Any:
 def _clean_pair(name: str, value: Any) -> list[tuple[str, Any]]:
     if isinstance(value, str):
         pair = {name: value}
-        told = _read(clean_of_secrets(json.dumps(pair, ensure_ascii=False)))
-        if _is_like(pair, told):
-            return list(told.items())
+        cleaned = _read(clean_of_secrets(json.dumps(pair, ensure_ascii=False)))
+        if _is_like(pair, cleaned):
+            return list(cleaned.items())
     return [(for_row(name), _clean_within(value))]
 
 

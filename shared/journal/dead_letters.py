@@ -344,11 +344,11 @@ class DeadLetters:
     ) -> tuple[Letter | None, bool]:
         """Change a letter, and note whom to tell: see `LetterStore.change`."""
 
-        def told(found: Letter | None) -> Letter | None:
+        def with_channels(found: Letter | None) -> Letter | None:
             letter = change(found)
             return None if letter is None else self._to_be_told(letter, found)
 
-        return self._store.change(letter_id, told, known=known)
+        return self._store.change(letter_id, with_channels, known=known)
 
     def _to_be_told(self, letter: Letter, known: Letter | None) -> Letter:
         """Return the letter with the channels to tell, once each time that it is parked.

@@ -191,20 +191,20 @@ class Folds:
         else:
             self._settle(fold)
 
-    def _settle(self, told: Fold) -> None:
+    def _settle(self, summarized: Fold) -> None:
         """Take the messages that the summary told off the count; the next sweep tells later ones.
 
         If the fold is in another turn by now, another worker has sent a summary too.
         """
 
         def take_off(fold: Fold | None) -> Fold | None:
-            if fold is None or fold.turn != told.turn:
+            if fold is None or fold.turn != summarized.turn:
                 return None
-            left = fold.count - told.count
+            left = fold.count - summarized.count
             titles = fold.titles[-left:] if left else ()
             return replace(fold, count=left, titles=titles, turn=fold.turn + 1)
 
-        self._folds.change(_address(told.id), take_off)
+        self._folds.change(_address(summarized.id), take_off)
 
     def old(self, before: datetime) -> Iterator[Callable[[], None]]:
         """Yield what deletes the folds that ended before then, whether or not they were told.

@@ -138,11 +138,11 @@ def _with_news(before: Loop, after: Loop) -> Loop:
     news = _news(before, after)
     for _, retraining in news:
         after = after.with_retraining(retraining)
-    told = (retraining.id for _, retraining in news)
+    changed = (retraining.id for _, retraining in news)
     left = (now.id for known, now in news if known.may_run and not now.may_run)
     return replace(
         after,
-        unsettled=tuple(dict.fromkeys((*after.unsettled, *told))),
+        unsettled=tuple(dict.fromkeys((*after.unsettled, *changed))),
         leaving=tuple(dict.fromkeys((*after.leaving, *left))),
     )
 

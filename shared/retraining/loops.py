@@ -168,10 +168,10 @@ class Loops:
         def compare(loop: Loop, retraining: Retraining) -> Loop:
             if retraining.stage in (Stage.DEPLOYING, Stage.LIVE) and model != retraining.model:
                 return loop  # a further model of the same run
-            told = replace(retraining, verdict=verdict, model=model or retraining.model)
+            compared = replace(retraining, verdict=verdict, model=model or retraining.model)
             if is_enough or not is_before(retraining.stage, Stage.DEPLOYING):
-                return loop.with_retraining(told)
-            over = moved(told, Stage.NOT_BETTER, self.clock.now())
+                return loop.with_retraining(compared)
+            over = moved(compared, Stage.NOT_BETTER, self.clock.now())
             return with_notice(loop.with_retraining(over), RetrainingNoticeKind.NOT_BETTER, verdict)
 
         self._change(workspace, reference, compare)

@@ -213,8 +213,8 @@ class _MetricsRead:
         for metric in objects_in(body, "value"):
             code = metric.get("errorCode") or "Success"
             if code != "Success":
-                told = redact(f"{code}: {metric.get('errorMessage') or ''}", most=300)
-                raise WorkspaceUnreachable(f"{doing}: {told}")
+                complaint = redact(f"{code}: {metric.get('errorMessage') or ''}", most=300)
+                raise WorkspaceUnreachable(f"{doing}: {complaint}")
             for series in objects_in(metric, "timeseries"):
                 labels = {
                     _name(label): str(label.get("value"))

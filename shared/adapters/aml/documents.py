@@ -183,10 +183,10 @@ def _health(probe: HealthProbe) -> Json:
         "period": probe.period,
         "timeout": probe.timeout,
     }
-    told: dict[str, Any] = {name: _span(span) for name, span in spans.items() if span is not None}
+    health: dict[str, Any] = {name: _span(span) for name, span in spans.items() if span is not None}
     if probe.failure_threshold is not None:
-        told["failureThreshold"] = probe.failure_threshold
-    return told
+        health["failureThreshold"] = probe.failure_threshold
+    return health
 
 
 def _span(span: timedelta) -> str:

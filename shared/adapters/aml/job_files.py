@@ -136,8 +136,8 @@ def load(document: Mapping[str, Any], path: Path) -> "Job":
     except (MlException, ValidationError) as error:
         raise JobInvalid("\n".join(faults_of(error))) from error
     except Exception as error:  # if the SDK crashes here, it is due to the file
-        told = redact(f"{type(error).__name__}: {error}", most=300)
-        raise JobInvalid(f"azure-ai-ml can't read it: {told}") from error
+        reason = redact(f"{type(error).__name__}: {error}", most=300)
+        raise JobInvalid(f"azure-ai-ml can't read it: {reason}") from error
     if result is not None and not result.passed:
         found = dict(result.error_messages).items()
         raise JobInvalid("\n".join(_line(where, what) for where, what in found))
@@ -187,8 +187,8 @@ def _unfold(found: Any, where: str, depth: int = 0) -> Iterator[str]:
 
 
 def _line(where: str, what: Any) -> str:
-    told = redact(_plain(str(what)), most=300)
-    return f"`{where}`: {told}" if where and where != "*" else told
+    fault = redact(_plain(str(what)), most=300)
+    return f"`{where}`: {fault}" if where and where != "*" else fault
 
 
 def _plain(text: str) -> str:
@@ -200,8 +200,8 @@ def _find_unknown(document: Mapping[str, Any], inputs: Collection[str]) -> Itera
     known = found if isinstance(found, dict) else {}
     for name in inputs:
         if name not in known:
-            told = ", ".join(map(str, known)) or "none"
-            yield f"the job has no input `{name}`; its inputs: {told}"
+            names = ", ".join(map(str, known)) or "none"
+            yield f"the job has no input `{name}`; its inputs: {names}"
 
 
 def _input(before: Any, submission: Submission, name: str) -> Any:

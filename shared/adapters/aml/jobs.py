@@ -98,11 +98,11 @@ class Jobs:
         """Return where the job of a document stands, and why it failed if it did."""
         if job is None:
             return TargetRun(status=TargetStatus.UNKNOWN)
-        told = str(object_in(job, "properties").get("status") or "")
-        status = _STATUSES.get(told.lower(), TargetStatus.RUNNING)
+        reported = str(object_in(job, "properties").get("status") or "")
+        status = _STATUSES.get(reported.lower(), TargetStatus.RUNNING)
         if status is not TargetStatus.FAILED:
             return TargetRun(status=status)
-        return TargetRun(status=status, reason=self._reason(workspace, name) or told)
+        return TargetRun(status=status, reason=self._reason(workspace, name) or reported)
 
     def _reason(self, workspace: Workspace, name: str) -> str:
         """Return why a job failed, which only run history says."""
@@ -131,10 +131,10 @@ def literal(value: Input) -> Json:
 def check_inputs(of: str, known: Iterable[str], submission: Submission) -> None:
     """Raise JobInvalid for inputs of a submission that the job or component does not have."""
     if unknown := sorted(submission.inputs.keys() - set(known)):
-        told = ", ".join(known) or "none"
+        names = ", ".join(known) or "none"
         raise JobInvalid(
             f"{of} has no input {', '.join(unknown)}",
-            hint=f"Its inputs: {told}. Fix `inputs:` in the reaction, then replay the letter.",
+            hint=f"Its inputs: {names}. Fix `inputs:` in the reaction, then replay the letter.",
         )
 
 

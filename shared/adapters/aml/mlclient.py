@@ -79,8 +79,8 @@ def _cloud(aml: Aml) -> dict[str, Any]:
 def _refuse_upload(*_: object, **__: object) -> NoReturn:
     from azure.ai.ml.exceptions import MlException
 
-    told = "nothing is uploaded from here: a local path is left in the job"
-    raise MlException(message=told, no_personal_data_message=told)
+    message = "nothing is uploaded from here: a local path is left in the job"
+    raise MlException(message=message, no_personal_data_message=message)
 
 
 def _import() -> bool:

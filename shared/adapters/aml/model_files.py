@@ -88,10 +88,12 @@ class ModelFiles:
         """Return the address of a datastore's container."""
         path = path_of(workspace, "datastores", store)
         answer = self._aml.arm.call("GET", path, f"reading datastore {store}")
-        told = object_in(answer.body, "properties")
-        account = str(told.get("accountName") or "")
-        endpoint = str(told.get("endpoint") or "core.windows.net")
-        container = str(told.get(_CONTAINERS.get(str(told.get("datastoreType")), "")) or "")
+        properties = object_in(answer.body, "properties")
+        account = str(properties.get("accountName") or "")
+        endpoint = str(properties.get("endpoint") or "core.windows.net")
+        container = str(
+            properties.get(_CONTAINERS.get(str(properties.get("datastoreType")), "")) or ""
+        )
         is_known = endpoint in _ENDPOINTS and _ACCOUNT.fullmatch(account)
         if not is_known or not _CONTAINER.fullmatch(container):
             raise WorkspaceRefused(f"{doing}: datastore {store} is no container of blobs in Azure")

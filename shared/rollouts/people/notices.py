@@ -65,8 +65,8 @@ def with_notices_of(rollout: Rollout, before: Phase, reason: str) -> Rollout:
     if kind is None:
         return rollout
     # A person who is asked to approve needs the evidence, and there is no failure to explain.
-    told = "" if kind is RolloutNoticeKind.APPROVAL else reason or rollout.reason
-    return _with_notice(rollout, kind, told)
+    explanation = "" if kind is RolloutNoticeKind.APPROVAL else reason or rollout.reason
+    return _with_notice(rollout, kind, explanation)
 
 
 def call_for_help(rollout: Rollout, reason: str) -> Rollout:
