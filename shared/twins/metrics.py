@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from math import exp, floor, sqrt
 from random import Random
 from statistics import NormalDist
@@ -156,15 +157,11 @@ class MemoryMetrics:
         measures: Collection[Measure],
         at: datetime,
     ) -> Minute:
-        behaviour = self._behaviour(deployment, at)
-        chance = Random(f"{key} {deployment} {at.timestamp()}")
         expected = self.rate * share * (self._grain / timedelta(minutes=1))
-        requests = floor(expected + chance.random())
-        errors = chance.binomialvariate(requests, behaviour.error_rate)
-        values = {Measure.CPU: behaviour.cpu, Measure.MEMORY: behaviour.memory}
-        if requests:
-            load = Random(f"{key} {at.timestamp()}").gauss(0, _WOBBLE)
-            values |= dict(_latencies(behaviour, requests, load, chance))
+        behaviour = self._behaviour(deployment, at)
+        requests, errors, values = _made_up(
+            f"{key}", deployment, at.timestamp(), expected, behaviour
+        )
         measured = {measure: value for measure, value in values.items() if measure in measures}
         return Minute(at=at, requests=requests, errors=errors, values=measured)
 
@@ -178,6 +175,21 @@ class MemoryMetrics:
             if since < at + self._grain and fnmatchcase(deployment, pattern):
                 return behaviour
         return MetricsBehaviour()
+
+
+@lru_cache(maxsize=10_000)  # each look at gates reads the minutes of the looks before it
+def _made_up(
+    endpoint: str, deployment: str, at: float, expected: float, behaviour: MetricsBehaviour
+) -> tuple[int, int, Mapping[Measure, float]]:
+    """Return the requests, errors and values of a minute: always the same of the same minute."""
+    chance = Random(f"{endpoint} {deployment} {at}")
+    requests = floor(expected + chance.random())
+    errors = chance.binomialvariate(requests, behaviour.error_rate)
+    values = {Measure.CPU: behaviour.cpu, Measure.MEMORY: behaviour.memory}
+    if requests:
+        load = Random(f"{endpoint} {at}").gauss(0, _WOBBLE)
+        values |= dict(_latencies(behaviour, requests, load, chance))
+    return requests, errors, values
 
 
 def _latencies(
