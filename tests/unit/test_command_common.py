@@ -76,6 +76,10 @@ def test_a_long_line_goes_on_below_its_last_column(capsys: pytest.CaptureFixture
             "y" * 60 + "  " + "word " * 5,
             ["y" * 60 + "  " + "word " * 3, "  word word"],
         ),
+        (
+            " " * 21 + "99 requests; " + "word " * 10 + "end",
+            [" " * 21 + "99 requests; " + "word " * 9, " " * 21 + "word end"],
+        ),
         ("", [""]),
     ],
 )

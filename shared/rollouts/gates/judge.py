@@ -216,6 +216,8 @@ def _find(
     """Test the limits that there are data for, and find what is missing for a pass."""
     ours, theirs = whole
     if lack := find_lack(ours, requests_min=gate.min_requests, minutes_min=MINUTES_MIN):
+        if gate.measure is Measure.REQUESTS and lack.outcome is GateOutcome.TOO_FEW:
+            lack = replace(lack, why="")  # the number and the limit stand before it
         return _Finding(alpha=alpha, lack=lack)
     tested, lack = limits, find_odd(ours)
     if gate.is_relative:
