@@ -73,7 +73,7 @@ def show(loop_id: LoopId, as_json: AsJson = False) -> None:
         "status": str(loop.status),
         "gave up": when(loop.gave_up_at) if loop.gave_up_at else "",
         "resumed": f"{when(loop.resumed_at)} {loop.resumed_by}" if loop.resumed_at else "",
-        "untold": loop.untold,
+        "given_up": loop.given_up,
     }
     print_facts(facts)
     moments = sorted(_timeline(loop), key=lambda moment: moment[0])

@@ -97,7 +97,7 @@ def _facts(view: View) -> Iterator[Text]:
         "attempt": str(rollout.attempt.retries + 1) if rollout.attempt.retries else "",
         "reason": _reason(rollout),
         "trouble": rollout.work.trouble,
-        "untold": rollout.untold,
+        "given_up": rollout.given_up,
         "next tick": "" if rollout.phase.is_terminal else when(rollout.schedule.due_at),
     }
     pending = [("ordered", f"{order.words} ({when(order.at)})") for order in rollout.orders]

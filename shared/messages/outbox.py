@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 #: After so many failed attempts a message is given up; the log says which one, and why.
 ATTEMPTS_MAX = 12
-_UNTOLD_MAX = 300
+_GIVEN_UP_MAX = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +21,7 @@ class Unsent:
     """The messages to try again, and which one was given up and why, "" if none was."""
 
     left: tuple[Notice, ...]
-    untold: str = ""
+    given_up: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class Outbox:
 
     channels: Channels
 
-    def send(self, notices: tuple[Notice, ...], *, untold: str = "") -> Unsent:
+    def send(self, notices: tuple[Notice, ...], *, given_up: str = "") -> Unsent:
         """Send the messages; return those that are to be tried again.
 
         The messages of one channel stay in order: after one that failed, the later ones wait. After
@@ -52,11 +52,11 @@ class Outbox:
                     attempts[channel] = attempt + 1
                 else:
                     why = f'{channel} was not told "{notice.text.title}": {failure.reason}'
-                    untold = redact(why, most=_UNTOLD_MAX)
-                    log.warning("a message was given up: %s", untold)
+                    given_up = redact(why, most=_GIVEN_UP_MAX)
+                    log.warning("a message was given up: %s", given_up)
             if attempts:
                 left.append(replace(notice, attempts=attempts))
-        return Unsent(left=tuple(left), untold=untold)
+        return Unsent(left=tuple(left), given_up=given_up)
 
     def _send(self, channel: str, text: Text) -> Failure | None:
         """Send one message; return why the channel did not take it, or None."""

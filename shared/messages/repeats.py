@@ -186,7 +186,7 @@ class Folds:
     def _tell_one(self, fold: Fold, down: set[str]) -> None:
         """Send a fold's summary, or add its channel to those that are down."""
         unsent = self._outbox.send(notices_to((fold.channel,), _text_of(fold)))
-        if unsent.left or unsent.untold:
+        if unsent.left or unsent.given_up:
             down.add(fold.channel)
         else:
             self._settle(fold)

@@ -89,7 +89,7 @@ class LoopKeeper:
         """
         mine = self._take_messages(kept)
         while mine is not None:
-            unsent = self.outbox.send(mine.value.notices, untold=mine.value.untold)
+            unsent = self.outbox.send(mine.value.notices, given_up=mine.value.given_up)
             mine = self._put_back(mine, unsent)
 
     def _take_messages(self, kept: Kept[Loop]) -> Kept[Loop] | None:
@@ -121,7 +121,7 @@ class LoopKeeper:
                 loop,
                 notices=unsent.left + added,
                 telling_until=self.clock.now() + _TELLING if goes_on else None,
-                untold=unsent.untold,
+                given_up=unsent.given_up,
             )
 
         saved = self.store.change(kept.value.id, put_back, known=kept).saved

@@ -181,7 +181,7 @@ class Loop:
     resumed_by: str = ""  #: The person's name and reason.
     notices: tuple[Notice, ...] = ()
     telling_until: datetime | None = None  #: A worker has the messages to itself until then.
-    untold: str = ""
+    given_up: str = ""
     unsettled: tuple[str, ...] = ()  #: Retrainings whose outcomes are still to be recorded.
     leaving: tuple[str, ...] = ()  #: Retrainings whose places are still to be freed.
 

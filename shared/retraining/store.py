@@ -131,5 +131,5 @@ def _fitting(loop: Loop) -> Loop:
             loop = replace(loop, windows=loop.windows[1 + len(loop.windows) // 10 :])
         else:
             left = loop.notices[1 + len(loop.notices) // 10 :]
-            loop = replace(loop, notices=left, untold="not told: more messages than a row holds")
+            loop = replace(loop, notices=left, given_up="not told: more messages than a row holds")
     return loop

@@ -92,7 +92,7 @@ def test_a_loop_comes_back_as_it_was_saved(store: LoopStore, reaction: str) -> N
         gave_up_at=NOW,
         resumed_at=NOW + timedelta(microseconds=1),
         notices=(NOTICE,),
-        untold="ops was not told",
+        given_up="ops was not told",
     )
     kept = store.save(loop, "")
     assert kept.value == loop

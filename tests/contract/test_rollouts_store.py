@@ -127,7 +127,7 @@ FULL: dict[str, Any] = {
     "history": (Moment(at=NOW, phase=Phase.QUEUED), Moment(at=NOW, phase=Phase.HELD, text="é")),
     "link": "https://ml.azure.com/endpoints/realtime/churn/detail",
     "notices": (NOTICE,),
-    "untold": "ops was not told",
+    "given_up": "ops was not told",
     "traceparent": "00-1-2-01",
     "retraining": "abc:1",
 }

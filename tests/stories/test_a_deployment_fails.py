@@ -188,7 +188,7 @@ def test_a_channel_that_is_down_never_fails_the_deployment(serving: World) -> No
     assert serving.serving() == "2"
     rollout = serving.all_rollouts()[-1]
     assert rollout.phase is Phase.DONE
-    assert "team was not told" in rollout.untold
+    assert "team was not told" in rollout.given_up
     assert serving.told() == ["churn 1: rollout started on churn", "churn 1 is live on churn"]
     assert rollout.notices == ()
 

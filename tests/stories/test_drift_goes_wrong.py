@@ -795,7 +795,7 @@ def test_more_messages_than_a_row_holds_keep_the_loop_going() -> None:
     many = 400 * notices_to(("team",), text)
     saved = world.loops.store.save(replace(kept.value, notices=many), kept.etag).value
     assert 0 < len(saved.notices) < 400
-    assert "not told" in saved.untold
+    assert "not told" in saved.given_up
 
 
 def test_a_long_message_is_cut_at_its_end() -> None:

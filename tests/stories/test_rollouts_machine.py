@@ -331,7 +331,7 @@ class RolloutsMachine(RuleBasedStateMachine):
         said = {Phase.DONE: "is live on churn", Phase.ROLLED_BACK: "was rolled back on churn"}
         if "stays" in rollout.reason:
             said[Phase.ROLLED_BACK] = "on churn needs a look"
-        if rollout.phase in said and not rollout.untold and not rollout.attempt.retries:
+        if rollout.phase in said and not rollout.given_up and not rollout.attempt.retries:
             title = f"{rollout.model.words} {said[rollout.phase]}"
             assert title in self.stage.world.told(), words(rollout)
 

@@ -46,11 +46,11 @@ def test_a_message_is_given_up_after_its_last_attempt_and_the_next_one_is_tried(
     second = make_notice("second", "ops")
     unsent = Outbox(channels=Wall(ops=ChannelDown("it is down"))).send((last, second))
     assert unsent.left == (replace(second, attempts={"ops": 1}),)
-    assert unsent.untold == 'ops was not told "first": it is down'
+    assert unsent.given_up == 'ops was not told "first": it is down'
 
 
 def test_a_channel_that_does_not_exist_is_given_up_at_once() -> None:
     outbox = Outbox(channels=Wall(ops=ChannelUnknown("no channel")))
-    unsent = outbox.send((make_notice("first", "ops", "team"),), untold="before")
-    assert unsent == Unsent(left=(), untold='ops was not told "first": no channel')
-    assert outbox.send((), untold="before") == Unsent(left=(), untold="before")
+    unsent = outbox.send((make_notice("first", "ops", "team"),), given_up="before")
+    assert unsent == Unsent(left=(), given_up='ops was not told "first": no channel')
+    assert outbox.send((), given_up="before") == Unsent(left=(), given_up="before")

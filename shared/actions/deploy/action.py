@@ -131,7 +131,7 @@ class Deploy:
         )
         unsent = self._outbox.send(notices_to(plan.plan.channels, text))
         left = ", ".join(channel for notice in unsent.left for channel in notice.attempts)
-        untold = unsent.untold or (f"{left} did not take the message" if left else "")
+        untold = unsent.given_up or (f"{left} did not take the message" if left else "")
         return f" ({untold})" if untold else ""
 
     def _plan(self, work: Work, model: ModelVersion, params: DeployParams) -> Rollout:

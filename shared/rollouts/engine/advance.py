@@ -236,13 +236,13 @@ class Rollouts:
 
     def _tell(self, rollout: Rollout) -> Rollout:
         """Send the rollout's messages; return it with what is left, due in time to try again."""
-        unsent = self.outbox.send(rollout.notices, untold=rollout.untold)
+        unsent = self.outbox.send(rollout.notices, given_up=rollout.given_up)
         due_at = rollout.schedule.due_at
         if unsent.left:
             attempt = max(max(notice.attempts.values()) for notice in unsent.left)
             again = self.clock.now() + backoff(max(attempt, 1), base=self.retry_base)
             due_at = again if rollout.phase.is_terminal else min(again, due_at)
-        return replace(rollout, notices=unsent.left, untold=unsent.untold).due(due_at)
+        return replace(rollout, notices=unsent.left, given_up=unsent.given_up).due(due_at)
 
     def _waits_in_vain(self, rollout: Rollout) -> bool:
         """Return whether the endpoint that a rollout is going to wait for is free.

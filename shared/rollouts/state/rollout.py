@@ -180,7 +180,7 @@ class Rollout:
     history: tuple[Moment, ...] = ()
     link: str = ""  #: The endpoint's page in AML studio.
     notices: tuple[Notice, ...] = ()
-    untold: str = ""  #: A message that was given up, and why.
+    given_up: str = ""  #: A message that was given up, and why.
     traceparent: str = ""
     retraining: str = ""  #: The reference of the retraining that made the model, "" if none did.
 
