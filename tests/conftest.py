@@ -1,4 +1,4 @@
-"""What all tests share: no setting of the machine's reaches the app."""
+"""Fixtures of all tests: no setting of the machine's reaches the app."""
 
 import logging
 import os

@@ -1,7 +1,7 @@
 """A server that does what a server should not: each behaviour bounded, on the loopback only.
 
-What it promises is endless; what it does ends by itself after DROPS_MAX drops or BYTES_MAX bytes,
-and is then counted as borne to the end. Whoever talks to it should have hung up before.
+Its answers promise to be endless. Each ends by itself after DROPS_MAX drops or BYTES_MAX bytes, and
+is then counted as borne to the end. A good client has hung up before.
 """
 
 import gzip
@@ -120,7 +120,7 @@ class Hostile:
                 talk.answer(json.dumps(answer).encode())
             else:
                 self.behave(talk)
-        # What was sent is still delivered.
+        # The bytes that were sent are still delivered.
         with suppress(OSError):
             talk.connection.close()
 

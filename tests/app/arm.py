@@ -23,7 +23,7 @@ class Arm:
             params={"api-version": "2025-12-01"},
             verify=trusted,
         )
-        #: What opens the endpoints.
+        #: The token that opens the endpoints.
         self.scoring_token = issue_token(MACHINE_LEARNING_AUDIENCE, "tenant", "tests")
         bearer = {"Authorization": f"Bearer {self.scoring_token}"}
         self._scoring = httpx.Client(headers=bearer, verify=trusted)

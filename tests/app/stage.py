@@ -46,8 +46,8 @@ MODEL_REGISTERED_SUBSCRIPTION = "model-registered-eventgridschema"
 LEASE = timedelta(seconds=2)
 RETRY_SECONDS = 1
 
-#: What died comes back after two seconds; Event Grid repeats itself after a tenth of one; what is
-#: a minute of metrics elsewhere is a second, and as late as one.
+#: A dead process comes back after two seconds; Event Grid repeats itself after a tenth of one; a
+#: second stands for a minute of metrics, and metrics are a second late.
 PACE = Pace(workspace=60.0, metrics=1.0, event_grid=0.01, visibility=timedelta(seconds=2))
 #: Emulated seconds of every operation: over when the app looks for the first time.
 _PROVISIONING = 30
@@ -135,7 +135,7 @@ class Stage:
             self.queue_service.create_queue(queue)
         self.blob_service.create_container(DEAD_LETTER_CONTAINER)
 
-    # What is done to the app and to what is around it
+    # Actions on the app and on its surroundings
 
     @property
     def channel_url(self) -> str:
@@ -273,7 +273,7 @@ class Stage:
         overdue = {**row.values, "due_at": letter.due_at - 2 * GRACE}
         self.tables.replace(table, partition, letter.id, overdue, etag=row.etag)
 
-    # What is seen of it
+    # Observations
 
     def traffic(self, endpoint: str) -> dict[str, int]:
         """Return the shares of live traffic by deployment, without the zeros."""

@@ -41,7 +41,7 @@ def send(
 
 
 def statuses(stage: Stage, sent: Json) -> dict[str, OutcomeStatus]:
-    """What is on record of an alert, by step."""
+    """Return the record of an alert, by step."""
     record = stage.record(sent)
     return {} if record is None else {k: v.status for k, v in record.outcomes.items()}
 

@@ -1,4 +1,4 @@
-"""What the real worker finds in the app, and what the app costs before anything happens."""
+"""The real worker indexes the app: the functions that it finds, and the cost of an idle app."""
 
 import importlib
 import json
@@ -44,7 +44,7 @@ TRIGGERS = {
         "schedule": "%SIGNALBOX_SWEEP_SCHEDULE%",
     },
 }
-#: What a function gives back: only that of the HTTP trigger does.
+#: The outputs of functions: only that of the HTTP trigger has one.
 OUTPUTS = {"alerts": [{"type": "http", "direction": "OUT", "name": "$return"}]}
 
 

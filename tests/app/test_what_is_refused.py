@@ -1,4 +1,4 @@
-"""What the app will not act on is kept or recorded, with the reason; nothing is touched."""
+"""Events that the app refuses are kept or recorded, with the reason; nothing is touched."""
 
 import json
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""What the contract suites run on: each port in memory and for real, each built on its own."""
+"""Fixtures of the contract suites: each port in memory and for real, each built on its own."""
 
 import ssl
 import uuid

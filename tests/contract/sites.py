@@ -40,7 +40,7 @@ class Size:
 DS3 = Size("Standard_DS3_v2", "standardDSv2Family", 4)
 #: No more of these is kept than is asked for.
 A100 = Size("Standard_NC24ads_A100_v4", "standardNCADSA100v4Family", 24)
-#: What each kind of endpoint runs on in the emulator.
+#: The compute that each kind of endpoint runs on in the emulator.
 COMPUTES = {EndpointKind.KUBERNETES: "k8s", EndpointKind.BATCH: "cpu-cluster"}
 
 

@@ -1,4 +1,4 @@
-"""Whoever answers, every client of the app gets on: an answer, or one of our errors, and soon.
+"""Each client of the app survives any server: it soon gets an answer, or one of our errors.
 
 Each behaviour of a hostile server is borne by each call that the app makes of anybody. "Soon" is
 measured by the server: nobody may bear a behaviour that goes on to its end.

@@ -60,7 +60,7 @@ def _each(status: int) -> dict[str, int]:
     return dict.fromkeys(MODELS, status)
 
 
-#: What is sent (method, path, content type, body), and the container's status by model.
+#: Each request (method, path, content type, body), and the container's status by model.
 TABLE: dict[str, tuple[str, str, str, bytes, dict[str, int]]] = {
     "no rows": ("POST", "score", JSON, b'{"input_data": []}', _each(500)),
     "an empty object": ("POST", "score", JSON, b"{}", _each(400)),
@@ -303,7 +303,7 @@ def test_complaints_are_worded_alike(name, servers, site):
 # The probe
 
 
-#: What is asked of each model for which there is no golden request, and what the container answers.
+#: The request to each model without a golden one, and the container's answer.
 ASKED = {
     "example": (SampleKind.EXAMPLE, 200, "answered its own input example"),
     "signature": (SampleKind.SIGNATURE, 200, "answered a row made up from its signature"),

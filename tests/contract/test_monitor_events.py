@@ -35,7 +35,7 @@ def drifts_of(control: Control) -> Iterator[DriftDetected]:
 
 
 def found_by(control: Control, signals: dict[str, Any], **options: Any) -> list[DriftDetected]:
-    """What a monitor's run told of, each event once."""
+    """Return the events of a monitor's run, each once."""
     control.monitor_run("churn-monitor", signals=signals, **options)
     control.advance(3600)
     return list({event.key: event for event in drifts_of(control)}.values())

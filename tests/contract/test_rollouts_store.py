@@ -381,8 +381,8 @@ def test_two_spellings_of_an_endpoint_are_one(store: RolloutStore, endpoint: str
 def test_a_lock_is_its_holder_s_until_that_has_let_go_in_its_row(
     store: RolloutStore, endpoint: str, phase: Phase
 ) -> None:
-    # Whoever died between saving its row and letting go of the lock keeps nobody out; whoever is
-    # still at work does, however long that takes.
+    # A worker that died between saving its row and letting go of the lock keeps nobody out; one
+    # that is still at work does, however long that takes.
     holder, next_one = store.add(make_rollout(endpoint, phase)), make_rollout(endpoint)
     store.add(next_one)
     assert store.lock(holder.value)

@@ -1,4 +1,4 @@
-"""What is told of runs as the service keeps them: read over HTTP, from the AML emulator."""
+"""Reports of runs as the service keeps them: read over HTTP, from the AML emulator."""
 
 from typing import Any
 

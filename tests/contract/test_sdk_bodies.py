@@ -1,4 +1,4 @@
-"""What we write is what azure-ai-ml writes for the same thing, but for what we say on purpose.
+"""Our request bodies are those of azure-ai-ml, except where they differ on purpose.
 
 In a module of its own, because importing azure-ai-ml takes two seconds.
 """

@@ -1,4 +1,4 @@
-"""What AML jobs are started with: each target against the emulator, signing in as the app does.
+"""Targets that start AML jobs: each against the emulator, signing in as the app does.
 
 In a module of its own, because importing azure-ai-ml takes two seconds.
 """

@@ -66,7 +66,7 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-#: What the story of the drift shows, as `expect` has it; everything else happens between.
+#: The lines of the story of the drift, as `expect` has them; all others come between.
 _FROM_DRIFT_TO_RECOVERY = (
     r"policy +holds it back, data_quality: ",
     r"team +churn: its data is broken, so it is not retrained$",
@@ -91,7 +91,7 @@ _FROM_DRIFT_TO_RECOVERY = (
 )
 
 
-#: What the stories of the two canaries show.
+#: The lines of the stories of the two canaries.
 _A_CANARY = (
     r"requests +many customers ask now, 80 times a second$",
     r"gate +pass: churn-v5-[0-9a-f]{6}: error rate 0% \(0 of \d+\)$",
@@ -128,7 +128,7 @@ _A_BAD_CANARY = (
 
 @pytest.fixture(scope="module")
 def shown() -> str:
-    """What the demo shows, played once."""
+    """Return the output of the demo, played once."""
     ended = _run("-m", "demo", "--once")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert ended.stderr == ""
@@ -163,7 +163,7 @@ def expect(shown: str, title: str, facts: Sequence[str]) -> str:
 
 
 _LABEL = re.compile(r" *[0-9.]+s  (\S+(?: \S+)*)  ")
-#: What each delivery and each quoted line tells of has an order of its own.
+#: Deliveries and quoted lines come in any order among the other lines.
 _IN_ANY_ORDER = frozenset({"event", "✗"})
 
 

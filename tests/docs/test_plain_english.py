@@ -1,4 +1,4 @@
-"""A sentence begins with its subject, and `Raises:` names classes: people read this at night."""
+"""A sentence begins with its subject, and errors are named by class: people read this at night."""
 
 import ast
 import io
@@ -13,7 +13,7 @@ import pytest
 from tests.layers import ROOT
 
 PLACES = (
-    *("shared", "handlers", "commands", "sandbox", "demo", "bench", "docs"),
+    *("shared", "handlers", "commands", "sandbox", "demo", "bench", "docs", "tests"),
     *(":(glob)*.py", ":(glob)*.md"),
 )
 

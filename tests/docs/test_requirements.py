@@ -1,4 +1,4 @@
-"""What is installed is what the .in files ask for, each file of it known by its hash."""
+"""The locked requirements are those that the .in files ask for, each file known by its hash."""
 
 import re
 from pathlib import Path

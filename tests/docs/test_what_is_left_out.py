@@ -1,4 +1,4 @@
-"""What git and the deployed package leave out, as git reads the two files and as Core Tools do."""
+"""Files that git and the deployed package leave out, as git and Core Tools read the two lists."""
 
 import re
 import subprocess
@@ -64,7 +64,7 @@ def left_out_by_git(file: str, names: list[str], folder: Path) -> set[str]:
 
 @pytest.fixture
 def left_out(tmp_path: Path, request: pytest.FixtureRequest) -> set[str]:
-    """What a file of patterns leaves out."""
+    """Return the names that a file of patterns leaves out."""
     names = [*SECRETS, *LEFT_BEHIND, *NOT_OF_THE_APP, *OF_THE_APP, "local.settings.sample.json"]
     return left_out_by_git(request.param, names, tmp_path)
 
@@ -79,7 +79,7 @@ def left_out_by_core_tools(names: list[str], end: str) -> set[str]:
     """Return what `func azure functionapp publish` leaves out of these files.
 
     Each pattern is matched at the beginning of a path, and not up to its end: that is `end`, which
-    older versions have not. What begins with `!` wins, wherever it stands. Source:
+    older versions have not. A pattern that begins with `!` wins, wherever it stands. Source:
     Azure/azure-functions-core-tools, GitIgnoreParser.cs.
     """
     lines = (ROOT / ".funcignore").read_text(encoding="utf-8").splitlines()

@@ -1,4 +1,4 @@
-"""What a hostile publisher writes: real payloads with parts of them replaced."""
+"""Payloads of a hostile publisher: real ones with parts of them replaced."""
 
 import copy
 import json

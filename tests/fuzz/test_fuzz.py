@@ -1,4 +1,4 @@
-"""Whatever arrives: nothing but what is documented comes of it, and nothing is lost without a word.
+"""Any input has a documented result, and nothing is lost without a word.
 
 Short and seeded in `make test`; `make soak` searches for long, each time elsewhere.
 """
@@ -105,7 +105,7 @@ def test_what_came_of_an_event_is_still_so_when_all_has_settled(event: dict[str,
     assert not any(secret in sent for secret in SECRETS), sent
 
 
-#: What wakes a letter and a rollout.
+#: The messages that wake a letter and a rollout.
 WAKEUPS = [
     {"v": 1, "letter": "0" * 32, "turn": 1, "traceparent": "00-" + "0" * 32 + "-00"},
     {"v": 1, "endpoint": "0" * 32, "rollout": "0" * 32, "tick": 1, "traceparent": ""},

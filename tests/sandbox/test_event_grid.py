@@ -1,4 +1,4 @@
-"""What publishers meet, and which events a subscription gets, with the real publisher client."""
+"""The answers to publishers, and the events of a subscription, with the real publisher client."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What the host reads: host.json, schedules, settings, route templates and its wire protocol."""
+"""The host's parsers: host.json, schedules, settings, route templates and its wire protocol."""
 
 import asyncio
 import json

@@ -288,7 +288,7 @@ def test_the_series_of_the_greatest_values_come_first_unless_they_are_to_be_last
     assert list(series(scored, top=1, orderby="average asc", **text)) == [("429",)]
 
 
-# What is counted
+# Counting
 
 
 def test_requests_are_a_rate_per_minute_whatever_the_interval(scored):
@@ -459,7 +459,7 @@ def test_metrics_share_the_troubles_of_resource_manager(arm, control):
     assert query(arm, on="/onlineEndpoints/ep-2").json()["error"]["code"] == "ResourceNotFound"
 
 
-# What is kept
+# Retention
 
 
 def record(measurements, at, **changes):

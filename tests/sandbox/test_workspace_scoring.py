@@ -153,7 +153,7 @@ def test_a_deployment_that_is_not_up_does_not_answer(arm, control):
     assert arm.score(deployment="blue").status_code == 503
 
 
-# What goes wrong
+# Failures
 
 
 def test_a_failing_model_is_seen_as_424_with_its_own_status(arm, control):
@@ -254,7 +254,7 @@ def test_a_slow_deployment_does_not_slow_the_others(arm, control):
         assert {each.result().status_code for each in slow} == {200}
 
 
-# What is counted
+# Counting
 
 
 def test_answers_are_counted_per_deployment_and_minute(arm, control):

@@ -72,7 +72,7 @@ class Rolling(World):
         self.writes.append(self._by_version(traffic))
         return done
 
-    # What happens
+    # Events
 
     def roll_out(self, version: str, **tags: str) -> Rollout:
         """Register a version and let its rollout begin."""
@@ -171,7 +171,7 @@ class Rolling(World):
         self.workspaces.before = before
         return seen
 
-    # What can be seen
+    # Observations
 
     def rollout(self, version: str = "2") -> Rollout:
         """Return the latest rollout of a version."""

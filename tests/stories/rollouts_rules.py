@@ -1,4 +1,4 @@
-"""What must hold of every rollout, whatever happens: looked at before each write and after it."""
+"""The invariants of every rollout, checked before each write and after it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -75,14 +75,14 @@ class Rules:
         self._broken: list[Exception] = []
         self._moment = 0
         self._changed_at = 0
-        #: What each rollout believed to be in force when somebody changed it, and wrote itself.
+        #: The splits that each rollout wrote, or believed in force when somebody changed them.
         self._known: dict[str, tuple[dict[str, int], dict[str, int]]] = {}
         self._written: dict[str, tuple[dict[str, int], dict[str, int]]] = {}
         #: When each rollout last took what is there for what it is to go on from.
         self._taken: dict[str, int] = {}
         self._watch()
 
-    # What the machine tells
+    # Notes from the machine
 
     def tick(self, rollout: str, work: Callable[[], None]) -> None:
         """Do a tick's work, or, for no rollout, what a person does."""
@@ -98,7 +98,7 @@ class Rules:
         for rollout in self.rollouts():
             self._known[rollout.id] = plain(rollout.traffic.split, rollout.traffic.mirror)
 
-    # What is there
+    # The state of the world
 
     def rollouts(self) -> list[Rollout]:
         """Return every rollout, as its row is."""
@@ -176,7 +176,7 @@ class Rules:
         return found
 
     def _before_write(self) -> None:
-        """Whoever writes has the endpoint, and the tick for as long as a request may take."""
+        """The writer has the endpoint, and the tick for as long as a request may take."""
         writer = self._writer()
         row = self.world.tables.get(TABLE, writer.partition, "lock")
         assert row is not None
@@ -226,7 +226,7 @@ class Rules:
             self._check_theirs(writer, wanted)
 
     def _check_theirs(self, writer: Rollout, wanted: tuple[dict[str, int], dict[str, int]]) -> None:
-        """What somebody has set is not overwritten, but for taking one's own share away."""
+        """A rollout overwrites nobody's split, except to take its own share away."""
         now = self.split()
         mine = (
             self._known.get(writer.id),
@@ -317,7 +317,7 @@ class Rules:
         assert found is None or found.state.is_settled
         assert not self.share(rollout.deployment), "it has no share"
 
-    # What holds between any two things that happen
+    # Invariants between any two events
 
     def check(self) -> None:
         """Hold what is there against what must always hold."""
@@ -330,7 +330,7 @@ class Rules:
             assert sum(mirror.values()) <= 50
             assert not traffic.keys() & mirror.keys()
             assert self.their_tags.items() <= found.tags.items()
-        # What a reaction names, a step of its strategy may scale.
+        # A step may scale a deployment that the reaction names.
         named = {one.deployment for one in self.rollouts() if not one.plan.creates}
         for name in self.theirs.keys() - named:
             assert self.deployments().get(name) == self.theirs[name]

@@ -28,7 +28,7 @@ from tests.stories.kill import Killed, Replay
 from tests.stories.rollouts_rules import ENDPOINT, KEY, READS, REQUEST_MOST, WRITES, Rules
 from tests.stories.world import LEASE, WORKSPACE, World
 
-#: What somebody else does at the endpoint.
+#: Changes that somebody else makes at the endpoint.
 DEEDS = (
     "splits it",
     "splits it",
@@ -42,7 +42,7 @@ DEEDS = (
     "makes a deployment",
     "deletes the endpoint",
 )
-#: What can go wrong with a request.
+#: Failures of a request.
 ERRORS: dict[str, type[SignalboxError]] = {
     "throttled": WorkspaceThrottled,
     "unreachable": WorkspaceUnreachable,
@@ -51,7 +51,7 @@ ERRORS: dict[str, type[SignalboxError]] = {
     "refused": WorkspaceRefused,
     "quota": QuotaExceeded,
 }
-#: What can happen within a request, besides.
+#: Other events within a request.
 EVENTS = (
     *("dies", "takes long", "other worker", "other worker later", "order abort", "order abort"),
     *(f"order {kind}" for kind in OrderKind),
@@ -89,7 +89,7 @@ class Stage:
         self._at = ""
         self._deeds = 0
 
-    # What the app does
+    # The app
 
     def register(self, strategy: str, how: str, step: int = 1) -> None:
         """Register a model."""
@@ -209,7 +209,7 @@ class Stage:
         found = [*queues.waiting(advance.QUEUE), *queues.waiting(letters.QUEUE)]
         return min(found)[0] if found else None
 
-    # What others do
+    # Others
 
     def order(self, kind: OrderKind, rollout: Rollout, *, to_end: bool = False) -> None:
         """Tell a rollout something, possible or not."""
@@ -294,7 +294,7 @@ class Stage:
             return {name: 37, other: 63}, {}
         return {} if deed == "gives none any" else {name: 100}, {}
 
-    # What happens within requests
+    # Events within requests
 
     def interrupt(self, name: str, when: str) -> None:
         """Let what is to happen within this request of a tick happen."""

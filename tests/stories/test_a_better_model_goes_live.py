@@ -482,7 +482,7 @@ def test_without_when_better_nothing_more_is_asked_of_the_workspace(world: World
     assert requests.asked == ["get_model"]
 
 
-# What a run has made, registered.
+# Registered models that a run has made.
 
 
 def test_what_a_run_made_is_registered_once_with_the_run_s_own_facts() -> None:

@@ -1,4 +1,4 @@
-"""What a gate sees in time, what it can't see, and what it must not be misled by."""
+"""A gate stops a rollout in time, says when it can't measure, and is not misled."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -76,7 +76,7 @@ def test_a_few_errors_among_a_few_requests_decide_nothing() -> None:
     assert (last.outcome, last.p_value) == (GateOutcome.TOO_FEW, None)
     assert 0 < last.requests < 20
     assert world.traffic() == {"1": 90, "2": 10}
-    # What is no reason to roll back is none to go on either: it waits, and then asks.
+    # Without a reason to roll back, or to go on, the rollout waits, and then asks.
     world.go_to(Phase.HELD)
     assert "a verdict takes 100" in world.text("churn 2 waits for a decision on churn")
 

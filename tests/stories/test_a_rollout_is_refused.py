@@ -1,4 +1,4 @@
-"""What can't succeed is refused in its first tick, with all the reasons and nothing made."""
+"""A rollout that can't succeed is refused in its first tick: all reasons named, nothing made."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What has failed, or was refused, is held for a person or kept for a while, and tried again."""
+"""A failed or refused rollout is held for a person or kept for a while, and tried again."""
 
 from dataclasses import replace
 from datetime import timedelta

@@ -54,8 +54,8 @@ def ways(monkeypatch: pytest.MonkeyPatch, *workspaces: str, when: str = "") -> W
     return Ways(World(rules(*workspaces, when=when)), monkeypatch)
 
 
-#: What the worker leaves of an event's members is less than was sent: by the direct trigger the
-#: status that the documentation's own sample has beside the data is gone.
+#: The worker drops some members of an event: by the direct trigger, the status beside the data
+#: in the documentation's own sample is gone.
 LOST_BY_THE_TRIGGER = {"run_status_changed.status_beside_data"}
 
 
@@ -260,7 +260,7 @@ def of_type(kind: str) -> str:
 
 
 KINDS = [*get_args(Kind)]
-#: What each trigger is for; every other type is refused.
+#: The types that each trigger takes; every other type is refused.
 TAKES = {
     "model_registered": {"ModelRegistered"},
     "model_deployed": {"ModelDeployed"},

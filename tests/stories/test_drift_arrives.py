@@ -1,4 +1,4 @@
-"""What a monitor found arrives in a run's event: both are reacted to, each on its own record."""
+"""A run's event carries a monitor's findings: reactions to both, each on its own record."""
 
 import json
 from datetime import timedelta

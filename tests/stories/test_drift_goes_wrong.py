@@ -1,4 +1,4 @@
-"""What a person is called for at night: retrainings in trouble, late, doubled and out of order."""
+"""Retrainings in trouble, late, doubled and out of order, as a person meets them at night."""
 
 import json
 from collections.abc import Callable
@@ -110,7 +110,7 @@ def meanwhile(world: World, table: str, do: Callable[[], None]) -> None:
     world.tables.replace = replace_row  # type: ignore[method-assign]
 
 
-# What could not be started at first, and is started from its letter
+# Retrainings that could not be started at first, and are started from their letters
 
 
 def test_a_replayed_retraining_takes_its_place_anew_so_that_never_more_run_than_may() -> None:
@@ -448,7 +448,7 @@ def test_one_loop_that_cannot_be_looked_after_keeps_no_other_from_it() -> None:
     assert len(looked) == 3
 
 
-# What a person says, and when, and from where
+# Answers of people: early, late, and from several places
 
 
 def test_a_letter_that_was_closed_by_hand_is_opened_by_the_yes() -> None:

@@ -1,4 +1,4 @@
-"""Whatever happens, in whatever order: no retraining is lost, doubled, or one too many."""
+"""No retraining is lost, doubled, or one too many, in any order of events."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -62,7 +62,7 @@ reactions:
 """
 
 monitors = st.sampled_from(MONITORS)
-#: What a monitor tells: signal, state.
+#: A finding of a monitor: signal, state.
 findings = st.sampled_from(
     [
         *[("data_drift", "breach")] * 4,
@@ -77,13 +77,13 @@ spans = st.sampled_from([1, 2, 11, 13, 30]).map(lambda hours: hours * HOUR)
 
 
 class Target:
-    """What the twin of all targets does, and when it started what."""
+    """The twin of all targets, with the time of each start."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.trouble = ""
         self.started_at: dict[str, datetime] = {}
-        #: What was started, and its answer lost: the app may have taken it for down since.
+        #: Runs whose start got no answer: the app may have taken the target for down since.
         self.lost: set[str] = set()
         self._submit = world.targets.submit
         world.targets.submit = self.submit  # type: ignore[method-assign]
@@ -113,7 +113,7 @@ class LoopsMachine(RuleBasedStateMachine):
         self.ports.calls.clear()
         self.pending: list[Callable[[], None]] = []
         self.events: list[dict[str, Any]] = []
-        #: What was told of each window, by monitor and window.
+        #: The findings of each window, by monitor and window.
         self.told: dict[tuple[str, str], list[tuple[str, str]]] = {}
         self.known: set[str] = set()
         self.windows = self.versions = self.ends = 0
@@ -227,7 +227,7 @@ class LoopsMachine(RuleBasedStateMachine):
 
     @rule()
     def hand_out(self) -> None:
-        """What is due is handed out: ticks of rollouts, letters, and what was not taken."""
+        """Hand out all that is due: ticks of rollouts, letters, messages that were not taken."""
         tasks, self.pending = self.pending, []
         for task in tasks:
             self.attempt(task)

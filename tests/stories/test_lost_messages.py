@@ -1,4 +1,4 @@
-"""What is lost on the way to a queue is sent again; what only waits in the queue is not."""
+"""A message lost on the way to a queue is sent again; one that waits in the queue is not."""
 
 import json
 from datetime import timedelta

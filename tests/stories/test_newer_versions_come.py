@@ -76,7 +76,7 @@ def test_a_newer_version_takes_the_place_of_the_older_in_every_phase(phase: Phas
     world.settle()
     assert world.traffic("3") == {"3": 100}
     assert world.left() == {"3": State.SUCCEEDED}
-    # What was live before its successor came has ended well.
+    # A rollout that was live before its successor came has ended well.
     ended = OutcomeStatus.DONE if phase is Phase.LIVE else OutcomeStatus.SKIPPED
     assert world.result().status is ended
 
@@ -101,7 +101,7 @@ def test_a_newer_version_is_refused_while_an_older_one_is_on_its_way() -> None:
     assert world.traffic() == {"1": 90, "2": 10}
     world.settle()
     assert world.live() == {"2": 100}
-    # Whoever wants it after all says so.
+    # A person can still ask for it.
     world.order(OrderKind.RETRY, "3")
     world.settle()
     assert world.live() == {"3": 100}

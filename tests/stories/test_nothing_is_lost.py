@@ -1,4 +1,4 @@
-"""Whatever fails, and wherever the app is killed: nothing is lost, and nothing is done twice."""
+"""Nothing is lost and nothing is done twice after any failure, or a kill at any point."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Whatever happens, in whatever order: traffic is where it should be, and every rollout ends."""
+"""Traffic is where it should be, and every rollout ends, in any order of events."""
 
 import json
 from datetime import timedelta
@@ -78,7 +78,7 @@ def written(strategies: list[tuple[str, ...]]) -> str:
     return "\n".join([REACTIONS, *lines, ""])
 
 
-#: What is on record of a rollout that ended there.
+#: The recorded outcome of a rollout that ended there.
 OUTCOMES = {
     Phase.DONE: {OutcomeStatus.DONE},
     Phase.ROLLED_BACK: {OutcomeStatus.FAILED, OutcomeStatus.SKIPPED},
@@ -191,7 +191,7 @@ class RolloutsMachine(RuleBasedStateMachine):
 
     @rule(how=st.sampled_from(["lost", "lost", "doubled", "reversed", "old"]), pick=picks)
     def hand_out_oddly(self, how: str, pick: int) -> None:
-        """What is due is lost, or handed out twice, or the last first; or what was due before."""
+        """Lose due messages, hand them out twice or the last first, or hand out earlier ones."""
         handed = self.stage.handed
         if how == "reversed":
             self.stage.hand_out(is_reversed=True)
@@ -270,7 +270,7 @@ class RolloutsMachine(RuleBasedStateMachine):
 
     @invariant()
     def holds(self) -> None:
-        """Whatever must always hold holds."""
+        """Check the invariants."""
         self.stage.rules.check()
 
     # The end
@@ -327,7 +327,7 @@ class RolloutsMachine(RuleBasedStateMachine):
             assert rollout.deployment not in self.stage.rules.deployments()
 
     def check_told(self, rollout: Rollout) -> None:
-        """What became of it was told."""
+        """The result was told."""
         said = {Phase.DONE: "is live on churn", Phase.ROLLED_BACK: "was rolled back on churn"}
         if "stays" in rollout.reason:
             said[Phase.ROLLED_BACK] = "on churn needs a look"

@@ -38,7 +38,7 @@ def test_a_split_that_somebody_else_sets_is_left_until_a_person_decides(taken: i
     assert world.writes == [{"1": 90, "2": 10}], "nothing was written over it"
     text = world.text("churn 2 waits for a decision on churn")
     assert "was changed by someone to" in text
-    # Whoever says go on has seen the split that is there.
+    # A person who says go on has seen the split that is there.
     world.order(OrderKind.RESUME)
     world.settle()
     assert world.live() == {"2": 100}
@@ -173,7 +173,7 @@ def test_somebody_deletes_the_new_deployment() -> None:
     world.move(v1=100)
     world.workspaces.remove_deployment(*WHERE, world.name("2"))
     world.settle()
-    # What is gone is not held on to, whatever `on_conflict` says.
+    # A deleted deployment is not held on to, whatever `on_conflict` says.
     assert world.live() == {"1": 100}
     assert world.result().detail == "the deployment was deleted by someone"
     assert world.writes == [{"1": 90, "2": 10}], "there was nothing to set back"

@@ -1,4 +1,4 @@
-"""Whoever is interrupted, and whoever comes first: the record says what came of an event."""
+"""The record says what came of an event, after any interruption and in any order of workers."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What kills its worker is tried twice and no more: a third death ends the Functions host."""
+"""Work that kills its worker is tried twice and no more: a third death ends the Functions host."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""Whoever waits for an endpoint goes on as soon as it is free, whatever becomes of who had it."""
+"""A rollout that waits for an endpoint goes on as soon as it is free, however its holder ended."""
 
 from datetime import timedelta
 from typing import Any

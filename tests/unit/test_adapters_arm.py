@@ -30,7 +30,7 @@ OPERATION = "https://management.azure.com/subscriptions/s/providers/p/operations
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked."""
+    """A request that was sent."""
 
     method: str
     url: str

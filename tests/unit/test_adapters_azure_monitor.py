@@ -98,7 +98,7 @@ def queries(transport: Transport) -> list[tuple[str, dict[str, str]]]:
     ]
 
 
-# What is asked
+# Requests
 
 
 def test_requests_are_counted_by_deployment_and_status_in_one_request() -> None:
@@ -204,7 +204,7 @@ def test_nothing_is_asked_where_no_deployment_or_measure_is_named(nothing: Any) 
     assert not any(readings.minutes.values())
 
 
-# What is made of it
+# Answers
 
 
 def test_counts_are_averages_over_the_grain() -> None:

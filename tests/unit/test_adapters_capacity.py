@@ -1,4 +1,4 @@
-"""What a region has left: which rows of the service's lists count, and which do not."""
+"""The cores that a region has left: which rows of the service's lists count."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ def find(capacities: Capacities, instance_type: str = "Standard_DS3_v2") -> Capa
         ([usage(used=None, limit="many")], None, None),
         ([usage(used=True)], None, 100),
         ([], None, None),
-        # What follows has the family's name, but counts other cores.
+        # The next rows have the family's name, but count other cores.
         ([usage(type=DEDICATED.replace("dedicated", "lowPriority")), usage(9, 50)], 9, 50),
         ([usage(type="Microsoft.MachineLearningServices/workspaces/usages"), usage(9)], 9, 100),
         ([usage(name={"value": "standardFSv2Family"}), usage(9)], 9, 100),

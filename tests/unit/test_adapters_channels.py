@@ -259,7 +259,7 @@ def test_a_channel_s_address_is_in_no_trace(service: Service) -> None:
 
 
 class Posts:
-    """What a plugin of Apprise posted, instead of posting it."""
+    """The bodies that plugins of Apprise would post, kept instead of sent."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.bodies: list[Any] = []

@@ -1,4 +1,4 @@
-"""What the workspace's refusals mean."""
+"""The error that each refusal of the workspace becomes."""
 
 import json
 from datetime import UTC, datetime, timedelta

@@ -124,7 +124,7 @@ def test_what_storage_can_not_take_is_let_through(service: Service, which: str) 
 
 
 class NobodySignedIn:
-    """What `DefaultAzureCredential` is like where nobody has signed in."""
+    """A credential like `DefaultAzureCredential` where nobody has signed in."""
 
     def get_token(self, *scopes: str, **_: Any) -> NoReturn:
         raise CredentialUnavailableError("DefaultAzureCredential failed\n" + "tried: x\n" * 100)

@@ -1,4 +1,4 @@
-"""What the benches measure with; `make soak` runs them (tests/bench)."""
+"""The tools that the benches measure with; `make soak` runs the benches (tests/bench)."""
 
 import pytest
 

@@ -388,7 +388,7 @@ def test_nothing_that_names_something_takes_an_address(text: str) -> None:
     context = LoadContext(frozenset(), lambda _: False)
     taken = set()
     for name, adapter in names():
-        # What looks at the values before it has a grammar of its own, and finds none here.
+        # Some types look for the grammar, which this context does not have.
         with suppress(ValidationError, AttributeError):
             adapter.validate_python(text, context=context)
             taken.add(name)

@@ -1,4 +1,4 @@
-"""What every command has in common: narrow terminals, and nobody signed in."""
+"""All commands: narrow terminals, and nobody signed in."""
 
 import os
 import subprocess

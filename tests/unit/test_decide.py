@@ -1,4 +1,4 @@
-"""What comes before a phase's own deciding: aborting, an operation under way, a closed door."""
+"""Decisions before a phase's own: aborting, an operation under way, a closed door."""
 
 from dataclasses import replace
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""What a rollout does in its steps, and while it is held."""
+"""Decisions of a rollout in its steps, and while it is held."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -62,7 +62,7 @@ from tests.unit.rollouts import (
 LATE = timedelta(minutes=61)
 HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
 TENTH = {OLD: 90, NEW: 10}
-#: What is seen when the new deployment has a tenth of the traffic, and when it has none.
+#: The observation when the new deployment has a tenth of the traffic, and when it has none.
 SPLIT = make_seen(TENTH, states=BOTH)
 IDLE = make_seen(states=BOTH)
 SERVED = {TAG_MODEL: "churn", TAG_DEPLOYMENT: NEW}

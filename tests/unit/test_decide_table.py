@@ -80,7 +80,7 @@ ABORT = make_order(OrderKind.ABORT)
 PAUSE, PROMOTE = make_order(OrderKind.PAUSE), make_order(OrderKind.PROMOTE)
 STATES = (State.SUCCEEDED, None, *(state for state in State if state is not State.SUCCEEDED))
 
-#: What a rollout may be, and what it may see; the first of each is the ordinary one.
+#: The states of a rollout, and its observations; the first of each is the ordinary one.
 VALUES: Choice = {
     "creates": (True, False),
     "gates": (NoVerdict.HOLD, NoVerdict.WAIT, NoVerdict.FAIL, None),
@@ -157,7 +157,7 @@ VALUES: Choice = {
 #: How much of what does not matter to a pair is ordinary.
 ORDINARY = 0.85
 
-#: What may be written, and where.
+#: The writes that each phase may begin.
 WRITES: Mapping[Phase, tuple[type[Write], ...]] = {
     Phase.ENDPOINT: (CreateEndpoint,),
     Phase.DEPLOYMENT: (CreateDeployment,),
@@ -324,7 +324,7 @@ def measured(what: GateOutcome | str | None) -> tuple[Measurement, ...] | None:
 def pairs(seed: int) -> tuple[Choice, ...]:
     """Return choices in which each value meets each value of every other dimension.
 
-    What else a choice has is mostly ordinary, so that no third thing hides what the pair leads to.
+    The other values of a choice are mostly ordinary, so that none hides the result of the pair.
     """
     dice, met, found = Random(seed), set(), []
     for one, other in combinations(VALUES, 2):

@@ -1,4 +1,4 @@
-"""Whatever Event Grid delivers becomes an event, or EventMalformed with the reason."""
+"""Each delivery of Event Grid becomes an event, or EventMalformed with the reason."""
 
 import base64
 import copy
@@ -45,7 +45,7 @@ from shared.events.model import (
 )
 from tests.searching import examples
 
-#: What Event Grid was seen or is documented to deliver, bodies as they come.
+#: Bodies that Event Grid was seen, or is documented, to deliver.
 EVENTS = Path(__file__).parents[1] / "events"
 PAYLOADS = sorted(path.stem for path in EVENTS.glob("*.json"))
 SCHEMAS = {"event_grid": "EventGridSchema", "cloud_event": "CloudEventSchemaV1_0"}
@@ -823,7 +823,7 @@ def is_sound(event: Event | UnknownEvent) -> bool:
 
 
 def unless_malformed[T](read: Callable[[], T]) -> T | None:
-    """What `read` gives, or None if it finds a reason that can be shown to people."""
+    """Return the result of `read`, or None if it finds a reason that can be shown to people."""
     try:
         return read()
     except EventMalformed as error:

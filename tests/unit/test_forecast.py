@@ -1,4 +1,4 @@
-"""What comes next in a rollout: it never comes early, and where all is well it comes so."""
+"""Forecasts of a rollout: nothing comes earlier, and where all is well they come true."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta

@@ -228,7 +228,7 @@ def test_requests_have_to_be_enough() -> None:
     assert judged(gate, counts(0, 50)).p_value is None
 
 
-# What people read
+# Texts for people
 
 
 @pytest.mark.parametrize(

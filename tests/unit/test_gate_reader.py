@@ -1,4 +1,4 @@
-"""What is read for a look at the gates: whose metrics, of which time, and what failing means."""
+"""Reads for a look at the gates: whose metrics, of which time, and the meaning of a failure."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
@@ -186,7 +186,7 @@ def test_a_comparison_is_of_all_the_time_on_the_split() -> None:
     assert (found.measure, found.outcome) == (Measure.LATENCY_P95, GateOutcome.FAIL)
 
 
-# What can't be read
+# Metrics that can't be read
 
 
 @pytest.mark.parametrize(

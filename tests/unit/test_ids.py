@@ -113,7 +113,7 @@ def test_a_slug_is_a_slug_of_itself(text: str) -> None:
 
 
 def test_names_are_the_same_in_every_process_and_release() -> None:
-    # Whoever comes again after a crash or an upgrade must find what these names were given to.
+    # A worker after a crash or an upgrade must find the things that have these names.
     key = digest("workspace", "ModelRegistered", "fraud_model:3", "e1")
     assert key == "54af26c7e715e36d79afb1235cb9025eb899d385d8a156e4d9f333e3073d4231"
     assert slug("fraud_model") == "fraud-model-ee87f"

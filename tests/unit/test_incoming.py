@@ -1,4 +1,4 @@
-"""What others wrote: read within bounds, or no use; never another exception."""
+"""Text from others is read within bounds, or refused; never another exception."""
 
 import json
 import tracemalloc

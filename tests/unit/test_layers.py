@@ -51,7 +51,7 @@ def test_only_adapters_import_an_sdk(path: Path) -> None:
         assert not roots & SDKS
 
 
-#: What reads JSON by itself: what the app wrote, in its own tables and queues.
+#: Modules that read JSON by themselves: the app wrote it, in its own tables and queues.
 OWN_JSON = {"messages/repeats", "journal/ledger", "journal/records", "retraining/loops"}
 
 
@@ -67,8 +67,8 @@ def test_what_others_wrote_is_read_within_bounds(path: Path) -> None:
         assert not found & {"loads", "load", "JSONDecoder"}, "see shared/base/incoming.py"
 
 
-#: What speaks HTTP, or any other protocol, and the modules that may import it. The storage account
-#: is the app's own; azure-ai-ml and azure-identity are given the exchange to send with.
+#: Packages that speak HTTP, or any other protocol, and the modules that may import them. The
+#: storage account is the app's own; azure-ai-ml and azure-identity send by an exchange of ours.
 NETWORK = {
     "httpx": {"http", "guarded_transport"},
     "httpcore": {"http", "guarded_transport"},
@@ -115,7 +115,7 @@ def test_the_sandbox_knows_nothing_of_the_app() -> None:
         assert "signalbox" not in path.read_text().lower(), path
 
 
-#: What is asked of an endpoint. Online and batch endpoints may share a name.
+#: Requests about an endpoint. Online and batch endpoints may share a name.
 OF_AN_ENDPOINT = {"get_endpoint", "list_deployments", "create_endpoint", "delete_deployment"}
 
 

@@ -20,7 +20,7 @@ log = logging.getLogger("some.library")
 
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    """What a handler writes that somebody else has installed."""
+    """Return the lines of a handler that somebody else has installed."""
     make = logging.getLogRecordFactory()
     guard_logs()
     guard_logs()

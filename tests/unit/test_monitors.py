@@ -60,7 +60,7 @@ def run_event(
 
 
 def drift_in(raw: dict[str, Any]) -> DriftDetected | None:
-    """What an envelope tells of drift, besides the event that arrived."""
+    """Return the drift events in an envelope, besides the event that arrived."""
     arrived, *more = parse_events(parse_envelope(raw))
     assert isinstance(arrived, RunCompleted | RunStatusChanged)
     assert len(more) <= 1

@@ -1,4 +1,4 @@
-"""What an orphan is, when people are told of it, and when it is deleted."""
+"""Orphans: which deployments they are, when people are told, and when they are deleted."""
 
 from collections import Counter
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What is known of a step holds the newest, in whatever order it is told."""
+"""The outcome of a step is the newest one, in any order of arrival."""
 
 import itertools
 

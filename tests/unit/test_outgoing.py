@@ -137,7 +137,7 @@ def test_no_text_is_cut_before_its_secrets_are_taken_out(folder: str) -> None:
     ],
 )
 def test_every_adapter_that_keeps_or_sends_a_text_cleans_it(path: str) -> None:
-    """What each does is in its contract; this is for one that is new, or split."""
+    """Each function's contract says its work; this finds a function that is new, or split."""
     kept = {"plain_values", "plain_message", "plain_body", "for_message"}
     tree = ast.parse((ROOT / f"shared/{path}.py").read_text(encoding="utf-8"))
     called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}

@@ -1037,7 +1037,7 @@ def test_a_decision_that_did_something_is_not_forgotten() -> None:
     assert loop.with_decision(later).decided("x") == later
 
 
-# What holds for whatever there is.
+# Properties of every policy.
 
 globs = st.sampled_from(["*", "a*", "b", "*quality*", "A", "", "[", "psi"])
 numbers = st.sampled_from([-1e308, -1.0, 0.0, 1e-300, 0.05, 0.1, 0.2, 0.5, 3.0, 1e308])
@@ -1445,7 +1445,7 @@ def test_a_broken_signal_is_kept_beside_many_that_are_breached() -> None:
     assert read_window(policy, kept).drifted is None
 
 
-# What the page says.
+# Statements of the page.
 
 
 def fields_of(params: type[BaseModel]) -> dict[str, str]:

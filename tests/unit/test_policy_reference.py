@@ -22,7 +22,7 @@ from tests.searching import examples
 
 BEGIN = datetime(2026, 3, 2, tzinfo=UTC)
 
-# What happened, each a tuple that begins with one of these words and a time:
+# Each happening is a tuple that begins with one of these words and a time:
 #   told      of a window: id, when it was told of, where its data starts, signal, state, metrics
 #   began     a retraining: id, whether a person is asked first
 #   became    a retraining: id, its new stage

@@ -1,4 +1,4 @@
-"""What would keep a deployment from being made is found before anything is."""
+"""Obstacles to a deployment are found before anything is made."""
 
 from dataclasses import replace
 

@@ -186,7 +186,7 @@ def test_an_anchor_stands_for_what_it_marks() -> None:
     assert load(text).reactions[0].do[1].params["also"] == ["team"]
 
 
-#: What is replaced in the good file, by what, and the line, column, message and hint of it.
+#: A text of the good file, its replacement, and the line, column, message and hint of the fault.
 MISTAKES = [
     # YAML
     ("version: 1", "version: 1\n\tx: 1", 2, 1, r"YAML: found character '\t'", "not with tabs"),

@@ -279,7 +279,7 @@ def test_what_people_need_to_read_stays(text: str) -> None:
     assert json.loads(clean_of_secrets(json.dumps({"text": text}))) == {"text": text}
 
 
-#: What people's names begin with, and tokens too, or nearly.
+#: Beginnings that people's names share with tokens, or nearly.
 NAMED_AS_TOKENS = [
     "ABIA",
     "AGE",

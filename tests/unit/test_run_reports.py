@@ -1,4 +1,4 @@
-"""What is told of a run: in which words, and of which of its steps."""
+"""Reports of a run: their words, and the steps that they name."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

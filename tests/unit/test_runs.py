@@ -1,4 +1,4 @@
-"""What an event shows of a run: its root, its step, its literal inputs."""
+"""The parts of a run in an event: its root, its step, its literal inputs."""
 
 from typing import Any
 

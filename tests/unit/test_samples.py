@@ -1,4 +1,4 @@
-"""What a model is asked is made from its own files, whoever wrote them and whatever is in them."""
+"""A request for a model is made from its own files, which anybody may have written."""
 
 import json
 from typing import Any

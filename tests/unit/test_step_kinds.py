@@ -17,7 +17,7 @@ ROLLOUTS = tuple(path for path in MODULES if name_of(path).startswith("rollouts/
 #: The folders with a module for each kind of step.
 OF_KINDS = ("rollouts/strategy/steps", "rollouts/deciding/steps")
 
-#: What other modules say of a kind by its name, and why.
+#: The kinds that other modules name, and why.
 ALLOWED: Mapping[str, frozenset[StepKind]] = {
     # The table of phases; and that a rollout doesn't fail where the new one is not better.
     "rollouts/state/phases": frozenset(StepKind),

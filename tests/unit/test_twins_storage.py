@@ -1,4 +1,4 @@
-"""What the twins can do beyond their ports: time that passes, and what tests ask of them."""
+"""The twins beyond their ports: time that passes, and the requests of tests."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""What the twin of the workspaces does beyond their port: what tests make it do."""
+"""The twin of the workspaces beyond its port: the behaviour that tests set."""
 
 from datetime import timedelta
 

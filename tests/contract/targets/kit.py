@@ -1,4 +1,4 @@
-"""What is submitted to targets of other services, and the bench that each is tried on."""
+"""Submissions to targets of other services, and the bench that each is tried on."""
 
 import base64
 from collections.abc import Callable
@@ -60,7 +60,7 @@ class Bench:
     target: Target[Any]
     service: Service
     params: Any
-    absent: Any  #: What is not there.
+    absent: Any  #: A target that is not there.
     started: Callable[[], int]
     deny: Callable[[], object]
     secrets: tuple[str, ...]

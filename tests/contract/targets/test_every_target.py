@@ -1,4 +1,4 @@
-"""What Data Factory, Azure DevOps, GitHub and webhooks have in common as targets."""
+"""Data Factory, Azure DevOps, GitHub and webhooks as targets: the behaviour that they share."""
 
 import json
 import logging
