@@ -90,7 +90,7 @@ class ExpressionFailed(SignalboxError):
 
 
 class ParamsInvalid(SignalboxError):
-    """An action's values, once rendered from the event, are not what the action takes."""
+    """An action does not accept the values that were rendered from the event."""
 
     code = "action.params"
     default_hint = "Fix the reaction, or the tag that the value came from, then replay the letter."
@@ -133,14 +133,14 @@ class WindowOpen(SignalboxError):
 
 
 class BudgetFull(SignalboxError):
-    """The reaction has as many runs as its policy lets it have."""
+    """The reaction already has as many runs as its policy allows."""
 
     code = "retrain.budget"
     disposition = Disposition.RETRY
 
 
 class JobInvalid(SignalboxError):
-    """A job's YAML is none that AML takes, or needs files that only a laptop has."""
+    """AML does not accept a job's YAML, or the job needs files that only a laptop has."""
 
     code = "retrain.job_invalid"
     default_hint = "Run `signalbox check`, fix the file and deploy the app."
@@ -187,7 +187,7 @@ class TargetRefused(TargetError):
 
 
 class MetricMissing(SignalboxError):
-    """A model can't be compared: a metric is missing, of it or of the one that serves."""
+    """A model can't be compared: a metric is missing from it or from the model that serves."""
 
     code = "better.metric_missing"
     default_hint = "Log the metric in the run, or tag the model with it, then replay the letter."
@@ -201,7 +201,7 @@ class MetricAwaited(SignalboxError):
 
 
 class NotBetter(SignalboxError):
-    """A model is not better than the one that serves, or not by as much as is wanted."""
+    """A model is not better than the one that serves, or not by the margin that is wanted."""
 
     code = "better.no"
     disposition = Disposition.IGNORE

@@ -41,9 +41,9 @@ POISON = "-poison"
 
 #: Retention runs in this hour (UTC) only, because it reads some tables as a whole.
 _RETENTION_HOUR = 3
-#: So many lost messages are sent again in one sweep; the next one goes on.
+#: The most lost messages that one sweep sends again; the next one goes on.
 _RESENT_MAX = 500
-#: So many blobs are listed in one sweep; the next one goes on.
+#: The most blobs that one sweep lists; the next one goes on.
 _MOST = 1_000
 #: The longest time of a sweep. A trigger has five minutes, and the chore under way has to end.
 BUDGET = timedelta(minutes=3)

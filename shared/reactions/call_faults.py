@@ -82,7 +82,7 @@ def find_call_faults(node: Node, shapes: Sequence[Shape]) -> Iterator[Expression
 def reference_fault(node: Node) -> ExpressionFault:
     """Return the fault of an `&` outside an argument that is applied to items.
 
-    The library accepts it as a value like any other, which is true.
+    The library accepts it as an ordinary value, which counts as true.
     """
     hint = "It belongs in an argument of sort_by(), min_by(), max_by() or map()."
     return fault_in(node, "`&` can't stand here", hint)
@@ -120,7 +120,7 @@ def _can_take(argument: frozenset[str], shape: Shape) -> bool:
 
 
 def _unfit_argument(node: Node, name: str, shape: Shape) -> ExpressionFault:
-    """Return the fault of an argument that the function can take for no event."""
+    """Return the fault of an argument that the function accepts for no event."""
     named = getattr(shape, "named", "")
     is_map = isinstance(shape, FreeMap | RecordShape)
     hint = f"Take its names or its values: keys({named}), values({named})." if is_map else ""

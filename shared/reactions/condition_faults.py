@@ -14,7 +14,7 @@ from shared.schema.wording import cut
 def find_condition_faults(
     expression: Expression, event_type: EventType
 ) -> tuple[ExpressionFault, ...]:
-    """Return the expression's faults; if it has none, those of results that are no condition."""
+    """Return the expression's faults; without any, those of results that are not true or false."""
     faults = find_expression_faults(expression, event_type)
     return faults or tuple(_find_unfit(expression.text, 0, event_type))
 

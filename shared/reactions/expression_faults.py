@@ -139,7 +139,7 @@ class _ExpressionWalk:
     _current = _identity = _same
 
     def _require_list(self, node: Node, shape: Shape) -> None:
-        """Add a fault for brackets after a value that is a list for no event: they give null."""
+        """Add a fault for brackets after a value that is never a list: they give null."""
         if isinstance(shape, Many | Anything) or not shape.named:
             return
         hint = "Brackets are for lists."

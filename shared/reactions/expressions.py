@@ -1,4 +1,4 @@
-"""JMESPath as reactions use it: with a few own functions, and errors that have a place."""
+"""JMESPath as reactions use it: with a few functions of our own, and errors that have a place."""
 
 import warnings
 from collections.abc import Iterator, Mapping
@@ -147,7 +147,7 @@ def _is_field(node: Node) -> bool:
 
 
 def is_truthy(value: Any) -> bool:
-    """Say whether JMESPath takes a value as true: it does so for 0, which is a value."""
+    """Say whether JMESPath treats a value as true, as it does 0."""
     return value is not None and value is not False and value not in ("", [], {})
 
 

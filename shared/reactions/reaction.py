@@ -249,7 +249,7 @@ class ReactionReader:
             self._report.warn((*path, *odd), message, hint)
 
     def _check_texts(self, action: str, params: Any, path: Path, place: Place) -> None:
-        """Find texts that are made by an expression that gives something else."""
+        """Find text values whose expression gives another type."""
         on = place.on
         if on is None:
             return

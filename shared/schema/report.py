@@ -28,14 +28,14 @@ def finding_at(
     )
 
 
-#: More unknown keys than these are no misspellings.
+#: With more unknown keys than these, misspellings are unlikely.
 _STRANGE_MAX = 50
 #: Nobody reads more than these, and to find the place of each the whole text may be walked.
 FINDINGS_MAX = 200
 
 
 class TooManyFindings(Exception):
-    """There are too many mistakes for further ones to help anybody."""
+    """The file has so many mistakes that listing more would not help."""
 
 
 @dataclass(frozen=True, slots=True)

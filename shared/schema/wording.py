@@ -21,9 +21,9 @@ _ELSEWHERE = {
     **dict.fromkeys(("replicas", "instances"), "instance_count"),
     **dict.fromkeys(("vm_size", "sku"), "instance_type"),
 }
-#: Words that mean the contrary of a key, with that key and a hint.
+#: Words that mean the opposite of a key, with that key and a hint.
 _CONTRARY = {"disabled": ("enabled", "Write `enabled: false`.")}
-#: So many words are compared, and so many are shown.
+#: The most words that are compared, and the most that are shown.
 _CHOICES_MAX, _TOLD_MAX = 200, 40
 ADDRESS_IN_FILE = "the address of a channel does not belong in this file"
 ADDRESS_HINT = (

@@ -48,8 +48,8 @@ _DECIDERS: Mapping[Phase, Callable[[Rollout, Observation, datetime], Decision]] 
     **dict.fromkeys(TERMINAL, ending.ended),
 }
 
-#: Deciding in these is about the endpoint, which is looked at by the rollout that has it alone.
+#: Decisions in these phases need the endpoint, which only the rollout that has it observes.
 _SEEING = EXCLUSIVE - {Phase.QUEUED}
 
-#: Phases that are given up when an operation of theirs takes longer than the plan lets it.
+#: Phases that are given up when their operation takes longer than the plan allows.
 _TIMED = frozenset({Phase.ENDPOINT, Phase.DEPLOYMENT, *STEPS})

@@ -12,7 +12,7 @@ from shared.rollouts.state.rollout import Rollout
 class Wait:
     """Nothing to do now; look again after `delay`, or when the tick's own pace says so.
 
-    `asked` is how long the service asks to wait at the least. An alarm is sent to people, once.
+    `asked` is the shortest wait that the service asks for. An alarm is sent to people, once.
     """
 
     reason: str
@@ -88,7 +88,7 @@ class SetTraffic:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """Start giving a deployment so many instances."""
+    """Start setting a deployment's number of instances."""
 
     name: str
     instances: int

@@ -58,7 +58,7 @@ def retiring(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
 
 
 def stepping_down(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
-    """Go back by the splits that it came up by, one after the other."""
+    """Go back through the rollout's earlier splits, one after the other."""
     lower = _lower(rollout)
     is_fit = seen.endpoint is not None and not failure_in(seen) and _can_step_down(rollout, seen)
     if lower is None or not is_fit or rollout.work.tries >= WRITE_TRIES:
@@ -83,7 +83,7 @@ def stepping_down(rollout: Rollout, seen: Observation, now: datetime) -> Decisio
 def _step_off(
     rollout: Rollout, seen: Observation, now: datetime, *, at_once: bool = False
 ) -> Decision:
-    """Take the last step down, which is a rollback as any other."""
+    """Take the last step down: a rollback like any other."""
     is_calm = _can_step_down(rollout, seen) and not failure_in(seen) and not at_once
     pause = _pause_between(rollout, now) if is_calm else None
     return pause or go_back(rollout, rollout.reason, rollout.attempt.cause or Cause.FAILED)
@@ -111,7 +111,7 @@ def _lower(rollout: Rollout) -> Mapping[str, int] | None:
 
 
 def rolling_back(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
-    """Give all traffic to what is healthy now; over when the endpoint says so, and answers."""
+    """Give all traffic to healthy deployments, until the split reads back and they answer."""
     endpoint = seen.endpoint
     if endpoint is None:
         traffic = replace(rollout.traffic, split={}, mirror={})
@@ -136,7 +136,7 @@ def rolling_back(rollout: Rollout, seen: Observation, now: datetime) -> Decision
 
 
 def _find_busy(rollout: Rollout, seen: Observation) -> Deployment | None:
-    """Return a deployment to go back to that is busy, as one being scaled is; or None."""
+    """Return a deployment of the way back that is busy, for instance scaling; or None."""
     names = dict.fromkeys((*seen.traffic, *rollout.traffic.origin))
     others = (seen.find(name) for name in names if name.lower() != rollout.deployment.lower())
     return next(
@@ -182,7 +182,7 @@ def _is_back(rollout: Rollout, seen: Observation) -> bool:
 
 
 def find_way_back(rollout: Rollout, seen: Observation) -> Mapping[str, int] | None:
-    """Return the split to roll back to: of what is healthy now; None where there is nothing.
+    """Return the split of healthy deployments to roll back to; None if there is none.
 
     The first choice is the split before the rollout or, if others have changed the split since, the
     split of now, each without the deployments that are unhealthy. If nothing is left of both, any
@@ -214,7 +214,7 @@ def _make_room(
     target: Mapping[str, int],
     now: datetime,
 ) -> Decision | None:
-    """Give a deployment that gets its traffic back the instances that it had for it.
+    """Scale a deployment that gets its traffic back to the instances that it had then.
 
     None if it has them, if Signalbox did not make it, or if the new deployment can't carry on.
     """

@@ -12,7 +12,7 @@ from shared.rollouts.state.rollout import Cause, Rollout
 from shared.rollouts.state.splits import Split
 from shared.rollouts.strategy.model import OnFailure
 
-#: How often a write that succeeded without taking effect, or failed, is tried.
+#: The most attempts at a write that failed, or succeeded without taking effect.
 WRITE_TRIES = 3
 
 
@@ -88,7 +88,7 @@ def fail(rollout: Rollout, seen: Observation, reason: str) -> Go:
 
 
 def go_back_or_step_down(rollout: Rollout, seen: Observation, reason: str) -> Go:
-    """Go back at once, or down by steps if `on_failure` says so. Nobody is waited for."""
+    """Go back at once, or down by steps if `on_failure` says so. It waits for nobody."""
     if _is_unmade(rollout):
         return refuse_rollout(rollout, reason)
     by_steps = rollout.plan.strategy.on_failure is OnFailure.STEP_DOWN
@@ -102,7 +102,7 @@ def go_back_or_step_down(rollout: Rollout, seen: Observation, reason: str) -> Go
 
 
 def too_long(rollout: Rollout, now: datetime) -> Go | None:
-    """Roll back if the phase has taken longer than the plan lets it."""
+    """Roll back if the phase has taken longer than the plan allows."""
     if now - rollout.since <= rollout.plan.timeout:
         return None
     minutes = rollout.plan.timeout.total_seconds() / 60

@@ -10,7 +10,7 @@ from shared.rollouts.state.rollout import Rollout
 
 
 def next_step(rollout: Rollout, start: int, reason: str = "") -> Go:
-    """Go to the first step from `start` on that there is anything to do in, or to `live`."""
+    """Go to the first step from `start` on that has work to do, or to `live`."""
     for index, step in enumerate(rollout.plan.strategy.steps[start:], start):
         if DECIDERS[step.kind].applies(rollout, step):
             return Go(phase=PHASES[step.kind], reason=reason, rollout=replace(rollout, step=index))
@@ -22,7 +22,7 @@ def next_step(rollout: Rollout, start: int, reason: str = "") -> Go:
 
 
 def first_step_again(rollout: Rollout) -> int:
-    """Return the step to begin with when the one that it is at is done again.
+    """Return the step to begin with when the current step is repeated.
 
     The split in force at a step is that of the last step before it that sets one.
     """
@@ -41,7 +41,7 @@ def last_split(rollout: Rollout) -> int:
 
 
 def promote(rollout: Rollout, order: Order) -> Go:
-    """Go on without what is left of this step, or without all steps before the last split."""
+    """Skip the rest of this step, or all steps before the last split."""
     start = rollout.step + 1
     if order.to_end:
         start = max(start, last_split(rollout))

@@ -37,7 +37,7 @@ TURN_WAIT = timedelta(minutes=10)
 
 
 def queued(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
-    """Wait for the endpoint, or have the older rollout that has it make place."""
+    """Wait for the endpoint, or overrule the older rollout that has it."""
     if seen.has_lock:
         return Go(phase=Phase.CHECKING)
     policy, holder = rollout.plan.strategy.newer, seen.holder

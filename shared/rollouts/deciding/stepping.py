@@ -95,7 +95,7 @@ def _check_conflict(
 
 
 def adopt(rollout: Rollout, seen: Observation, now: datetime) -> Rollout:
-    """Return the rollout that goes on from the split that is there."""
+    """Return the rollout, which goes on from the endpoint's present split."""
     is_known = rollout.traffic.is_as(seen.traffic, seen.mirror)
     there = replace(
         rollout.traffic,

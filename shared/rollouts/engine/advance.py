@@ -52,7 +52,7 @@ class Rollouts:
     """Starts rollouts, advances them, and takes the orders of people.
 
     `tick` is called for what only ticks need: an event that starts a rollout does not pay for it.
-    `follow` is called when the rollout of a model that a retraining made has come to another phase;
+    `follow` is called when the rollout of a retraining's model has come to another phase;
     it may be called again after a crash.
     """
 
@@ -117,8 +117,8 @@ class Rollouts:
     def order(self, rollout: Rollout, order: Order) -> Rollout:
         """Give a rollout an order, and have it looked at now; return the rollout with it.
 
-        It is done by a tick; one that is under way begins no write any more without having heard
-        of it. Raises: OrderImpossible, and StorageUnavailable.
+        A tick carries it out. A tick that is under way begins no further write before it has seen
+        the order. Raises: OrderImpossible, and StorageUnavailable.
         """
 
         def add(found: Rollout | None) -> Rollout:
@@ -265,8 +265,8 @@ class Rollouts:
     def _let_go(self, rollout: Rollout) -> None:
         """Free the endpoint, and wake what waits for it: of the queued rollouts, the oldest.
 
-        They may take it as soon as the row of who had it says that it is over; the lock goes last,
-        so that a crash before that has them waked again.
+        They may take it as soon as the row of its holder says that the holder has ended. The lock
+        goes last, so that they are woken again after a crash before that.
         """
         lock = self.store.find_lock(rollout)
         if lock is None:

@@ -63,7 +63,7 @@ def _find_capacity_faults(
 def _find_shortage(capacity: Capacity, instances: int, instance_type: str) -> tuple[str, ...]:
     if capacity.used is None or capacity.limit is None:
         return ()
-    # The service keeps a fifth more of most sizes, and knows itself of which.
+    # The service reserves another fifth of most sizes, and checks that itself.
     needed = capacity.cores * instances
     left = max(capacity.limit - capacity.used, 0)
     if needed <= left:
@@ -75,7 +75,7 @@ def _find_shortage(capacity: Capacity, instances: int, instance_type: str) -> tu
 
 
 def _most_instances(rollout: Rollout, seen: Observation) -> int:
-    """Return the most instances that the new deployment is to have at any step."""
+    """Return the new deployment's largest number of instances in any step."""
     serving = [found for found in seen.deployments.values() if seen.live(found.name)]
     stable = max((found.instance_count for found in serving), default=0)
     steps = rollout.plan.strategy.steps

@@ -31,7 +31,7 @@ def probe(
 ) -> ProbeResult:
     """Send a request to a deployment and judge the answer; `detail` says which request it was.
 
-    Raises: WorkspaceError, and ParamsInvalid where the app has not the files.
+    Raises: WorkspaceError, and ParamsInvalid if the app does not have the files.
     """
 
     def send(body: bytes) -> Score:
@@ -130,7 +130,7 @@ def _output_fault(score: Score, output: bytes, tolerance: float) -> str:
 
 
 def _read_json(text: bytes, what: str) -> Any:
-    """Read JSON that may be anybody's: numbers as long as it likes, nested as deep.
+    """Read JSON from anybody, with numbers of any length and any depth.
 
     Raises: ValueError.
     """
@@ -141,7 +141,7 @@ def _read_json(text: bytes, what: str) -> Any:
 
 
 def _find_difference(found: Any, wanted: Any, tolerance: float, path: str) -> str:
-    """Return where two values differ, "" where they don't; numbers may by the tolerance."""
+    """Return where two values differ, numbers by more than the tolerance; "" if they don't."""
     if _is_number(found) and _is_number(wanted):
         is_close = math.isclose(found, wanted, rel_tol=tolerance, abs_tol=tolerance)
         return "" if is_close else f"{path}: {found:g} for {wanted:g}"

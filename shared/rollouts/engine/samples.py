@@ -24,7 +24,7 @@ from shared.workspaces.ports import Models
 EMPTY_REQUEST = b"{}"
 
 _MODEL_FILE = "MLmodel"
-#: Larger files are taken for none. A signature takes some 60 bytes a column.
+#: Larger files count as absent. A signature takes some 60 bytes a column.
 FILE_MAX = 256 * 1024
 _NUMBERS_MAX = 100_000
 _REASON_MAX = 200
@@ -67,7 +67,7 @@ class _Unreadable(Exception):
 def find_sample(workspace: Workspace, deployment: Deployment, workspaces: Models) -> Sample:
     """Return the best request for a deployment's model; an empty one where none can be made.
 
-    Three requests at the most. That the files can't be read is no fault of the model's, and is no
+    Three requests at the most. Unreadable files are not the model's fault, and no
     error here.
     """
     match = _ID.fullmatch(deployment.model)

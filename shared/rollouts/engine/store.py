@@ -120,7 +120,7 @@ class RolloutStore:
         """Take the endpoint for this rollout; return whether it has it.
 
         The lock has no lease: it is its holder's until the holder has ended or let go, so that no
-        crash and no long operation can let two rollouts at one endpoint.
+        crash and no long operation can give one endpoint to two rollouts.
         """
 
         def take(lock: EndpointLock | None) -> EndpointLock | None:

@@ -282,8 +282,8 @@ class Tick:
 def _is_to_be_saved(rollout: Rollout) -> bool:
     """Return whether the row must be saved in its new phase before anything is done in that phase.
 
-    A holder whose row says that the endpoint is free has no right to the lock; and what comes of a
-    rollout that is removed is recorded when that begins.
+    A holder whose row says that the endpoint is free has no right to the lock; and the outcome of
+    a removed rollout is recorded when its removal begins.
     """
     takes_lock = rollout.phase in EXCLUSIVE and not rollout.has_endpoint
     return takes_lock or rollout.phase is Phase.REMOVING

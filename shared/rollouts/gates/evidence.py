@@ -13,7 +13,7 @@ from shared.base.words import counted
 from shared.rollouts.state.measurement import GateOutcome
 from shared.workspaces.metrics import Measure, Minute, Readings
 
-#: So many minutes make a verdict where the minute is the sample.
+#: The fewest minutes for a verdict where the minute is the sample.
 MINUTES_MIN: Final = 3
 #: So many requests make a minute's latency a sample: with fewer, the way in which the service picks
 #: a percentile from them matters as much as the model. docs/reference/gates.md has the figures.

@@ -90,11 +90,11 @@ def measures_of(gates: Iterable[Gate]) -> frozenset[Measure]:
 
 
 def alpha_of(confidence: float, gates: int, look: int) -> float:
-    """Return the p-value below which one of so many deciding gates fails at its look, from 1.
+    """Return the p-value below which one of `gates` deciding gates fails at a look.
 
-    Looks while holds last are counted for themselves, and so are looks when their time is up; over
-    the whole rollout, where the gate was tested: its Measurement had a p-value. Either kind has
-    half of what chance may do, 1 - confidence, however many looks there are.
+    There are two kinds of look: during holds, and at their ends. `look` is the number of this one
+    among those of its kind in the whole rollout at which the gate was tested, from 1. Each kind may
+    use half of 1 - confidence, the probability of a failure by chance, in any number of looks.
     """
     return (1 - confidence) / max(gates, 1) / 2 / (look * (look + 1))
 
@@ -147,9 +147,9 @@ def choose_better(
     step: int,
     min_requests: int,
 ) -> Measurement:
-    """Return whether the new deployment is better, which is less: PASS, or FAIL without proof.
+    """Return PASS if the new deployment's value is proved lower, which is better; else FAIL.
 
-    NO_DATA or TOO_FEW where there is not enough to decide. By requests nothing is better.
+    NO_DATA or TOO_FEW where there is not enough to decide. No deployment is better by requests.
     """
     ours = evidence_of(readings, new, measure)
     theirs = evidence_of(readings, stable, measure)

@@ -47,7 +47,7 @@ class Measurement:
 
 
 def answer_to(gate: Gate, outcome: GateOutcome) -> NoVerdict:
-    """Return what the gate wants to be done about an outcome that is no verdict."""
+    """Return the gate's decision for an outcome without a verdict."""
     if outcome is GateOutcome.NO_DATA:
         return gate.no_data
     return gate.too_few if outcome is GateOutcome.TOO_FEW else gate.unavailable

@@ -23,7 +23,7 @@ _FORWARD = frozenset(
     {Phase.QUEUED, Phase.CHECKING, Phase.ENDPOINT, Phase.DEPLOYMENT, *STEPS},
 )
 
-#: In which phases each order can be given.
+#: The phases in which each order can be given.
 POSSIBLE: Mapping[OrderKind, frozenset[Phase]] = {
     OrderKind.PAUSE: _FORWARD,
     OrderKind.RESUME: frozenset({Phase.HELD}),

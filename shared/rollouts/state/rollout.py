@@ -66,7 +66,7 @@ class ModelRef:
         return f"{self.name} {self.version}".strip()
 
 
-#: How a line of the history begins that is of an order, and not of a phase.
+#: The beginning of a line of the history about an order, not a phase.
 TOO_LATE = "came too late: "
 
 
@@ -91,9 +91,9 @@ class Moment:
 class Traffic:
     """The splits of a rollout, in percent by deployment."""
 
-    goal: Split  #: It is to end with this one.
-    origin: Split = field(default_factory=dict)  #: It found this one.
-    split: Split = field(default_factory=dict)  #: It believes this one in force,
+    goal: Split  #: The split to end with.
+    origin: Split = field(default_factory=dict)  #: The split that the rollout found.
+    split: Split = field(default_factory=dict)  #: The split believed in force,
     mirror: Split = field(default_factory=dict)  #: with this mirrored beside it.
     split_at: datetime | None = None  #: When the endpoint was seen to have split and mirror.
 
@@ -142,9 +142,9 @@ class Schedule:
 
     tick: int = 0  #: The tick that it waits for; a message for another one is stale.
     due_at: datetime
-    busy_until: datetime | None = None  #: Until then, one worker is at the tick.
+    busy_until: datetime | None = None  #: Until then, one worker has the tick.
     cut_off: int = 0  #: Ticks in a row that did not come to an end.
-    is_unsettled: bool = False  #: Whether others still have to hear what the last tick came to.
+    is_unsettled: bool = False  #: Whether the outcome of the last tick is still to be reported.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +171,7 @@ class Rollout:
     stable_instances: int = 0  #: How many instances it had then.
     step: int = -1  #: The strategy's step that it is at, from 0; -1 before the first.
     gating: Gating = field(default_factory=Gating)
-    orders: tuple[Order, ...] = ()  #: Given to it and not done yet.
+    orders: tuple[Order, ...] = ()  #: The orders that are not carried out yet.
     attempt: Attempt = field(default_factory=Attempt)
     work: PhaseWork = field(default_factory=PhaseWork)
     reason: str = ""  #: Why it is being, or was, held, rolled back, refused or superseded.

@@ -17,7 +17,7 @@ def is_same(one: Split, other: Split) -> bool:
 
 
 def on_the_way(origin: Split, goal: Split, percent: int) -> dict[str, int]:
-    """Return the split that is so far on the way from one to another; 100 is the goal.
+    """Return the split at this percentage of the way from one to another; 100 is the goal.
 
     A new deployment whose goal is all traffic gets just `percent`, and the others keep their
     proportions.

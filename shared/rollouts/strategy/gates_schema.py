@@ -22,7 +22,7 @@ def _as_empty(value: object) -> object:
     return {} if value is None else value
 
 
-#: A gate of which nothing is written: the defaults stand in its type alone.
+#: A gate without values: only its type states the defaults.
 _USUAL = Gate(measure=Measure.REQUESTS)
 
 
@@ -39,7 +39,7 @@ class GateParams(Values):
 
 
 class RequestsGateParams(GateParams):
-    """So many requests at least."""
+    """A minimum number of requests."""
 
     min: int = Field(ge=1, le=_MOST_REQUESTS)
 

@@ -125,10 +125,10 @@ class Newer(StrEnum):
 class Strategy:
     """A rollout as it is written under `rollouts:` in reactions.yaml, or ready-made.
 
-    `confidence` is how rarely chance alone may fail a rollout that is as good as what serves: 0.99
-    is once in a hundred rollouts, over all its gates and looks. `patience` is how much longer than
-    its time a hold may take for want of data; `answer_within` how long a held rollout waits for a
-    person, before it goes the way of `on_failure`.
+    `confidence` limits failures by chance: at 0.99 the gates, over all looks, fail one in a hundred
+    rollouts that are as good as the deployment that serves. `patience` is the longest extension of
+    a hold that lacks data; `answer_within` is the longest that a held rollout waits for a person
+    before `on_failure` applies.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Names of strategies, where other values name one."""
+"""Names of strategies inside other values."""
 
 from fnmatch import fnmatchcase
 from typing import Annotated
@@ -36,5 +36,5 @@ def _check_strategies(glob: str, info: ValidationInfo) -> str:
 
 #: The name of a rollout's strategy: the file declares it under `rollouts:`, or it is ready-made.
 RolloutName = Annotated[str, AfterValidator(_check_strategy)]
-#: A glob that some such name fits.
+#: A glob that matches the name of a strategy.
 RolloutGlob = Annotated[str, AfterValidator(_check_strategies)]

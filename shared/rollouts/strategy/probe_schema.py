@@ -12,7 +12,7 @@ from shared.schema.values import Values, check_file, unfit
 
 _PATH = re.compile(r"golden/[A-Za-z0-9_][A-Za-z0-9._-]*(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*\.json")
 _SHORTEST = timedelta(milliseconds=1)
-#: A probe of which nothing is written: the defaults stand in its type alone.
+#: A probe without values: only its type states the defaults.
 _USUAL = Probe()
 
 

@@ -50,7 +50,7 @@ class OneStepParams(Values):
 
     @property
     def step(self) -> RolloutStep:
-        """The step; a probe of which nothing is said is left to the action."""
+        """The step; a probe without values is left to the action."""
         (name,) = self.model_fields_set
         return WRITTEN[StepKind(name)].read(getattr(self, name))
 
@@ -82,7 +82,7 @@ def _some(steps: tuple[StepParams, ...]) -> tuple[StepParams, ...]:
 OneStep = Annotated[StepParams, BeforeValidator(_one_step)]
 
 
-#: A strategy of which nothing but its steps is written: the defaults stand in its type alone.
+#: A strategy with nothing but steps: only its type states the defaults.
 _USUAL = Strategy(name="", steps=())
 
 
@@ -111,7 +111,7 @@ class StrategyParams(Values):
 def read_strategy(
     name: str, raw: Mapping[str, Any], context: LoadContext
 ) -> tuple[Strategy | None, tuple[ParamFault, ...]]:
-    """Return the strategy that is written under a name, or None and all that is wrong with it."""
+    """Return the strategy that is written under a name, or None and all its faults."""
     values = _with_base(raw)
     params, faults = read_values(name, values, StrategyParams, context)
     all_faults = (*_find_origin_faults(name, raw), *faults)
@@ -123,7 +123,7 @@ def read_strategy(
 
 
 def _with_base(raw: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the values with those that they are based on.
+    """Return the values, completed from those that they are based on.
 
     A strategy that lacks its steps gets some, so that all else is checked.
     """

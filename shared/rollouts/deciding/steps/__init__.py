@@ -1,1 +1,1 @@
-"""Each kind of step as it is done: what it decides, and what people read of it."""
+"""Each kind of step in progress: its decisions, and its texts for people."""

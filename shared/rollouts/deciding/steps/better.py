@@ -1,4 +1,4 @@
-"""`better`: the better one of the new and the stable deployment is determined."""
+"""`better`: the new deployment is compared with the stable one."""
 
 from datetime import datetime, timedelta
 
@@ -12,7 +12,7 @@ from shared.rollouts.strategy.model import RolloutStep, StepKind
 
 
 class BetterStep(StepDecider):
-    """Compares once there is enough to compare. Not to be better is no failure."""
+    """Compares once there is enough to compare. A deployment that is not better has not failed."""
 
     kind = StepKind.BETTER
     is_patient = True

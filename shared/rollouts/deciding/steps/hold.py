@@ -95,7 +95,7 @@ def _without_verdict(
     now: datetime,
     end: datetime,
 ) -> Decision:
-    """Do what the gates say of having no verdict at the end of a hold."""
+    """Make the gates' decision for a hold that ends without a verdict."""
     strategy = rollout.plan.strategy
     gates = {gate.measure: gate for gate in strategy.gates}
     answers = [(answer_to(gates[item.measure], item.outcome), item) for item in blind]

@@ -26,7 +26,7 @@ class StepDecider(ABC):
     judges_gates: ClassVar[bool] = False
     #: Whether it sends requests straight to the new deployment.
     sends_requests: ClassVar[bool] = False
-    #: Whether its own values bound how long it takes, and not the plan's timeout.
+    #: Whether its own values limit its time, instead of the plan's timeout.
     is_patient: ClassVar[bool] = False
     #: The order that a person gives to end it, None where it waits for nobody.
     awaits: ClassVar[OrderKind | None] = None

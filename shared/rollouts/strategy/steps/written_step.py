@@ -53,11 +53,11 @@ class WrittenStep(ABC):
         return iter(())
 
     def find_misfit(self, step: RolloutStep, kind: EndpointKind) -> str:
-        """Say what of the step an endpoint of this kind can't do; "" if nothing."""
+        """Return the part of the step that this kind of endpoint can't do; "" if it can do all."""
         return ""
 
     def settle(self, step: RolloutStep, probe: Probe, wait: timedelta) -> RolloutStep:
-        """Return the step for one rollout, whose action has this probe and waits so long."""
+        """Return the step for one rollout, with the probe and the wait of its action."""
         return step
 
 
