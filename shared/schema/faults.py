@@ -132,6 +132,8 @@ def _explain_one(
         hint = f'Put quotes around it: "{found(value)}".' if quote else ""
         if _LISTS.issuperset(kinds) and isinstance(value, str) and _PLAIN.fullmatch(value):
             hint = f"Write [{value}]."
+        if kinds == ["model"] and (fields := sorted(_fields_at(params, path))):
+            hint = f"Its keys: {', '.join(f'`{field}`' for field in fields)}."
         return ParamFault(path, f"{name} should be {words}, found {found(value)}", hint)
     match first["type"]:
         case "missing":

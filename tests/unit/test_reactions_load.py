@@ -255,7 +255,7 @@ MISTAKES = [
     ("count: 2", "wait: []", 14, 17, "`wait` should be a whole number or text, found a l", ""),
     ("metric: latency", "metric: latencies", 16, 23, "`gates[0].metric` can't be", "`latency`"),
     ("most: 0.5", "least: 0.5", 17, 15, "`deploy` has no `gates[0].least`", "`most`"),
-    ("most: 0.5", "most: 0.5\n            - a", 18, 15, "`gates[1]` should be a mapping", ""),
+    ("most: 0.5", "most: 0.5\n            - a", 18, 15, "`gates[1]` should be a mappi", "`metric`"),
     ("channel: team", "channel: taem", 19, 20, "there is no channel 'taem'", "`team`"),
     ('"${{ model.name }} is', '"${{ model.nam }} is', 20, 29, "`model` has no `nam`", "`name`"),
     ('"${{ model.name }} is', '"${{ model.name is', 20, 19, "`${{` is not closed", "`}}`"),
