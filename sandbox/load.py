@@ -178,13 +178,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         deployment=options.deployment,
     ) as load:
         end = time.monotonic() + options.seconds
-        told = 0
+        printed = 0
         while time.monotonic() < end and not ending.wait(min(1.0, options.seconds)):
             # The last second is not over yet.
-            for second in (seconds := load.seconds())[told:-1]:
+            for second in (seconds := load.seconds())[printed:-1]:
                 _print_second(second)
-            told = max(told, len(seconds) - 1)
-    for second in load.seconds()[told:]:
+            printed = max(printed, len(seconds) - 1)
+    for second in load.seconds()[printed:]:
         _print_second(second)
     total = {status: count for status, count in sorted(load.statuses().items())}
     print(json.dumps({"statuses": total, "p50": load.latency(50), "p95": load.latency(95)}))

@@ -152,8 +152,8 @@ class Contract:
         name, *rest = kind
         if name == "enum":
             known = (self._any_case if rules.is_request else self._enums)[rest[0]]
-            told = value.lower() if rules.is_request and isinstance(value, str) else value
-            if not isinstance(told, str) or told not in known:
+            word = value.lower() if rules.is_request and isinstance(value, str) else value
+            if not isinstance(word, str) or word not in known:
                 listed = ", ".join(sorted(self._enums[rest[0]]))
                 yield Fault(path, f"{_shown(value)} is none of {listed}")
         elif name == "literal":
@@ -202,13 +202,13 @@ class Contract:
         model = self._models[name]
         kinds = model.get("kinds")
         if kinds:
-            told = value.get(model["by"])
+            kind = value.get(model["by"])
             chosen = _kind_of(model, value)
             if chosen is None and not rules.knows_all:
                 return
-            if chosen is None or not (rules.is_request or chosen == told):
+            if chosen is None or not (rules.is_request or chosen == kind):
                 listed = ", ".join(sorted(kinds))
-                yield Fault(_below(path, model["by"]), f"{_shown(told)} is none of {listed}")
+                yield Fault(_below(path, model["by"]), f"{_shown(kind)} is none of {listed}")
                 return
             yield from self._check_model(kinds[chosen], value | {model["by"]: chosen}, path, rules)
             return
@@ -238,8 +238,8 @@ class Contract:
 
 def _kind_of(model: Json, value: Json) -> str | None:
     """Return the kind of a model that a value names, in any case."""
-    told = str(value.get(model["by"])).lower()
-    return next((kind for kind in model["kinds"] if kind.lower() == told), None)
+    chosen = str(value.get(model["by"])).lower()
+    return next((kind for kind in model["kinds"] if kind.lower() == chosen), None)
 
 
 @cache

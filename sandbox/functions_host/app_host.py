@@ -123,10 +123,10 @@ async def serve_app(options: HostOptions) -> AsyncIterator[AppHost]:
                 await listener.close()
 
 
-def _queue_options(told: QueueOptions, options: HostOptions) -> QueueOptions:
+def _queue_options(declared: QueueOptions, options: HostOptions) -> QueueOptions:
     if options.max_polling_interval is None:
-        return told
-    return replace(told, max_polling_interval=options.max_polling_interval)
+        return declared
+    return replace(declared, max_polling_interval=options.max_polling_interval)
 
 
 def _begin(trigger: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

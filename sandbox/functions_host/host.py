@@ -186,11 +186,11 @@ class FunctionsHost(Running):
 
     async def _until_told_to_end(self, running: AppHost) -> bool:
         """Wait for stop(), and return whether to drain; or until the host gives up by itself."""
-        told: asyncio.Future[Any] = asyncio.wrap_future(self._stopping)
+        stopping: asyncio.Future[Any] = asyncio.wrap_future(self._stopping)
         gives_up: asyncio.Future[Any] = asyncio.create_task(running.supervisor.given_up.wait())
-        await asyncio.wait([told, gives_up], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([stopping, gives_up], return_when=asyncio.FIRST_COMPLETED)
         gives_up.cancel()
-        return bool(told.done() and told.result())
+        return bool(stopping.done() and stopping.result())
 
     async def _kill(self) -> None:
         self._host.supervisor.kill()

@@ -67,8 +67,8 @@ class QueueListener:
                 for name in (queue, f"{queue}-poison")
             )
         except ValueError:
-            told = function.trigger.get("connection") or "AzureWebJobsStorage"
-            raise HostError(f"app setting {told!r} is no storage connection string") from None
+            setting = function.trigger.get("connection") or "AzureWebJobsStorage"
+            raise HostError(f"app setting {setting!r} is no storage connection string") from None
         self._function = function
         self._options = options
         self._lease_seconds = max(1, math.ceil(lease.total_seconds()))

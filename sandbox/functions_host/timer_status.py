@@ -76,11 +76,11 @@ class BlobStatuses:
         with self._service() as service:
             blob = service.get_blob_client(_CONTAINER, self._name(function))
             try:
-                told = json.loads(blob.download_blob().readall())
+                status = json.loads(blob.download_blob().readall())
             except ResourceNotFoundError:
                 return None
-        last = told["Last"] and datetime.fromisoformat(told["Last"])
-        return TimerStatus(last, datetime.fromisoformat(told["Next"]))
+        last = status["Last"] and datetime.fromisoformat(status["Last"])
+        return TimerStatus(last, datetime.fromisoformat(status["Next"]))
 
     def _write(self, function: str, status: TimerStatus) -> None:
         last = status.last.isoformat() if status.last else None

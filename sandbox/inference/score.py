@@ -42,12 +42,12 @@ class _AsItComes(AbstractParameterType):
 
 def _example(model: Model) -> Any:
     """Return the model's own input example, or None if it has none that can be read."""
-    told = model.saved_input_example_info
-    if not told:
+    example = model.saved_input_example_info
+    if not example:
         return None
     try:
-        content = json.loads((_FOLDER / told["artifact_path"]).read_text())
-        if told["type"] == "dataframe":
+        content = json.loads((_FOLDER / example["artifact_path"]).read_text())
+        if example["type"] == "dataframe":
             orient = "split" if "columns" in content else "values"
             return pd.read_json(StringIO(json.dumps(content)), orient=orient, dtype=False)
         inputs = content["inputs"]

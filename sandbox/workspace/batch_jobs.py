@@ -163,10 +163,10 @@ def _scoring(job_id: str, job: Json, deployment: BatchDeployment, who: str) -> R
     )
 
 
-def _inputs(told: Json) -> Json:
+def _inputs(members: Json) -> Json:
     """Turn inputs into what Resource Manager's jobs have; raises its refusal."""
     inputs: Json = {}
-    for name, value in told.items():
+    for name, value in members.items():
         entry = _folded(value) if isinstance(value, dict) else {}
         kind = _INPUT_TYPES.get(str(entry.get("jobinputtype")).lower())
         if kind is None:
@@ -179,9 +179,9 @@ def _inputs(told: Json) -> Json:
     return inputs
 
 
-def _folded(told: Json) -> dict[str, Any]:
+def _folded(members: Json) -> dict[str, Any]:
     """Return an object with its keys in lower case: clients write them in either."""
-    return {key.lower(): value for key, value in told.items()}
+    return {key.lower(): value for key, value in members.items()}
 
 
 def _deployment(endpoint: BatchEndpoint, named: str | None) -> BatchDeployment:

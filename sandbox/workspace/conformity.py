@@ -54,8 +54,8 @@ class Conformity:
             raise
         faults = self._find_answer_faults(request, answer)
         if faults:
-            told = "; ".join(map(str, faults))
-            what = f"{request.method} {path}: {answer.status}: {told}"
+            faults_text = "; ".join(map(str, faults))
+            what = f"{request.method} {path}: {answer.status}: {faults_text}"
             self._cloud.violations.append(what)
             message = f"The emulator's own answer breaks the contract: {what}"
             await ArmError(500, "InternalServerError", message).response()(scope, receive, send)

@@ -78,9 +78,9 @@ def reply(request: Request, model: ModelVersion | None, inputs: Inputs) -> Reply
 def _describe(version: str) -> Reply:
     if version not in ("2", "3", "3.1"):
         return _error_reply(404, f"Swagger version [{version}] is not supported.")
-    told = {"swagger": "2.0"} if version == "2" else {"openapi": f"{version}.0"[:5]}
+    version_key = {"swagger": "2.0"} if version == "2" else {"openapi": f"{version}.0"[:5]}
     info = {"title": "ML service", "version": "1.0"}
-    return Reply(status=200, body=told | {"info": info, "paths": {"/": {}, "/score": {}}})
+    return Reply(status=200, body=version_key | {"info": info, "paths": {"/": {}, "/score": {}}})
 
 
 def _score_mlflow(request: Request, name: str, inputs: Inputs) -> Reply:

@@ -54,8 +54,8 @@ class MonitorControl(ABC):
             "workspace": workspace,
             "signals": {} if signals is None else signals,
         }
-        told: Json = self._send("POST", "/control/monitor-runs", body | _plain(options)).json()
-        return told
+        report: Json = self._send("POST", "/control/monitor-runs", body | _plain(options)).json()
+        return report
 
     def monitor_finds(
         self,

@@ -54,7 +54,7 @@ def _answer(request: Request, endpoint: Endpoint, deployment: Deployment | None)
     now = cloud.metrics_now()
     query = parse_query(request.query_params, kind, METRICS[kind], now)
     late = cloud.settings.metrics_lag if lag is None else lag.seconds
-    scope = _scope(cloud, endpoint, deployment, query, told=int(now.timestamp() - late))
+    scope = _scope(cloud, endpoint, deployment, query, reported_until=int(now.timestamp() - late))
     base = cloud.endpoint_id(endpoint) + (f"/deployments/{deployment.name}" if deployment else "")
     minutes = max(1, (query.end - query.start) // MINUTE)
     return JSONResponse(
@@ -70,7 +70,11 @@ def _answer(request: Request, endpoint: Endpoint, deployment: Deployment | None)
 
 
 def _scope(
-    cloud: Cloud, endpoint: Endpoint, deployment: Deployment | None, query: Query, told: int
+    cloud: Cloud,
+    endpoint: Endpoint,
+    deployment: Deployment | None,
+    query: Query,
+    reported_until: int,
 ) -> Scope:
     """Return the measurements of a query, in whole steps up to the lag of metrics."""
     tallies = cloud.measurements.of_endpoint(endpoint.workspace, endpoint.name)
@@ -78,14 +82,14 @@ def _scope(
     if deployment:
         tallies = {name: each for name, each in tallies.items() if name == deployment.name}
         for resource in ("cpu", "memory"):
-            said = cloud.rules.take(Utilization, deployment.subject(), resource=resource)
-            if said:
-                utilization[resource] = said.percent
+            rule = cloud.rules.take(Utilization, deployment.subject(), resource=resource)
+            if rule:
+                utilization[resource] = rule.percent
     last = query.end + (query.start - query.end) % query.step
     return Scope(
         tallies=tallies,
         start=query.start,
-        end=min(last, told - told % query.step),
+        end=min(last, reported_until - reported_until % query.step),
         step=query.step,
         deployment=deployment,
         utilization=utilization,

@@ -35,10 +35,10 @@ def run_window(cloud: Cloud, workspace: Workspace, monitor: str, asked: Json) ->
     options = (rule.finding if rule else {}) | asked
     signals = (rule.finding.get("signals", {}) if rule else {}) | asked.get("signals", {})
     window = _window(cloud, monitor, schedule, options, signals)
-    told = run_monitor(cloud, workspace, window)
+    report = run_monitor(cloud, workspace, window)
     if schedule:
-        schedule.runs.append(told["run"])
-    return told
+        schedule.runs.append(report["run"])
+    return report
 
 
 def _window(
@@ -65,14 +65,14 @@ def _window(
     )
 
 
-def _signals(definition: Json, told: Json) -> Iterable[Signal]:
+def _signals(definition: Json, findings: Json) -> Iterable[Signal]:
     """Yield the signals of the schedule, then the others of the request."""
     scheduled = {
         name: _kind(str(signal.get("signalType", "")))
         for name, signal in (definition.get("signals") or {}).items()
     }
-    for name in [*scheduled, *(name for name in told if name not in scheduled)]:
-        yield parse_signal(name, told.get(name, []), scheduled.get(name))
+    for name in [*scheduled, *(name for name in findings if name not in scheduled)]:
+        yield parse_signal(name, findings.get(name, []), scheduled.get(name))
 
 
 def _kind(signal_type: str) -> str | None:
@@ -95,26 +95,26 @@ def _either(document: Json, key: str, other: str) -> Json:
 def _reach(definition: Json) -> tuple[timedelta, timedelta]:
     """Return how long the monitor's trailing windows are, and how far back from now they end."""
     for signal in (definition.get("signals") or {}).values():
-        told = signal.get("productionData") or {}
-        for data in told if isinstance(told, list) else [told]:
+        production = signal.get("productionData") or {}
+        for data in production if isinstance(production, list) else [production]:
             if "windowSize" in data:
                 return _days(data["windowSize"], 1), _days(data.get("windowOffset"), 0)
     return timedelta(days=1), timedelta()
 
 
-def _days(told: Any, usual: int) -> timedelta:
+def _days(window: Any, usual: int) -> timedelta:
     """Read an ISO 8601 duration of whole days; the usual number for anything else."""
-    match = re.fullmatch(r"P(\d+)D", str(told))
+    match = re.fullmatch(r"P(\d+)D", str(window))
     return timedelta(days=int(match[1]) if match else usual)
 
 
 def moment_in(options: Json, key: str) -> datetime | None:
     """Return a moment in ISO 8601, None if there is none; raises ValueError."""
-    told = options.get(key)
-    if told is None:
+    moment_text = options.get(key)
+    if moment_text is None:
         return None
     try:
-        moment = datetime.fromisoformat(told)
+        moment = datetime.fromisoformat(moment_text)
     except TypeError as problem:
         raise ValueError(f"{key}: {problem}") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
@@ -153,16 +153,16 @@ async def post_dataset_drift(request: Request) -> Response:
     return JSONResponse(event, 201)
 
 
-def _dataset_drift(told: Json, start: datetime, end: datetime, now: datetime) -> Json:
-    name = str(told.get("name", "drift-monitor"))
-    drift_id = str(told.get("id") or uuid.uuid5(uuid.NAMESPACE_URL, f"datadrift/{name}"))
+def _dataset_drift(options: Json, start: datetime, end: datetime, now: datetime) -> Json:
+    name = str(options.get("name", "drift-monitor"))
+    drift_id = str(options.get("id") or uuid.uuid5(uuid.NAMESPACE_URL, f"datadrift/{name}"))
     return {
         "dataDriftId": drift_id,
         "dataDriftName": name,
-        "runId": str(told.get("run_id") or f"{drift_id}_{int(now.timestamp() * 1000)}"),
-        "baseDatasetId": str(told.get("base_dataset") or uuid.uuid4()),
-        "targetDatasetId": str(told.get("target_dataset") or uuid.uuid4()),
-        "driftCoefficient": float(told.get("coefficient", 0.5)),
+        "runId": str(options.get("run_id") or f"{drift_id}_{int(now.timestamp() * 1000)}"),
+        "baseDatasetId": str(options.get("base_dataset") or uuid.uuid4()),
+        "targetDatasetId": str(options.get("target_dataset") or uuid.uuid4()),
+        "driftCoefficient": float(options.get("coefficient", 0.5)),
         "startTime": start.isoformat(),
         "endTime": end.isoformat(),
     }

@@ -293,8 +293,8 @@ def _settings(properties: Json) -> Json:
     _check_timeout(given)
     kubernetes = _KUBERNETES_SETTINGS if given.get("endpointComputeType") == "Kubernetes" else {}
     for name in ("requestSettings", "livenessProbe", "readinessProbe"):
-        told = object_in(given, name).items()
-        given[name] = _USUAL_SETTINGS[name] | {k: v for k, v in told if v is not None}
+        settings = object_in(given, name).items()
+        given[name] = _USUAL_SETTINGS[name] | {k: v for k, v in settings if v is not None}
     _check_probes(given)
     return _USUAL_SETTINGS | kubernetes | given
 

@@ -258,10 +258,10 @@ def _auth_mode(properties: Json, compute: str | None) -> str:
 def _identity(cloud: Cloud, body: Json, endpoint: Endpoint) -> Json:
     given = object_in(body, "identity") or {"type": "SystemAssigned"}
     assigned = object_in(given, "userAssignedIdentities")
-    told = {each: _principal(each, "clientId", "principalId") for each in assigned}
+    identities = {each: _principal(each, "clientId", "principalId") for each in assigned}
     own = _principal(cloud.endpoint_id(endpoint), "principalId")
     identity = given | own | {"tenantId": cloud.settings.tenant}
-    return identity | ({"userAssignedIdentities": told} if told else {})
+    return identity | ({"userAssignedIdentities": identities} if identities else {})
 
 
 def _principal(whose: str, *names: str) -> dict[str, str]:

@@ -87,7 +87,7 @@ class Approvals:
 
         Raises: LoopOrderImpossible if it has not given up.
         """
-        said = f"{_kept(by)}: {_kept(why)}"
+        signed = f"{_kept(by)}: {_kept(why)}"
 
         def go_on(found: Loop | None) -> Loop:
             if found is None or not found.has_given_up:
@@ -95,7 +95,7 @@ class Approvals:
             # The clock of the person's machine may be behind that of the app.
             times = (self.clock.now(), found.gave_up_at)
             resumed_at = max(time for time in times if time is not None)
-            return replace(found, resumed_at=resumed_at, resumed_by=said)
+            return replace(found, resumed_at=resumed_at, resumed_by=signed)
 
         saved = self.keeper.store.change(loop.id, go_on).saved
         assert saved is not None  # it was just written

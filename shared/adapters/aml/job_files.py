@@ -139,16 +139,16 @@ def load(document: Mapping[str, Any], path: Path) -> "Job":
         reason = redact(f"{type(error).__name__}: {error}", most=300)
         raise JobInvalid(f"azure-ai-ml can't read it: {reason}") from error
     if result is not None and not result.passed:
-        found = dict(result.error_messages).items()
-        raise JobInvalid("\n".join(_line(where, what) for where, what in found))
+        messages = dict(result.error_messages).items()
+        raise JobInvalid("\n".join(_line(where, message) for where, message in messages))
     return job
 
 
 def faults_of(error: Exception) -> tuple[str, ...]:
     """Return the faults that an error of the SDK names, without the prose around them."""
     text = str(getattr(error, "message", "") or error)
-    found = tuple(dict.fromkeys(_unfold(_parse(text), ""))) or (redact(_plain(text), most=300),)
-    return found[:_FAULTS_MAX]
+    faults = tuple(dict.fromkeys(_unfold(_parse(text), ""))) or (redact(_plain(text), most=300),)
+    return faults[:_FAULTS_MAX]
 
 
 def _parse(text: str) -> Any:
@@ -162,32 +162,32 @@ def _parse(text: str) -> Any:
         return None
 
 
-def _unfold(found: Any, where: str, depth: int = 0) -> Iterator[str]:
+def _unfold(report: Any, where: str, depth: int = 0) -> Iterator[str]:
     """Yield each fault of the SDK's nested reports, with where it is."""
     if depth > _DEPTH_MAX:
         return
-    if isinstance(found, str):
-        inner = _parse(found)
+    if isinstance(report, str):
+        inner = _parse(report)
         if inner is None:
-            yield _line(where, found)
+            yield _line(where, report)
         else:
             yield from _unfold(inner, where, depth + 1)
-    elif isinstance(found, list):
-        for item in found:
+    elif isinstance(report, list):
+        for item in report:
             yield from _unfold(item, where, depth + 1)
-    elif isinstance(found, dict) and isinstance(found.get("errors"), list):
-        yield from _unfold(found["errors"], where, depth + 1)
-    elif isinstance(found, dict) and "message" in found:
-        path = str(found.get("path") or "")
-        yield from _unfold(found["message"], path if path != "*" else where, depth + 1)
-    elif isinstance(found, dict):
-        for key, item in found.items():
+    elif isinstance(report, dict) and isinstance(report.get("errors"), list):
+        yield from _unfold(report["errors"], where, depth + 1)
+    elif isinstance(report, dict) and "message" in report:
+        path = str(report.get("path") or "")
+        yield from _unfold(report["message"], path if path != "*" else where, depth + 1)
+    elif isinstance(report, dict):
+        for key, item in report.items():
             inside = where if key in ("_schema", "*") else f"{where}.{key}".strip(".")
             yield from _unfold(item, inside, depth + 1)
 
 
-def _line(where: str, what: Any) -> str:
-    fault = redact(_plain(str(what)), most=300)
+def _line(where: str, message: Any) -> str:
+    fault = redact(_plain(str(message)), most=300)
     return f"`{where}`: {fault}" if where and where != "*" else fault
 
 
@@ -196,8 +196,8 @@ def _plain(text: str) -> str:
 
 
 def _find_unknown(document: Mapping[str, Any], inputs: Collection[str]) -> Iterator[str]:
-    found = document.get("inputs")
-    known = found if isinstance(found, dict) else {}
+    declared = document.get("inputs")
+    known = declared if isinstance(declared, dict) else {}
     for name in inputs:
         if name not in known:
             names = ", ".join(map(str, known)) or "none"

@@ -160,8 +160,8 @@ def splits_of(rollout: Rollout) -> tuple[SplitSeen, ...]:
 def _split_words(before: Moment, moment: Moment) -> str:
     if before.phase is Phase.ROLLING_BACK:
         return "rolled back"
-    said = words_of(moment.split or {}, moment.mirror)
-    return f"{said}, by someone" if moment.by_others else said
+    split = words_of(moment.split or {}, moment.mirror)
+    return f"{split}, by someone" if moment.by_others else split
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
