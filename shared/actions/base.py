@@ -57,7 +57,7 @@ class Action(Protocol):
 
     @property
     def may_fail(self) -> bool:
-        """Whether the steps after it are to be done although it failed."""
+        """Whether the steps after it are done even if it fails."""
         ...
 
     def act(self, work: Work) -> Outcome:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from shared.workspaces.model import ModelVersion, RunRecord
     from shared.workspaces.ports import Models, Runs, Workspaces
 
-#: For so long after its event, a model or run that is missing may still appear.
+#: How long after its event a missing model or run may still appear.
 _YOUNG = timedelta(minutes=10)
 
 

@@ -64,7 +64,7 @@ class Client:
         headers: Mapping[str, str] = _NOTHING,
         most: int = BODY_MAX,
     ) -> None:
-        """Make the requests with `http`, and read so many bytes of an answer.
+        """Make the requests with `http`, and read at most `most` bytes of an answer.
 
         With `tokens`, requests carry one. An address that begins with a slash is below `root`, and
         gets `query`; `headers` are sent with every request.

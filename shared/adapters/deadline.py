@@ -1,4 +1,4 @@
-"""Calls that may hang: they get so many seconds, and are then left behind."""
+"""Calls that may hang: each has a limit in seconds, and is then left behind."""
 
 import contextvars
 from collections.abc import Callable
@@ -21,7 +21,7 @@ class Started[T]:
     def result(self, seconds: float) -> T:
         """Return the result of the call, or raise its error.
 
-        Raises: TimeoutError where it has not ended after so many seconds. It goes on then, and its
+        Raises: TimeoutError if it has not ended after that. It goes on then, and its
         result is lost.
         """
         self._thread.join(max(seconds, 0))
@@ -39,7 +39,7 @@ class Started[T]:
 
 
 def within[T](seconds: float, call: Callable[[], T], *, name: str) -> T:
-    """Return the result of a call; raise TimeoutError where it takes more than so many seconds."""
+    """Return the result of a call; raise TimeoutError if it takes longer than `seconds`."""
     started: Started[Any] = Started(call, name=name)
     result: T = started.result(seconds)
     return result

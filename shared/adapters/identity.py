@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 #: In seconds. The platform's own endpoint is on the same machine, and begins with the app.
 _TIMEOUT = 5
-#: A token that ends within so many seconds is not used any more.
+#: A token that ends within this many seconds is not used any more.
 _TOKEN_LEFT = 300
 
 

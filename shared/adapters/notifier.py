@@ -35,7 +35,7 @@ class Notifier:
         format_of: "Callable[[apprise.NotifyBase], apprise.NotifyFormat]",
         **message: Any,
     ) -> bool:
-        """Have each service send the message, and say whether all did within so many seconds.
+        """Have each service send the message, and say whether all did within `seconds`.
 
         The services are sent to side by side. `message` is what Apprise's own `notify` takes, and
         `format_of` says in which format it is given to each.

@@ -159,7 +159,7 @@ class Documents[T]:
 
 
 def again_if_changed[R](attempt: Callable[[], R]) -> R:
-    """Call what reads rows and then writes them; call it again if one was changed in between.
+    """Call `attempt`, which reads rows and writes them; call it again if one changed in between.
 
     Raises: StorageContended when that happens each time, and what `attempt` raises.
     """

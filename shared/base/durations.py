@@ -68,7 +68,7 @@ def format_duration(value: timedelta) -> str:
 def between(least: timedelta, most: timedelta, *, why: str = "") -> AfterValidator:
     """Return a validator that accepts durations from `least` to `most` only.
 
-    `why` is the reason that nothing shorter can be right, where it is not obvious.
+    `why` is the reason for the lower limit, where it is not obvious.
     """
 
     def check(value: timedelta) -> timedelta:

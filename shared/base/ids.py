@@ -73,6 +73,6 @@ _REFERENCE = re.compile(r"([0-9a-f]{32})-([0-9a-f]{32})")
 
 
 def parse_reference(text: str) -> tuple[str, str] | None:
-    """Return the ids of a loop and its retraining from a reference; None if the text is none."""
+    """Return the ids of a loop and its retraining from a reference; None for other text."""
     found = _REFERENCE.fullmatch(text)
     return (found[1], found[2]) if found else None

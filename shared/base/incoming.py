@@ -42,7 +42,7 @@ def read_json(text: str | bytes, *, is_strict: bool = False) -> Any:
     which nothing could store, becomes U+FFFD. Where it `is_strict`, there are no infinities and no
     NaN.
 
-    Raises: json.JSONDecodeError, TooDeep, and ValueError for other text that is of no use.
+    Raises: json.JSONDecodeError, TooDeep, and ValueError for other unusable text.
     """
     decoded = text.decode("utf-8-sig") if isinstance(text, bytes) else text
     if decoded.count("{") + decoded.count("[") + decoded.count(",") > VALUES_MAX:
@@ -78,7 +78,7 @@ def is_object(value: object) -> TypeIs[Json]:
 
 
 def object_in(document: Json, *names: str) -> Json:
-    """Return the object that has these names, one in the other, or {} where there is none."""
+    """Return the object at these nested names, or {} where there is none."""
     for name in names:
         value = document.get(name)
         document = value if is_object(value) else {}
@@ -107,7 +107,7 @@ def read_json_at(text: str, start: int) -> tuple[Any, int]:
 
 
 def is_deeper(text: str, value: object, depth: int) -> bool:
-    """Return whether a value is nested deeper than so many levels; `text` is its JSON."""
+    """Return whether a value is nested deeper than `depth` levels; `text` is its JSON."""
     if text.count("{") + text.count("[") <= depth:
         return False  # too few brackets to be deep: so nearly no text has to be walked
     level: list[Any] = [[value]]
@@ -146,7 +146,7 @@ def write_time(moment: datetime) -> str:
 
 
 def read_whole(text: str, *, most: int) -> int | None:
-    """Return a whole number from 0 to `most`, or None where the text is none."""
+    """Return a whole number from 0 to `most`, or None for other text."""
     if not (text.isascii() and text.isdecimal() and len(text) <= len(str(most))):
         return None
     number = int(text)

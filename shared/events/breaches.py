@@ -13,7 +13,7 @@ from shared.events.model import Metric
 #: The side of a threshold on which a value is bad.
 Side = Literal["higher", "lower"]
 
-#: So many characters of a breach's text are read: ten times the text of the largest monitors.
+#: The most characters of a breach's text that are read: ten times the text of the largest monitors.
 TEXT_MAX = 131_072
 METRICS_MAX = 500
 #: The greatest effect. A threshold near 0 gives greater ones, which say no more.

@@ -95,7 +95,7 @@ class Envelope:
 
     @property
     def kind(self) -> Taken | None:
-        """The type as which it is read; None for a type that no reaction can be written for."""
+        """The type that it is read as; None for a type that no reaction can be written for."""
         return "AlertFired" if self.schema == _ALERT else _KINDS.get(self.type.lower())
 
 

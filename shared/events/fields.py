@@ -11,10 +11,10 @@ from shared.base.incoming import parse_time
 from shared.base.redact import redact
 from shared.base.words import flat, listed, shortened
 
-#: A message names so many keys at most.
+#: The most keys that a message names.
 _NAMED = 12
 NAME_MAX = 255
-#: So many characters of a text are searched for secrets: far more than are ever kept.
+#: The most characters of a text that are searched for secrets: far more than are ever kept.
 _LOOKED_THROUGH = 8_000
 
 

@@ -11,7 +11,7 @@ from shared.messages.notice import Notice, Text
 
 log = logging.getLogger(__name__)
 
-#: After so many failed attempts a message is given up; the log says which one, and why.
+#: The failed attempts after which a message is given up; the log says which one, and why.
 ATTEMPTS_MAX = 12
 _GIVEN_UP_MAX = 300
 

@@ -1,1 +1,1 @@
-"""Deployments that nothing is sent to: found, told, deleted."""
+"""Deployments that nothing is sent to: found, reported, deleted."""

@@ -166,7 +166,7 @@ def with_gone(
 
 
 def cost_of(capacity: Capacity | None, instances: int) -> Cost | None:
-    """Return the cost of so many instances each hour, or None if it is unknown."""
+    """Return the cost of `instances` each hour, or None if it is unknown."""
     cores = capacity.cores * instances if capacity is not None else 0
     if capacity is None or cores <= 0:
         return None

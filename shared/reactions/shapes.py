@@ -60,7 +60,7 @@ class Many:
 
 @dataclass(frozen=True, slots=True)
 class Anything:
-    """A value of which nothing is known: any use of it is accepted."""
+    """An unknown value: any use of it is accepted."""
 
 
 Shape = Plain | RecordShape | FreeMap | Many | Anything

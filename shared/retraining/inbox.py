@@ -27,7 +27,7 @@ from shared.retraining.model import SignalSeen, Window
 from shared.workspaces.model import RunRecord
 from shared.workspaces.ports import Runs
 
-#: After so long, a monitor's unfinished run is decided about with the signals so far.
+#: The longest wait for a monitor's run; after it the signals so far are decided about.
 _PATIENCE = timedelta(hours=12)
 _WAIT_MAX = timedelta(minutes=10)
 #: The wait before the next look is the time since the window's event, divided by this.

@@ -20,7 +20,7 @@ from shared.retraining.model import Loop, Retraining
 from shared.retraining.stages import outcome_of_retraining
 from shared.retraining.store import LoopStore
 
-#: A worker has the messages of a loop to itself for so long: longer than sending them takes.
+#: How long one worker has the messages of a loop to itself: longer than sending them takes.
 _TELLING = timedelta(minutes=1)
 
 

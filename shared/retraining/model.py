@@ -10,7 +10,7 @@ from shared.events.model import DriftState, Metric, Workspace
 from shared.journal.outcomes import EventRef
 from shared.messages.notice import Notice
 
-#: A loop remembers so many windows, decisions and retrainings: more than any policy looks at.
+#: The most windows, decisions and retrainings in a loop: more than any policy looks at.
 WINDOWS_MAX = 60
 DECISIONS_MAX = 60
 RETRAININGS_MAX = 30

@@ -110,7 +110,7 @@ def count_in_vain(policy: PolicyParams, loop: Loop) -> int:
 
 
 def must_give_up(policy: PolicyParams, loop: Loop) -> bool:
-    """Say whether so many retrainings did not help that a person has to look."""
+    """Say whether too many retrainings did not help, so a person has to look."""
     return count_in_vain(policy, loop) >= policy.give_up_after
 
 

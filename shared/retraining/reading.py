@@ -1,4 +1,4 @@
-"""Reads one window for a policy: drift, or the reason why there is none. Pure and total."""
+"""Reads one window for a policy: drift, or the reason against it. Pure and total."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

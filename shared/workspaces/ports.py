@@ -136,7 +136,7 @@ class Endpoints(Protocol):
     def scale_deployment(
         self, workspace: Workspace, endpoint: str, deployment: str, instances: int
     ) -> Operation:
-        """Start giving an online deployment so many instances; keep all else of it."""
+        """Start setting an online deployment's number of instances; nothing else of it changes."""
         ...
 
     def delete_deployment(

@@ -97,7 +97,7 @@ def _check_fits(name: str, info: ValidationInfo) -> str:
 
 
 def _doubt_strategy(name: str, context: LoadContext, cut: timedelta) -> None:
-    """Doubt a probe of a strategy that waits for longer than the endpoint lets it."""
+    """Warn of a strategy's probe that waits longer than the endpoint's limit."""
     strategy = find_strategy(name, context.strategies)
     probes = [step.probe for step in strategy.steps if step.probe] if strategy else []
     spans = [span for probe in probes for span in (probe.timeout, probe.latency) if span]
@@ -130,7 +130,7 @@ def _check_cut(span: timedelta, info: ValidationInfo) -> timedelta:
 
 
 def _doubt_time(probe: ProbeParams, info: ValidationInfo) -> ProbeParams:
-    """Doubt a time that no answer can take, because the endpoint cuts it off before."""
+    """Warn of a time beyond the endpoint's limit, because the endpoint cuts answers off before."""
     if "request_timeout" not in info.data:
         return probe  # it is wrong, or depends on the event
     cut = info.data["request_timeout"] or USUAL_CUT

@@ -64,7 +64,7 @@ def arm_client(
 
 
 def segments(*names: str) -> str:
-    """Return the path of names, one in the other. Raises: WorkspaceRefused for what is no name."""
+    """Return the path of nested names. Raises: WorkspaceRefused for what is no name."""
     return path_to(*names, error=WorkspaceRefused)
 
 

@@ -162,7 +162,7 @@ class ArmWorkspaces:
     def scale_deployment(
         self, workspace: Workspace, endpoint: str, deployment: str, instances: int
     ) -> Operation:
-        """Start giving an online deployment so many instances; keep all else of it."""
+        """Start setting an online deployment's number of instances; nothing else of it changes."""
         path = _deployment_path(workspace, endpoint, deployment)
         body = documents.scaled(instances)
         return self._start("PATCH", path, f"scaling deployment {deployment!r}", body)

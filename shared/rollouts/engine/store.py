@@ -126,7 +126,7 @@ class RolloutStore:
         def take(lock: EndpointLock | None) -> EndpointLock | None:
             if lock is not None and lock.holder != rollout.id and not self._is_over(rollout, lock):
                 return None
-            # Its own lock is written as well: whoever read that the rollout was over then finds
+            # Its own lock is written too: a worker that read that the rollout was over finds
             # the lock changed.
             return EndpointLock(holder=rollout.id)
 

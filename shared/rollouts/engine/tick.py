@@ -64,9 +64,9 @@ _PACE_MIN = timedelta(seconds=5)
 _PACE_MAX = timedelta(seconds=60)
 #: A tick needs fewer decisions; one that takes more goes in a circle.
 _DECISIONS_MAX = 12
-#: After so many writes that did not set traffic back, people get a message, once.
+#: The number of writes that did not set traffic back after which people get a message, once.
 _WRITES_TOLD = 3
-#: After so many ticks in a row that could do nothing, people get a message, once.
+#: The number of ticks in a row without progress after which people get a message, once.
 _TROUBLES_TOLD = 10
 _REASON_MAX = 1000
 

@@ -19,7 +19,7 @@ from shared.workspaces.metrics import Measure, Metrics, Minute, Readings
 _WINDOW = 60
 #: At the end of a hold it looks at all of it: two days of minutes, at the most.
 _WHOLE = 2880
-#: A gate proves itself on so many readings of the stable deployment.
+#: The readings of the stable deployment on which a gate proves itself.
 _PROOF = 30
 _REASON_MAX = 300
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
 
-#: A margin is tested at so many rates between those that the stable deployment may have.
+#: The number of rates, between those that the stable deployment may have, to test a margin at.
 _RATES = 21
 #: The share of alpha that is spent on rates and counts that are left out as too unlikely.
 _UNSOUGHT = 0.1
@@ -35,7 +35,7 @@ class Mean:
 
 
 def binomial_tail(count: int, trials: int, rate: float) -> float:
-    """Return the probability of `count` or more, of so many independent trials at that rate."""
+    """Return the probability of `count` or more in independent trials at that rate."""
     if count <= 0:
         return 1.0
     if count > trials:
@@ -92,8 +92,8 @@ def rate_increased(
 def mean_of(values: Sequence[float], *, floor: float) -> Mean:
     """Estimate a mean of two values or more, each the value of one minute, in order.
 
-    `floor` is the least standard deviation that is believed: rounded values may have none. Where a
-    minute is like the one before it, so many values say as much as fewer independent ones.
+    `floor` is the least standard deviation that is believed: rounded values may have none. Where
+    each minute is like the one before it, the values count as fewer independent ones.
     """
     number = len(values)
     mean = math.fsum(values) / number
@@ -176,7 +176,7 @@ def _least(requests: int, angle: float) -> int:
 
 
 def _rates(errors: int, requests: int, exponent: float) -> Iterable[float]:
-    """Return rates that so many errors may come from, evenly spread, the likeliest first."""
+    """Return rates that may have led to this many errors, evenly spread, the likeliest first."""
     if 2 * errors > requests:
         low, high = _bounds(requests - errors, requests, exponent)
         low, high = 1 - high, 1 - low

@@ -13,7 +13,7 @@ class OrderKind(StrEnum):
 
     PAUSE = "pause"  #: Stay as it is, from the next step at the latest.
     RESUME = "resume"  #: Go on with the step at which it was paused or held, from its beginning.
-    PROMOTE = "promote"  #: Go on to the next step, or the last split, without what is before it.
+    PROMOTE = "promote"  #: Skip to the next step, or to the last split.
     APPROVE = "approve"  #: Say yes where the rollout waits for that.
     ABORT = "abort"  #: Roll back. Beats everything else.
     RETRY = "retry"  #: Try again what failed, from the failed step if what it needs is still there.

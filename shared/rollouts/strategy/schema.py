@@ -1,4 +1,4 @@
-"""Strategies as they are written under `rollouts:`, and what is wrong with one."""
+"""Strategies as they are written under `rollouts:`, and the faults of one."""
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta

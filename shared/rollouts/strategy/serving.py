@@ -10,7 +10,7 @@ from shared.base.durations import Duration, between
 from shared.schema.values import Values
 from shared.workspaces.model import HealthProbe
 
-#: After so long an endpoint cuts a request off (408), unless its deployment says otherwise.
+#: The time after which an endpoint cuts a request off (408), unless its deployment says otherwise.
 USUAL_CUT: Final = timedelta(seconds=5)
 
 _SECOND = timedelta(seconds=1)

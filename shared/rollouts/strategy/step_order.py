@@ -11,7 +11,7 @@ from shared.schema.faults import ParamFault
 def find_sequence_faults(
     steps: Sequence[RolloutStep | None], *, has_gates: bool
 ) -> Iterator[ParamFault]:
-    """Yield what is wrong with steps that are each right; None is one that could not be read."""
+    """Yield the faults in the order of steps that are each right; None is an unreadable one."""
     before = StepsBefore(has_gates=has_gates)
     for index, step in enumerate(steps):
         if step is None:

@@ -53,7 +53,7 @@ class HoldStep(StepDecider):
 
 
 def next_look(rollout: Rollout, step: RolloutStep, grain: timedelta) -> datetime:
-    """Return when the gates are to be measured next in a hold."""
+    """Return the time of the next measurement of the gates in a hold."""
     first = rollout.since + _FIRST_LOOK * grain
     end = rollout.since + step.span
     looked_at = rollout.gating.looked_at

@@ -1,4 +1,4 @@
-"""`- scale: 3`, `- scale: stable`: the new deployment gets so many instances."""
+"""`- scale: 3`, `- scale: stable`: the number of instances of the new deployment is set."""
 
 from typing import Annotated
 

@@ -49,7 +49,7 @@ class WrittenStep(ABC):
     def find_faults(
         self, step: RolloutStep, before: StepsBefore, path: Path
     ) -> Iterator[ParamFault]:
-        """Yield what is wrong with the step at its place, and add it to those before."""
+        """Yield the faults of the step at its place, and add it to those before."""
         return iter(())
 
     def find_misfit(self, step: RolloutStep, kind: EndpointKind) -> str:
