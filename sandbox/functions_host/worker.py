@@ -100,7 +100,10 @@ def _hide_host_code() -> None:
     """Leave only the app's own folder importable, as where the host's code is not installed."""
     root = str(Path(__file__).parents[2])
     sys.path[1:] = [entry for entry in sys.path[1:] if entry != root]
-    del os.environ["PYTHONPATH"]
+    # After the host's own entry comes that of the app's settings, if there is one.
+    _, _, of_app = os.environ.pop("PYTHONPATH").partition(os.pathsep)
+    if of_app:
+        os.environ["PYTHONPATH"] = of_app
 
 
 def main() -> None:

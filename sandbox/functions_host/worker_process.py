@@ -179,7 +179,8 @@ def _spawn(
         "PYTHONUNBUFFERED": "1",
     }
     environment |= settings
-    environment["PYTHONPATH"] = str(_REPOSITORY)
+    of_app = settings.get("PYTHONPATH")
+    environment["PYTHONPATH"] = os.pathsep.join([str(_REPOSITORY), *([of_app] if of_app else [])])
     return subprocess.Popen(
         [
             sys.executable,

@@ -351,6 +351,26 @@ def test_the_app_sees_its_settings_and_not_the_host_s_environment(
     assert told == repr([None, "1", None, "python", None, os.path.realpath(tmp_path)])
 
 
+def test_the_app_has_the_python_path_of_its_settings(tmp_path: Path) -> None:
+    app, more = tmp_path / "app", tmp_path / "more"
+    app.mkdir()
+    more.mkdir()
+    (more / "sitecustomize.py").write_text("import sys; sys.is_customized = True")
+    write_app(
+        app,
+        "import os, sys, azure.functions as func\n"
+        "app = func.FunctionApp()\n"
+        "@app.route(route='env', auth_level=func.AuthLevel.ANONYMOUS)\n"
+        "def env(req: func.HttpRequest) -> str:\n"
+        "    return repr([os.environ['PYTHONPATH'], sys.is_customized])\n",
+    )
+
+    with FunctionsHost(app, {"PYTHONPATH": str(more)}) as host:
+        answer = httpx.get(f"{host.url}/api/env").text
+
+    assert answer == repr([str(more), True])
+
+
 def write_app(folder: Path, code: str, host_json: str = '{"version": "2.0"}') -> None:
     """Write an app into a folder."""
     (folder / "function_app.py").write_text(code)
