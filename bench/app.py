@@ -31,6 +31,14 @@ DRIFT_REACTIONS = Path(__file__).parent / "drift.yaml"
 #: Queues are looked at so seldom that the looking costs nothing beside what is measured.
 QUIET = Pace(polling=timedelta(seconds=5))
 
+#: The packages of the command line are in requirements-cli.txt, and not where the app is deployed.
+#: httpx imports a command line of its own where it finds them.
+_NOT_DEPLOYED = """
+import sys
+for name in ("click", "pygments", "rich", "typer"):
+    sys.modules[name] = None
+"""
+
 _PATIENCE = 60.0
 _NOTIFICATION = {"aeg-event-type": "Notification"}
 
@@ -58,7 +66,9 @@ class Bench:
             self.stack,
             SIGNALBOX_CHANNEL_TEAM=self.channel.url,
             SIGNALBOX_REACTIONS=str(REACTIONS),
+            PYTHONPATH=str(self.folder),
         )
+        (self.folder / "sitecustomize.py").write_text(_NOT_DEPLOYED, encoding="utf-8")
         # Without a log of its own, what the worker prints goes nowhere.
         self.stack.start_host(app, {**ours, **(settings or {})}, log=log or _drop)
 

@@ -40,9 +40,8 @@ PACKAGES = {
 }
 #: Libraries look for these, and do without them where the app is deployed.
 LOOKED_FOR = {
-    *("anyio", "backports", "brotli", "brotlicffi", "chardet", "click", "h2"),
-    *("pygments", "rich", "simplejson", "zstandard"),
-    *("socks", "socksio", "trio"),
+    *("anyio", "backports", "brotli", "brotlicffi", "chardet", "click", "h2", "simplejson"),
+    *("socks", "socksio", "trio", "zstandard"),
 }
 
 _ADVICE = (
