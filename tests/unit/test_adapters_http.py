@@ -209,7 +209,9 @@ def test_a_long_answer_takes_no_more_memory_than_one_half_as_long(coding: str) -
             tracemalloc.stop()
         return most
 
-    assert peak(32 * BODY_MAX) < 1.5 * peak(16 * BODY_MAX)
+    # A reader that keeps the answer has 16 MiB more of the longer one. Memory that a process takes
+    # once, as for a pattern that is compiled, is in one of the two peaks by chance, and far less.
+    assert peak(32 * BODY_MAX) - peak(16 * BODY_MAX) < BODY_MAX
     assert peak(32 * BODY_MAX) < 8 * BODY_MAX
 
 
