@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -144,16 +144,21 @@ def test_a_replayed_retraining_has_its_whole_time_from_then_on() -> None:
     assert story.stage() is Stage.FAILED
 
 
+def be_down(world: World, *, until: datetime) -> None:
+    """Let no target take a job before this time."""
+
+    def refuse(request: str) -> None:
+        if request == "submit" and world.clock.now() < until:
+            raise TargetUnreachable("no answer")
+
+    world.targets.before = refuse
+
+
 def test_a_target_that_was_down_for_long_keeps_its_place_for_its_whole_time() -> None:
     story = watch_all(policy="timeout: 20h, per_week: 9")
     world = story.world
     back_at = world.clock.now() + DAY + 15 * HOUR
-
-    def be_down(request: str) -> None:
-        if request == "submit" and world.clock.now() < back_at:
-            raise TargetUnreachable("no answer")
-
-    world.targets.before = be_down
+    be_down(world, until=back_at)
     story.window(monitor="one")
     world.settle()
     assert loop_of(world, "one").status is LoopStatus.RETRAINING
@@ -179,12 +184,7 @@ def test_a_retraining_out_of_time_before_its_start_says_that_it_runs() -> None:
     story = Story(policy="timeout: 2h")
     world = story.world
     back_at = world.clock.now() + DAY + 4 * HOUR
-
-    def be_down(request: str) -> None:
-        if request == "submit" and world.clock.now() < back_at:
-            raise TargetUnreachable("no answer")
-
-    world.targets.before = be_down
+    be_down(world, until=back_at)
     story.window()
     world.settle(until=lambda: world.clock.now() > back_at - HOUR)
     world.sweep.run()

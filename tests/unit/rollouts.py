@@ -221,6 +221,13 @@ class Case:
         assert decision == wanted
 
 
+def by_phase(groups: Mapping[str, Mapping[str, Case]]) -> dict[str, Case]:
+    """Return the cases of all groups, each under the names of its group and its own."""
+    return {
+        f"{group}: {name}": case for group, cases in groups.items() for name, case in cases.items()
+    }
+
+
 def went(phase: Phase, reason: str, rollout: Rollout, **changes: Any) -> Go:
     """Return the decision to go on to a phase with these things learnt."""
     return Go(phase=phase, reason=reason, rollout=change(rollout, **changes))

@@ -1,14 +1,12 @@
 """`signalbox letters`, against the app's own storage."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from manage import app
-from sandbox.azurite import Azurite
 from shared.adapters.storage.blobs import AzureBlobs
 from shared.base.errors import Disposition, Failure
 from shared.events.envelopes import parse_envelope, parse_events
@@ -17,20 +15,6 @@ from shared.journal.letters import LetterStatus
 from shared.journal.outcomes import EventRef, Outcome, OutcomeStatus, ref_of
 from shared.services import Services
 from tests.stories.world import run_status_changed
-
-
-@pytest.fixture(scope="module")
-def storage() -> Iterator[str]:
-    """A storage account of this module's own."""
-    with Azurite() as azurite:
-        yield azurite.connection_string
-
-
-@pytest.fixture
-def services(storage: str, monkeypatch: pytest.MonkeyPatch) -> Services:
-    """The app's services; the commands find the same storage in the environment."""
-    monkeypatch.setenv("AzureWebJobsStorage", storage)
-    return Services({"AzureWebJobsStorage": storage})
 
 
 def run(*words: str) -> Result:

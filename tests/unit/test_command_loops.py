@@ -1,15 +1,12 @@
 """`signalbox loops`, against the app's own storage."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from typer.testing import CliRunner, Result
 
 from manage import app
-from sandbox.azurite import Azurite
 from shared.base.errors import Disposition, Failure
 from shared.events.model import DriftState, Metric, Workspace
 from shared.journal.letters import LetterStatus
@@ -28,20 +25,6 @@ from shared.services import Services
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 REF = EventRef(key="k" * 64, id="w1", type="DriftDetected", time=NOW, source="/ws", about="m:w1")
-
-
-@pytest.fixture(scope="module")
-def storage() -> Iterator[str]:
-    """A storage account of this module's own."""
-    with Azurite() as azurite:
-        yield azurite.connection_string
-
-
-@pytest.fixture
-def services(storage: str, monkeypatch: pytest.MonkeyPatch) -> Services:
-    """The app's services; the commands find the same storage in the environment."""
-    monkeypatch.setenv("AzureWebJobsStorage", storage)
-    return Services({"AzureWebJobsStorage": storage})
 
 
 def run(*words: str) -> Result:

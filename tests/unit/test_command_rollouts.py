@@ -1,7 +1,6 @@
 """`signalbox rollouts`, against the app's own storage."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
@@ -10,7 +9,6 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from manage import app
-from sandbox.azurite import Azurite
 from shared.rollouts.engine import advance
 from shared.rollouts.state.measurement import GateOutcome
 from shared.rollouts.state.orders import Order, OrderKind
@@ -24,19 +22,11 @@ from tests.unit.test_rollout_view import AT_A_TENTH, measured, tell
 CANARY = tell(ready_made("canary"), *AT_A_TENTH, split={OLD: 90, NEW: 10})
 
 
-@pytest.fixture(scope="module")
-def storage() -> Iterator[str]:
-    """A storage account of this module's own."""
-    with Azurite() as azurite:
-        yield azurite.connection_string
-
-
 @pytest.fixture
-def services(storage: str, monkeypatch: pytest.MonkeyPatch) -> Services:
-    """The app's services; the commands find the same storage in the environment."""
-    monkeypatch.setenv("AzureWebJobsStorage", storage)
+def services(services: Services, monkeypatch: pytest.MonkeyPatch) -> Services:
+    """The app's services; ann is the one who gives orders."""
     monkeypatch.setenv("SIGNALBOX_USER", "ann")
-    return Services({"AzureWebJobsStorage": storage})
+    return services
 
 
 def run(*words: str) -> Result:

@@ -35,6 +35,7 @@ from tests.unit.rollouts import (
     OLD,
     OWN,
     Case,
+    by_phase,
     change,
     make_deployment,
     make_endpoint,
@@ -677,9 +678,8 @@ REMOVES = {
     ),
 }
 
-CASES = {
-    f"{phase}: {told}": case
-    for phase, cases in {
+CASES = by_phase(
+    {
         "live": LIVING,
         "retiring": RETIRES,
         "way back": WAYS_BACK,
@@ -688,9 +688,8 @@ CASES = {
         "stepping-down": STEPS_DOWN,
         "keeping": KEEPS,
         "removing": REMOVES,
-    }.items()
-    for told, case in cases.items()
-}
+    }
+)
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)

@@ -43,6 +43,7 @@ from tests.unit.rollouts import (
     PROBE,
     RUNNING,
     Case,
+    by_phase,
     change,
     make_deployment,
     make_endpoint,
@@ -564,18 +565,16 @@ DEPLOYMENT = {
     ),
 }
 
-CASES = {
-    f"{phase}: {told}": case
-    for phase, cases in {
+CASES = by_phase(
+    {
         "queued": QUEUED,
         "checking": CHECKING,
         "shift": SHIFTS,
         "gates": PROOFS,
         "endpoint": ENDPOINT,
         "deployment": DEPLOYMENT,
-    }.items()
-    for told, case in cases.items()
-}
+    }
+)
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)

@@ -46,6 +46,7 @@ from tests.unit.rollouts import (
     SCALE,
     Case,
     at_step,
+    by_phase,
     change,
     make_deployment,
     make_endpoint,
@@ -825,9 +826,8 @@ HOLDING_STILL = {
     ),
 }
 
-CASES = {
-    f"{phase}: {told}": case
-    for phase, cases in {
+CASES = by_phase(
+    {
         "probing": PROBES,
         "mirroring": MIRRORS,
         "shifting": SHIFTS,
@@ -838,9 +838,8 @@ CASES = {
         "choosing": CHOICES,
         "orders": ORDERS,
         "held": HOLDING_STILL,
-    }.items()
-    for told, case in cases.items()
-}
+    }
+)
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
