@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.functions_host.admin import Admin
+from sandbox.functions_host.file_watch import FileWatch
 from sandbox.functions_host.functions import Function
 from sandbox.functions_host.host_json import QueueOptions, load_host_json
 from sandbox.functions_host.http_routes import HttpRoutes
@@ -79,6 +80,7 @@ async def serve_app(options: HostOptions) -> AsyncIterator[AppHost]:
     """Serve the app inside the block; HostError when it cannot be served."""
     started_at = datetime.now(UTC)
     host_json = load_host_json(options.app_dir)
+    watch = FileWatch(options.app_dir, host_json)
     with listen(options.port) as sock:
         port: int = sock.getsockname()[1]
         supervisor = Supervisor(
@@ -107,6 +109,8 @@ async def serve_app(options: HostOptions) -> AsyncIterator[AppHost]:
             server = HttpServer(sock, webhook, admin, routes)
             polls = [_begin(listener.run()) for listener in listeners]
             ticks = [_begin(timer.run()) for timer in timers.values() if options.timers]
+            if watch.watches:
+                ticks.append(_begin(_renew_when_changed(watch, supervisor)))
             yield AppHost(port, started_at, supervisor, admin, functions, listeners, server)
         finally:
             for listener in listeners:
@@ -127,6 +131,13 @@ def _queue_options(declared: QueueOptions, options: HostOptions) -> QueueOptions
     if options.max_polling_interval is None:
         return declared
     return replace(declared, max_polling_interval=options.max_polling_interval)
+
+
+async def _renew_when_changed(watch: FileWatch, supervisor: Supervisor) -> None:
+    while True:
+        await watch.changed()
+        _logger.warning("a watched file has changed; another worker starts")
+        await supervisor.renew()
 
 
 def _begin(trigger: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from sandbox.functions_host.errors import HostError
 
-_OBEYED = {"version", "extensions", "functionTimeout"}
+_OBEYED = {"version", "extensions", "functionTimeout", "watchDirectories", "watchFiles"}
 _IGNORED = {
     "aggregator",
     "applicationInsights",
@@ -22,8 +22,6 @@ _IGNORED = {
     "managedDependency",
     "singleton",
     "telemetryMode",
-    "watchDirectories",
-    "watchFiles",
 }
 _TIME_SPAN = re.compile(r"(?:(\d+)\.)?(\d{1,2}):(\d{2}):(\d{2})(\.\d{1,7})?")
 _UNLIMITED = "-1"
@@ -52,6 +50,9 @@ class HostJson:
     function_timeout: timedelta | None = timedelta(minutes=30)
     route_prefix: str = "api"
     queues: QueueOptions = field(default_factory=QueueOptions)
+    #: Folders of the app, and names of files; a change to one starts the worker anew.
+    watch_directories: tuple[str, ...] = ()
+    watch_files: tuple[str, ...] = ()
 
 
 def load_host_json(app_dir: Path) -> HostJson:
@@ -81,7 +82,19 @@ def parse_host_json(content: Any) -> HostJson:
         function_timeout=None if timeout == _UNLIMITED else _parse_timeout(timeout),
         route_prefix=http.get("routePrefix", "api").strip("/"),
         queues=_parse_queues(extensions.get("queues", {})),
+        watch_directories=_parse_names("watchDirectories", content.get("watchDirectories", [])),
+        watch_files=_parse_names("watchFiles", content.get("watchFiles", [])),
     )
+
+
+def _parse_names(key: str, names: Any) -> tuple[str, ...]:
+    # The real host compares a changed file's name, and the first folder of its path, with them.
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{key} must be a list of names")
+    for name in names:
+        if not name or "/" in name or name in (".", ".."):
+            raise ValueError(f"{key} must hold names without a path, not {name!r}")
+    return tuple(names)
 
 
 def _parse_timeout(text: Any) -> timedelta:

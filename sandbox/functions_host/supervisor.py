@@ -4,6 +4,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +22,8 @@ from sandbox.functions_host.worker_process import START_LIMIT_SECONDS, WorkerPro
 
 #: How much longer than `functionTimeout` the real host waits before it gives up the worker.
 _GRACE_SECONDS = 2.0
+#: How long a worker may take to end its functions when another takes its place.
+_DRAIN_SECONDS = 10.0
 #: Deaths count together unless so much time lies between two.
 DEATHS_APART = timedelta(minutes=30)
 _FIRST_BACKOFF_SECONDS = 0.1
@@ -97,6 +100,8 @@ class Supervisor:
         self._log_level = log_level
         self._ready = asyncio.Event()
         self._stopped = False
+        #: Workers that only end what they run, each with the task that waits for that.
+        self._leaving: dict[WorkerProcess, asyncio.Task[None]] = {}
 
     async def start(self) -> Mapping[str, Function]:
         """Start the first worker and return the app's functions."""
@@ -111,6 +116,9 @@ class Supervisor:
         self._keeper.cancel()
         await asyncio.wait([self._keeper])
         await self._worker.end()
+        for worker in self._leaving:
+            worker.replace()
+        await asyncio.gather(*self._leaving.values())
         # Callers that wait for the next worker learn that there is none.
         self._stopped = True
         self._ready.set()
@@ -135,6 +143,28 @@ class Supervisor:
         """Kill the worker, as a crash would; the next one is started by itself."""
         self._ready.clear()
         self._worker.kill()
+
+    async def renew(self) -> None:
+        """Put a new worker in the place of the present one, which may end what it runs.
+
+        The present one stays where the app can't be indexed any more, and the log says why.
+        """
+        try:
+            newer = await self._start_worker()
+        except HostError as error:
+            _logger.error("the app did not start again: %s", error)  # noqa: TRY400 - told whole
+            return
+        older, self._worker = self._worker, newer
+        self._ready.set()
+        self._leaving[older] = asyncio.create_task(self._leave(older))
+
+    async def _leave(self, worker: WorkerProcess) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                await worker.idle()
+        worker.replace()
+        await worker.end()
+        del self._leaving[worker]
 
     async def invoke(self, function: Function, given: Input) -> Value | None:
         """Run a function and return its `$return` value; InvocationFailed in all other cases."""
@@ -187,14 +217,21 @@ class Supervisor:
 
     async def _keep_alive(self) -> None:
         while True:
-            await self._worker.exited()
+            worker = self._worker
+            await worker.exited()
+            if worker is not self._worker:
+                continue  # another one serves already
             self._ready.clear()
-            if not self._worker.was_replaced and self._deaths.is_last():
+            if not worker.was_replaced and self._deaths.is_last():
                 _logger.error("Exceeded the worker's restart count. Shutting down the host")
                 self.given_up.set()
                 return
-            _logger.warning("worker %d exited; starting another", self._worker.pid)
-            self._worker = await self._start_again()
+            _logger.warning("worker %d exited; starting another", worker.pid)
+            newer = await self._start_again()
+            if worker is not self._worker:
+                await newer.end()
+                continue
+            self._worker = newer
             self.restarts += 1
             self._ready.set()
 

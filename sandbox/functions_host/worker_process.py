@@ -97,6 +97,11 @@ class WorkerProcess:
         finally:
             del self._pending[request["id"]]
 
+    async def idle(self) -> None:
+        """Wait until it runs no function, or is gone."""
+        while self._pending and self.alive:
+            await asyncio.wait([*self._pending.values()])
+
     async def exited(self) -> None:
         """Wait until the process is gone and its running invocations have been failed."""
         await asyncio.shield(self._receiver)

@@ -90,12 +90,16 @@ def test_host_json_is_obeyed() -> None:
             "functionTimeout": "-1",
             "logging": {"logLevel": {}},
             "telemetryMode": "OpenTelemetry",
+            "watchFiles": ["rules.yaml"],
+            "watchDirectories": ["Shared"],
             "extensions": {"queues": queues, "http": {"routePrefix": ""}},
         }
     )
 
     assert options.function_timeout is None
     assert options.route_prefix == ""
+    assert options.watch_files == ("rules.yaml",)
+    assert options.watch_directories == ("Shared",)
     assert options.queues == QueueOptions(
         max_polling_interval=timedelta(seconds=2),
         visibility_timeout=timedelta(days=1, seconds=30),
@@ -128,6 +132,9 @@ def test_host_json_is_obeyed() -> None:
             "at least",
         ),
         ({"version": "2.0", "extensions": {"queues": {"messageEncoding": "x"}}}, "base64"),
+        ({"version": "2.0", "watchFiles": "rules.yaml"}, "watchFiles must be a list"),
+        ({"version": "2.0", "watchFiles": ["a/rules.yaml"]}, "without a path, not 'a/rules.yaml'"),
+        ({"version": "2.0", "watchDirectories": [".."]}, "watchDirectories must hold names"),
     ],
 )
 def test_a_wrong_host_json_is_refused_by_name(tmp_path: Path, content: Any, message: str) -> None:
