@@ -201,7 +201,7 @@ class Services:
         """The record of what came of events."""
         from shared.journal.records import Records
 
-        return Records(tables=self.tables, clock=self.clock)
+        return Records(tables=self.tables, blobs=self.blobs, clock=self.clock)
 
     @once
     def dead_letters(self) -> "DeadLetters":
@@ -401,6 +401,7 @@ class Services:
             tables=self.tables,
             queues=self.queues,
             blobs=self.blobs,
+            records=self.records,
             dead_letters=self.dead_letters,
             rollouts=self.rollouts,
             folds=self.folds,

@@ -149,9 +149,25 @@ class Documents[T]:
         partition: str | None = None,
         equals: Mapping[str, Value] | None = None,
         before: tuple[str, datetime] | None = None,
+        key_from: str | None = None,
+        key_to: str | None = None,
+        begins: tuple[str, str] | None = None,
+        columns: Collection[str] = (),
     ) -> Iterator[Kept[T]]:
-        """Yield the documents with such columns, of a partition or of all: see `Tables.query`."""
-        rows = self._tables.query(self._table, partition=partition, equals=equals, before=before)
+        """Yield the documents with such columns, of a partition or of all: see `Tables.query`.
+
+        With `columns`, which a ColumnForm knows, the other fields have their defaults.
+        """
+        rows = self._tables.query(
+            self._table,
+            partition=partition,
+            equals=equals,
+            before=before,
+            key_from=key_from,
+            key_to=key_to,
+            begins=begins,
+            columns=columns,
+        )
         return map(self._kept, rows)
 
     def _kept(self, row: Row) -> Kept[T]:

@@ -1,6 +1,6 @@
 """The protocols of storage and channels. Adapters implement them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -63,11 +63,16 @@ class Tables(Protocol):
         partition_from: str | None = None,
         equals: Mapping[str, Value] | None = None,
         before: tuple[str, datetime] | None = None,
+        key_from: str | None = None,
+        key_to: str | None = None,
+        begins: tuple[str, str] | None = None,
+        columns: Collection[str] = (),
     ) -> Iterator[Row]:
         """Yield the rows whose properties equal all of `equals` and are earlier than `before`.
 
         They are of one partition, of those up to `partition_to` or from `partition_from` on, or of
-        all, for which the whole table is read.
+        all, for which the whole table is read. Their keys are from `key_from` to `key_to`. The text
+        in a property begins as `begins` says. With `columns` the rows have only these properties.
         """
         ...
 

@@ -94,6 +94,11 @@ class Envelope:
     alert: Alert | None = None
 
     @property
+    def body(self) -> str:
+        """The whole envelope as JSON, as it is kept."""
+        return json.dumps(self.raw, ensure_ascii=False)
+
+    @property
     def kind(self) -> Taken | None:
         """The type that it is read as; None for a type that no reaction can be written for."""
         return "AlertFired" if self.schema == _ALERT else _KINDS.get(self.type.lower())

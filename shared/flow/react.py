@@ -147,31 +147,43 @@ class React:
             envelope = parse_envelope(raw)
             refused = _refuse(envelope, takes)
             if refused is not None:
-                self._record_refusal(envelope, refused)
+                self._record_unread(envelope, _skipped(refused.message, refused.code))
                 return
+        except EventMalformed as error:
+            self._keep_malformed(raw, error, takes)
+            return
+        try:
             events = parse_events(envelope)
         except EventMalformed as error:
-            with telemetry.span(telemetry.SPAN_REACT):
-                self._dead_letters.bury(
-                    json.dumps(raw), failure_of(error), takes=_join_types(takes)
-                )
+            self._keep_malformed(raw, error, takes)
+            self._record_unread(envelope, outcome_of_failure(failure_of(error)))
             return
         for event in events:
             with telemetry.span(telemetry.SPAN_REACT) as span:
                 ref = ref_of(event)
                 span.set_attribute(telemetry.ATTR_EVENT_TYPE, ref.type)
                 span.set_attribute(telemetry.ATTR_EVENT_KEY, ref.key)
-                self._record(ref, self._react_to(event, ref, envelope, deadline))
+                result = self._react_to(event, ref, envelope, deadline)
+                self._record(ref, result, body=envelope.body)
 
-    def _record_refusal(self, envelope: Envelope, refused: EventMisplaced) -> None:
-        # The record is that of an unknown event, so a forged event is not on the true one's record.
+    def _keep_malformed(
+        self, raw: Mapping[str, Any], error: EventMalformed, takes: frozenset[str] | None
+    ) -> None:
+        with telemetry.span(telemetry.SPAN_REACT):
+            self._dead_letters.bury(json.dumps(raw), failure_of(error), takes=_join_types(takes))
+
+    def _record_unread(self, envelope: Envelope, outcome: Outcome) -> None:
+        """Record an event that was refused or can't be read.
+
+        The record is that of an unknown event, so a forged event is not on the true one's record.
+        """
         unread = UnknownEvent(
             id=envelope.id, type=envelope.type, time=envelope.time, source=envelope.source
         )
         with telemetry.span(telemetry.SPAN_REACT):
             ref = ref_of(unread)
-            log.warning("event refused", extra={"event": ref.key, "code": refused.code})
-            self._record(ref, ReactionResult(news={WHOLE: _skipped(refused.message, refused.code)}))
+            log.warning("event not read", extra={"event": ref.key, "code": outcome.code})
+            self._record(ref, ReactionResult(news={WHOLE: outcome}), body=envelope.body)
 
     def _react_to(
         self, event: Event | UnknownEvent, ref: EventRef, envelope: Envelope, deadline: datetime
@@ -190,9 +202,8 @@ class React:
         for result in match(self._reactions, event):
             run = self._run(result, look, ref, deadline)
             if run.failure is not None:
-                body = json.dumps(envelope.raw, ensure_ascii=False)
                 letter = self._dead_letters.bury(
-                    body, run.failure, reaction=result.reaction.name, ref=ref
+                    envelope.body, run.failure, reaction=result.reaction.name, ref=ref
                 )
                 run.news = _kept_as(letter, run, run.failure)
                 _log(letter)
@@ -316,8 +327,10 @@ class React:
         self.react_to_body(letter.body, limit=MAX_KEPT, takes=takes)
         self._dead_letters.close(letter)
 
-    def _record(self, ref: EventRef, run: ReactionResult, *, delivery: bool = True) -> None:
-        self._records.add(ref, run.hearsay | run.news, delivery=delivery)
+    def _record(
+        self, ref: EventRef, run: ReactionResult, *, delivery: bool = True, body: str = ""
+    ) -> None:
+        self._records.add(ref, run.hearsay | run.news, delivery=delivery, body=body)
         _count(run.news)
 
 

@@ -5,17 +5,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import batched, chain, groupby, islice
+from itertools import chain, islice
 
 from shared.base import telemetry
 from shared.base.clock import Clock
-from shared.base.ports import BATCH_MAX, Blobs, Message, Queues, Row, Tables
+from shared.base.ports import Blobs, Message, Queues, Tables
 from shared.events.envelopes import OF_CHECKS, OF_WORKSPACES, Taken
 from shared.flow.react import React
-from shared.journal import ledger, letters, records
+from shared.journal import ledger, letters
 from shared.journal.dead_letters import DeadLetters
 from shared.journal.letter_notices import LetterNotices
 from shared.journal.letters import LetterStatus, letter_id_of
+from shared.journal.records import AHEAD_MAX, Records, batches, day_of
 from shared.messages.repeats import Folds
 from shared.orphans.watch import OrphanWatch
 from shared.retraining.approvals import Approvals
@@ -50,9 +51,6 @@ BUDGET = timedelta(minutes=3)
 #: Sweeps so far apart begin with different parts.
 _TURN = timedelta(minutes=1)
 
-#: A clock may be ahead by less than this.
-_AHEAD_MAX = timedelta(days=2)
-
 type _Chore = Callable[[], object]
 
 
@@ -66,6 +64,7 @@ class Sweep:
     tables: Tables
     queues: Queues
     blobs: Blobs
+    records: Records
     dead_letters: DeadLetters
     rollouts: Rollouts
     folds: Folds
@@ -181,15 +180,7 @@ class Sweep:
         if now.hour != _RETENTION_HOUR:
             return
         before = now - self.retention
-        day = records.day_of(before)
-        # A row dated in the future would never be old, and one dated in the distant past, as for a
-        # window that was run late, would be old at once.
-        ahead = records.day_of(now + _AHEAD_MAX)
-        query = partial(self.tables.query, records.TABLE)
-        past = query(partition_to=day, before=("recorded_at", before))
-        to_come = query(partition_from=ahead, before=("recorded_at", before))
-        for batch in chain(_batches(past), _batches(to_come)):
-            yield partial(self.tables.delete_all, records.TABLE, batch)
+        yield from self.records.old(before)
         for letter in self.dead_letters.closed(before):
             yield partial(self.dead_letters.remove, letter)
         for kept in self.rollouts.store.ended(before):
@@ -202,18 +193,13 @@ class Sweep:
         # The claims last, because they are the most.
         waiting = self._open_letters()
         query = partial(self.tables.query, ledger.TABLE, before=("until", before))
-        rows = chain(query(partition_to=day), query(partition_from=ahead))
+        ahead = day_of(now + AHEAD_MAX)
+        rows = chain(query(partition_to=day_of(before)), query(partition_from=ahead))
         old = (row for row in rows if letter_id_of(*ledger.claimed_by(row)) not in waiting)
-        for batch in _batches(old):
+        for batch in batches(old):
             yield partial(self.tables.delete_all, ledger.TABLE, batch)
 
     def _open_letters(self) -> frozenset[str]:
         """Return the ids of the letters that may still be replayed."""
         found = (LetterStatus.WAITING, LetterStatus.PARKED)
         return frozenset(letter.id for status in found for letter in self.dead_letters.all(status))
-
-
-def _batches(rows: Iterable[Row]) -> Iterator[tuple[Row, ...]]:
-    """Yield rows in batches that can be deleted together; rows come sorted by their partition."""
-    for _, of_one in groupby(rows, key=lambda row: row.partition):
-        yield from batched(of_one, BATCH_MAX, strict=False)

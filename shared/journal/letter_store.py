@@ -6,11 +6,9 @@ from datetime import datetime
 
 from shared.base.documents import AsText, ColumnForm, Documents, Kept, RowAddress
 from shared.base.ports import Blobs, Tables, Value
+from shared.journal.bodies import Bodies, is_long
 from shared.journal.letters import CONTAINER, TABLE, Letter
 
-#: A row's string holds 32,000 UTF-16 units, which are never more than its UTF-8 bytes; a longer
-#: body goes to a blob.
-_INLINE_MAX = 30_000
 _PARTITION_LENGTH = 2
 _TEXT_MAX = 4_000
 
@@ -48,7 +46,7 @@ class LetterStore:
 
     def __init__(self, *, tables: Tables, blobs: Blobs) -> None:
         self._letters = Documents(tables, TABLE, _FORM)
-        self._blobs = blobs
+        self._bodies = Bodies(blobs, CONTAINER)
 
     def get(self, letter_id: str) -> Letter | None:
         """Return the letter with its body, or None."""
@@ -105,21 +103,20 @@ class LetterStore:
         """Delete a letter and its body, unless it has changed since it was read."""
         kept = Kept(at=_address(letter.id), value=letter, etag=letter.etag)
         if self._letters.remove(kept):
-            self._blobs.delete(CONTAINER, letter.id)
+            self._bodies.remove(letter.id)
 
     def _with_body(self, letter: Letter) -> Letter:
         if letter.is_read:
             return letter
-        return replace(letter, body=(self._blobs.get(CONTAINER, letter.id) or b"").decode())
+        return replace(letter, body=self._bodies.get(letter.id))
 
     def _in_row(self, letter: Letter, known: Letter | None) -> Letter:
         """Return the letter for its row. Its blob is written first: no row names a missing one."""
         if not letter.is_read:
             return letter
-        body = letter.body.encode()
-        in_blob = len(body) > _INLINE_MAX
+        in_blob = is_long(letter.body)
         if in_blob and (known is None or known.body != letter.body):
-            self._blobs.put(CONTAINER, letter.id, body)
+            self._bodies.put(letter.id, letter.body)
         return replace(letter, in_blob=in_blob)
 
 

@@ -1,7 +1,7 @@
 """The storage ports in memory. They pass the same contract suite as the adapters."""
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from threading import Lock
@@ -93,29 +93,42 @@ class MemoryTables:
         partition_from: str | None = None,
         equals: Mapping[str, Value] | None = None,
         before: tuple[str, datetime] | None = None,
+        key_from: str | None = None,
+        key_to: str | None = None,
+        begins: tuple[str, str] | None = None,
+        columns: Collection[str] = (),
     ) -> Iterator[Row]:
         """Yield the rows whose properties equal all of `equals` and are earlier than `before`.
 
         They are of one partition, of those up to `partition_to` or from `partition_from` on, or of
-        all, which reads the whole table.
+        all, which reads the whole table. Their keys are from `key_from` to `key_to`. The text in a
+        property begins as `begins` says. With `columns` the rows have only these properties.
         """
         wanted = plain_values(equals or {})
         if before is not None:
             check_storage_name(before[0])
             plain_value(*before)
+        for name in (*columns, *(begins or ())[:1]):
+            check_storage_name(name)
         with self._lock:
             rows = sorted(self._tables.get(table, {}).items())
-        for (row_partition, _), row in rows:
+        for (row_partition, key), row in rows:
             if partition is not None and row_partition != partition:
                 continue
             if partition_to is not None and row_partition > partition_to:
                 continue
             if partition_from is not None and row_partition < partition_from:
                 continue
+            if key < (key_from or "") or (key_to is not None and key > key_to):
+                continue
+            if begins is not None and not _begins(row.values.get(begins[0]), begins[1]):
+                continue
             if all(_is_equal(row.values.get(name), value) for name, value in wanted.items()):
                 found = None if before is None else row.values.get(before[0])
                 if before is None or (isinstance(found, datetime) and found < before[1]):
-                    yield replace(row, values=dict(row.values))
+                    names = columns or row.values
+                    values = {name: row.values[name] for name in names if name in row.values}
+                    yield replace(row, values=values)
 
     def _check_unchanged(self, table: str, partition: str, key: str, etag: str) -> None:
         row = self._tables.get(table, {}).get((partition, key))
@@ -131,6 +144,10 @@ def _make_row(partition: str, key: str, values: Mapping[str, Value]) -> Row:
 def _is_equal(found: Value | None, wanted: Value) -> bool:
     # True equals 1 in Python, but not in tables.
     return isinstance(found, bool) == isinstance(wanted, bool) and found == wanted
+
+
+def _begins(found: Value | None, prefix: str) -> bool:
+    return isinstance(found, str) and found.startswith(prefix)
 
 
 @dataclass(slots=True)

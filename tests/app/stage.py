@@ -123,7 +123,7 @@ class Stage:
         self.queues = AzureQueues(lambda: self.queue_service)
         self.blobs = AzureBlobs(lambda: self.blob_service)
         self.store = RolloutStore(tables=self.tables)
-        self.records = Records(tables=self.tables)
+        self.records = Records(tables=self.tables, blobs=self.blobs)
         self.dead_letters = DeadLetters(
             tables=self.tables,
             queues=self.queues,

@@ -256,6 +256,10 @@ def test_what_is_asked_about_must_be_a_name(tables: Tables, name: str, bad: str)
         list(tables.query(name, equals={bad: "x"}))
     with pytest.raises(ValueError, match="can't be named"):
         list(tables.query(name, before=(bad, NOON)))
+    with pytest.raises(ValueError, match="can't be named"):
+        list(tables.query(name, begins=(bad, "x")))
+    with pytest.raises(ValueError, match="can't be named"):
+        list(tables.query(name, columns=(bad,)))
 
 
 def test_a_caller_may_stop_reading_and_write_while_it_reads(tables: Tables, name: str) -> None:
@@ -282,6 +286,38 @@ def test_a_query_of_a_range_of_partitions_reads_no_others(tables: Tables, name: 
     assert found == ["2026-03-01", "2026-03-02"]
     found = [row.partition for row in tables.query(name, partition_from="2026-03-03")]
     assert found == ["2026-03-03", "9999-12-31"]
+
+
+def test_a_query_of_a_range_of_keys_reads_no_others(tables: Tables, name: str) -> None:
+    for partition, key in [("a", "1"), ("a", "2"), ("a", "3"), ("b", "2")]:
+        tables.insert(name, partition, key, {})
+    assert keys(tables.query(name, partition="a", key_from="2")) == ["2", "3"]
+    assert keys(tables.query(name, partition="a", key_to="2")) == ["1", "2"]
+    assert keys(tables.query(name, partition="a", key_from="2", key_to="2")) == ["2"]
+    assert keys(tables.query(name, partition="a", key_from="")) == ["1", "2", "3"]
+
+
+def test_rows_are_found_by_how_a_text_begins(tables: Tables, name: str) -> None:
+    for key, text in [("1", "churn:8"), ("2", "churn:80"), ("3", "Churn:8"), ("4", "churn")]:
+        tables.insert(name, "part", key, {"about": text})
+    tables.insert(name, "part", "5", {"about": 7})
+    tables.insert(name, "part", "6", {})
+    assert keys(tables.query(name, begins=("about", "churn:8"))) == ["1", "2"]
+    assert keys(tables.query(name, begins=("about", "churn"))) == ["1", "2", "4"]
+    assert keys(tables.query(name, begins=("about", "fraud"))) == []
+    assert keys(tables.query(name, begins=("about", "' or 1 eq 1 or '"))) == []
+
+
+def test_a_query_may_leave_long_properties_unread(tables: Tables, name: str) -> None:
+    tables.insert(name, "part", "1", {"about": "churn:8", "body": "x" * 30_000, "n": 1, "at": NOON})
+    tables.insert(name, "part", "2", {"about": "fraud:1"})
+    first, second = tables.query(name, columns=("about", "n", "at"))
+    assert first.values == {"about": "churn:8", "n": 1, "at": NOON}
+    assert second.values == {"about": "fraud:1"}
+    (found,) = tables.query(name, equals={"n": 1}, columns=("about",))
+    assert found.values == {"about": "churn:8"}
+    tables.delete_all(name, [first])  # its ETag is that of the whole row
+    assert keys(tables.query(name)) == ["2"]
 
 
 @pytest.mark.parametrize("how", ["insert", "replace"])

@@ -8,7 +8,7 @@ import pytest
 from shared.base.ports import Row
 from shared.journal.outcomes import EventRef, Outcome, OutcomeStatus
 from shared.journal.records import Records
-from shared.twins.storage import MemoryTables
+from shared.twins.storage import MemoryBlobs, MemoryTables
 
 REF = EventRef(
     key="a" * 64,
@@ -63,7 +63,7 @@ def test_what_came_of_an_event_is_recorded_with_as_few_requests_as_can_be(
     before: bool, delivery: bool, asked: list[str], deliveries: int
 ) -> None:
     tables = Tables()
-    records = Records(tables=tables)
+    records = Records(tables=tables, blobs=MemoryBlobs())
     if before:
         records.add(REF, {"tell/notify": DONE}, delivery=True)
     tables.asked.clear()
@@ -78,7 +78,7 @@ def test_what_came_of_an_event_is_recorded_with_as_few_requests_as_can_be(
 @pytest.mark.parametrize("delivery", [True, False])
 def test_news_of_an_event_whose_row_is_taken_meanwhile_is_kept(delivery: bool) -> None:
     tables = Tables()
-    records = Records(tables=tables)
+    records = Records(tables=tables, blobs=MemoryBlobs())
     records.add(REF, {"tell/notify": DONE}, delivery=True)
     tables.loses_next = True
     records.add(REF, {"tell/notify-2": DONE}, delivery=delivery)

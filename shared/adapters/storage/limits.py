@@ -98,6 +98,15 @@ def delay_seconds(delay: timedelta) -> int:
     return max(0, ceil(min(delay, DELAY_MAX).total_seconds()))
 
 
+def after_prefix(prefix: str) -> str:
+    """Return the least text that comes after each that begins so.
+
+    Raises: ValueError for the last character that there is.
+    """
+    last = ord(prefix[-1]) + 1
+    return prefix[:-1] + chr(0xE000 if last == 0xD800 else last)  # no surrogate is sent
+
+
 def check_batch(rows: Sequence[Row]) -> None:
     """Raise ValueError unless one transaction accepts these rows."""
     if len(rows) > BATCH_MAX or len({row.partition for row in rows}) > 1:

@@ -1,6 +1,6 @@
 """Azure tables. One request per call: a table is created only when an insert finds it missing."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from azure.data.tables import (
 
 from shared.adapters.storage.account import storage_errors
 from shared.adapters.storage.limits import (
+    after_prefix,
     check_batch,
     check_keys,
     check_storage_name,
@@ -126,29 +127,37 @@ class AzureTables:
         partition_from: str | None = None,
         equals: Mapping[str, Value] | None = None,
         before: tuple[str, datetime] | None = None,
+        key_from: str | None = None,
+        key_to: str | None = None,
+        begins: tuple[str, str] | None = None,
+        columns: Collection[str] = (),
     ) -> Iterator[Row]:
         """Yield the rows whose properties equal all of `equals` and are earlier than `before`.
 
         They are of one partition, of those up to `partition_to` or from `partition_from` on, or of
-        all: then the whole table is read.
+        all: then the whole table is read. Their keys are from `key_from` to `key_to`. The text in
+        a property begins as `begins` says. With `columns` the rows have only these properties.
         """
         query = _Filter()
+        query.add_range("PartitionKey", at_least=partition_from, at_most=partition_to)
+        query.add_range("RowKey", at_least=key_from, at_most=key_to)
         if partition is not None:
             query.add("PartitionKey", "eq", partition)
-        if partition_to is not None:
-            query.add("PartitionKey", "le", partition_to)
-        if partition_from is not None:
-            query.add("PartitionKey", "ge", partition_from)
         for name, value in plain_values(equals or {}).items():
             query.add(name, "eq", value)
         if before is not None:
             check_storage_name(before[0])
             query.add(before[0], "lt", plain_value(*before))
-        client = self._client(table)
+        if begins is not None:
+            check_storage_name(begins[0])
+            query.add(begins[0], "ge", begins[1])
+            if begins[1]:
+                query.add(begins[0], "lt", after_prefix(begins[1]))
+        client, select = self._client(table), _selected(columns)
         found = (
-            client.query_entities(query.text, parameters=query.parameters)
+            client.query_entities(query.text, parameters=query.parameters, select=select)
             if query.text
-            else client.list_entities()
+            else client.list_entities(select=select)
         )
         while True:
             with storage_errors(f"querying table {table}", self._service):
@@ -183,6 +192,13 @@ class _Filter:
         self.text = ""
         self.parameters: dict[str, Any] = {}
 
+    def add_range(self, name: str, *, at_least: str | None, at_most: str | None) -> None:
+        """Add that a property is within a range, either end of which may be open."""
+        if at_least is not None:
+            self.add(name, "ge", at_least)
+        if at_most is not None:
+            self.add(name, "le", at_most)
+
     def add(self, name: str, operator: str, value: Value) -> None:
         """Add a comparison that also has to hold."""
         if isinstance(value, str | datetime):
@@ -197,6 +213,13 @@ class _Filter:
         else:
             literal = repr(value)
         self.text += f"{' and ' if self.text else ''}{name} {operator} {literal}"
+
+
+def _selected(columns: Collection[str]) -> list[str] | None:
+    """Return what a query asks for, None for whole rows; the SDK makes the ETag of Timestamp."""
+    for name in columns:
+        check_storage_name(name)
+    return ["PartitionKey", "RowKey", "Timestamp", *columns] if columns else None
 
 
 class _Absent(Exception):
@@ -226,7 +249,8 @@ def _make_entity(partition: str, key: str, values: Mapping[str, Value]) -> dict[
 def _make_row(entity: TableEntity) -> Row:
     values: dict[str, Value] = {}
     for name, value in entity.items():
-        if name not in ("PartitionKey", "RowKey"):
+        # The service answers null for a property that was asked for and that the row lacks.
+        if name not in ("PartitionKey", "RowKey") and value is not None:
             plain = value.value if isinstance(value, EntityProperty) else value
             values[name] = plain_value(name, plain)
     return Row(
