@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from shared.journal.dead_letters import DeadLetters
     from shared.journal.letter_notices import LetterNotices
     from shared.journal.records import Records
+    from shared.journal.starts import Starts
     from shared.messages.outbox import Outbox
     from shared.messages.repeats import Folds
     from shared.orphans.watch import OrphanWatch
@@ -204,6 +205,13 @@ class Services:
         return Records(tables=self.tables, blobs=self.blobs, clock=self.clock)
 
     @once
+    def starts(self) -> "Starts":
+        """The starts of reactions that have limits."""
+        from shared.journal.starts import Starts
+
+        return Starts(tables=self.tables, clock=self.clock)
+
+    @once
     def dead_letters(self) -> "DeadLetters":
         """The letters."""
         from shared.journal.dead_letters import DeadLetters
@@ -371,6 +379,7 @@ class Services:
     @once
     def react(self) -> "React":
         """Runs the reactions of events."""
+        from shared.flow.admission import Admission
         from shared.flow.late_tags import TAGGED_WITHIN, LateTags
         from shared.flow.react import React
         from shared.flow.steps import Steps
@@ -379,7 +388,12 @@ class Services:
         ledger = Ledger(tables=self.tables, clock=self.clock, lease=self.settings.lease)
         return React(
             reactions=self.reactions,
-            steps=Steps(action=self.action, ledger=ledger, clock=self.clock),
+            steps=Steps(
+                action=self.action,
+                ledger=ledger,
+                clock=self.clock,
+                admission=Admission(starts=lambda: self.starts),
+            ),
             records=self.records,
             dead_letters=self.dead_letters,
             clock=self.clock,
@@ -405,6 +419,7 @@ class Services:
             dead_letters=self.dead_letters,
             rollouts=self.rollouts,
             folds=self.folds,
+            starts=self.starts,
             letter_notices=self.letter_notices,
             loops=self.loops,
             approvals=self.approvals,

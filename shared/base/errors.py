@@ -82,6 +82,34 @@ class ReactionGone(SignalboxError):
     default_hint = "Restore the reaction under its old name, or close the letter."
 
 
+class LimitReached(SignalboxError):
+    """The reaction has started as often as its `limit` allows."""
+
+    code = "reaction.limit"
+    disposition = Disposition.IGNORE
+
+
+class CoolingDown(SignalboxError):
+    """The reaction's last start is not as long ago as its `cooldown` asks."""
+
+    code = "reaction.cooldown"
+    disposition = Disposition.IGNORE
+
+
+class StartedBefore(SignalboxError):
+    """The reaction has started for the same key of its `once_per`."""
+
+    code = "reaction.once_per"
+    disposition = Disposition.IGNORE
+
+
+class DryRun(SignalboxError):
+    """The reaction has `dry_run: true`, so nothing is done."""
+
+    code = "reaction.dry_run"
+    disposition = Disposition.IGNORE
+
+
 class ExpressionFailed(SignalboxError):
     """An expression of a reaction gave no usable value for this event."""
 

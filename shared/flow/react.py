@@ -21,6 +21,7 @@ from shared.base.errors import (
     ReactionGone,
     StorageDenied,
     StorageUnavailable,
+    TagsAwaited,
     WorkspaceForeign,
     failure_of,
 )
@@ -287,6 +288,10 @@ class React:
             or workspace is None
         ):
             gone = ReactionGone(f"reaction {letter.reaction!r} is gone, or is for other events now")
+            run = ReactionResult(failure=failure_of(gone))
+        elif reaction.dry_run and letter.code != TagsAwaited.code:
+            # It was begun when it was no dry run: a rehearsal would close the letter.
+            gone = ReactionGone(f"reaction {letter.reaction!r} is in a dry run now")
             run = ReactionResult(failure=failure_of(gone))
         else:
             deadline = self._clock.now() + self._budget

@@ -12,12 +12,14 @@ from shared.base.errors import (
     BudgetSpent,
     ClaimHeld,
     Disposition,
+    DryRun,
     Failure,
     SignalboxError,
     failure_of,
 )
 from shared.base.redact import redact
-from shared.events.model import Event
+from shared.events.model import Event, as_data
+from shared.flow.admission import NOT_ADMITTED, Admission
 from shared.journal.ledger import AlreadyDone, Claimed, ClaimKey, ClaimLost, HeldElsewhere, Ledger
 from shared.journal.outcomes import EventRef, Outcome, OutcomeStatus
 from shared.journal.records import day_of
@@ -54,9 +56,17 @@ class _Hold:
 class Steps:
     """Does the steps of reactions, each at most once for an event."""
 
-    def __init__(self, *, action: Callable[[str], Action], ledger: Ledger, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        action: Callable[[str], Action],
+        ledger: Ledger,
+        clock: Clock,
+        admission: Admission,
+    ) -> None:
         """Do steps by the actions that `action` returns by name."""
         self._action = action
+        self._admission = admission
         self._ledger = ledger
         self._clock = clock
 
@@ -68,6 +78,9 @@ class Steps:
         Raises: StorageUnavailable. A step's own failure is in the result.
         """
         run = ReactionResult()
+        if reaction.dry_run:
+            self._rehearse(run, reaction, event)
+            return run
         for step in reaction.do:
             name = f"{reaction.name}/{step.id}"
             key = ClaimKey(
@@ -79,6 +92,8 @@ class Steps:
             held = self._ledger.claim(key)
             if isinstance(held, AlreadyDone):
                 run.hearsay[name] = held.outcome
+                if held.outcome.code in NOT_ADMITTED:
+                    break
             elif isinstance(held, HeldElsewhere):
                 self._note_held(run, name, held)
                 break
@@ -87,9 +102,37 @@ class Steps:
                 work = Work(
                     event=event, ref=ref, reaction=reaction, step=step, key=key, renew=hold.renew
                 )
+                is_first = step is reaction.do[0] and not held.begun
+                if is_first and not self._admit(run, name, hold, work):
+                    break
                 if not self._do(run, name, hold, work):
                     break
         return run
+
+    def _admit(self, run: ReactionResult, name: str, hold: "_Hold", work: Work) -> bool:
+        """Say whether the reaction may start; if not, that is the outcome of its first step.
+
+        It is kept by the claim, so the event gets the same answer if it arrives again.
+        """
+        try:
+            self._admission.admit(work.reaction, as_data(work.event), work.event.key)
+        except Exception as error:  # noqa: BLE001 - its fate is decided as that of a step is
+            failure = failure_of(error)
+            if failure.disposition is Disposition.IGNORE:
+                self._complete(run, name, hold, _skipped_by(failure))
+            else:
+                _log(failure, error, name, work.ref)
+                self._settle(run, name, hold.claim, failure, begun=False)
+            return False
+        return True
+
+    def _rehearse(self, run: ReactionResult, reaction: Reaction, event: Event) -> None:
+        """Record what each step would have done. Nothing is claimed, because nothing is done."""
+        for step in reaction.do:
+            failure = failure_of(self._admission.rehearse(reaction, step, event))
+            run.news[f"{reaction.name}/{step.id}"] = _skipped_by(failure)
+            if failure.code != DryRun.code:
+                break
 
     def _do(self, run: ReactionResult, name: str, hold: "_Hold", work: Work) -> bool:
         """Act under a claim and settle it; say whether to go on with the next step."""
@@ -106,9 +149,11 @@ class Steps:
             if failure.disposition is not Disposition.IGNORE:
                 self._settle(run, name, hold.claim, failure)
                 return action.may_fail
-            outcome = Outcome(
-                status=OutcomeStatus.SKIPPED, detail=failure.reason, code=failure.code
-            )
+            outcome = _skipped_by(failure)
+        return self._complete(run, name, hold, outcome)
+
+    def _complete(self, run: ReactionResult, name: str, hold: "_Hold", outcome: Outcome) -> bool:
+        """Keep a step's outcome for good; say whether the claim was still held."""
         outcome = replace(outcome, attempt=hold.claim.attempt)
         try:
             self._ledger.complete(hold.claim, outcome)
@@ -121,9 +166,18 @@ class Steps:
         run.news[name] = outcome
         return True
 
-    def _settle(self, run: ReactionResult, name: str, claim: Claimed, failure: Failure) -> None:
+    def _settle(
+        self,
+        run: ReactionResult,
+        name: str,
+        claim: Claimed,
+        failure: Failure,
+        *,
+        begun: bool = True,
+    ) -> None:
         try:
-            self._ledger.release(claim, redact(f"{failure.code}: {failure.reason}"))
+            reason = redact(f"{failure.code}: {failure.reason}")
+            self._ledger.release(claim, reason, begun=begun)
         except ClaimLost:
             self._note_held(run, name, HeldElsewhere(until=self._clock.now()))
         else:
@@ -162,6 +216,10 @@ def _log(failure: Failure, error: Exception, name: str, ref: EventRef) -> None:
         log.error("step failed unexpectedly", extra=facts, exc_info=error)
     else:
         log.warning("step failed: %s", failure.reason, extra=facts)
+
+
+def _skipped_by(failure: Failure) -> Outcome:
+    return Outcome(status=OutcomeStatus.SKIPPED, detail=failure.reason, code=failure.code)
 
 
 def outcome_of_failure(failure: Failure) -> Outcome:

@@ -17,6 +17,7 @@ from shared.journal.dead_letters import DeadLetters
 from shared.journal.letter_notices import LetterNotices
 from shared.journal.letters import LetterStatus, letter_id_of
 from shared.journal.records import AHEAD_MAX, Records, batches, day_of
+from shared.journal.starts import Starts
 from shared.messages.repeats import Folds
 from shared.orphans.watch import OrphanWatch
 from shared.retraining.approvals import Approvals
@@ -68,6 +69,7 @@ class Sweep:
     dead_letters: DeadLetters
     rollouts: Rollouts
     folds: Folds
+    starts: Starts
     letter_notices: LetterNotices
     loops: Loops
     approvals: Approvals
@@ -186,6 +188,7 @@ class Sweep:
         for kept in self.rollouts.store.ended(before):
             yield partial(self.rollouts.store.remove, kept)
         yield from self.folds.old(before)
+        yield from self.starts.old(before)
         for idle in self.loops.store.idle(before):
             yield partial(self.loops.store.remove, idle)
         if self.orphans is not None:

@@ -37,12 +37,16 @@ class ClaimKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
-    """This worker holds the claim until `until`; `etag` proves it."""
+    """This worker holds the claim until `until`; `etag` proves it.
+
+    `begun` says that the step was let begin at an earlier attempt, which failed.
+    """
 
     key: ClaimKey
     attempt: int
     until: datetime
     etag: str
+    begun: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,13 +65,17 @@ class HeldElsewhere:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Claim:
-    """The row of a claim: `until` is the end of its lease, `reason` why it was released."""
+    """The row of a claim: `until` is the end of its lease, `reason` why it was released.
+
+    `begun` is that of Claimed.
+    """
 
     status: str
     attempt: int
     until: datetime
     outcome: Outcome | None = None
     reason: str | None = None
+    begun: bool = False
 
 
 _OUTCOME = AsText(
@@ -122,10 +130,10 @@ class Ledger:
             return HeldElsewhere(until=found.until)
         attempt = found.attempt + 1
         try:
-            mine = self._claims.save(kept.at, _held(attempt, until), kept.etag)
+            mine = self._claims.save(kept.at, _held(attempt, until, found.begun), kept.etag)
         except RowChanged:
             return HeldElsewhere(until=until)
-        return Claimed(key=key, attempt=attempt, until=until, etag=mine.etag)
+        return Claimed(key=key, attempt=attempt, until=until, etag=mine.etag, begun=found.begun)
 
     def renew(self, claim: Claimed) -> Claimed:
         """Hold a claim for another lease, from now on.
@@ -133,7 +141,7 @@ class Ledger:
         Raises: ClaimLost if another worker has taken the claim meanwhile.
         """
         until = self._clock.now() + self._lease
-        etag = self._write(claim, _held(claim.attempt, until))
+        etag = self._write(claim, _held(claim.attempt, until, claim.begun))
         return replace(claim, until=until, etag=etag)
 
     def complete(self, claim: Claimed, outcome: Outcome) -> None:
@@ -143,9 +151,13 @@ class Ledger:
         """
         self._write(claim, replace(_ended(claim, "done"), outcome=outcome))
 
-    def release(self, claim: Claimed, reason: str) -> None:
-        """Give the claim back, with the reason; another worker may take it at once."""
-        self._write(claim, replace(_ended(claim, "released"), reason=reason))
+    def release(self, claim: Claimed, reason: str, *, begun: bool = True) -> None:
+        """Give the claim back, with the reason; another worker may take it at once.
+
+        `begun` says whether the step was let begin: then no limit is asked again.
+        """
+        released = replace(_ended(claim, "released"), reason=reason, begun=begun or claim.begun)
+        self._write(claim, released)
 
     def _write(self, claim: Claimed, row: _Claim) -> str:
         try:
@@ -164,8 +176,8 @@ def claimed_by(row: Row) -> tuple[str, str]:
     return event, reaction
 
 
-def _held(attempt: int, until: datetime) -> _Claim:
-    return _Claim(status="held", attempt=attempt, until=until)
+def _held(attempt: int, until: datetime, begun: bool = False) -> _Claim:
+    return _Claim(status="held", attempt=attempt, until=until, begun=begun)
 
 
 def _ended(claim: Claimed, status: str) -> _Claim:

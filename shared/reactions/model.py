@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from shared.events.model import EventType, Workspace
+from shared.journal.starts import StartLimit
 from shared.orphans.schema import Orphans
 from shared.reactions.expressions import Expression
 from shared.schema.findings import Finding
 from shared.schema.values import Values
 
 if TYPE_CHECKING:
+    from shared.reactions.templates import Template
     from shared.rollouts.strategy.model import Strategy
 
 
@@ -44,6 +46,14 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeyedLimits:
+    """The limits that count together, by the value of `key`; "" counts all events of a reaction."""
+
+    key: "Template | str"
+    limits: tuple[StartLimit, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reaction:
     """One rule: on this event, when this holds, do these steps in order."""
 
@@ -56,6 +66,9 @@ class Reaction:
     when: Expression | None = None
     #: Whether it is also set off by runs in which a monitor found a breach.
     breaches: bool = False
+    limits: tuple[KeyedLimits, ...] = ()
+    #: Whether its steps are only rehearsed: values are made and checked, and nothing is done.
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

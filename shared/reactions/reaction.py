@@ -12,6 +12,7 @@ from shared.reactions.condition_faults import find_condition_faults
 from shared.reactions.expression_faults import find_expression_faults, is_path, sample_of
 from shared.reactions.expression_nodes import ExpressionFault
 from shared.reactions.expressions import Expression, ExpressionSyntax, compile_expression
+from shared.reactions.limits import LIMIT_KEYS, read_limits
 from shared.reactions.model import Params, Reaction, Step
 from shared.reactions.step_values import find_never_text, find_param_faults
 from shared.reactions.templates import (
@@ -77,7 +78,8 @@ class ReactionReader:
         return name
 
     def _reaction(self, name: str, data: dict[str, Any], place: Place) -> Reaction | None:
-        known = {"name", "description", "enabled", "on", "when", "breaches", "do"}
+        known = {"name", "description", "enabled", "on", "when", "breaches", "do", "dry_run"}
+        known |= set(LIMIT_KEYS)
         self._report.check_keys(data, place.path, known, "a reaction", place.reaction)
         enabled = self._optional(data, "enabled", bool, True, place)
         description = self._optional(data, "description", str, "", place)
@@ -87,6 +89,8 @@ class ReactionReader:
         # For a wrong type of event, everything in the reaction would be reported as a mistake.
         place = Place(place.reaction, place.path, on if is_fit else None)
         when = self._when(data, place)
+        limits = read_limits(data, place, self._report, self._context, self._compiled)
+        dry_run = self._optional(data, "dry_run", bool, False, place)
         do = self._steps(data, place)
         self._warn_of_narrow_condition(when, do, place)
         if on is None:
@@ -99,6 +103,8 @@ class ReactionReader:
             when=when,
             breaches=breaches,
             do=do,
+            limits=limits,
+            dry_run=dry_run,
             line=self._report.line(place.path),
         )
 

@@ -364,6 +364,7 @@ def test_warnings_hide_no_mistake() -> None:
 PROSE = {
     *("BetterParams.metric", "RegisterBetterParams.metric", "RegisterParams.description"),
     *("NotifyParams.title", "NotifyParams.text", "FoldParams.key"),
+    *("StartsParams.key", "OncePerParams.key"),
 }
 
 
@@ -669,3 +670,58 @@ def test_a_workspace_that_was_not_filled_in_is_found(name: str) -> None:
 @pytest.mark.parametrize("name", ["workspace", "my-workspace", "xx", "ml-your-team", "RG-PROD"])
 def test_a_workspace_may_have_a_plain_name(name: str) -> None:
     assert not check("workspaces/main", f"workspaces/{name}").count("error")
+
+
+@pytest.mark.parametrize(
+    ("keys", "message", "hint"),
+    [
+        (
+            "limit: 20",
+            "`limit:` should be a mapping, found 20",
+            "Write `limit: {starts: 20, per: 1d}`.",
+        ),
+        ("limit: {starts: 20}", "`limit` needs `per`", ""),
+        (
+            "limit: {starts: 0, per: 1d}",
+            "`starts` should be greater than or equal to 1, found 0",
+            "",
+        ),
+        (
+            "limit: {starts: 1001, per: 1d}",
+            "`starts` should be less than or equal to 1000, found 1001",
+            "",
+        ),
+        ('limit: {starts: "2", per: 1d}', "`starts` should be a whole number, found '2'", ""),
+        (
+            "limit: {starts: 2, per: day}",
+            "`per`: write a number and a unit: 500ms, 45s, 15m, 2h, 1h30m or 3d; found 'day'",
+            "",
+        ),
+        ("limit: {starts: 2, per: 400d}", "`per`: from 1s to 90d, found 400d", ""),
+        (
+            "limit: {starts: 2, per: 1d, key: '${{ model.nam }}'}",
+            "`model` has no `nam`",
+            "Did you mean `name`?",
+        ),
+        (
+            "cooldown: 5",
+            "`cooldown`: write a number and a unit: 500ms, 45s, 15m, 2h, 1h30m or 3d;"
+            " found 5, which is 5s if it is in seconds",
+            "",
+        ),
+        (
+            "once_per: ${{ model.name }}",
+            "`once_per:` should be a mapping, found '${{ model.name }}'",
+            'Write `once_per: {key: "${{ … }}", within: 1d}`.',
+        ),
+        ("once_per: {key: '${{ model.name }}'}", "`once_per` needs `within`", ""),
+        (
+            "once_per: {key: churn, within: 1d}",
+            "`once_per.key` is the same for every event",
+            "Make it from the event: `${{ … }}`. For all events alike there is `cooldown:`.",
+        ),
+        ("dry_run: yes", "`dry_run:` should be true or false, found 'yes'", ""),
+    ],
+)
+def test_a_limit_that_is_none_is_found(keys: str, message: str, hint: str) -> None:
+    assert told("    when:", f"    {keys}\n    when:") == (message, hint)
