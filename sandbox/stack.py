@@ -9,6 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import trustme
+
 from sandbox.azurite import Azurite, connection_string
 from sandbox.event_grid import BlobContainer, EventGrid, Schema, Subscription, Webhook
 from sandbox.functions_host.host import FunctionsHost
@@ -84,7 +86,10 @@ class Stack:
             ports = {name: tap.port for name, tap in self.taps.items()}
         #: The address that the app uses; the other parts reach storage directly.
         self.storage = connection_string(ports["blob"], ports["queue"], ports["table"])
-        self.event_grid = enter(EventGrid(time_scale=self.pace.event_grid, response_timeout=30.0))
+        authority = trustme.CA()
+        self.event_grid = enter(
+            EventGrid(time_scale=self.pace.event_grid, response_timeout=30.0, authority=authority)
+        )
         topic = self.event_grid.add_topic(SYSTEM_TOPIC, system=True)
         self.workspace = enter(
             WorkspaceEmulator(
@@ -97,7 +102,8 @@ class Stack:
                     metrics_lag=self.pace.metrics,
                     # The app lives in real time, and asks for what happened in it.
                     real_time_metrics=True,
-                )
+                ),
+                authority=authority,
             )
         )
         self.control = enter(Control(self.workspace.control_url))

@@ -86,11 +86,12 @@ class WorkspaceEmulator(Running):
     Use it as a context manager, or call `start` and `stop`.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, authority: trustme.CA | None = None) -> None:
+        """Certificates are the `authority`'s, by default one of its own."""
         self.settings = settings
         self._sockets = (listen(settings.port), listen(settings.control_port))
         self._proxy_socket = listen(settings.proxy_port)
-        self._authority = trustme.CA()
+        self._authority = authority or trustme.CA()
         self._servers: tuple[uvicorn.Server, ...] = ()
         self._is_stopping = False
         self._violations: list[str] = []

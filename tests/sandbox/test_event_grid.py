@@ -3,12 +3,18 @@
 import json
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from azure.core.credentials import AzureKeyCredential
-from azure.core.exceptions import ClientAuthenticationError, ResourceNotFoundError
+import trustme
+from azure.core.credentials import AccessToken, AzureKeyCredential
+from azure.core.exceptions import (
+    ClientAuthenticationError,
+    HttpResponseError,
+    ResourceNotFoundError,
+)
 from azure.core.messaging import CloudEvent
 from azure.eventgrid import EventGridEvent, EventGridPublisherClient
 from azure.storage.queue import QueueClient, TextBase64DecodePolicy
@@ -27,8 +33,10 @@ from sandbox.event_grid import (
     Webhook,
 )
 from sandbox.event_grid.schemas import Event
+from sandbox.workspace.identity import issue_token
 
 ANYWHERE = Webhook("http://127.0.0.1:9/")
+VERSION = "api-version=2018-01-01"
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +67,7 @@ def subscription(**changes: Any) -> Subscription:
 
 def post(topic: Topic, content: bytes, content_type: str = "application/json") -> httpx.Response:
     headers = {"aeg-sas-key": topic.key, "content-type": content_type}
-    return httpx.post(topic.endpoint, content=content, headers=headers)
+    return httpx.post(f"{topic.endpoint}?{VERSION}", content=content, headers=headers)
 
 
 def create_queue(queue: StorageQueue) -> None:
@@ -151,6 +159,74 @@ def test_more_than_a_megabyte_is_refused(grid: EventGrid) -> None:
     topic = grid.add_topic("orders")
     assert post(topic, json.dumps([written(data="x" * 1_000_000)]).encode()).status_code == 200
     assert post(topic, json.dumps([written(data="x" * 1_048_576)]).encode()).status_code == 413
+
+
+class Token:
+    """A credential with a token for one audience."""
+
+    def __init__(self, audience: str) -> None:
+        self._token = issue_token(audience, "tenant", "client")
+
+    def get_token(self, *scopes: str, **_: Any) -> AccessToken:
+        assert scopes == ("https://eventgrid.azure.net/.default",)
+        return AccessToken(self._token, 4_102_444_800)
+
+
+@pytest.mark.parametrize(
+    ("audience", "is_let_in"),
+    [("https://eventgrid.azure.net", True), ("https://storage.azure.com", False)],
+)
+def test_the_real_client_signs_in_with_a_token_over_https(
+    audience: str, is_let_in: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    with EventGrid(authority=authority) as grid:
+        topic = grid.add_topic("orders")
+        with EventGridPublisherClient(topic.secure_endpoint, Token(audience)) as client:
+            try:
+                client.send([CloudEvent("shop", "Placed", data={"n": 2}, id="b")])
+            except ClientAuthenticationError:
+                assert not is_let_in
+        assert [each.id for each in grid.published("orders")] == (["b"] if is_let_in else [])
+
+
+def test_a_topic_takes_one_schema_where_it_says_so_and_options_say_which(grid: EventGrid) -> None:
+    topic = grid.add_topic("orders", schema=Schema.CLOUD_EVENTS)
+    with (
+        EventGridPublisherClient(topic.endpoint, AzureKeyCredential(topic.key)) as client,
+        pytest.raises(HttpResponseError, match="CloudEventSchemaV1_0 only"),
+    ):
+        client.send(EventGridEvent("orders/1", "Placed", {}, "2"))
+    answer = httpx.options(f"{topic.endpoint}?{VERSION}", headers={"aeg-sas-key": topic.key})
+    assert answer.headers["aeg-input-event-schema"] == "CloudEventV10"
+
+
+def test_another_version_of_the_api_is_refused(grid: EventGrid) -> None:
+    topic = grid.add_topic("orders")
+    answer = httpx.post(topic.endpoint, json=[written()], headers={"aeg-sas-key": topic.key})
+    assert answer.status_code == 400
+    assert "api-version" in answer.json()["error"]["details"][0]["message"]
+
+
+def test_the_real_client_waits_for_a_busy_topic_as_long_as_it_says(grid: EventGrid) -> None:
+    topic = grid.add_topic("busy")
+    grid.refuse("busy", 429, times=1, after=0)
+    with EventGridPublisherClient(topic.endpoint, AzureKeyCredential(topic.key)) as client:
+        client.send([CloudEvent("shop", "Placed", data=1, id="b")])
+    grid.refuse("busy", 403)
+    assert post(topic, json.dumps([written()]).encode()).status_code == 403
+    assert post(topic, json.dumps([written()]).encode()).status_code == 200
+
+
+def test_what_was_published_is_listed(grid: EventGrid) -> None:
+    topic = grid.add_topic("listed")
+    post(topic, json.dumps([written(id="a"), written(id="b")]).encode())
+    listed = httpx.get(f"{grid.url}/topics/listed/events").json()
+    assert [each["id"] for each in listed] == ["a", "b"]
+    assert httpx.get(f"{grid.url}/topics").json()["listed"] == 2
+    assert httpx.get(f"{grid.url}/topics/nowhere/events").status_code == 404
 
 
 def test_a_custom_topic_signs_events_itself_and_a_system_topic_passes_theirs_on() -> None:
