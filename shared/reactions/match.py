@@ -33,7 +33,7 @@ class Unmatched:
 
 Match = Matched | Unmatched
 
-_IS_BREACH = (
+IS_BREACH = (
     "a monitor found a breach in this run; reactions `on: DriftDetected` are for that, and this "
     "one has no `breaches: true`"
 )
@@ -56,7 +56,7 @@ def match(reactions: Reactions, event: Event) -> tuple[Match, ...]:
 def match_one(reaction: Reaction, data: Mapping[str, Any]) -> Match:
     """Return whether the event, as data, sets this reaction off."""
     if not reaction.breaches and "run" in data and has_breach_tag(data["run"]["tags"]):
-        return Unmatched(reaction=reaction, why=_IS_BREACH)
+        return Unmatched(reaction=reaction, why=IS_BREACH)
     if reaction.when is None or reaction.when.holds(data):
         return Matched(reaction=reaction)
     return Unmatched(

@@ -12,6 +12,7 @@ from shared.base.errors import ExpressionFailed
 from shared.events.model import EventType
 from shared.reactions.condition_faults import find_condition_faults
 from shared.reactions.expressions import compile_expression
+from shared.reactions.near_misses import near_misses, values_seen
 from shared.reactions.shapes import (
     FreeMap,
     Kind,
@@ -157,6 +158,8 @@ def require_an_answer(data: st.DataObject) -> None:
     event = data.draw(_SPOILT[on])
     assert expression.holds(event) in (True, False)
     assert expression.explain(event)
+    assert all(values_seen(expression, event))
+    assert all(near_misses(expression, event))
     with suppress(ExpressionFailed):
         expression.evaluate(event)
 
