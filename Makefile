@@ -34,8 +34,8 @@ lint: setup ## Check style, format and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-demo: setup ## Run the app in the sandbox; ONCE=1 plays it through and ends
-	@$(BIN)/python -m demo $(if $(ONCE),--once)
+demo: setup ## Run the app in the sandbox; ONCE=1 ends after the stories, PLAY=1 leaves them out
+	@$(BIN)/python -m demo $(if $(ONCE),--once) $(if $(PLAY),--play)
 
 pictures: setup ## Draw docs/pictures again, from a run of the demo
 	@$(BIN)/python -m demo.pictures

@@ -4,6 +4,8 @@ import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+import typer
+
 from demo.play import Play
 from demo.stage import APP_ROOT
 
@@ -30,6 +32,15 @@ def written_settings() -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
+def running_settings() -> dict[str, str]:
+    """Return the settings of the demo that runs; end the program, with a word, if none does."""
+    try:
+        return written_settings()
+    except FileNotFoundError:
+        typer.echo("No demo is running: start one with `make demo`.", err=True)
+        raise typer.Exit(1) from None
+
+
 def addresses(play: Play) -> Iterator[tuple[str, str]]:
     """Yield what there is to look at, and where."""
     stack, host = play.stack, play.stack.host
@@ -47,16 +58,33 @@ def addresses(play: Play) -> Iterator[tuple[str, str]]:
     )
 
 
-def to_try(play: Play) -> Iterator[str]:
-    """Yield what somebody may try, in another terminal."""
-    yield ".venv/bin/python -m demo.register churn 8 --tag auc=0.92"
-    yield ".venv/bin/python -m demo.register fraud 1 --tag signalbox_instance_type=Standard_NC6"
-    yield _manage("letters list")
-    yield _manage("rollouts list --all")
-    yield _manage("loops list")
+def to_try(play: Play) -> Iterator[tuple[str, str]]:
+    """Yield commands to try in another terminal, each with its effect."""
+    newest = max((_number(each.model.version) for each in play.watch.rollouts), default=0)
+    register = ".venv/bin/python -m demo.register"
+    yield f"{register} churn {newest + 1} --tag auc=0.92", "a new version goes live"
+    yield (
+        f"{register} churn {newest + 2} --tag signalbox_rollout=careful",
+        "another one goes live in steps, by its gates; they need requests to judge by",
+    )
+    yield ".venv/bin/python -m demo.load churn", "customers ask the endpoint, until Ctrl-C"
+    yield f"{register} churn {newest + 3} --no-deploy", "nothing happens, and you see why"
+    yield (
+        f"{register} fraud 1 --tag signalbox_instance_type=Standard_NC6",
+        "the tag asks for an instance type that the rules do not allow",
+    )
+    rules = play.settings["SIGNALBOX_REACTIONS"]
+    yield f"$EDITOR {rules}", "the app reads the rules again when the file changes"
+    yield _manage("letters list"), "the reactions that could not be finished"
+    yield _manage("rollouts list --all"), "the rollouts; `rollouts show ID` draws one"
+    yield _manage("loops list"), "the watch over monitors, from drift to a better model"
     for loop in play.watch.loops:
         # Loops of one reaction share the first half of their ids.
-        yield _manage(f"loops show {loop.id[16:24]}")
+        yield _manage(f"loops show {loop.id[16:24]}"), f"what came of {loop.monitor}"
+
+
+def _number(version: str) -> int:
+    return int(version) if version.isdecimal() else 0
 
 
 def _manage(command: str) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from azure.core.exceptions import AzureError
 
-from demo.addresses import written_settings
+from demo.addresses import running_settings
 from demo.workspace import Workspace
 
 
@@ -23,12 +23,7 @@ def main(
             raise typer.BadParameter(f"{text!r} is no name=value", param_hint="--tag")
         tags[key] = value
     try:
-        settings = written_settings()
-    except FileNotFoundError:
-        typer.echo("No demo is running: start one with `make demo`.", err=True)
-        raise typer.Exit(1) from None
-    try:
-        Workspace(settings).register(name, version, tags)
+        Workspace(running_settings()).register(name, version, tags)
     except AzureError as error:
         reason = str(error).partition("\n")[0]
         typer.echo(f"{name} {version} is not registered: {reason}", err=True)

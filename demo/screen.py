@@ -39,6 +39,8 @@ _STYLES: Mapping[str, str] = {
     "policy": "bold yellow",
     "loop": "bold cyan",
     "not so": "bold red",
+    "rules": "bold blue",
+    "skipped": "dim",
 }
 
 
@@ -117,6 +119,11 @@ class Screen:
         """Write a line of a list, which may be copied: whole, however long."""
         line = Text.assemble(" " * (_INDENT - 1), (f"{name:<11}", "cyan"), text)
         self._console.print(line, soft_wrap=True)
+
+    @property
+    def has_footer(self) -> bool:
+        """Whether `footer` is shown: a pipe gets none."""
+        return self._console.is_terminal
 
     @contextmanager
     def footer(self, write: Callable[[], str]) -> Iterator[None]:

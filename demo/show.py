@@ -8,6 +8,7 @@ import traceback
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,8 +16,9 @@ import typer
 from demo.addresses import addresses, settings_file, to_try
 from demo.customer import Customer
 from demo.play import NotAsTold, Play
+from demo.rules import Rules
 from demo.screen import Row, Screen
-from demo.stage import APP_ROOT, FUNCTIONS, Channel, app_settings
+from demo.stage import APP_ROOT, FUNCTIONS, OWN_RULES, RULES, Channel, app_settings
 from demo.stories import STORIES, Story
 from demo.watch import Records, Watch
 from demo.workspace import Workspace, import_early
@@ -40,8 +42,12 @@ _ABOUT = (
 )
 
 
-def perform(stories: Sequence[Story], *, once: bool, screen: Screen | None = None) -> int:
+def perform(
+    stories: Sequence[Story], *, once: bool, screen: Screen | None = None, own_rules: bool = False
+) -> int:
     """Set everything up, tell the stories, and keep it running; return the exit status.
+
+    With `own_rules` the app has a copy of the rules, which people may change while it runs.
 
     It is 0 if every story ended as told, 1 otherwise, and 130 if it was interrupted before that.
     """
@@ -50,11 +56,12 @@ def perform(stories: Sequence[Story], *, once: bool, screen: Screen | None = Non
     try:
         with ExitStack() as parts, _undisturbed_end():
             screen.title(_TITLE, _ABOUT)
-            play = _set_up(parts, screen)
+            play = _set_up(parts, screen, own_rules=own_rules)
             with screen.footer(lambda: _footer(play)):
                 rows = list(_tell(stories, play))
                 status = 0 if all(row.good for row in rows) else 1
-                screen.summary(rows, _verdict(play, rows))
+                if rows:
+                    screen.summary(rows, _verdict(play, rows))
                 if not once:
                     _keep_running(play)
     except (AzuriteMissing, AzuriteFailed, HostError) as error:
@@ -81,7 +88,7 @@ def _undisturbed_end() -> Iterator[None]:
             signal.signal(number, signal.SIG_IGN)
 
 
-def _set_up(parts: ExitStack, screen: Screen) -> Play:
+def _set_up(parts: ExitStack, screen: Screen, *, own_rules: bool) -> Play:
     # Proxies of the machine's can't reach what listens on it only.
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = "localhost,127.0.0.1"
     log = _keep_log()
@@ -92,14 +99,16 @@ def _set_up(parts: ExitStack, screen: Screen) -> Play:
     for operation, seconds in _DURATIONS.items():
         stack.control.provisioning(seconds, operation)
     channel = parts.enter_context(Channel())
+    path = _own_rules() if own_rules else RULES
+    shown = path.relative_to(APP_ROOT)
     settings = stack.app_settings() | app_settings(
         stack,
-        SIGNALBOX_REACTIONS="demo/reactions.yaml",
+        SIGNALBOX_REACTIONS=str(shown),
         SIGNALBOX_CHANNEL_TEAM=channel.url,
         SIGNALBOX_METRICS_GRAIN_SECONDS="1",
     )
     host = stack.start_host(APP_ROOT, settings, timers=True, log=log.append)
-    screen.line("app", f"{len(host.functions())} functions are up; rules: demo/reactions.yaml")
+    screen.line("app", f"{len(host.functions())} functions are up; rules: {shown}")
     stack.subscribe(FUNCTIONS)
     screen.line("sandbox", f"Event Grid delivers {len(FUNCTIONS)} types of event to the app")
     workspace = Workspace(settings)
@@ -107,17 +116,26 @@ def _set_up(parts: ExitStack, screen: Screen) -> Play:
     screen.line("client", "azure-ai-ml is signed in to the workspace")
     customer = parts.enter_context(Customer(ca_path=stack.workspace.ca_path))
     records = Records(settings)
+    rules = Rules(path, APP_ROOT, settings) if own_rules else None
     return Play(
         stack=stack,
         channel=channel,
         customer=customer,
         workspace=workspace,
         records=records,
-        watch=Watch(stack, channel, customer, records, screen),
+        watch=Watch(stack, channel, customer, records, screen, rules),
         screen=screen,
         settings=settings,
         log=log,
     )
+
+
+def _own_rules() -> Path:
+    """Return the copy of the rules that people change; one from before stays as it is."""
+    OWN_RULES.parent.mkdir(exist_ok=True)
+    if not OWN_RULES.exists():
+        OWN_RULES.write_text(RULES.read_text(encoding="utf-8"), encoding="utf-8")
+    return OWN_RULES
 
 
 def _keep_log() -> deque[str]:
@@ -176,6 +194,7 @@ def _footer(play: Play) -> str:
     parts = [f"waiting for {play.waiting}" if play.waiting else ""]
     if customer.url:
         parts.append(f"{customer.answered} answered, {len(customer.failures)} failed")
+    parts.append(play.watch.gates)
     return "  |  ".join(part for part in parts if part)
 
 
@@ -186,8 +205,9 @@ def _keep_running(play: Play) -> None:
         for name, where in addresses(play):
             play.screen.entry(name, where)
         play.screen.say("\n   To try, in another terminal:", style="dim")
-        for command in to_try(play):
+        for command, effect in to_try(play):
             play.screen.say(f"   {command}")
+            play.screen.say(f"       {effect}", style="dim")
         play.screen.say()
         play.waiting = "news; Ctrl-C ends it"
         while True:
@@ -197,6 +217,9 @@ def _keep_running(play: Play) -> None:
 
 def main(
     once: Annotated[bool, typer.Option(help="End after the last story.")] = False,
+    play: Annotated[
+        bool, typer.Option(help="Tell no stories: the app is yours from the first minute.")
+    ] = False,
 ) -> None:
     """Play the app through on this machine, and keep it running until Ctrl-C."""
-    raise typer.Exit(perform(STORIES, once=once))
+    raise typer.Exit(perform(() if play else STORIES, once=once, own_rules=play))

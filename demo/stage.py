@@ -16,6 +16,10 @@ from shared.events.model import EventType
 
 APP_ROOT = Path(__file__).resolve().parent.parent
 
+#: The rules of the stories, and the copy that people change.
+RULES = APP_ROOT / "demo" / "reactions.yaml"
+OWN_RULES = APP_ROOT / ".sandbox" / "reactions.yaml"
+
 #: The function that takes each type of event.
 FUNCTIONS: Mapping[str, str] = {
     f"Microsoft.MachineLearningServices.{event_type}": function

@@ -8,6 +8,7 @@ from queue import Empty
 from typing import Final
 
 from demo.customer import Customer
+from demo.rules import Rules
 from demo.runs import RunNews, is_of_run, short
 from demo.screen import Screen
 from demo.stage import Channel, Told
@@ -16,7 +17,7 @@ from sandbox.stack import Stack
 from shared.base.durations import format_duration
 from shared.events.envelopes import parse_envelope, parse_events
 from shared.journal.letters import Letter, LetterStatus
-from shared.journal.outcomes import Outcome, ref_of
+from shared.journal.outcomes import WHOLE, Outcome, OutcomeStatus, ref_of
 from shared.journal.records import EventRecord
 from shared.retraining.model import Decision, Loop, PolicyAnswer, Retraining, Stage
 from shared.retraining.store import LoopStore
@@ -66,6 +67,11 @@ class Records:
         """Return what came of an event, or None."""
         return self._services.records.get(ref_of(parse_events(parse_envelope(raw))[0]))
 
+    def skipped(self, since: datetime) -> list[EventRecord]:
+        """Return the records of events since then of which a step was skipped, the oldest first."""
+        found = self._services.records.find(since=since, outcome=OutcomeStatus.SKIPPED)
+        return list(found)[::-1]
+
     def outcome_of(self, retraining: Retraining) -> Outcome | None:
         """Return what is on record of the step that began a retraining."""
         record = self._services.records.get(retraining.ref)
@@ -76,8 +82,19 @@ class Watch:
     """Looks around, and puts on the screen what is new since the last look."""
 
     def __init__(
-        self, stack: Stack, channel: Channel, customer: Customer, records: Records, screen: Screen
+        self,
+        stack: Stack,
+        channel: Channel,
+        customer: Customer,
+        records: Records,
+        screen: Screen,
+        rules: Rules | None = None,
     ) -> None:
+        """With `rules` the file's changes are shown, and what reactions skip, with the reason."""
+        self._rules: Final = rules
+        self._began_at: Final = datetime.now(UTC)
+        self._seen_skipped: set[tuple[str, str]] = set()
+        self._gates: dict[str, Measurement] = {}
         self._stack: Final = stack
         self._channel: Final = channel
         self._customer: Final = customer
@@ -100,6 +117,8 @@ class Watch:
         self.loops = self._records.loops()
         self.letters = self._records.letters()
         sources = (
+            self._changed_rules,
+            self._skipped,
             self._delivered,
             self._decided,
             self._retrained,
@@ -113,6 +132,33 @@ class Watch:
         for item in sorted(news, key=lambda item: item.at):
             self._screen.line(item.label, item.text, at=item.at)
             self._screen.quote(item.quote)
+
+    @property
+    def gates(self) -> str:
+        """The last look at each gate of the rollout that is being measured, in one line."""
+        looks = [
+            f"{item.measure} {item.outcome.replace('_', ' ')}" for item in self._gates.values()
+        ]
+        return f"gates: {', '.join(looks)}" if looks else ""
+
+    def _changed_rules(self) -> Iterator[News]:
+        for summary, findings in self._rules.changes() if self._rules is not None else ():
+            yield News(at=datetime.now(UTC), label="rules", text=summary, quote=findings)
+
+    def _skipped(self) -> Iterator[News]:
+        if self._rules is None:
+            return
+        for record in self._records.skipped(self._began_at):
+            for name, outcome in record.outcomes.items():
+                is_new = (record.event, name) not in self._seen_skipped
+                if outcome.status is OutcomeStatus.SKIPPED and is_new:
+                    self._seen_skipped.add((record.event, name))
+                    text = f"{name.removesuffix('/*')} for {record.type} {record.about}"
+                    if name == WHOLE:
+                        text = f"{record.type} {record.about}"
+                    yield News(
+                        at=record.recorded_at, label="skipped", text=text, quote=outcome.detail
+                    )
 
     def _new[T](self, key: str, items: Sequence[T]) -> list[T]:
         """Return the items of a list that only grows which the last call did not see."""
@@ -162,8 +208,13 @@ class Watch:
         for rollout in self.rollouts:
             if rollout.gating.looked_at != self._looked_at.get(rollout.id):
                 found = self._records.measured(rollout)
-                yield from map(_gate_news, self._new(f"measured of {rollout.id}", found))
+                for item in self._new(f"measured of {rollout.id}", found):
+                    self._gates[item.measure] = item
+                    if item.outcome is GateOutcome.FAIL or not self._screen.has_footer:
+                        yield _gate_news(item)
             self._looked_at[rollout.id] = rollout.gating.looked_at
+            if rollout.phase.is_terminal and self._looked_at.pop(rollout.id):
+                self._gates.clear()
 
     def _buried(self) -> Iterator[News]:
         for letter in self.letters:

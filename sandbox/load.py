@@ -25,6 +25,9 @@ from sandbox.running import Running
 log = logging.getLogger(__name__)
 
 _BODY = {"input_data": [[1, 2], [3, 4]]}
+#: The header of a request that chooses a deployment, and of the answer that names it.
+_DEPLOYMENT = "azureml-model-deployment"
+_GOOD = 200
 #: The status of a request that got no answer.
 NO_ANSWER = 0
 _MOST_OPEN = 256
@@ -44,6 +47,8 @@ class Second:
     at: datetime
     #: How often each status was the answer.
     statuses: Counter[int] = field(default_factory=Counter)
+    #: How often each deployment gave a good answer.
+    deployments: Counter[str] = field(default_factory=Counter)
     #: Milliseconds, one per request that was sent and has ended.
     latencies: list[float] = field(default_factory=list)
     #: Those for which too many were open, or which were due too long ago.
@@ -73,7 +78,7 @@ class Load(Running):
         self._headers = {
             "Authorization": f"Bearer {token}",
             "Content-Type": "application/json",
-        } | ({"azureml-model-deployment": deployment} if deployment else {})
+        } | ({_DEPLOYMENT: deployment} if deployment else {})
         self._content = json.dumps(_BODY if body is None else body).encode()
         self._tls = ssl.create_default_context(cafile=str(ca_path) if ca_path else None)
         self._most_open = most_open
@@ -96,13 +101,23 @@ class Load(Running):
         """Return what has happened so far, oldest first; of the last seconds some may be open."""
         with self._lock:
             return [
-                Second(each.at, each.statuses.copy(), each.latencies.copy(), each.unsent)
+                Second(
+                    each.at,
+                    each.statuses.copy(),
+                    each.deployments.copy(),
+                    each.latencies.copy(),
+                    each.unsent,
+                )
                 for each in self._seconds.values()
             ]
 
     def statuses(self) -> Counter[int]:
         """Return how often each status was the answer so far; `NO_ANSWER` counts the rest."""
         return sum((each.statuses for each in self.seconds()), Counter())
+
+    def answered_by(self) -> Counter[str]:
+        """Return how often each deployment gave a good answer so far."""
+        return sum((each.deployments for each in self.seconds()), Counter())
 
     def latency(self, percent: float) -> float:
         """Return a percentile of all latencies so far, in milliseconds; 0 if there are none."""
@@ -149,11 +164,13 @@ class Load(Running):
         except (httpx.HTTPError, asyncio.CancelledError) as error:
             # The stop ends the wait for an answer.
             log.warning("a request got no answer: %s", type(error).__name__)
-            status = NO_ANSWER
+            status, deployment = NO_ANSWER, ""
         else:
             status = response.status_code
+            deployment = response.headers.get(_DEPLOYMENT, "")
         with self._lock:
             second.statuses[status] += 1
+            second.deployments[deployment] += int(status == _GOOD)
             second.latencies.append((time.perf_counter() - started) * 1000)
 
     def _second(self, due: float) -> Second:
