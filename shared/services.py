@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from shared.adapters.targets.factory import Targets
     from shared.base.ports import Blobs, Channels, Queues, Tables
     from shared.events.model import Event
+    from shared.flow.chains import Chains
     from shared.flow.react import React
     from shared.flow.sweep import Sweep
     from shared.journal.dead_letters import DeadLetters
@@ -392,7 +393,7 @@ class Services:
                 action=self.action,
                 ledger=ledger,
                 clock=self.clock,
-                admission=Admission(starts=lambda: self.starts),
+                admission=Admission(starts=lambda: self.starts, chains=self._chains),
             ),
             records=self.records,
             dead_letters=self.dead_letters,
@@ -404,6 +405,18 @@ class Services:
                 within=TAGGED_WITHIN * self.settings.retry_base,
             ),
             follow=self._follow,
+        )
+
+    @once
+    def _chains(self) -> "Chains":
+        from shared.flow.chains import Chains
+
+        return Chains(
+            most=self.reactions.chain_limit,
+            channels_of=self.reactions.channels_of,
+            workspaces=lambda: self.workspaces,
+            folds=lambda: self.folds,
+            outbox=lambda: self.outbox,
         )
 
     @once

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from shared.base.clock import Clock
 from shared.base.ports import Channels
 from shared.base.settings import Settings
+from shared.events.causes import EventCause, tags_of_cause
 from shared.events.model import Event, as_data
 from shared.journal.ledger import ClaimKey
 from shared.journal.outcomes import EventRef, Outcome
@@ -29,7 +30,8 @@ class Work:
     """One step of a reaction that is to be done for one event; the claim on it is held.
 
     `renew` holds the claim for another lease. It is called just before a write that a second worker
-    would do again, and raises ClaimLost where another worker has the claim.
+    would do again, and raises ClaimLost where another worker has the claim. `find_cause` returns
+    the cause of the event.
     """
 
     event: Event
@@ -38,6 +40,15 @@ class Work:
     step: Step
     key: ClaimKey
     renew: Callable[[], None]
+    find_cause: Callable[[], EventCause]
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tags for all that the step makes: so an event of it shows what caused it.
+
+        Raises: WorkspaceError, where the cause of the event had to be read.
+        """
+        return tags_of_cause(self.find_cause(), self.reaction.name)
 
     def params[P: Params](self, kind: type[P], event: Event | None = None) -> P:
         """Return the step's values for the event, or for what an action knows of it now.

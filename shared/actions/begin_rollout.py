@@ -69,6 +69,7 @@ def begin(
         history=(Moment(at=now, phase=Phase.QUEUED),),
         traceparent=telemetry.traceparent(),
         retraining=retraining,
+        depth=work.find_cause().depth + 1,
     )
 
 

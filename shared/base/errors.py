@@ -103,6 +103,13 @@ class StartedBefore(SignalboxError):
     disposition = Disposition.IGNORE
 
 
+class ChainTooLong(SignalboxError):
+    """As many reactions as `chain_limit` allows led to this event, one after another."""
+
+    code = "reaction.chain"
+    disposition = Disposition.IGNORE
+
+
 class DryRun(SignalboxError):
     """The reaction has `dry_run: true`, so nothing is done."""
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 from shared.base.ids import digest, folded
+from shared.events.causes import EventCause, cause_in
 
 
 class EventType(StrEnum):
@@ -233,6 +234,11 @@ class Event:
         raise NotImplementedError
 
     @property
+    def cause(self) -> EventCause:
+        """The reaction that made what the event is about, as far as the event shows it."""
+        return EventCause()
+
+    @property
     def key(self) -> str:
         """64 hex digits that every delivery of this event shares and no other event has."""
         return digest(self.workspace.key, self.type, self.about, self.id)
@@ -250,6 +256,11 @@ class ModelRegistered(Event):
         """The model version."""
         return f"{self.model.name}:{self.model.version}"
 
+    @property
+    def cause(self) -> EventCause:
+        """The reaction that registered the model."""
+        return cause_in(self.model.tags)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelDeployed(Event):
@@ -262,6 +273,11 @@ class ModelDeployed(Event):
     def about(self) -> str:
         """The service."""
         return self.service.name
+
+    @property
+    def cause(self) -> EventCause:
+        """The reaction that deployed the service."""
+        return cause_in(self.service.tags)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,6 +292,11 @@ class RunCompleted(Event):
         """The run."""
         return self.run.id
 
+    @property
+    def cause(self) -> EventCause:
+        """The reaction that started the run."""
+        return cause_in(self.run.tags)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStatusChanged(Event):
@@ -288,6 +309,11 @@ class RunStatusChanged(Event):
     def about(self) -> str:
         """The run and its new status."""
         return f"{self.run.id}:{self.run.status}"
+
+    @property
+    def cause(self) -> EventCause:
+        """The reaction that started the run."""
+        return cause_in(self.run.tags)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -349,6 +375,7 @@ def as_data(event: Event) -> dict[str, Any]:
     data: dict[str, Any] = _plain(event)
     data["type"] = str(event.type)
     data["workspace"]["id"] = event.workspace.id
+    data["cause"] = _plain(event.cause)
     return data
 
 

@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from shared.actions.base import Work
 from shared.base.durations import format_duration
 from shared.base.errors import (
+    ChainTooLong,
     CoolingDown,
     DryRun,
     ExpressionFailed,
@@ -24,6 +26,7 @@ from shared.base.redact import redact
 from shared.base.words import counted, second
 from shared.events.fields import one_line
 from shared.events.model import Event, as_data
+from shared.flow.chains import Chains
 from shared.reactions.model import KeyedLimits, Reaction, Step
 from shared.schema.wording import cut
 
@@ -31,7 +34,9 @@ if TYPE_CHECKING:
     from shared.journal.starts import Starts, StartsFull
 
 #: Outcomes of a first step that keep the later ones from being done.
-NOT_ADMITTED = frozenset({LimitReached.code, CoolingDown.code, StartedBefore.code})
+NOT_ADMITTED = frozenset(
+    {LimitReached.code, CoolingDown.code, StartedBefore.code, ChainTooLong.code}
+)
 #: Starts of a dry run count apart, so that they don't use up the places of the real ones.
 _DRY = "dry run of "
 _KEY_MAX = 100
@@ -43,14 +48,20 @@ class Admission:
     """Lets reactions start, within their limits. `starts` is built if a reaction has any."""
 
     starts: "Callable[[], Starts]"
+    chains: Chains
 
-    def admit(self, reaction: Reaction, data: Mapping[str, Any], event: str) -> None:
-        """Count a start of the reaction by the event of this key and data.
+    def admit(self, work: Work) -> None:
+        """Let the reaction start for the event, and count it.
 
         It costs no request without limits, and two for each key by which limits count.
 
-        Raises: LimitReached, CoolingDown, StartedBefore, ExpressionFailed, StorageUnavailable.
+        Raises: ChainTooLong, ChannelDown, WorkspaceError, LimitReached, CoolingDown, StartedBefore,
+        ExpressionFailed and StorageUnavailable.
         """
+        self.chains.check(work.reaction, work.event, work.find_cause)
+        self._take(work.reaction, as_data(work.event), work.event.key)
+
+    def _take(self, reaction: Reaction, data: Mapping[str, Any], event: str) -> None:
         owner = _DRY + reaction.name if reaction.dry_run else reaction.name
         taken: list[str] = []
         for keyed in reaction.limits:
@@ -73,7 +84,7 @@ class Admission:
         data = as_data(event)
         try:
             if step is reaction.do[0]:
-                self.admit(reaction, data, event.key)
+                self._take(reaction, data, event.key)
             values = prepare(step, data, ACTIONS[step.action])
         except SignalboxError as error:
             if isinstance(error, StorageUnavailable | StorageDenied):

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from shared.actions.base import Action, Work
 from shared.base import telemetry
@@ -17,8 +18,9 @@ from shared.base.errors import (
     SignalboxError,
     failure_of,
 )
+from shared.base.lazy import Lazy
 from shared.base.redact import redact
-from shared.events.model import Event, as_data
+from shared.events.model import Event
 from shared.flow.admission import NOT_ADMITTED, Admission
 from shared.journal.ledger import AlreadyDone, Claimed, ClaimKey, ClaimLost, HeldElsewhere, Ledger
 from shared.journal.outcomes import EventRef, Outcome, OutcomeStatus
@@ -81,6 +83,7 @@ class Steps:
         if reaction.dry_run:
             self._rehearse(run, reaction, event)
             return run
+        find_cause = Lazy(partial(self._admission.chains.cause_of, reaction, event))
         for step in reaction.do:
             name = f"{reaction.name}/{step.id}"
             key = ClaimKey(
@@ -100,7 +103,13 @@ class Steps:
             else:
                 hold = _Hold(self._ledger, held)
                 work = Work(
-                    event=event, ref=ref, reaction=reaction, step=step, key=key, renew=hold.renew
+                    event=event,
+                    ref=ref,
+                    reaction=reaction,
+                    step=step,
+                    key=key,
+                    renew=hold.renew,
+                    find_cause=find_cause,
                 )
                 is_first = step is reaction.do[0] and not held.begun
                 if is_first and not self._admit(run, name, hold, work):
@@ -115,7 +124,7 @@ class Steps:
         It is kept by the claim, so the event gets the same answer if it arrives again.
         """
         try:
-            self._admission.admit(work.reaction, as_data(work.event), work.event.key)
+            self._admission.admit(work)
         except Exception as error:  # noqa: BLE001 - its fate is decided as that of a step is
             failure = failure_of(error)
             if failure.disposition is Disposition.IGNORE:

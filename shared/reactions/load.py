@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.events.model import Workspace, read_workspace
 from shared.orphans.schema import Orphans
-from shared.reactions.model import Params, Reaction, Reactions
+from shared.reactions.model import CHAIN_LIMIT, Params, Reaction, Reactions
 from shared.reactions.reaction import ReactionReader
 from shared.reactions.templates import OPEN
 from shared.schema.document import Path, read_document
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 VERSION = 1
 
-_KEYS = {"version", "workspaces", "channels", "rollouts", "orphans", "reactions"}
+_KEYS = {"version", "workspaces", "channels", "rollouts", "orphans", "chain_limit", "reactions"}
+#: A chain that is longer than this is one without an end.
+_CHAIN_MOST = 20
 _CHANNEL = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 #: Characters that an address has, with its scheme or without, and a name has not.
 _ADDRESS = re.compile(r"[/:@](?=.)")
@@ -161,7 +163,17 @@ class _ReactionsLoader:
             reactions=reactions,
             rollouts={name: item for name, item in context.strategies.items() if item is not None},
             orphans=orphans,
+            chain_limit=self._chain_limit(data),
         )
+
+    def _chain_limit(self, data: dict[str, Any]) -> int:
+        value = data.get("chain_limit", CHAIN_LIMIT)
+        if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _CHAIN_MOST:
+            return value
+        message = f"`chain_limit:` should be from 1 to {_CHAIN_MOST}, found {found(value)}"
+        hint = "It is how many reactions may follow one another."
+        self._report.error(("chain_limit",), message, hint)
+        return CHAIN_LIMIT
 
     def _check_version(self, data: dict[str, Any]) -> None:
         if "version" not in data:

@@ -16,10 +16,16 @@ if TYPE_CHECKING:
     from shared.rollouts.strategy.model import Strategy
 
 
+#: From drift to a deployment it takes three: retrain, register, deploy.
+CHAIN_LIMIT = 5
+
+
 class Params(Values):
     """The base of every action's values, as they are written below the action in a reaction.
 
-    `events` are the types of event that the action accepts; empty means every type. `is_single`
+    `events` are the types of event that the action accepts; empty means every type. `makes` says
+    whether it makes or changes anything in a workspace, of which events may come; `makes_runs`
+    whether it starts runs. `is_single`
     says whether a reaction may have it only once. `hears_all` are fields of the event that `when`
     should not compare, because the action needs every value. `guarded` are the fields, dotted if
     nested, for which a tag may only choose values that `allow` lists, each with the name of its
@@ -27,6 +33,8 @@ class Params(Values):
     """
 
     events: ClassVar[frozenset[EventType]] = frozenset()
+    makes: ClassVar[bool] = True
+    makes_runs: ClassVar[bool] = False
     is_single: ClassVar[bool] = False
     hears_all: ClassVar[tuple[str, ...]] = ()
     guarded: ClassVar[Mapping[str, str]] = {}
@@ -67,6 +75,9 @@ class Reaction:
     #: Whether it is also set off by runs in which a monitor found a breach.
     breaches: bool = False
     limits: tuple[KeyedLimits, ...] = ()
+    #: Whether it makes or changes anything in a workspace, and whether it starts runs.
+    makes: bool = True
+    makes_runs: bool = False
     #: Whether its steps are only rehearsed: values are made and checked, and nothing is done.
     dry_run: bool = False
 
@@ -81,6 +92,8 @@ class Reactions:
     warnings: tuple[Finding, ...] = ()
     rollouts: "Mapping[str, Strategy]" = field(default_factory=dict)
     orphans: Orphans | None = None
+    #: How many reactions may follow one another, each set off by what the one before it made.
+    chain_limit: int = CHAIN_LIMIT
 
     def get(self, name: str) -> Reaction | None:
         """Return the reaction of this name, enabled or not, or None."""

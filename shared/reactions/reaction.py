@@ -105,6 +105,8 @@ class ReactionReader:
             do=do,
             limits=limits,
             dry_run=dry_run,
+            makes=any(self._actions[step.action].makes for step in do),
+            makes_runs=any(self._actions[step.action].makes_runs for step in do),
             line=self._report.line(place.path),
         )
 

@@ -8,6 +8,7 @@ from functools import cache
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from shared.events.causes import EventCause
 from shared.events.model import EVENT_CLASSES, RUN_STATUSES, EventType, Run, Workspace
 
 
@@ -83,6 +84,7 @@ def shape_of(event_type: EventType) -> RecordShape:
     """Return the shape of the data of such events, as `shared.events.model.as_data` gives them."""
     cls = EVENT_CLASSES[event_type]
     known = {"type": Plain(Kind.TEXT, "type", choices=(str(event_type),)), **_fields_of(cls, "")}
+    known["cause"] = _shape(EventCause, "cause")
     if event_type is EventType.RUN_COMPLETED:
         run = known["run"]
         assert isinstance(run, RecordShape)

@@ -53,8 +53,8 @@ class Template:
         )
 
 
-#: Mappings that anybody can write who can register a model or run a job.
-_FREE = ("tags", "properties")
+#: Parts that anybody can write who can register a model or run a job. Tags make the cause.
+_FREE = ("tags", "properties", "cause")
 
 
 def reads_tags(value: object) -> bool:
@@ -81,6 +81,7 @@ def is_made_from_tags(value: object, data: Mapping[str, Any]) -> bool:
         if isinstance(part, dict)
         else part
         for name, part in data.items()
+        if name not in _FREE
     }
     try:
         return bool(value.render(bare) != value.render(data))

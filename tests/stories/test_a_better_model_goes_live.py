@@ -499,6 +499,8 @@ def test_what_a_run_made_is_registered_once_with_the_run_s_own_facts() -> None:
         "deploy": "true",
         "data": "v7",
         "signalbox_step": model.tags["signalbox_step"],
+        "signalbox_reaction": "register-trained-models",
+        "signalbox_depth": "1",
     }
     assert model.properties == {"dataset": "v3"}
     (new,) = registered.new

@@ -725,3 +725,10 @@ def test_a_workspace_may_have_a_plain_name(name: str) -> None:
 )
 def test_a_limit_that_is_none_is_found(keys: str, message: str, hint: str) -> None:
     assert told("    when:", f"    {keys}\n    when:") == (message, hint)
+
+
+@pytest.mark.parametrize("value", ["0", "21", "true", "many", "1.5"])
+def test_a_chain_limit_that_is_none_is_found(value: str) -> None:
+    message, hint = told("channels:", f"chain_limit: {value}\nchannels:")
+    assert message.startswith("`chain_limit:` should be from 1 to 20, found ")
+    assert hint == "It is how many reactions may follow one another."

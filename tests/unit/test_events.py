@@ -209,6 +209,7 @@ def test_the_data_of_a_registration_has_the_shape_that_expressions_use() -> None
             "id": WORKSPACE.id,
         },
         "model": {"name": "fraud", "version": "3", "tags": {"stage": "prod"}, "properties": {}},
+        "cause": {"reaction": "", "depth": 0},
     }
 
 

@@ -1,7 +1,7 @@
 """The values of `notify` in a reaction."""
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, ValidationInfo
 
@@ -33,6 +33,7 @@ class FoldParams(Values):
 class NotifyParams(Params):
     """The values that `notify` takes."""
 
+    makes: ClassVar[bool] = False
     channel: ChannelName
     title: str
     text: str = ""

@@ -96,7 +96,7 @@ class Register:
         workspace, step = work.event.workspace, work.key.digest[:32]
         if params.when_better is not None:
             self._require_better(workspace, run, params, params.when_better, reference)
-        ours = {STEP: step, **({REFERENCE: reference} if reference else {})}
+        ours = {**work.tags, STEP: step, **({REFERENCE: reference} if reference else {})}
         new = NewModel(
             name=params.name,
             kind=params.kind,

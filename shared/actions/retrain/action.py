@@ -259,7 +259,7 @@ class Retrain:
             hosts=case.params.allow.hosts,
             tags={
                 "signalbox_event": case.event.id[:250],
-                "signalbox_reaction": loop.reaction,
+                **case.work.tags,
                 "signalbox_monitor": redact(loop.monitor, most=250),
             },
             drift=_facts_of(case.event, loop, retraining),

@@ -49,6 +49,7 @@ class RetrainParams(Params):
     events = frozenset({EventType.DRIFT_DETECTED})
     is_single = True  # two would share the loops of the reaction
     hears_all = ("drift.state", "drift.signal")
+    makes_runs = True
 
     target: TargetParams
     inputs: Inputs = Field(default_factory=dict)

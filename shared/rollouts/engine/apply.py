@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from shared.base.errors import SignalboxError
 from shared.base.redact import redact
+from shared.events.causes import TAG_DEPTH, TAG_REACTION
 from shared.rollouts.deciding.decisions import (
     CreateDeployment,
     CreateEndpoint,
@@ -78,8 +79,15 @@ def _spec(rollout: Rollout) -> DeploymentSpec:
             TAG_MODEL: rollout.model.name,
             TAG_VERSION: rollout.model.version,
             TAG_ROLLOUT: rollout.id,
+            **_tags_of_depth(rollout),
         },
     )
+
+
+def _tags_of_depth(rollout: Rollout) -> dict[str, str]:
+    """Return the tags by which an event of the deployment shows the reaction that caused it."""
+    reaction, _, _ = rollout.reaction_step.partition("/")
+    return {TAG_REACTION: reaction, TAG_DEPTH: str(rollout.depth)} if rollout.depth else {}
 
 
 def _set_traffic(

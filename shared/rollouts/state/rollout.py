@@ -183,6 +183,7 @@ class Rollout:
     given_up: str = ""  #: A message that was given up, and why.
     traceparent: str = ""
     retraining: str = ""  #: The reference of the retraining that made the model, "" if none did.
+    depth: int = 0  #: How many reactions in a row led to it, its own with them.
 
     @property
     def partition(self) -> str:
