@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
-from shared.actions import deploy, notify, register, retrain, shift_traffic
+from shared.actions import deploy, notify, register, retrain, rollout, shift_traffic
 
 if TYPE_CHECKING:
     from shared.actions.base import Action, ActionFolder, Parts
@@ -14,6 +14,7 @@ _FOLDERS: "Final[Mapping[str, ActionFolder]]" = {
     "notify": notify,
     "register": register,
     "retrain": retrain,
+    "rollout": rollout,
     "shift_traffic": shift_traffic,
 }
 

@@ -312,6 +312,13 @@ class OrderImpossible(SignalboxError):
     code = "rollout.order"
 
 
+class RolloutAbsent(SignalboxError):
+    """A reaction has an order for a rollout, and none is under way that could take it."""
+
+    code = "rollout.absent"
+    disposition = Disposition.IGNORE
+
+
 class LoopOrderImpossible(SignalboxError):
     """A loop can't carry out this order in its state."""
 

@@ -7,6 +7,7 @@ from shared.rollouts.state.phases import Phase
 from shared.rollouts.state.rollout import Rollout
 from tests.app.arm import Json
 from tests.app.stage import Stage
+from tests.app.test_alerts import alert, send
 
 STEP = "deploy-tagged-models/deploy"
 
@@ -71,6 +72,23 @@ def test_paused_it_stays_and_promoted_it_goes_to_the_end(stage: Stage) -> None:
     order(stage, rollout, "promote", "all is well", "--to-end")
     stage.wait_live("steer-pause", "2")
     assert stage.traffic("steer-pause") == {rollout.deployment: 100}
+
+
+def test_an_alert_aborts_what_rolls_out_on_its_endpoint(stage: Stage) -> None:
+    event, rollout = at_a_tenth(stage, "steer-alert", "hold-long", Phase.HOLDING)
+    target = f"{stage.stack.workspace_id}/onlineEndpoints/steer-alert".lower()
+    fired = alert(stage, "stop-steer", alertTargetIDs=[target])
+    assert send(stage, fired).status_code == 202
+    ended = stage.wait_ended("steer-alert", "2")
+    assert (ended.phase, ended.reason) == (
+        Phase.ROLLED_BACK,
+        "abort by reaction stop-on-alert: stop-steer fired",
+    )
+    assert stage.traffic("steer-alert") == {rollout.stable: 100}
+    assert stage.wait_recorded(event, OutcomeStatus.FAILED).outcomes[STEP].code == "rollout.aborted"
+    given = stage.record(fired)
+    assert given is not None
+    assert given.outcomes["stop-on-alert/rollout"].status is OutcomeStatus.DONE
 
 
 def test_a_newer_version_takes_the_place_of_one_that_holds(stage: Stage) -> None:

@@ -280,6 +280,7 @@ def test_the_examples_of_actions_are_what_the_loader_takes() -> None:
         "notify": "RunStatusChanged",
         "register": "RunCompleted",
         "retrain": "DriftDetected",
+        "rollout": "AlertFired",
         "shift_traffic": "AlertFired",
     }
     for example in examples:

@@ -45,13 +45,24 @@ class Rolling(World):
     """A world with one reaction that deploys, on operations that take two minutes."""
 
     def __init__(
-        self, rollout: str = "canary", *, strategies: str = "", kind: str = "managed", **deploy: str
+        self,
+        rollout: str = "canary",
+        *,
+        strategies: str = "",
+        more: str = "",
+        kind: str = "managed",
+        **deploy: str,
     ) -> None:
-        """Roll out by the strategy; `strategies` stand under `rollouts:`, one or more lines."""
+        """Roll out by the strategy; `strategies` stand under `rollouts:`, one or more lines.
+
+        `more` are the lines of further reactions.
+        """
         size = {"instance_type": "Standard_DS3_v2"} if kind == "managed" else {}
         values = {"rollout": rollout, "kind": kind} | size | deploy
         lines = "".join(f"          {name}: {value}\n" for name, value in values.items())
-        super().__init__(ROLLING + lines + (f"rollouts:\n{strategies}" if strategies else ""))
+        super().__init__(
+            ROLLING + lines + more + (f"rollouts:\n{strategies}" if strategies else "")
+        )
         self.workspaces.behaviour.takes = timedelta(minutes=2)
         #: The splits that Signalbox asked for, in order, by version.
         self.writes: list[dict[str, int]] = []

@@ -44,12 +44,15 @@ _IN_MESSAGE = (("endpoint", "rollout"), "tick")
 _CUT_OFF_MAX = 2
 _PUT_OFF = timedelta(minutes=31)
 
+#: The most claims of orders that a rollout remembers.
+_HEARD_MAX = 20
+
 _NO_TIME = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollouts:
-    """Starts rollouts, advances them, and takes the orders of people.
+    """Starts rollouts, advances them, and takes the orders of people and reactions.
 
     `tick` is called for what only ticks need: an event that starts a rollout does not pay for it.
     `follow` is called when the rollout of a retraining's model has come to another phase;
@@ -114,24 +117,32 @@ class Rollouts:
             self.store.save(due, etag=kept.etag)
             self.wake(due)
 
-    def order(self, rollout: Rollout, order: Order) -> Rollout:
+    def order(self, rollout: Rollout, order: Order, *, key: str = "") -> Rollout:
         """Give a rollout an order, and have it looked at now; return the rollout with it.
 
         A tick carries it out. A tick that is under way begins no further write before it has seen
-        the order. Raises: OrderImpossible, and StorageUnavailable.
+        the order. An order with a `key` is given once: a reaction's step may be done again after a
+        crash, when the rollout has carried the order out and gone on.
+
+        Raises: OrderImpossible, and StorageUnavailable.
         """
 
-        def add(found: Rollout | None) -> Rollout:
+        def add(found: Rollout | None) -> Rollout | None:
             if found is None:
                 raise OrderImpossible(f"there is no rollout {rollout.id[:8]} any more")
+            if key and key in found.heard:
+                return None
             _require_possible(found, order)
             self._require_free(found, order)
-            return replace(found, orders=(*found.orders, order)).due(self.clock.now())
+            heard = (*found.heard, key)[-_HEARD_MAX:] if key else found.heard
+            ordered = replace(found, orders=(*found.orders, order), heard=heard)
+            return ordered.due(self.clock.now())
 
-        saved = self.store.change(rollout, add).saved
-        assert saved is not None  # it was just written
-        self.wake(saved.value, delay=_NO_TIME)
-        return saved.value
+        kept = self.store.change(rollout, add).after
+        assert kept is not None  # else `add` has raised
+        if kept.value.orders:
+            self.wake(kept.value, delay=_NO_TIME)
+        return kept.value
 
     def _require_free(self, rollout: Rollout, order: Order) -> None:
         """Raises: OrderImpossible if another rollout has the endpoint that it would go back on."""

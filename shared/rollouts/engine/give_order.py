@@ -9,7 +9,7 @@ from shared.rollouts.state.phases import Phase
 from shared.rollouts.state.rollout import Rollout
 
 _BY_MAX = 100
-_WHY_MAX = 500
+WHY_MAX = 500
 
 
 def possible_orders(rollout: Rollout) -> tuple[OrderKind, ...]:
@@ -37,7 +37,7 @@ def give_order(
     order = Order(
         kind=kind,
         by=_line("by", by, _BY_MAX),
-        why=_line("why", why, _WHY_MAX),
+        why=_line("why", why, WHY_MAX),
         at=rollouts.clock.now(),
         to_end=_require_promote(kind) if to_end else False,
     )

@@ -80,7 +80,8 @@ def _with_orders(rollout: Rollout, before: Rollout, found: Rollout | None) -> Ro
     """
     if found is None or _turn(found) != _turn(before):
         return None
-    return replace(rollout, orders=rollout.orders + found.orders[len(before.orders) :])
+    orders = rollout.orders + found.orders[len(before.orders) :]
+    return replace(rollout, orders=orders, heard=found.heard)
 
 
 def _turn(rollout: Rollout) -> tuple[int, datetime | None]:

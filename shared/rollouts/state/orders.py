@@ -1,4 +1,4 @@
-"""The orders that a person can give a rollout, and the phases in which each is possible."""
+"""The orders that people and reactions give a rollout, and the phases for each."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

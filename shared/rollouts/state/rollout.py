@@ -172,6 +172,7 @@ class Rollout:
     step: int = -1  #: The strategy's step that it is at, from 0; -1 before the first.
     gating: Gating = field(default_factory=Gating)
     orders: tuple[Order, ...] = ()  #: The orders that are not carried out yet.
+    heard: tuple[str, ...] = ()  #: The claims of reactions' last orders, so each is given once.
     attempt: Attempt = field(default_factory=Attempt)
     work: PhaseWork = field(default_factory=PhaseWork)
     reason: str = ""  #: Why it is being, or was, held, rolled back, refused or superseded.
