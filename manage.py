@@ -11,6 +11,7 @@ except ModuleNotFoundError:
 
 from commands import endpoints, letters, loops, rollouts
 from commands.check import check
+from commands.evaluation import evaluate
 
 app = typer.Typer(
     help="Check the rules of the app, see what it did, and give it orders.",
@@ -19,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(check)
+app.command("eval")(evaluate)
 app.add_typer(letters.app, name="letters")
 app.add_typer(rollouts.app, name="rollouts")
 app.add_typer(loops.app, name="loops")
