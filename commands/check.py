@@ -65,6 +65,7 @@ def check_text(
     has_file: Callable[[str], bool] = lambda _: True,
     find_job_faults: Callable[[str, Collection[str]], tuple[str, ...]] = lambda *_: (),
     find_channel_fault: Callable[[str], tuple[str, str] | None] = lambda _: None,
+    find_topic_fault: Callable[[str], tuple[str, str] | None] = lambda _: None,
 ) -> Checked:
     """Check the text of a reactions file. A setting that is not set here is but a warning."""
     from shared.reactions.load import load_reactions
@@ -80,6 +81,7 @@ def check_text(
             has_file=has_file,
             find_job_faults=find_job_faults,
             find_channel_fault=find_channel_fault,
+            find_topic_fault=find_topic_fault,
         )
     except ReactionsFaulty as error:
         return Checked(source=source, reactions=None, findings=error.findings)
@@ -99,6 +101,7 @@ def check(
     """
     from shared.actions import ACTIONS
     from shared.adapters.channels import find_channel_fault
+    from shared.adapters.topics import find_topic_fault
     from shared.base.settings import APP_ROOT, reactions_file
 
     settings = settings_beside(path.parent if path else APP_ROOT)
@@ -120,6 +123,7 @@ def check(
         lambda name: (APP_ROOT / name).is_file(),
         _find_job_faults,
         partial(find_channel_fault, settings),
+        partial(find_topic_fault, settings),
     )
     if as_json:
         typer.echo(json.dumps(asdict(checked), ensure_ascii=False, indent=2))

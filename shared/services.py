@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from shared.adapters.aml.connection import Aml
     from shared.adapters.storage.account import StorageAccount
     from shared.adapters.targets.factory import Targets
-    from shared.base.ports import Blobs, Channels, Queues, Tables
+    from shared.base.ports import Blobs, Channels, Queues, Tables, Topics
     from shared.events.model import Event
     from shared.flow.chains import Chains
     from shared.flow.react import React
@@ -61,6 +61,7 @@ class Ports:
     queues: "Queues | None" = None
     blobs: "Blobs | None" = None
     channels: "Channels | None" = None
+    topics: "Topics | None" = None
     workspaces: "Workspaces | None" = None
     metrics: "Metrics | None" = None
     target: "Callable[[str], Target[Any]] | None" = None
@@ -183,6 +184,13 @@ class Services:
         from shared.adapters.channels import AppriseChannels
 
         return AppriseChannels(self._environ)
+
+    @once
+    def topics(self) -> "Topics":
+        """The topics whose endpoints are in app settings."""
+        from shared.adapters.topics import EventGridTopics
+
+        return EventGridTopics(self._environ, self._credential)
 
     @once
     def outbox(self) -> "Outbox":

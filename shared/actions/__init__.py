@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
-from shared.actions import deploy, notify, register, retrain, rollout, shift_traffic
+from shared.actions import deploy, notify, publish, register, retrain, rollout, shift_traffic
 
 if TYPE_CHECKING:
     from shared.actions.base import Action, ActionFolder, Parts
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 _FOLDERS: "Final[Mapping[str, ActionFolder]]" = {
     "deploy": deploy,
     "notify": notify,
+    "publish": publish,
     "register": register,
     "retrain": retrain,
     "rollout": rollout,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from shared.base.clock import Clock
-from shared.base.ports import Channels
+from shared.base.ports import Channels, Topics
 from shared.base.settings import Settings
 from shared.events.causes import EventCause, tags_of_cause
 from shared.events.model import Event, as_data
@@ -88,6 +88,8 @@ class Parts(Protocol):
     def clock(self) -> Clock: ...
     @property
     def channels(self) -> Channels: ...
+    @property
+    def topics(self) -> Topics: ...
     @property
     def outbox(self) -> "Outbox": ...
     @property

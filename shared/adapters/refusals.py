@@ -20,6 +20,11 @@ from shared.base.errors import (
     TargetRefused,
     TargetThrottled,
     TargetUnreachable,
+    TopicDenied,
+    TopicRefused,
+    TopicThrottled,
+    TopicUnknown,
+    TopicUnreachable,
     WorkspaceBusy,
     WorkspaceDenied,
     WorkspaceRefused,
@@ -138,6 +143,22 @@ TARGET: Final = Refusals(
             range(300, 400),
             TargetRefused,
             hint="No redirect is followed: name the new address, then replay the letter.",
+        ),
+    ),
+)
+
+TOPIC: Final = Refusals(
+    unreachable=TopicUnreachable,
+    throttled=TopicThrottled,
+    denied=TopicDenied,
+    absent=TopicUnknown,
+    refused=TopicRefused,
+    others=(
+        Meaning(
+            {400},
+            TopicRefused,
+            says=re.compile(r"schema|content.?type|cloud ?event", re.IGNORECASE),
+            hint="Set SIGNALBOX_TOPIC_<NAME>_SCHEMA to the schema that the topic takes.",
         ),
     ),
 )

@@ -363,6 +363,50 @@ class ChannelUnknown(SignalboxError):
     default_hint = "Set SIGNALBOX_CHANNEL_<NAME> to the channel's Apprise URL."
 
 
+class TopicError(SignalboxError):
+    """An Event Grid topic did not take an event; each subclass says why."""
+
+
+class TopicUnreachable(TopicError):
+    """The topic did not answer, or answered with a server error."""
+
+    code = "topic.unreachable"
+    disposition = Disposition.RETRY
+
+
+class TopicThrottled(TopicError):
+    """The topic asked for fewer events."""
+
+    code = "topic.throttled"
+    disposition = Disposition.RETRY
+
+
+class TopicDenied(TopicError):
+    """The app's identity, or the topic's key, may not publish there."""
+
+    code = "topic.denied"
+    default_hint = (
+        "Give the app's identity the role EventGrid Data Sender on the topic, or correct"
+        " SIGNALBOX_TOPIC_<NAME>_KEY, then replay the letter."
+    )
+
+
+class TopicUnknown(TopicError):
+    """No app setting holds the topic's endpoint, or there is no topic at it."""
+
+    code = "topic.unknown"
+    default_hint = (
+        "Set SIGNALBOX_TOPIC_<NAME> to the topic's endpoint, such as"
+        " https://<topic>.<region>-1.eventgrid.azure.net/api/events, then replay the letter."
+    )
+
+
+class TopicRefused(TopicError):
+    """The topic understood the request and refused it."""
+
+    code = "topic.refused"
+
+
 class ClaimHeld(SignalboxError):
     """Another worker holds the claim; it may finish, or its lease may run out."""
 

@@ -107,6 +107,11 @@ def _clean_pair(name: str, value: Any) -> list[tuple[str, Any]]:
     return [(for_row(name), _clean_within(value))]
 
 
+def for_event(data: Mapping[str, Any]) -> Any:
+    """Return the data of an event that the app publishes, as values for JSON without secrets."""
+    return read_json(for_row(json.dumps(data, ensure_ascii=False, default=str)))
+
+
 def for_message(text: str, *, most: int) -> str:
     """Return a text in which no service that shows it finds anything but plain text.
 

@@ -1,9 +1,9 @@
-"""The protocols of storage and channels. Adapters implement them."""
+"""The protocols of storage, channels and topics. Adapters implement them."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 #: The type of a row's property. A string holds at most 32,000 characters.
 Value = str | int | float | bool | datetime
@@ -131,4 +131,30 @@ class Channels(Protocol):
 
     def send(self, channel: str, *, title: str, text: str, good: bool | None) -> None:
         """Send one message, good news or bad or neither; raise ChannelDown or ChannelUnknown."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """An event that the app publishes. Subscribers know a repeat by its `id`.
+
+    `source` is the ARM id of the workspace that it is about; `data` are values for JSON.
+    """
+
+    id: str
+    type: str
+    source: str
+    subject: str
+    time: datetime
+    data: Mapping[str, Any]
+
+
+class Topics(Protocol):
+    """The Event Grid topics that the app publishes on, by name."""
+
+    def publish(self, topic: str, events: Sequence[Publication]) -> None:
+        """Publish the events, in batches; after an error some may have arrived.
+
+        Raises: SettingInvalid, and any TopicError.
+        """
         ...

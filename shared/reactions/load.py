@@ -10,19 +10,32 @@ from shared.orphans.schema import Orphans
 from shared.reactions.model import CHAIN_LIMIT, Params, Reaction, Reactions
 from shared.reactions.reaction import ReactionReader
 from shared.reactions.templates import OPEN
+from shared.reactions.topics import read_topics, warn_of_topics
 from shared.schema.document import Path, read_document
 from shared.schema.faults import read_values
 from shared.schema.findings import Finding, ReactionsFaulty, Severity
 from shared.schema.report import FINDINGS_MAX, Report, TooManyFindings, finding_at
 from shared.schema.values import LoadContext
-from shared.schema.wording import ADDRESS_HINT, ADDRESS_IN_FILE, cut, found, kind_of_value, nearest
+from shared.schema.wording import (
+    ADDRESS_HINT,
+    ADDRESS_IN_FILE,
+    TOPIC_ADDRESS_HINT,
+    TOPIC_ADDRESS_IN_FILE,
+    cut,
+    found,
+    kind_of_value,
+    nearest,
+)
 
 if TYPE_CHECKING:
     from shared.rollouts.strategy.model import Strategy
 
 VERSION = 1
 
-_KEYS = {"version", "workspaces", "channels", "rollouts", "orphans", "chain_limit", "reactions"}
+_KEYS = {
+    *("version", "workspaces", "channels", "topics", "rollouts", "orphans", "chain_limit"),
+    "reactions",
+}
 #: A chain that is longer than this is one without an end.
 _CHAIN_MOST = 20
 _CHANNEL = re.compile(r"[a-z][a-z0-9_-]{0,62}")
@@ -58,6 +71,7 @@ def load_reactions(
     has_file: Callable[[str], bool] = lambda _: True,
     find_job_faults: Callable[[str, Collection[str]], tuple[str, ...]] = lambda *_: (),
     find_channel_fault: Callable[[str], tuple[str, str] | None] = lambda _: None,
+    find_topic_fault: Callable[[str], tuple[str, str] | None] = lambda _: None,
 ) -> Reactions:
     """Load the text of a reactions file; `source` is its name in messages.
 
@@ -65,7 +79,7 @@ def load_reactions(
     its workspace is left out, so that a file can be checked without the app's settings. `has_file`
     says whether the app has a file that a value names. `find_job_faults` returns the faults in the
     file of a job. `find_channel_fault` returns the fault in the app setting of a channel, and a
-    hint; it becomes a warning.
+    hint; it becomes a warning. `find_topic_fault` does the same for a topic.
 
     >>> from uuid import UUID
     >>> from shared.actions import ACTIONS
@@ -97,6 +111,7 @@ def load_reactions(
         has_file,
         find_job_faults=find_job_faults,
         find_channel_fault=find_channel_fault,
+        find_topic_fault=find_topic_fault,
     )
     loader = _ReactionsLoader(report, actions, settings, strict_settings, context)
     try:
@@ -152,14 +167,20 @@ class _ReactionsLoader:
         channels = self._channels(self._list(data, "channels", required=False))
         is_read = len(self._report.findings) == before
         context = replace(self._context, channels=frozenset(channels) if is_read else None)
+        before = len(self._report.findings)
+        topics = read_topics(self._list(data, "topics", required=False), self._report)
+        has_topics = len(self._report.findings) == before
+        context = replace(context, topics=frozenset(topics) if has_topics else None)
         context = replace(context, strategies=self._strategies(data, context))
         orphans = self._orphans(data, context)
         reactions = self._reactions(self._list(data, "reactions", required=True), context)
         self._warn_of_channels(channels if is_read else (), context)
+        warn_of_topics(topics if has_topics else (), self._report, context)
         self._warn_of_unused_strategies(context)
         return Reactions(
             workspaces=workspaces,
             channels=channels,
+            topics=topics,
             reactions=reactions,
             rollouts={name: item for name, item in context.strategies.items() if item is not None},
             orphans=orphans,
@@ -192,7 +213,10 @@ class _ReactionsLoader:
             return value
         inside = value.values() if isinstance(value, dict) else [value]
         if any(isinstance(item, str) and "://" in item for item in inside):
-            self._report.error((key,), ADDRESS_IN_FILE, ADDRESS_HINT, key=True)
+            address = (ADDRESS_IN_FILE, ADDRESS_HINT)
+            if key == "topics":
+                address = (TOPIC_ADDRESS_IN_FILE, TOPIC_ADDRESS_HINT)
+            self._report.error((key,), *address, key=True)
             return []
         hint = "Begin each item on a line of its own with `- `."
         message = f"`{key}:` should be a list, found {kind_of_value(value)}"

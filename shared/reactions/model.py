@@ -89,6 +89,7 @@ class Reactions:
     workspaces: tuple[Workspace, ...]
     channels: tuple[str, ...]
     reactions: tuple[Reaction, ...]
+    topics: tuple[str, ...] = ()
     warnings: tuple[Finding, ...] = ()
     rollouts: "Mapping[str, Strategy]" = field(default_factory=dict)
     orphans: Orphans | None = None

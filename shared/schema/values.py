@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from shared.events.model import EventType
+from shared.schema.wording import TOPIC_ADDRESS_HINT, found, suggest
 
 
 class Values(BaseModel):
@@ -28,7 +29,8 @@ class LoadContext:
     returns the faults in the file of a job that gets inputs of these names; `inputs` are those of
     the step. `find_channel_fault` returns the fault in a channel's app setting, and a hint.
     `strategies` are those that the file declares, None for one that can't be read;
-    `named_strategies` collects those that values name.
+    `named_strategies` collects those that values name. `topics`, `named_topics` and
+    `find_topic_fault` are for topics as the same three are for channels.
     """
 
     channels: frozenset[str] | None
@@ -40,6 +42,9 @@ class LoadContext:
     inputs: tuple[str, ...] = ()
     strategies: Mapping[str, Any] = field(default_factory=dict)
     named_strategies: set[str] = field(default_factory=set)
+    topics: frozenset[str] | None = None
+    named_topics: set[str] = field(default_factory=set)
+    find_topic_fault: Callable[[str], tuple[str, str] | None] = lambda _: None
     doubts: dict[tuple[str, ...], tuple[str, str]] = field(default_factory=dict)
 
 
@@ -110,3 +115,19 @@ def check_job(path: str, info: ValidationInfo) -> str:
 
 #: The name of a channel. The loader checks that the file declares it.
 ChannelName = Annotated[str, AfterValidator(_check_channel)]
+
+
+def _check_topic(name: str, info: ValidationInfo) -> str:
+    if isinstance(info.context, LoadContext):
+        info.context.named_topics.add(name)
+        declared = info.context.topics
+        if "/" in name or ":" in name:
+            raise unfit("should be the name of a topic, not its endpoint", TOPIC_ADDRESS_HINT)
+        if declared is not None and name not in declared:
+            hint = suggest(name, declared) or "Declare it under `topics:`."
+            raise unfit(f"names {found(name)}, and there is no such topic", hint)
+    return name
+
+
+#: The name of a topic. The loader checks that the file declares it.
+TopicName = Annotated[str, AfterValidator(_check_topic)]

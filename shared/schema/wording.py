@@ -31,6 +31,9 @@ ADDRESS_HINT = (
     " hold a secret: change it, since it was in a file."
 )
 
+TOPIC_ADDRESS_IN_FILE = "the endpoint of a topic does not belong in this file"
+TOPIC_ADDRESS_HINT = "Put it into the app setting SIGNALBOX_TOPIC_<NAME> and write the name here."
+
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:
     """Return the choice that was probably meant, or None.

@@ -26,7 +26,7 @@ from shared.adapters.aml.workspaces import ArmWorkspaces
 from shared.adapters.http import Http
 from shared.base.errors import ReactionsInvalid, SettingInvalid, SignalboxError
 from shared.base.lazy import Lazy, once
-from shared.base.ports import Channels
+from shared.base.ports import Channels, Publication, Topics
 from shared.events.model import Workspace
 from shared.retraining.targets import Submission, TargetParams
 from shared.services import Services
@@ -74,7 +74,7 @@ TARGETS: dict[str, dict[str, Any]] = {
 }
 #: The adapters that ask nobody but the app's own storage account; the others are tried below.
 OF_ITS_OWN = {"_account", "tables", "queues", "blobs"}
-TRIED = {"_identity", "_aml", "workspaces", "metrics", "channels", "_targets"}
+TRIED = {"_identity", "_aml", "workspaces", "metrics", "channels", "topics", "_targets"}
 
 type Call = Callable[[], object]
 
@@ -130,6 +130,10 @@ def services(server: Hostile, ca_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             "SIGNALBOX_WEBHOOK_TRAINER_URL": f"{server.url}/hook",
             "SIGNALBOX_WEBHOOK_TRAINER_SECRET": f"whsec_{secret}",
             "SIGNALBOX_CHANNEL_TEAM": f"jsons://{host}/hook?+X-Key=secret&redirect=yes",
+            "SIGNALBOX_TOPIC_NEWS": f"{server.url}/api/events",
+            "SIGNALBOX_TOPIC_KEYED": f"{server.url}/api/events",
+            "SIGNALBOX_TOPIC_KEYED_KEY": "the-key",
+            "SIGNALBOX_TOPIC_KEYED_SCHEMA": "EventGridSchema",
             "SIGNALBOX_CHANNEL_ANYBODY": f"jsons://{host}/hook?verify=no",
         }
     )
@@ -218,6 +222,14 @@ def channel_calls(channels: Channels) -> dict[str, Call]:
     }
 
 
+def topic_calls(topics: Topics) -> dict[str, Call]:
+    event = Publication(id="1", type="t", source="s", subject="x", time=NOON, data={"n": 1})
+    return {
+        "publish": lambda: topics.publish("news", [event]),
+        "publish with a key": lambda: topics.publish("keyed", [event]),
+    }
+
+
 def target_calls(services: Services, name: str) -> dict[str, Call]:
     values = TargetParams.model_validate({name: TARGETS[name]}).value
     first = replace(SUBMISSION, is_first=True)
@@ -245,6 +257,7 @@ def all_calls(services: Services, server: Hostile) -> dict[str, Call]:
         **workspace_calls(services.workspaces, server),
         **metric_calls(services.metrics),
         **channel_calls(services.channels),
+        **topic_calls(services.topics),
         **identity_calls(services, server),
     }
     for name in TARGETS:
@@ -360,5 +373,6 @@ def test_every_method_of_the_ports_is_tried(services: Services, server: Hostile)
     assert public(Workspaces) | {"aml", "close"} >= public(ArmWorkspaces)
     assert told(metric_calls(services.metrics)) == public(Metrics) - {"grain"}
     assert told(channel_calls(services.channels)) == public(Channels)
+    assert told(topic_calls(services.topics)) == public(Topics)
     assert set(TARGETS) == set(TargetParams.model_fields)
     assert isinstance(services._targets._made["github"], Lazy)

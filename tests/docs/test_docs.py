@@ -88,7 +88,7 @@ def test_every_setting_is_documented_once_and_has_a_safe_example() -> None:
         for path in (ROOT / folder).rglob("*.py")
     )
     used = set(re.findall(r'"(SIGNALBOX_[A-Z_]+)"', source)) | {"SIGNALBOX_SWEEP_SCHEDULE"}
-    assert used - {"SIGNALBOX_CHANNEL_"} <= set(documented)
+    assert used - {"SIGNALBOX_CHANNEL_", "SIGNALBOX_TOPIC_"} <= set(documented)
 
 
 def test_the_defaults_that_are_documented_are_the_defaults() -> None:
@@ -278,6 +278,7 @@ def test_the_examples_of_actions_are_what_the_loader_takes() -> None:
     events = {
         "deploy": "ModelRegistered",
         "notify": "RunStatusChanged",
+        "publish": "ModelRegistered",
         "register": "RunCompleted",
         "retrain": "DriftDetected",
         "rollout": "AlertFired",
@@ -287,7 +288,7 @@ def test_the_examples_of_actions_are_what_the_loader_takes() -> None:
         action = example.split(":")[0].strip("- ")
         steps = "".join(f"      {line}\n" for line in example.splitlines())
         text = (
-            "version: 1\nworkspaces: ['%WS%']\nchannels: [team]\nreactions:\n"
+            "version: 1\nworkspaces: ['%WS%']\nchannels: [team]\ntopics: [news]\nreactions:\n"
             f"  - name: example\n    on: {events[action]}\n    do:\n{steps}"
         )
         settings = {"WS": WORKSPACE_ID}

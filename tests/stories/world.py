@@ -23,6 +23,7 @@ from shared.twins.clock import ManualClock
 from shared.twins.metrics import MemoryMetrics
 from shared.twins.storage import MemoryBlobs, MemoryChannels, MemoryQueues, MemoryTables
 from shared.twins.targets import MemoryTargets
+from shared.twins.topics import MemoryTopics
 from shared.twins.workspaces import MemoryWorkspaces
 from shared.workspaces.model import RunRecord
 
@@ -72,6 +73,7 @@ class World:
         self.queues = MemoryQueues(self.clock)
         self.blobs = MemoryBlobs()
         self.channels = MemoryChannels()
+        self.topics = MemoryTopics()
         self.workspaces = MemoryWorkspaces(self.clock)
         self.metrics = MemoryMetrics(self.clock, self.workspaces)
         self.reactions = reactions
@@ -94,6 +96,7 @@ class World:
                 queues=self.queues,
                 blobs=self.blobs,
                 channels=self.channels,
+                topics=self.topics,
                 workspaces=self.workspaces,
                 metrics=self.metrics,
                 target=self.targets.get,

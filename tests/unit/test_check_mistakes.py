@@ -364,7 +364,7 @@ def test_warnings_hide_no_mistake() -> None:
 PROSE = {
     *("BetterParams.metric", "RegisterBetterParams.metric", "RegisterParams.description"),
     *("NotifyParams.title", "NotifyParams.text", "FoldParams.key"),
-    *("StartsParams.key", "OncePerParams.key"),
+    *("StartsParams.key", "OncePerParams.key", "PublishParams.subject"),
 }
 
 
