@@ -12,6 +12,7 @@ except ModuleNotFoundError:
 from commands import endpoints, letters, loops, rollouts
 from commands.check import check
 from commands.evaluation import evaluate
+from commands.send import send
 
 app = typer.Typer(
     help="Check the rules of the app, see what it did, and give it orders.",
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 app.command()(check)
 app.command("eval")(evaluate)
+app.command()(send)
 app.add_typer(letters.app, name="letters")
 app.add_typer(rollouts.app, name="rollouts")
 app.add_typer(loops.app, name="loops")
