@@ -43,6 +43,7 @@ def begin(
     model: ModelRef,
     plan: Plan,
     goal: Mapping[str, int],
+    goes_back: bool = False,
     retraining: str = "",
 ) -> Rollout:
     """Return the rollout of a reaction's step; it has the id of the step's claim.
@@ -68,6 +69,7 @@ def begin(
         schedule=Schedule(due_at=now),
         history=(Moment(at=now, phase=Phase.QUEUED),),
         traceparent=telemetry.traceparent(),
+        goes_back=goes_back,
         retraining=retraining,
         depth=work.find_cause().depth + 1,
     )

@@ -312,6 +312,13 @@ class OrderImpossible(SignalboxError):
     code = "rollout.order"
 
 
+class NoWayBack(SignalboxError):
+    """Traffic is to go to what served before, which is not known, gone, or not healthy."""
+
+    code = "shift.no_way_back"
+    disposition = Disposition.IGNORE
+
+
 class RolloutAbsent(SignalboxError):
     """A reaction has an order for a rollout, and none is under way that could take it."""
 

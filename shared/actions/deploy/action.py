@@ -11,6 +11,7 @@ from shared.actions.base import Work
 from shared.actions.begin_rollout import begin, settle_strategy
 from shared.actions.current_state import current_model
 from shared.actions.deploy.params import AllowParams, DeployParams
+from shared.actions.telling import tell_once
 from shared.base.clock import Clock
 from shared.base.errors import ModelUnfit, NotBetter, Superseded, TagForbidden, WorkspaceBusy
 from shared.base.ids import deployment_name, slug
@@ -18,7 +19,7 @@ from shared.base.redact import redact
 from shared.base.words import listed
 from shared.events.model import ModelRegistered, as_data
 from shared.journal.outcomes import Outcome, OutcomeStatus
-from shared.messages.notice import Text, notices_to
+from shared.messages.notice import Text
 from shared.messages.outbox import Outbox
 from shared.reactions.step_values import revise
 from shared.rollouts.engine.advance import Rollouts
@@ -129,10 +130,7 @@ class Deploy:
             body=f"Reason: {reason}",
             good=None,
         )
-        unsent = self._outbox.send(notices_to(plan.plan.channels, text))
-        left = ", ".join(channel for notice in unsent.left for channel in notice.attempts)
-        untold = unsent.given_up or (f"{left} did not take the message" if left else "")
-        return f" ({untold})" if untold else ""
+        return tell_once(self._outbox, plan.plan.channels, text)
 
     def _plan(self, work: Work, model: ModelVersion, params: DeployParams) -> Rollout:
         key, kind = work.key.digest, EndpointKind(params.kind)

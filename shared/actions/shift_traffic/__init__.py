@@ -26,6 +26,7 @@ def build(parts: "Parts") -> "ShiftTraffic":
     return ShiftTraffic(
         workspaces=parts.workspaces,
         rollouts=parts.rollouts,
+        outbox=parts.outbox,
         clock=parts.clock,
         find_strategy=parts.find_strategy,
         read_file=parts.read_file,

@@ -11,15 +11,19 @@ from shared.actions.base import Work
 from shared.actions.begin_rollout import begin, settle_strategy
 from shared.actions.current_state import current_event
 from shared.actions.shift_traffic.params import ShiftTrafficParams
+from shared.actions.shift_traffic.way_back import PREVIOUS, find_meant, is_way_back
+from shared.actions.telling import tell_once
 from shared.base.clock import Clock
-from shared.base.errors import ParamsInvalid, Superseded
+from shared.base.errors import NoWayBack, ParamsInvalid, Superseded
 from shared.base.ids import slug
 from shared.base.redact import redact
 from shared.events.model import as_data
 from shared.journal.outcomes import Outcome, OutcomeStatus
+from shared.messages.notice import Text
+from shared.messages.outbox import Outbox
 from shared.rollouts.engine.advance import Rollouts
 from shared.rollouts.engine.apply import model_of
-from shared.rollouts.state.rollout import ModelRef, Plan, Rollout
+from shared.rollouts.state.rollout import ModelRef, Plan, Rollout, endpoint_key
 from shared.rollouts.state.splits import is_same, share, words
 from shared.rollouts.strategy.model import Strategy
 from shared.workspaces.model import Deployment, Endpoint, EndpointKind, State
@@ -38,6 +42,7 @@ class ShiftTraffic:
         *,
         workspaces: Workspaces,
         rollouts: Rollouts,
+        outbox: Outbox,
         clock: Clock,
         find_strategy: Callable[[str], Strategy | None],
         read_file: Callable[[str], bytes],
@@ -45,6 +50,7 @@ class ShiftTraffic:
         """Find strategies and files of the app by name."""
         self._workspaces = workspaces
         self._rollouts = rollouts
+        self._outbox = outbox
         self._clock = clock
         self._find_strategy = find_strategy
         self._read_file = read_file
@@ -56,7 +62,7 @@ class ShiftTraffic:
         described it.
 
         Raises: ModelAbsent, RunAbsent, Superseded, TagForbidden, ExpressionFailed, ParamsInvalid,
-        and WorkspaceError.
+        NoWayBack, and WorkspaceError.
         """
         event = current_event(self._workspaces, work.event, self._clock.now())
         if not work.still_holds(event):
@@ -68,13 +74,49 @@ class ShiftTraffic:
         if endpoint is None:
             raise ParamsInvalid(f"there is no {_kind_prefix(kind)}endpoint {where[1]}")
         deployments = self._workspaces.list_deployments(*where, kind=kind)
-        plan = self._plan(work, params, endpoint, deployments)
+        is_back = is_way_back(params.to, deployments)
+        begun = self._find_begun(work, where[1]) if is_back else None
+        if begun is not None:
+            return _begun(self._rollouts.start(begun))
+        if is_back:
+            back = self._way_back(work, params, endpoint, deployments)
+            plan = self._plan(work, back, endpoint, deployments, params.to == PREVIOUS)
+        else:
+            plan = self._plan(work, params, endpoint, deployments)
         if self._is_done(plan, endpoint):
             detail = f"the endpoint has this split already: {words(plan.traffic.goal)}"
             return Outcome(status=OutcomeStatus.DONE, detail=detail)
-        rollout = self._rollouts.start(plan)
-        detail = f"rollout of {words(rollout.traffic.goal)} on {rollout.endpoint}"
-        return Outcome(status=OutcomeStatus.WAITING, detail=detail, rollout=rollout.id)
+        return _begun(self._rollouts.start(plan))
+
+    def _find_begun(self, work: Work, endpoint: str) -> Rollout | None:
+        """Return the rollout that was started before a crash: it is not the one to go back from."""
+        partition = endpoint_key(work.event.workspace, endpoint)
+        kept = self._rollouts.store.get(partition, work.key.digest[:32])
+        return None if kept is None else kept.value
+
+    def _way_back(
+        self,
+        work: Work,
+        params: ShiftTrafficParams,
+        endpoint: Endpoint,
+        deployments: Collection[Deployment],
+    ) -> ShiftTrafficParams:
+        """Return the values with the deployment that is meant in place of `previous` or `stable`.
+
+        Raises: NoWayBack, of which the action's channels are told.
+        """
+        partition = endpoint_key(work.event.workspace, endpoint.name)
+        known = (kept.value for kept in self._rollouts.store.of_endpoint(partition))
+        try:
+            to = find_meant(params.to, endpoint, deployments, known)
+        except NoWayBack as error:
+            text = Text(
+                title=f"The traffic of {endpoint.name} was not moved to what is {params.to}",
+                body=f"Reason: {error.message}\nReaction: {work.reaction.name}",
+                good=False,
+            )
+            raise NoWayBack(error.message + tell_once(self._outbox, params.notify, text)) from None
+        return params.model_copy(update={"to": to})
 
     def _plan(
         self,
@@ -82,6 +124,7 @@ class ShiftTraffic:
         params: ShiftTrafficParams,
         endpoint: Endpoint,
         deployments: Collection[Deployment],
+        goes_back: bool = False,
     ) -> Rollout:
         goal = find_goal(params, deployments)
         growing = find_growing(goal, endpoint.traffic)
@@ -105,6 +148,7 @@ class ShiftTraffic:
                 channels=params.notify,
             ),
             goal=goal,
+            goes_back=goes_back,
         )
 
     def _is_done(self, rollout: Rollout, endpoint: Endpoint) -> bool:
@@ -114,6 +158,11 @@ class ShiftTraffic:
             and not self._rollouts.has_begun(rollout)
             and self._rollouts.find_undecided(rollout) is None
         )
+
+
+def _begun(rollout: Rollout) -> Outcome:
+    detail = f"rollout of {words(rollout.traffic.goal)} on {rollout.endpoint}"
+    return Outcome(status=OutcomeStatus.WAITING, detail=detail, rollout=rollout.id)
 
 
 def _kind_prefix(kind: str) -> str:

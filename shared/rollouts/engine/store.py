@@ -73,6 +73,10 @@ class RolloutStore:
         """Yield every rollout."""
         return self._find()
 
+    def of_endpoint(self, partition: str) -> Iterator[Kept[Rollout]]:
+        """Yield the rollouts of one endpoint, ended ones too, in no order."""
+        return self._find(partition=partition)
+
     def open(self, partition: str | None = None) -> Iterator[Kept[Rollout]]:
         """Yield the rollouts that have not ended, of one endpoint or of all."""
         return self._find({"open": True}, partition=partition)

@@ -183,6 +183,7 @@ class Rollout:
     notices: tuple[Notice, ...] = ()
     given_up: str = ""  #: A message that was given up, and why.
     traceparent: str = ""
+    goes_back: bool = False  #: Whether it returns to what served before, by `to: previous`.
     retraining: str = ""  #: The reference of the retraining that made the model, "" if none did.
     depth: int = 0  #: How many reactions in a row led to it, its own with them.
 
