@@ -47,7 +47,7 @@ def event_of_letter(
 
     The type in the letter holds even if its reaction is gone, or is for other events by now.
     """
-    types = (letter.about.partition(" ")[0], "" if reaction is None else str(reaction.on))
+    types = (letter.about.partition(" ")[0], *(reaction.on if reaction is not None else ()))
     for wanted in types:
         for event in events:
             if str(event.type) == wanted:

@@ -284,7 +284,7 @@ class React:
         if (
             reaction is None
             or not reaction.enabled
-            or reaction.on is not event.type
+            or event.type not in reaction.on
             or workspace is None
         ):
             gone = ReactionGone(f"reaction {letter.reaction!r} is gone, or is for other events now")

@@ -11,30 +11,28 @@ from shared.reactions.shapes import Anything, FreeMap, Kind, Plain, name_kind
 from shared.schema.wording import cut
 
 
-def find_condition_faults(
-    expression: Expression, event_type: EventType
-) -> tuple[ExpressionFault, ...]:
+def find_condition_faults(expression: Expression, *on: EventType) -> tuple[ExpressionFault, ...]:
     """Return the expression's faults; without any, those of results that are not true or false."""
-    faults = find_expression_faults(expression, event_type)
-    return faults or tuple(_find_unfit(expression.text, 0, event_type))
+    faults = find_expression_faults(expression, *on)
+    return faults or tuple(_find_unfit(expression.text, 0, on))
 
 
-def _find_unfit(text: str, offset: int, event_type: EventType) -> Iterator[ExpressionFault]:
+def _find_unfit(text: str, offset: int, on: tuple[EventType, ...]) -> Iterator[ExpressionFault]:
     """Yield a fault for each part that can become the result and is not true or false."""
     start, bare = unwrapped(text)
     operator, sides = operands(bare)
     if operator == "and":
         # The sides before the last only decide where they are false.
         at, side = sides[-1]
-        yield from _find_unfit(side, offset + start + at, event_type)
+        yield from _find_unfit(side, offset + start + at, on)
         return
     expression = compile_expression(bare)
-    result = shape_of_result(expression, event_type)
+    result = shape_of_result(expression, *on)
     if expression.tree["type"] == "multi_select_dict":
         result = FreeMap("")
     if isinstance(result, Anything):
         for at, side in sides if operator == "or" else ():
-            yield from _find_unfit(side, offset + start + at, event_type)
+            yield from _find_unfit(side, offset + start + at, on)
     elif not isinstance(result, Plain) or result.kind is not Kind.BOOLEAN:
         message = f"`{cut(bare)}` gives {name_kind(result)}, a condition has to give true or false"
         hint = compare_hint(result, cut(bare), is_compound=operator != "")

@@ -67,8 +67,8 @@ def explain(reactions: Reactions, event: Event) -> tuple[Explanation, ...]:
 
 def explain_one(reaction: Reaction, type: EventType, data: Mapping[str, Any]) -> Explanation:
     """Return whether an event of this type, as data, sets a reaction off."""
-    if reaction.on is not type:
-        why = f"it is on {reaction.on}, and this is {type}"
+    if type not in reaction.on:
+        why = f"it is on {' or '.join(reaction.on)}, and this is {type}"
         return Explanation(
             reaction=reaction,
             obstacle=Obstacle.OTHER_EVENT,
@@ -114,7 +114,7 @@ _OF_MODELS = frozenset({EventType.MODEL_REGISTERED, EventType.MODEL_DEPLOYED})
 
 def _near_type(reaction: Reaction, type: EventType) -> str:
     """Return how the types of event differ, if one is easily taken for the other."""
-    on = {reaction.on}
+    on = set(reaction.on)
     if type in _OF_RUNS and on & _OF_RUNS:
         return (
             "RunCompleted is only for runs that completed; a RunStatusChanged says in `run.status`"

@@ -25,30 +25,28 @@ from shared.schema.wording import cut, nearest, suggest
 _PATH = re.compile(r"[a-z_]{1,40}(?:\.[A-Za-z_]\w{0,100}){1,5}", re.ASCII)
 
 
-def find_expression_faults(
-    expression: Expression, event_type: EventType
-) -> tuple[ExpressionFault, ...]:
-    """Return the faults that an expression has for every event of this type."""
-    walk = _ExpressionWalk(event_type)
-    walk.shape(expression.tree, shape_of(event_type))
+def find_expression_faults(expression: Expression, *on: EventType) -> tuple[ExpressionFault, ...]:
+    """Return the faults that an expression has for every event of these types."""
+    walk = _ExpressionWalk(on)
+    walk.shape(expression.tree, shape_of(*on))
     return tuple(walk.faults)
 
 
-def is_path(text: str, event_type: EventType) -> bool:
+def is_path(text: str, *on: EventType) -> bool:
     """Say whether a text is exactly the path of a field of such events: model.name."""
-    if _PATH.fullmatch(text) is None or text.partition(".")[0] not in shape_of(event_type).fields:
+    if _PATH.fullmatch(text) is None or text.partition(".")[0] not in shape_of(*on).fields:
         return False
-    return not find_expression_faults(compile_expression(text), event_type)
+    return not find_expression_faults(compile_expression(text), *on)
 
 
-def shape_of_result(expression: Expression, event_type: EventType) -> Shape:
+def shape_of_result(expression: Expression, *on: EventType) -> Shape:
     """Return the shape of the value that an expression gives for such events."""
-    return _ExpressionWalk(event_type).shape(expression.tree, shape_of(event_type))
+    return _ExpressionWalk(on).shape(expression.tree, shape_of(*on))
 
 
-def sample_of(expression: Expression, event_type: EventType) -> object:
+def sample_of(expression: Expression, *on: EventType) -> object:
     """Return a value of the expression's kind; None for text, and for an unknown kind."""
-    match shape_of_result(expression, event_type):
+    match shape_of_result(expression, *on):
         case RecordShape() | FreeMap():
             return {}
         case Many():
@@ -63,9 +61,9 @@ def sample_of(expression: Expression, event_type: EventType) -> object:
 class _ExpressionWalk:
     """Follows an expression through the shapes; where a shape is not known, all is accepted."""
 
-    def __init__(self, event_type: EventType) -> None:
+    def __init__(self, on: tuple[EventType, ...]) -> None:
         self.faults: list[ExpressionFault] = []
-        self._event_type = event_type
+        self._on = on
 
     def shape(self, node: Node, current: Shape) -> Shape:
         """Return the shape of the node's result when it is applied to `current`."""
@@ -103,7 +101,7 @@ class _ExpressionWalk:
         owner = (
             f"`{record.named}`"
             if record.named
-            else f"{'an' if self._event_type[0] in 'AEIOU' else 'a'} {self._event_type} event"
+            else f"{'an' if self._on[0][0] in 'AEIOU' else 'a'} {' or '.join(self._on)} event"
         )
         message = f"{owner} has no `{cut(word)}`"
         if nearest(word, record.fields) is None and not record.named:
@@ -194,7 +192,7 @@ class _ExpressionWalk:
 
     def _literal(self, node: Node, current: Shape) -> Shape:
         value = node["value"]
-        if isinstance(value, str) and is_path(value, self._event_type):
+        if isinstance(value, str) and is_path(value, *self._on):
             hint = f"Leave the quotes out for a field of the event: {value}."
             return self._fault(node, f"'{value}' is text, the same for every event", hint)
         if isinstance(value, bool):

@@ -97,7 +97,7 @@ def load_reactions(
     >>> workspace = f"/subscriptions/{UUID(int=1)}/resourceGroups/ml/{provider}/workspaces/churn"
     >>> reactions = load_reactions(file, actions=ACTIONS, settings={"WORKSPACE": workspace})
     >>> reactions.get("tell-new-models").on
-    <EventType.MODEL_REGISTERED: 'ModelRegistered'>
+    (<EventType.MODEL_REGISTERED: 'ModelRegistered'>,)
 
     Raises: ReactionsInvalid, with every finding.
     """

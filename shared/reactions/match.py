@@ -46,7 +46,7 @@ def match(reactions: Reactions, event: Event) -> tuple[Match, ...]:
     >>> result.why
     '`is_true(model.tags.deploy)` is false'
     """
-    concerned = [item for item in reactions.reactions if item.enabled and item.on is event.type]
+    concerned = [item for item in reactions.reactions if item.enabled and event.type in item.on]
     if not concerned:
         return ()
     data = as_data(event)

@@ -63,10 +63,10 @@ class KeyedLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reaction:
-    """One rule: on this event, when this holds, do these steps in order."""
+    """One rule: on these events, when this holds, do these steps in order."""
 
     name: str
-    on: EventType
+    on: tuple[EventType, ...]
     do: tuple[Step, ...]
     line: int
     description: str = ""

@@ -83,7 +83,7 @@ class ReactionReader:
         self._report.check_keys(data, place.path, known, "a reaction", place.reaction)
         enabled = self._optional(data, "enabled", bool, True, place)
         description = self._optional(data, "description", str, "", place)
-        on = self._event_type(data, place)
+        on = self._event_types(data, place)
         breaches = self._breaches(data, on, place)
         is_fit = self._check_fits(on, data.get("do"), place)
         # For a wrong type of event, everything in the reaction would be reported as a mistake.
@@ -93,6 +93,7 @@ class ReactionReader:
         dry_run = self._optional(data, "dry_run", bool, False, place)
         do = self._steps(data, place)
         self._warn_of_narrow_condition(when, do, place)
+        self._warn_of_two_events(on, when, place)
         if on is None:
             return None
         return Reaction(
@@ -121,31 +122,65 @@ class ReactionReader:
         self._report.error((*place.path, key), message, reaction=place.reaction)
         return default
 
-    def _breaches(self, data: dict[str, Any], on: EventType | None, place: Place) -> bool:
-        if "breaches" in data and on is not None and on not in _OF_RUNS:
-            message = f"`breaches:` is not for {on} events"
+    def _breaches(
+        self, data: dict[str, Any], on: tuple[EventType, ...] | None, place: Place
+    ) -> bool:
+        if "breaches" in data and on is not None and not set(on) & set(_OF_RUNS):
+            message = f"`breaches:` is not for {' or '.join(on)} events"
             hint = f"Leave it out, or react `on: {' or '.join(_OF_RUNS)}`."
             path = (*place.path, "breaches")
             self._report.error(path, message, hint, reaction=place.reaction, key=True)
         return self._optional(data, "breaches", bool, False, place)
 
-    def _event_type(self, data: dict[str, Any], place: Place) -> EventType | None:
+    def _event_types(self, data: dict[str, Any], place: Place) -> tuple[EventType, ...] | None:
+        """Return the types of event of `on`, None if one of them can't be read."""
         path = (*place.path, "on")
-        names = [str(item) for item in EventType]
         value = data.get("on")
+        if "on" not in data:
+            hint = suggest("", list(EventType))
+            self._report.error(path, "`on:` is missing", hint, reaction=place.reaction)
+            return None
+        if not isinstance(value, list):
+            one = self._event_type(value, path, place)
+            return None if one is None else (one,)
+        if not value:
+            hint = suggest("", list(EventType))
+            message = "`on:` should name an event type, found an empty list"
+            self._report.error(path, message, hint, reaction=place.reaction)
+            return None
+        types: list[EventType] = []
+        for index, item in enumerate(value):
+            one = self._event_type(item, (*path, index), place)
+            if one in types:
+                message = f"{one} is in `on:` twice"
+                self._report.error((*path, index), message, "Remove one.", reaction=place.reaction)
+            elif one is not None:
+                types.append(one)
+        return tuple(types) if len(types) == len(value) else None
+
+    def _event_type(self, value: Any, path: Path, place: Place) -> EventType | None:
+        names = list(EventType)
         if isinstance(value, str) and value in names:
             return EventType(value)
-        if "on" not in data:
-            hint = suggest("", names)
-            self._report.error(path, "`on:` is missing", hint, reaction=place.reaction)
-        elif isinstance(value, str):
+        if isinstance(value, str):
             hint = suggest(value.rpartition(".")[2], names)
             message = f"there is no event type {found(value)}"
-            self._report.error(path, message, hint, reaction=place.reaction)
         else:
-            message = f"`on:` should be one event type, found {found(value)}"
-            self._report.error(path, message, suggest("", names), reaction=place.reaction)
+            hint = suggest("", names)
+            message = f"`on:` should be an event type, or a list of them, found {found(value)}"
+        self._report.error(path, message, hint, reaction=place.reaction)
         return None
+
+    def _warn_of_two_events(
+        self, on: tuple[EventType, ...] | None, when: Expression | None, place: Place
+    ) -> None:
+        """Warn of a reaction that takes both events of a run that completes."""
+        if on is None or not set(on) >= set(_OF_RUNS):
+            return
+        if when is None or not when.names("type", "status"):
+            message = "a run that completes has both events, so the reaction runs twice for it"
+            hint = "Leave one out, or choose by the status: `when: run.status == 'Failed'`."
+            self._report.warn((*place.path, "on"), message, hint)
 
     def _when(self, data: dict[str, Any], place: Place) -> Expression | None:
         if "when" not in data:
@@ -167,7 +202,7 @@ class ReactionReader:
             self._expression_error(path, place, error, 0)
             return None
         if place.on is not None:
-            for fault in find_condition_faults(expression, place.on):
+            for fault in find_condition_faults(expression, *place.on):
                 self._expression_error(path, place, fault, 0)
         return expression
 
@@ -264,7 +299,7 @@ class ReactionReader:
 
         def sample(template: Template) -> object:
             whole = len(template.parts) == 1 and template.holes
-            given = sample_of(whole[0].expression, on) if whole else None
+            given = sample_of(whole[0].expression, *on) if whole else None
             return template.text if given is None else given
 
         kind = self._actions[action]
@@ -288,27 +323,30 @@ class ReactionReader:
                 where = (*path, *field.split("."))
                 self._report.error(where, message, hint, reaction=place.reaction)
 
-    def _check_fits(self, on: EventType | None, items: Any, place: Place) -> bool:
-        """Say whether each action accepts such events."""
+    def _check_fits(self, on: tuple[EventType, ...] | None, items: Any, place: Place) -> bool:
+        """Say whether each action accepts all such events."""
         steps = enumerate(items if isinstance(items, list) else [])
         named = [(index, key) for index, item in steps if isinstance(item, dict) for key in item]
-        unfit = [(index, key) for index, key in named if not self._takes(key, on)]
-        for index, action in unfit:
-            message = f"`{action}` can't be done for {on} events"
+        unfit = [
+            (index, key, refused) for index, key in named if (refused := self._refused(key, on))
+        ]
+        for index, action, refused in unfit:
+            message = f"`{action}` can't be done for {' or '.join(refused)} events"
             possible = " or ".join(sorted(self._actions[action].events))
             hint = f"Use it in a reaction `on: {possible}`."
             path = (*place.path, "do", index, action)
             self._report.error(path, message, hint, reaction=place.reaction, key=True)
         return not unfit
 
-    def _takes(self, action: str, on: EventType | None) -> bool:
-        if on is None or action not in self._actions:
-            return True
-        return not self._actions[action].events or on in self._actions[action].events
+    def _refused(self, action: str, on: tuple[EventType, ...] | None) -> list[EventType]:
+        """Return the types of event that an action does not accept."""
+        if on is None or action not in self._actions or not self._actions[action].events:
+            return []
+        return [event_type for event_type in on if event_type not in self._actions[action].events]
 
     def _check_text(self, value: str, place: Place) -> None:
         """Find text that was probably meant as an expression."""
-        meant = [inner for inner in find_names(value) if place.on and is_path(inner, place.on)]
+        meant = [inner for inner in find_names(value) if place.on and is_path(inner, *place.on)]
         foreign = find_foreign(value)
         if not foreign and not meant:
             return
@@ -338,7 +376,7 @@ class ReactionReader:
         self._check_text(value, place)
         if template is not None and place.on is not None:
             for hole in template.holes:
-                for fault in find_expression_faults(hole.expression, place.on):
+                for fault in find_expression_faults(hole.expression, *place.on):
                     self._expression_error(place.path, place, fault, hole.offset)
         return template or value
 

@@ -1,7 +1,7 @@
 """Shapes of events, as expressions see them: a misspelt field is found before any event."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import cache
@@ -80,8 +80,34 @@ def without_name(shape: Shape) -> Shape:
 
 
 @cache
-def shape_of(event_type: EventType) -> RecordShape:
-    """Return the shape of the data of such events, as `shared.events.model.as_data` gives them."""
+def shape_of(*on: EventType) -> RecordShape:
+    """Return the shape of the data of such events, as `shared.events.model.as_data` gives them.
+
+    Of several types it has the fields of all: a field that an event lacks is null.
+    """
+    first, *others = map(_shape_of_one, on)
+    for other in others:
+        first = _merged(first, other)
+    return first
+
+
+def _merged(one: RecordShape, other: RecordShape) -> RecordShape:
+    shapes: dict[str, Shape] = {**other.fields, **one.fields}
+    for name in one.fields.keys() & other.fields.keys():
+        shapes[name] = _either(one.fields[name], other.fields[name])
+    return RecordShape(one.named, shapes)
+
+
+def _either(one: Shape, other: Shape) -> Shape:
+    if isinstance(one, RecordShape) and isinstance(other, RecordShape):
+        return _merged(one, other)
+    if isinstance(one, Plain) and isinstance(other, Plain) and one.kind is other.kind:
+        choices = tuple(dict.fromkeys(one.choices + other.choices))
+        return replace(one, choices=choices if one.choices and other.choices else ())
+    return one if one == other else ANYTHING
+
+
+def _shape_of_one(event_type: EventType) -> RecordShape:
     cls = EVENT_CLASSES[event_type]
     known = {"type": Plain(Kind.TEXT, "type", choices=(str(event_type),)), **_fields_of(cls, "")}
     known["cause"] = _shape(EventCause, "cause")

@@ -105,8 +105,8 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The place of the loader: the reaction, the path, and the event type."""
+    """The place of the loader: the reaction, the path, and the types of event."""
 
     reaction: str
     path: Path
-    on: EventType | None = None
+    on: tuple[EventType, ...] | None = None

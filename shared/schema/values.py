@@ -25,9 +25,10 @@ class LoadContext:
 
     `channels` are those that the file declares, None if they can't be read. `named` collects the
     channels that values name, to find unused ones. `has_file` says whether the app has a file of
-    this path. `on` is the event type of the reaction, None if it is not known. `find_job_faults`
-    returns the faults in the file of a job that gets inputs of these names; `inputs` are those of
-    the step. `find_channel_fault` returns the fault in a channel's app setting, and a hint.
+    this path. `on` are the event types of the reaction, None if they are not known.
+    `find_job_faults` returns the faults in the file of a job that gets inputs of these names;
+    `inputs` are those of the step. `find_channel_fault` returns the fault in a channel's app
+    setting, and a hint.
     `strategies` are those that the file declares, None for one that can't be read;
     `named_strategies` collects those that values name. `topics`, `named_topics` and
     `find_topic_fault` are for topics as the same three are for channels.
@@ -36,7 +37,7 @@ class LoadContext:
     channels: frozenset[str] | None
     has_file: Callable[[str], bool] = lambda _: True
     named: set[str] = field(default_factory=set)
-    on: EventType | None = None
+    on: tuple[EventType, ...] | None = None
     find_job_faults: Callable[[str, Collection[str]], tuple[str, ...]] = lambda *_: ()
     find_channel_fault: Callable[[str], tuple[str, str] | None] = lambda _: None
     inputs: tuple[str, ...] = ()

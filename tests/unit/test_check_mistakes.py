@@ -262,6 +262,12 @@ def test_an_action_for_other_events_is_one_finding() -> None:
     assert hint == "Use it in a reaction `on: ModelRegistered`."
 
 
+def test_an_action_has_to_accept_each_type_of_event_of_the_list() -> None:
+    message, hint = told("on: ModelRegistered", "on: [RunCompleted, ModelRegistered, AlertFired]")
+    assert message == "`deploy` can't be done for RunCompleted or AlertFired events"
+    assert hint == "Use it in a reaction `on: ModelRegistered`."
+
+
 def test_values_that_are_not_below_their_action_are_one_finding() -> None:
     text = GOOD.replace("          ", "        ")
     findings = check_text(text, ACTIONS, {}).findings
@@ -365,6 +371,7 @@ PROSE = {
     *("BetterParams.metric", "RegisterBetterParams.metric", "RegisterParams.description"),
     *("NotifyParams.title", "NotifyParams.text", "FoldParams.key"),
     *("StartsParams.key", "OncePerParams.key", "PublishParams.subject"),
+    "OrderRolloutsParams.why",
 }
 
 

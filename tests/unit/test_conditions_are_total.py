@@ -133,15 +133,17 @@ def _data(shape: Shape, spoilt: st.SearchStrategy[Any]) -> st.SearchStrategy[Any
 
 _MISSING = {on: _data(shape_of(on), st.none()) for on in EventType}
 _ODD = st.none() | st.sampled_from([True, 0, -1.5, "", "x", [], [None, 1, "a"], {}, {"a": [None]}])
+#: Other types of event that the reaction is on as well.
+_MORE = st.lists(_TYPES, max_size=2)
 _SPOILT = {on: _data(shape_of(on), _ODD) for on in EventType}
 
 
 def require_total(data: st.DataObject) -> None:
     """Draw a condition, and an event that lacks things; it has to be evaluated without an error."""
     on = data.draw(_TYPES)
-    text = data.draw(_CONDITIONS[on])
+    text, more = data.draw(_CONDITIONS[on]), data.draw(_MORE)
     expression = compile_expression(text)
-    if find_condition_faults(expression, on):
+    if find_condition_faults(expression, *more, on):
         return
     event = data.draw(_MISSING[on])
     value = expression.evaluate(event)
@@ -152,8 +154,8 @@ def require_total(data: st.DataObject) -> None:
 def require_an_answer(data: st.DataObject) -> None:
     """Draw a condition, and an event with odd things in it; it has to hold, or not to."""
     on = data.draw(_TYPES)
-    expression = compile_expression(data.draw(_CONDITIONS[on]))
-    if find_condition_faults(expression, on):
+    expression, more = compile_expression(data.draw(_CONDITIONS[on])), data.draw(_MORE)
+    if find_condition_faults(expression, *more, on):
         return
     event = data.draw(_SPOILT[on])
     assert expression.holds(event) in (True, False)

@@ -114,7 +114,7 @@ def test_a_good_file_is_what_it_says() -> None:
     (reaction,) = reactions.reactions
     assert (reaction.name, reaction.on, reaction.enabled, reaction.line) == (
         "deploy-tagged",
-        EventType.MODEL_REGISTERED,
+        (EventType.MODEL_REGISTERED,),
         True,
         6,
     )
@@ -225,7 +225,19 @@ MISTAKES = [
     ("enabled: true", "enabled: yes", 8, 14, "`enabled:` should be true or false, found 'yes'", ""),
     ("on: Model", "on: Modle", 9, 9, "no event type 'ModleRegistered'", "`ModelRegistered`"),
     ("on: Mo", "on: Microsoft.Mo", 9, 9, "no event type 'Microsoft.ModelReg", "`ModelRegistered`"),
-    ("on: ModelRegistered", "on: [RunCompleted]", 9, 9, "should be one event type", "Valid here"),
+    ("on: ModelRegistered", "on: {a: b}", 9, 9, "should be an event type, or a list", "Valid here"),
+    ("on: ModelRegistered", "on: []", 9, 9, "found an empty list", "Valid here"),
+    ("on: ModelRegistered", "on: [ModelRegistered, 3]", 9, 27, "a list of them, found 3", "Valid"),
+    (
+        "on: ModelRegistered",
+        "on: [ModelRegistered, ModelDeploy]",
+        *(9, 27, "no event type 'ModelDeploy'", "Did you mean `ModelDeployed`?"),
+    ),
+    (
+        "on: ModelRegistered",
+        "on: [ModelRegistered, ModelRegistered]",
+        *(9, 27, "ModelRegistered is in `on:` twice", "Remove one."),
+    ),
     ("    on: ModelRegistered\n", "", 6, 5, "`on:` is missing", "`RunCompleted`"),
     ("    do:", "    breaches: true\n    do:", 11, 5, "not for ModelRegistered ev", "RunCompleted"),
     ("enabled: true", "breaches: 1", 8, 15, "`breaches:` should be true or false, found 1", ""),
@@ -478,3 +490,59 @@ def test_a_good_file_with_any_damage_loads_or_is_rejected_with_findings(
     at: int, piece: str, length: int
 ) -> None:
     load_or_reject(GOOD[:at] + piece + GOOD[at + length :])
+
+
+def _on_two(on: str, when: str, title: str = "It happened") -> str:
+    """Return a file of one reaction that tells of events."""
+    return f"""\
+version: 1
+workspaces: [{ID}]
+channels: [team]
+reactions:
+  - name: tell
+    on: {on}
+    when: {when}
+    do:
+      - notify: {{channel: team, title: "{title}"}}
+"""
+
+
+def test_a_reaction_takes_events_of_several_types() -> None:
+    text = _on_two(
+        "[RunStatusChanged, AlertFired]",
+        "run.status == 'Failed' || alert.condition == 'Fired'",
+        "${{ type }} of ${{ run.id || alert.rule }}",
+    )
+    (reaction,) = load(text).reactions
+    assert reaction.on == (EventType.RUN_STATUS_CHANGED, EventType.ALERT_FIRED)
+    assert load(text).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("when", "message"),
+    [
+        ("run.statu == 'Failed'", "`run` has no `statu`"),
+        ("model.name == 'x'", "a RunStatusChanged or AlertFired event has no `model`"),
+        ("run.status == 'failed'", "`run.status` is never 'failed'"),
+        ("type == 'RunCompleted'", "`type` is never 'RunCompleted'"),
+        ("run.status", "gives text"),
+    ],
+)
+def test_a_field_that_no_event_of_the_list_has_is_a_mistake(when: str, message: str) -> None:
+    (finding,) = findings_of(_on_two("[RunStatusChanged, AlertFired]", when))
+    assert message in finding.message
+
+
+@pytest.mark.parametrize(
+    ("when", "warns"),
+    [
+        ("run.is_root", True),
+        ("run.is_root && run.status == 'Failed'", False),
+        ("type == 'RunCompleted' && run.is_root", False),
+    ],
+)
+def test_a_reaction_that_hears_twice_of_a_run_is_warned_of(when: str, warns: bool) -> None:
+    warnings = load(_on_two("[RunCompleted, RunStatusChanged]", when)).warnings
+    twice = "a run that completes has both events, so the reaction runs twice for it"
+    assert [finding.message for finding in warnings] == ([twice] if warns else [])
+    assert [(finding.line, finding.column) for finding in warnings] == ([(6, 9)] if warns else [])

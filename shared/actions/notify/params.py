@@ -18,7 +18,7 @@ NO_RUN = f"only {' and '.join(_OF_RUNS)} events are of a run"
 
 def _check_has_run(wanted: bool, info: ValidationInfo) -> bool:
     on = info.context.on if isinstance(info.context, LoadContext) else None
-    if wanted and on is not None and on not in _OF_RUNS:
+    if wanted and on is not None and not set(on) <= set(_OF_RUNS):
         raise ValueError(NO_RUN)
     return wanted
 
