@@ -48,6 +48,8 @@ class AssetVersion:
     properties: dict[str, str] = field(default_factory=dict)
     is_archived: bool = False
     is_anonymous: bool = False
+    #: Of an environment: whether its image was built.
+    is_built: bool = False
 
     def document(self, container_id: str, segment: str) -> Json:
         """Return the version as a resource; `segment` is its kind's place in addresses."""
@@ -62,8 +64,8 @@ class AssetVersion:
                 "properties": dict(self.properties),
                 "isArchived": self.is_archived,
                 "isAnonymous": self.is_anonymous,
-                "provisioningState": "Succeeded",
             }
+            | _state(segment)
             | self.content,
         }
 
@@ -108,7 +110,12 @@ class AssetContainer:
                 "isArchived": self.is_archived,
                 "latestVersion": self.latest_version,
                 "nextVersion": self.next_version,
-                "provisioningState": "Succeeded",
             }
+            | _state(segment)
             | ({"dataType": self.data_type} if self.data_type else {}),
         }
+
+
+def _state(segment: str) -> Json:
+    """Return how far the service is with an asset; of data the contract says nothing."""
+    return {} if segment == "data" else {"provisioningState": "Succeeded"}

@@ -188,10 +188,13 @@ class Cloud:
         entity: Lockable,
         finish: Finish,
         result: Result,
+        *,
+        more_seconds: float = 0,
     ) -> dict[str, str]:
         """Start an operation as the rules have it; returns the headers to follow it with.
 
-        `result` is the document of the entity afterwards, None if it is gone.
+        `result` is the document of the entity afterwards, None if it is gone. It takes
+        `more_seconds` than usual, unless a rule says how long.
         """
         subject = entity.subject()
         rule = self.rules.take(Provisioning, subject, operation=kind)
@@ -200,7 +203,7 @@ class Cloud:
             kind,
             entity.workspace,
             entity.entity,
-            seconds=USUAL_SECONDS[kind] if rule is None else rule.seconds,
+            seconds=USUAL_SECONDS[kind] + more_seconds if rule is None else rule.seconds,
             finish=finish,
             result=result,
             outcome=failure.status if failure else "Succeeded",

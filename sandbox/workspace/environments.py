@@ -1,4 +1,4 @@
-"""Environments: the images that jobs run in. They are kept, and never built."""
+"""Environments: the images that jobs and deployments run in. A build only takes its time."""
 
 import re
 

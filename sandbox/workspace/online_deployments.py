@@ -15,14 +15,19 @@ from sandbox.workspace.arm import (
     check_location,
     conflict,
     json_body,
+    not_found,
     object_in,
     page,
     refused_by_inferencing,
     tags_in,
 )
+from sandbox.workspace.asset_entities import AssetVersion
+from sandbox.workspace.assets import find
 from sandbox.workspace.cloud import Cloud, cloud_of
 from sandbox.workspace.codes import check_parts
+from sandbox.workspace.data_assets import DATA_ASSETS
 from sandbox.workspace.entities import Deployment, Endpoint, ModelVersion, Spec, Workspace
+from sandbox.workspace.environments import ENVIRONMENTS
 from sandbox.workspace.events import model_deployed
 from sandbox.workspace.models import resolve_model
 from sandbox.workspace.online_endpoints import check_name
@@ -30,6 +35,8 @@ from sandbox.workspace.operations import Operation
 from sandbox.workspace.quota import MOST_INSTANCES, vm_size
 
 MOST_DEPLOYMENTS = 20
+#: The first deployment of an environment that is a recipe waits for its image.
+_IMAGE_BUILD_SECONDS = 600.0
 
 #: A Kubernetes cluster's name for its machines by default.
 _USUAL_INSTANCE_TYPE = "defaultinstancetype"
@@ -218,10 +225,14 @@ def _apply(
     deployment.modified_at = cloud.clock.now()
     deployment.state = "Updating" if existing else "Creating"
 
+    image = _image_to_build(cloud.workspace(request), spec)
+
     def finish(operation: Operation) -> None:
         deployment.state = operation.outcome
         deployment.failure_logs = operation.logs
         if operation.outcome == "Succeeded":
+            if image is not None:
+                image.is_built = True
             deployment.serving = spec
             deployment.scaled.append((cloud.metrics_now(), spec.instances))
             if cloud.settings.publish_model_deployed:
@@ -229,7 +240,21 @@ def _apply(
                 cloud.events.publish(model_deployed(topic, deployment, cloud.clock.now()))
 
     kind = "deployment_update" if existing else "deployment_create"
-    return cloud.begin(request, kind, deployment, finish, lambda: cloud.document(deployment))
+    return cloud.begin(
+        request,
+        kind,
+        deployment,
+        finish,
+        lambda: cloud.document(deployment),
+        more_seconds=0 if image is None else _IMAGE_BUILD_SECONDS,
+    )
+
+
+def _image_to_build(workspace: Workspace, spec: Spec) -> AssetVersion | None:
+    """Return the environment whose image has to be built first; one that is an image has not."""
+    found = find(workspace, ENVIRONMENTS, str(spec.settings.get("environmentId") or ""))
+    is_recipe = found is not None and (found.content.get("build") or found.content.get("condaFile"))
+    return found if found is not None and is_recipe and not found.is_built else None
 
 
 def _parse_spec(workspace: Workspace, endpoint: Endpoint, body: Json) -> Spec:
@@ -242,6 +267,7 @@ def _parse_spec(workspace: Workspace, endpoint: Endpoint, body: Json) -> Spec:
         )
         raise bad_argument(message, "endpointComputeType")
     check_parts(workspace, properties)
+    _check_collector(workspace, properties)
     return Spec(
         model=_model(workspace, properties),
         instance_type=_instance_type(kind, properties.get("instanceType")),
@@ -277,6 +303,19 @@ def _model(workspace: Workspace, properties: Json) -> ModelVersion | None:
             "environmentId",
         )
     return model
+
+
+def _check_collector(workspace: Workspace, properties: Json) -> None:
+    """Refuse a data collector that would keep its data nowhere."""
+    for name, collection in object_in(
+        object_in(properties, "dataCollector"), "collections"
+    ).items():
+        rate = collection.get("samplingRate")
+        if rate is not None and not 0 <= rate <= 1:
+            raise bad_argument(f"The sampling rate {rate} is not from 0 to 1.", "samplingRate")
+        data = collection.get("dataId")
+        if data and find(workspace, DATA_ASSETS, data) is None:
+            raise not_found("Data asset", f"{data} of collection {name}")
 
 
 def _instances(body: Json) -> int:

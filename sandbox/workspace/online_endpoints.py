@@ -29,6 +29,11 @@ from sandbox.workspace.traffic import NO_TRAFFIC, Split, parse_split
 _NAME = re.compile(r"(?=.{3,32}$)[a-zA-Z](?:-?[a-zA-Z0-9])*")
 _PRINCIPALS = uuid.UUID("5d1c7a60-0000-4000-8000-000000000000")
 _AUTH_MODES = {mode.lower(): mode for mode in ("Key", "AMLToken", "AADToken")}
+_IDENTITY_ID = re.compile(
+    r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.ManagedIdentity"
+    r"/userAssignedIdentities/[^/]+",
+    re.IGNORECASE,
+)
 _ORDERS = {
     "createdatasc": ("created_at", False),
     "createdatdesc": ("created_at", True),
@@ -226,8 +231,9 @@ def _replace(cloud: Cloud, endpoint: Endpoint, body: Json) -> Split:
         message = f"The compute of endpoint {endpoint.name} cannot be changed."
         raise bad_argument(message, "compute")
     split = parse_split(endpoint, properties)
-    endpoint.tags, endpoint.auth_mode = tags, auth_mode
-    endpoint.identity = _identity(cloud, body, endpoint)
+    identity = _identity(cloud, body, endpoint)
+    _check_identity_stays(endpoint, identity)
+    endpoint.tags, endpoint.auth_mode, endpoint.identity = tags, auth_mode, identity
     _describe(endpoint, properties)
     endpoint.modified_at = cloud.clock.now()
     endpoint.state = "Updating"
@@ -258,10 +264,33 @@ def _auth_mode(properties: Json, compute: str | None) -> str:
 def _identity(cloud: Cloud, body: Json, endpoint: Endpoint) -> Json:
     given = object_in(body, "identity") or {"type": "SystemAssigned"}
     assigned = object_in(given, "userAssignedIdentities")
+    takes_assigned = "UserAssigned" in str(given.get("type")).replace(" ", "").split(",")
+    if bool(assigned) != takes_assigned:
+        message = (
+            f"An identity of type '{given.get('type')}' "
+            + ("needs" if takes_assigned else "takes no")
+            + " 'userAssignedIdentities'."
+        )
+        raise bad_argument(message, "identity")
+    for each in assigned:
+        if not _IDENTITY_ID.fullmatch(each):
+            raise bad_argument(f"'{each}' is no id of an identity.", "identity")
     identities = {each: _principal(each, "clientId", "principalId") for each in assigned}
     own = _principal(cloud.endpoint_id(endpoint), "principalId")
     identity = given | own | {"tenantId": cloud.settings.tenant}
     return identity | ({"userAssignedIdentities": identities} if identities else {})
+
+
+def _check_identity_stays(endpoint: Endpoint, identity: Json) -> None:
+    """Refuse another identity (how-to-access-resources-from-endpoints-managed-identities)."""
+
+    def named(whose: Json) -> tuple[str, set[str]]:
+        ids = {each.lower() for each in object_in(whose, "userAssignedIdentities")}
+        return str(whose.get("type")), ids
+
+    if named(identity) != named(endpoint.identity):
+        message = f"The identity of endpoint {endpoint.name} cannot be changed."
+        raise bad_argument(message, "identity")
 
 
 def _principal(whose: str, *names: str) -> dict[str, str]:

@@ -37,6 +37,10 @@ from shared.workspaces.model import (
 WORKSPACE = Workspace(subscription="sub-1", resource_group="rg-1", name="ws-a")
 ROWS = json.dumps({"input_data": [[1, 2], [3, 4]]}).encode()
 SECONDS = timedelta(seconds=10)
+IDENTITY = (
+    "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity"
+    "/userAssignedIdentities/scorer"
+)
 
 
 class Stage:
@@ -270,7 +274,7 @@ def test_setting_traffic_keeps_what_others_set(stage: Stage) -> None:
             "tags": {"team": "growth"},
             "identity": {
                 "type": "UserAssigned",
-                "userAssignedIdentities": {"/id/a": {}},
+                "userAssignedIdentities": {IDENTITY: {}},
             },
             "properties": {
                 "authMode": "AADToken",
@@ -296,7 +300,7 @@ def test_setting_traffic_keeps_what_others_set(stage: Stage) -> None:
     identity = after.document["identity"]
     assert identity["type"] == "UserAssigned"
     assert identity == before.document["identity"]
-    assert set(identity["userAssignedIdentities"]["/id/a"]) == {"clientId", "principalId"}
+    assert set(identity["userAssignedIdentities"][IDENTITY]) == {"clientId", "principalId"}
 
 
 def test_setting_traffic_is_one_request(stage: Stage) -> None:

@@ -65,6 +65,13 @@ def test_a_model_is_deployed_without_code(arm):
             404,
             "ResourceNotFound",
         ),
+        ({"dataCollector": {"collections": {"in": {"samplingRate": 1.5}}}}, 400, "BadArgument"),
+        (
+            {"dataCollector": {"collections": {"in": {"dataId": "azureml:nothing:1"}}}},
+            404,
+            "ResourceNotFound",
+        ),
+        ({"dataCollector": {"rollingRate": "Hour"}}, 400, "BadArgument"),
         ({"livenessProbe": {"failureThreshold": 0}}, 400, "BadArgument"),
         ({"readinessProbe": {"successThreshold": -1}}, 400, "BadArgument"),
     ],
@@ -94,6 +101,27 @@ def test_other_deployments_that_can_work_are_accepted(arm, properties):
     arm.put_model("custom", modelType="custom_model")
     arm.put_environment()
     assert arm.put_deployment(**properties).status_code == 201
+
+
+def test_the_first_deployment_of_a_recipe_waits_for_its_image(arm, control):
+    arm.have()
+    arm.put_model("custom", modelType="custom_model")
+    arm.put("/environments/recipe/versions/1", {"properties": {"image": "i", "condaFile": "c"}})
+    arm.put_environment()
+    own = {"model": "azureml:custom:1"}
+    arm.put_deployment("plain", **own, environmentId="azureml:env:1")
+    arm.put_deployment("first", **own, environmentId="azureml:recipe:1")
+    control.advance(500)
+
+    def state(name):
+        return arm.properties(f"{EP}/deployments/{name}")["provisioningState"]
+
+    assert (state("plain"), state("first")) == ("Succeeded", "Creating")
+    control.advance(600)
+    assert state("first") == "Succeeded"
+    arm.put_deployment("second", **own, environmentId="azureml:recipe:1")
+    control.advance(500)
+    assert state("second") == "Succeeded"
 
 
 def test_a_model_may_be_named_in_every_form_of_asset_id(arm):

@@ -57,6 +57,40 @@ def test_an_endpoint_needs_a_known_auth_mode(arm):
     assert error_of(arm.put_endpoint(authMode="Password")) == (400, "BadArgument")
 
 
+IDENTITY = (
+    "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity"
+    "/userAssignedIdentities/scorer"
+)
+
+
+def put_with(arm, identity):
+    body = {"location": "westeurope", "identity": identity, "properties": {"authMode": "Key"}}
+    return arm.put(EP, body)
+
+
+@pytest.mark.parametrize(
+    "identity",
+    [
+        {"type": "UserAssigned"},
+        {"type": "UserAssigned", "userAssignedIdentities": {}},
+        {"type": "SystemAssigned", "userAssignedIdentities": {IDENTITY: {}}},
+        {"type": "UserAssigned", "userAssignedIdentities": {"scorer": {}}},
+    ],
+)
+def test_an_identity_that_is_none_is_refused(arm, identity):
+    assert error_of(put_with(arm, identity)) == (400, "BadArgument")
+
+
+def test_the_identity_of_an_endpoint_stays(arm):
+    identity = {"type": "UserAssigned", "userAssignedIdentities": {IDENTITY: {}}}
+    assert put_with(arm, identity).status_code == 201
+    arm.pass_time()
+    assert put_with(arm, identity).status_code == 200
+    arm.pass_time()
+    assert error_of(put_with(arm, {"type": "SystemAssigned"})) == (400, "BadArgument")
+    assert IDENTITY in arm.get(EP).json()["identity"]["userAssignedIdentities"]
+
+
 @pytest.mark.parametrize("field", ["traffic", "mirrorTraffic"])
 def test_traffic_cannot_be_set_when_an_endpoint_is_created(arm, field):
     assert error_of(arm.put_endpoint(**{field: {"blue": 100}})) == (400, "BadArgument")
