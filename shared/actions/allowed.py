@@ -17,7 +17,11 @@ from shared.reactions.templates import is_made_from_tags, value_at
 from shared.schema.values import Values
 
 #: The field that a list under `allow` is for, if it has another name.
-_OTHER = {"probe_request": "probe.request"}
+_OTHER = {
+    "probe_request": "probe.request",
+    "environment_variables": "environment_variables.*",
+    "identity": "identity.ids",
+}
 
 
 def guarded_by(
@@ -36,16 +40,28 @@ def require_allowed(step: Step, params: Params, data: Mapping[str, object]) -> N
 
     Raises: TagForbidden.
     """
-    for field, guard in params.guarded.items():
+    for field, guard in _each(params):
         if not is_made_from_tags(value_at(step.params, field), data):
             continue
         globs = globs_of(params, guard)
         for name in _names(params, field):
-            if not is_allowed(name, globs):
+            # AML would put a secret in its place, which no tag may ask for: not even with `*`.
+            if name.startswith("${{") or not is_allowed(name, globs):
                 raise TagForbidden(
                     f"`{field}` is {redact(name, most=100)!r} by a tag; `allow.{guard}` lists"
                     f" {listed(globs, len(globs))}"
                 )
+
+
+def _each(params: Params) -> Iterator[tuple[str, str]]:
+    """Yield each guarded field with its list; one that ends in `.*` is each entry of a mapping."""
+    for field, guard in params.guarded.items():
+        above = field.removesuffix(".*")
+        entries = _read(params, above) if above != field else None
+        if isinstance(entries, Mapping):
+            yield from ((f"{above}.{name}", guard) for name in entries)
+        else:
+            yield field, guard
 
 
 def globs_of(params: Params, guard: str) -> tuple[str, ...]:
@@ -62,7 +78,7 @@ def is_allowed(name: str, globs: Sequence[str]) -> bool:
 
 def _names(params: Params, field: str) -> Iterator[str]:
     value = _read(params, field)
-    for name in map(str, value if isinstance(value, Mapping) else (value,)):
+    for name in map(str, value if isinstance(value, Mapping | tuple) else (value,)):
         if name:
             # An endpoint's name is compared as it is used.
             yield slug(name) if field == "endpoint" else name
@@ -71,5 +87,5 @@ def _names(params: Params, field: str) -> Iterator[str]:
 def _read(params: Params, field: str) -> object:
     value: object = params
     for part in field.split("."):
-        value = getattr(value, part)
+        value = value[part] if isinstance(value, Mapping) else getattr(value, part)
     return value

@@ -139,10 +139,12 @@ class TagForbidden(SignalboxError):
 
 
 class ModelUnfit(SignalboxError):
-    """The model can't be deployed without code."""
+    """The model can't be deployed without code, and the reaction names none."""
 
     code = "deploy.model_unfit"
-    default_hint = "Register it as `mlflow_model` or `triton_model`."
+    default_hint = (
+        "Register it as `mlflow_model` or `triton_model`, or give the reaction an `environment`."
+    )
 
 
 class ModelAbsent(SignalboxError):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from shared.base.clock import Clock
 from shared.base.errors import WorkspaceRefused
 from shared.events.model import Workspace
-from shared.workspaces.model import ModelVersion, NewModel, RunRecord
+from shared.workspaces.model import AssetKind, ModelVersion, NewModel, RunRecord
 
 
 class MemoryRegistry:
@@ -22,6 +22,8 @@ class MemoryRegistry:
         self.models: dict[tuple[str, str, str], ModelVersion] = {}
         self.runs: dict[tuple[str, str], RunRecord] = {}
         self.metrics: dict[tuple[str, str], dict[str, float]] = {}
+        #: The versions of environments and code, oldest first, by workspace, kind and name.
+        self.assets: dict[tuple[str, str, str], list[str]] = {}
         #: The files of models, by the model's ARM id and the path.
         self.files: dict[tuple[str, str], bytes] = {}
 
@@ -97,6 +99,15 @@ class MemoryRegistry:
         if content is not None and len(content) > most:
             raise WorkspaceRefused(f"{path} of model {model.name} is too long")
         return content
+
+    def find_asset(
+        self, workspace: Workspace, kind: AssetKind, name: str, version: str = ""
+    ) -> str | None:
+        """Return the ARM id of a version, of the latest one where none is named; or None."""
+        self._enter("find_asset")
+        versions = self.assets.get((workspace.key, kind, name.lower()), [])
+        found = version or (versions[-1] if versions else "")
+        return f"{workspace.id}/{kind}/{name}/versions/{found}" if found in versions else None
 
     def get_run(self, workspace: Workspace, run_id: str) -> RunRecord | None:
         """Return the run, or None."""

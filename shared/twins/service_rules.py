@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from shared.adapters.aml.documents import default_of
-from shared.base.errors import QuotaExceeded, WorkspaceRefused
+from shared.base.errors import QuotaExceeded, WorkspaceDenied, WorkspaceRefused
 from shared.workspaces.model import (
     AUTH_MODES,
     WITHOUT_CODE,
@@ -36,6 +37,30 @@ _WITHOUT_RESERVE = frozenset(
         "standard_nd96isr_h100_v5",
     }
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demands:
+    """The demands of Azure Policy on new resources: tags, and of endpoints more.
+
+    They have to be private, and to have an identity that was assigned to them.
+    """
+
+    tags: frozenset[str]
+
+
+def check_demands(
+    demands: Demands | None,
+    tags: Mapping[str, str],
+    is_public: bool = False,
+    has_identities: bool = True,
+) -> None:
+    """Refuse a resource that a company's policy does not allow, as Azure Policy does."""
+    if demands is None:
+        return
+    missing = demands.tags - tags.keys()
+    if missing or is_public or not has_identities:
+        raise WorkspaceDenied("RequestDisallowedByPolicy: the resource was disallowed by policy")
 
 
 def check_new_endpoint(kind: EndpointKind, auth_mode: str, compute: str) -> None:

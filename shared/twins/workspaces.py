@@ -26,6 +26,7 @@ from shared.workspaces.model import (
     OperationResult,
     OperationStatus,
     Score,
+    ServingContainer,
     State,
 )
 
@@ -59,6 +60,8 @@ class ServiceBehaviour:
     #: Instance types that the region does not list.
     not_offered: frozenset[str] = frozenset()
     logs: str = ""
+    #: The demands of Azure Policy on new resources.
+    demands: rules.Demands | None = None
 
 
 class MemoryWorkspaces(MemoryRegistry):
@@ -125,10 +128,12 @@ class MemoryWorkspaces(MemoryRegistry):
         kind: EndpointKind = EndpointKind.MANAGED,
         compute: str = "",
         is_public: bool = True,
+        identities: tuple[str, ...] = (),
     ) -> Operation:
         """Start creating an endpoint; `compute` is the attached cluster of a Kubernetes one."""
         self._enter("create_endpoint")
         rules.check_new_endpoint(kind, auth_mode, compute)
+        rules.check_demands(self.behaviour.demands, tags, is_public, bool(identities))
         key = _key(workspace, endpoint, kind)
         self._require_settled(key)
         self.endpoints[key] = Endpoint(
@@ -150,7 +155,11 @@ class MemoryWorkspaces(MemoryRegistry):
         if deployment not in there and len(there) >= rules.MOST_DEPLOYMENTS:
             raise WorkspaceRefused(f"at most {rules.MOST_DEPLOYMENTS} deployments")
         known = (model for model in self.models.values() if model.id == spec.model_id)
-        rules.check_without_code(spec.kind, next(known, None))
+        if spec.container is None:
+            rules.check_without_code(spec.kind, next(known, None))
+        else:
+            self._check_container(workspace, spec.container)
+        rules.check_demands(self.behaviour.demands, spec.tags)
         self._check_size(key, deployment, spec.instance_type, spec.instance_count)
         there[deployment] = Deployment(
             name=deployment,
@@ -317,6 +326,17 @@ class MemoryWorkspaces(MemoryRegistry):
         """Let a deployment turn Failed by itself."""
         self._settle()
         self._settle_deployment(_key(workspace, endpoint, kind), deployment, State.FAILED)
+
+    def _check_container(self, workspace: Workspace, container: ServingContainer) -> None:
+        ids = {
+            f"{workspace.id}/{kind}/{name}/versions/{version}".lower()
+            for (key, kind, name), versions in self.assets.items()
+            for version in versions
+            if key == workspace.key
+        }
+        for part in filter(None, (container.environment, container.code)):
+            if part.lower() not in ids and not part.startswith("azureml://registries/"):
+                raise WorkspaceRefused(f"{part} was not found")
 
     def _enter(self, request: str) -> None:
         super()._enter(request)

@@ -120,12 +120,29 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthProbe:
-    """The service's checks of a container's health; None leaves a value to the service."""
+    """The service's checks of a container's health; None leaves a value to the service.
+
+    A container counts as well again after `success_threshold` good checks in a row.
+    """
 
     initial_delay: timedelta | None = None
     period: timedelta | None = None
     timeout: timedelta | None = None
     failure_threshold: int | None = None
+    success_threshold: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataCollection:
+    """The data that AML keeps of a deployment's requests and answers, in the workspace's storage.
+
+    `collections` are what the scoring script logs under these names; `sampling_rate` is the share
+    of requests. `rolling_rate` says how often a new folder is begun: minute, hour or day.
+    """
+
+    collections: tuple[str, ...]
+    sampling_rate: float
+    rolling_rate: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,17 +150,43 @@ class Serving:
     """How an online deployment serves; None leaves a value to the service.
 
     After `request_timeout` a request is cut off. A container that fails `liveness` is started
-    again; one that fails `readiness` gets no requests.
+    again; one that fails `readiness` gets no requests. `is_egress_public` says whether a managed
+    one may reach its workspace by the internet.
     """
 
     request_timeout: timedelta | None = None
+    max_concurrent_requests: int | None = None  #: Of one instance.
+    max_queue_wait: timedelta | None = None
     liveness: HealthProbe | None = None
     readiness: HealthProbe | None = None
+    environment_variables: Mapping[str, str] = field(default_factory=dict)
+    is_egress_public: bool = True
+    has_app_insights: bool = False
+    collects: DataCollection | None = None
+
+
+class AssetKind(StrEnum):
+    """The kinds of registered assets that a deployment runs, by their place in ARM addresses."""
+
+    ENVIRONMENT = "environments"
+    CODE = "codes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingContainer:
+    """The registered parts that an online deployment runs a model with, by their ids.
+
+    Without `code` the environment's image brings a server of its own. `script` is a path in `code`.
+    """
+
+    environment: str
+    code: str = ""
+    script: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentSpec:
-    """The specification of a new deployment, without code or environment: MLflow or Triton.
+    """The specification of a new deployment; without a `container` it is of MLflow or Triton.
 
     `compute` is the name of the cluster that a batch deployment runs on.
     """
@@ -154,6 +197,7 @@ class DeploymentSpec:
     kind: EndpointKind = EndpointKind.MANAGED
     compute: str = ""
     serving: Serving = field(default_factory=Serving)
+    container: ServingContainer | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -1,4 +1,4 @@
-"""The port to AML workspaces, in four parts. Every method raises WorkspaceError."""
+"""The port to AML workspaces, in five parts. Every method raises WorkspaceError."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -7,6 +7,7 @@ from typing import Protocol
 
 from shared.events.model import Workspace
 from shared.workspaces.model import (
+    AssetKind,
     Capacity,
     Deployment,
     DeploymentSpec,
@@ -46,6 +47,16 @@ class Models(Protocol):
         Raises: WorkspaceRefused if it has more than `most` bytes, or is in a place that is not
         read.
         """
+        ...
+
+
+class Assets(Protocol):
+    """Registered environments and code."""
+
+    def find_asset(
+        self, workspace: Workspace, kind: AssetKind, name: str, version: str = ""
+    ) -> str | None:
+        """Return the ARM id of a version, of the latest one where none is named; or None."""
         ...
 
 
@@ -105,10 +116,12 @@ class Endpoints(Protocol):
         kind: EndpointKind = EndpointKind.MANAGED,
         compute: str = "",
         is_public: bool = True,
+        identities: tuple[str, ...] = (),
     ) -> Operation:
         """Start creating an endpoint; `compute` is the attached cluster of a Kubernetes one.
 
-        `is_public` says whether a managed one can be called from the internet.
+        `is_public` says whether a managed one can be called from the internet. An online endpoint
+        has the user-assigned `identities`, by ARM id, or else an identity of its own.
         """
         ...
 
@@ -182,5 +195,5 @@ class Scoring(Protocol):
         ...
 
 
-class Workspaces(Models, Runs, Endpoints, Scoring, Protocol):
+class Workspaces(Models, Assets, Runs, Endpoints, Scoring, Protocol):
     """The whole port, which the adapter and its twin implement."""

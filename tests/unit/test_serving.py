@@ -123,8 +123,8 @@ def test_what_an_expression_decides_is_not_doubted() -> None:
         (("liveness_probe: {period: 0s}",), "from 1s to 1h"),
         (("liveness_probe: {failure_threshold: 0}",), "greater than or equal to 1"),
         (
-            ("readiness_probe: {success_threshold: 1}",),
-            "has no `readiness_probe.success_threshold`",
+            ("liveness_probe: {success_threshold: 1}",),
+            "has no `liveness_probe.success_threshold`",
         ),
     ],
 )

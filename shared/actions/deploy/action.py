@@ -10,6 +10,7 @@ from shared.actions.allowed import globs_of, is_allowed, require_allowed
 from shared.actions.base import Work
 from shared.actions.begin_rollout import begin, settle_strategy
 from shared.actions.current_state import current_model
+from shared.actions.deploy.asset_names import find_container
 from shared.actions.deploy.params import AllowParams, DeployParams
 from shared.actions.telling import tell_once
 from shared.base.clock import Clock
@@ -35,6 +36,8 @@ from shared.workspaces.ports import Workspaces
 _FLAVOR = "python_function"
 #: A tag named by this prefix and a field chooses that field, if the reaction's `allow` lists it.
 TAG_PREFIX = "signalbox_"
+#: Variables and identities are chosen by expressions only, because one tag can't name several.
+_CHOSEN_BY_TAG = AllowParams.model_fields.keys() - {"environment_variables", "identity"}
 
 
 class Deploy:
@@ -80,7 +83,7 @@ class Deploy:
         written = work.params(DeployParams, now)
         require_allowed(work.step, written, as_data(now))
         params = choose_by_tags(written, found.tags)
-        _require_no_code(found, params.kind)
+        _require_deployable(found, params)
         plan = self._plan(work, found, params)
         if params.when_better is not None and not self._rollouts.has_begun(plan):
             # After it has begun the model may serve already, and would be compared with itself.
@@ -158,14 +161,19 @@ class Deploy:
                 instance_count=params.instance_count,
                 auth_mode=params.auth_mode or "",
                 is_public=params.public_network_access == "enabled",
+                identities=params.identity.ids,
+                tags=params.tags,
                 keep_old=params.keep_old,
                 timeout=params.timeout,
                 adopt=params.adopt,
                 better=params.when_better,
-                serving=Serving(
-                    request_timeout=params.request_timeout,
-                    liveness=params.liveness_probe.probe,
-                    readiness=params.readiness_probe.probe,
+                serving=_serving(params),
+                container=find_container(
+                    self._workspaces,
+                    work.event.workspace,
+                    params.environment,
+                    params.code,
+                    params.scoring_script,
                 ),
                 channels=params.notify,
             ),
@@ -190,18 +198,36 @@ def _require_current(work: Work, event: ModelRegistered, model: ModelVersion) ->
         raise Superseded(f"model {name} has other tags now, and `when` no longer holds")
 
 
-def _require_no_code(model: ModelVersion, kind: str) -> None:
-    """Refuse a model that endpoints of this kind can't run without code.
+def _serving(params: DeployParams) -> Serving:
+    collector = params.data_collector
+    return Serving(
+        request_timeout=params.request_timeout,
+        max_concurrent_requests=params.max_concurrent_requests,
+        max_queue_wait=params.max_queue_wait,
+        liveness=params.liveness_probe.probe,
+        readiness=params.readiness_probe.probe,
+        environment_variables=params.environment_variables,
+        is_egress_public=params.egress_public_network_access == "enabled",
+        has_app_insights=params.app_insights,
+        collects=collector.collection if collector else None,
+    )
+
+
+def _require_deployable(model: ModelVersion, params: DeployParams) -> None:
+    """Refuse a model that endpoints of this kind can't run without code, if it gets none.
 
     Raises: ModelUnfit.
     """
-    name = f"{model.name} {model.version}"
+    if params.environment:
+        return
+    name, kind = f"{model.name} {model.version}", params.kind
     known = WITHOUT_CODE[EndpointKind(kind)]
+    others = "" if kind == "batch" else " Or give the reaction an `environment` and `code`."
     if model.kind not in known:
         raise ModelUnfit(
             f"model {name} is a {redact(model.kind, most=50)}, which needs a scoring script on a"
             f" {kind} endpoint",
-            hint=f"Register it as {' or '.join(f'`{each}`' for each in known)}.",
+            hint=f"Register it as {' or '.join(f'`{each}`' for each in known)}.{others}",
         )
     if model.kind == ModelKind.MLFLOW and model.flavors and _FLAVOR not in model.flavors:
         raise ModelUnfit(f"MLflow model {name} has no {_FLAVOR} flavor, and needs a scoring script")
@@ -216,7 +242,7 @@ def choose_by_tags(params: DeployParams, tags: Mapping[str, str]) -> DeployParam
     values = params.model_dump(exclude_unset=True)
     for tag, text in tags.items():
         field = tag.lower().removeprefix(TAG_PREFIX)
-        if not tag.lower().startswith(TAG_PREFIX) or field not in AllowParams.model_fields:
+        if not tag.lower().startswith(TAG_PREFIX) or field not in _CHOSEN_BY_TAG:
             continue
         if field == "endpoint":
             text = slug(text)

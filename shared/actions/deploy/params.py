@@ -5,9 +5,16 @@ from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo
-from pydantic_core import PydanticCustomError
 
 from shared.actions.allowed import guarded_by
+from shared.actions.deploy.asset_names import FORMS
+from shared.actions.deploy.demanded import (
+    AzureTags,
+    DataCollectorParams,
+    IdentityParams,
+    Variables,
+    needed,
+)
 from shared.base.durations import Duration, between, format_duration
 from shared.events.model import EventType
 from shared.reactions.model import Params
@@ -15,20 +22,23 @@ from shared.rollouts.strategy.endpoint_kinds import find_misfit
 from shared.rollouts.strategy.names import RolloutGlob, RolloutName
 from shared.rollouts.strategy.probe_schema import ProbeParams
 from shared.rollouts.strategy.schema import find_strategy
-from shared.rollouts.strategy.serving import LONGEST_CUT, USUAL_CUT, HealthParams, RequestTimeout
+from shared.rollouts.strategy.serving import (
+    LONGEST_CUT,
+    USUAL_CUT,
+    HealthParams,
+    QueueWait,
+    ReadinessParams,
+    RequestTimeout,
+)
 from shared.schema.values import ChannelName, LoadContext, PlainName, Values, unfit
 from shared.workspaces.comparison import BetterParams
-from shared.workspaces.model import AUTH_MODES, EndpointKind
+from shared.workspaces.model import AUTH_MODES, AssetKind, EndpointKind
 
 _INSTANCE_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9_]{2,63}")
 #: The names of instance types are given in the cluster.
 _CLUSTER_INSTANCE_TYPE = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
+_SCRIPT = re.compile(r"(?:[A-Za-z0-9_][\w-]*/)*[A-Za-z0-9_][\w-]*\.py")
 _COMPUTE = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,62}")
-
-
-def _needed(hint: str = "") -> PydanticCustomError:
-    """Return the error of a missing value."""
-    return PydanticCustomError("missing", "missing", {"hint": hint})
 
 
 def _kind(info: ValidationInfo) -> str:
@@ -41,7 +51,7 @@ def _check_compute(name: str, info: ValidationInfo) -> str:
     if kind == "managed" and name:
         raise unfit("is not for managed endpoints", "Leave it out, or give another `kind`.")
     if kind in ("kubernetes", "batch") and not name:
-        raise _needed(f"Name the cluster that the `{kind}` endpoint runs on.")
+        raise needed(f"Name the cluster that the `{kind}` endpoint runs on.")
     if name and _COMPUTE.fullmatch(name) is None:
         raise ValueError("name a compute of the workspace: cpu-cluster")
     return name
@@ -54,7 +64,7 @@ def _check_instance_type(name: str, info: ValidationInfo) -> str:
             raise unfit("is not for batch endpoints", "The cluster of `compute` says what runs.")
     elif not name:
         if kind:
-            raise _needed()
+            raise needed()
     elif kind == "kubernetes" and _CLUSTER_INSTANCE_TYPE.fullmatch(name) is None:
         raise ValueError("name an instance type of the cluster: defaultinstancetype")
     elif kind == "managed" and _INSTANCE_TYPE.fullmatch(name) is None:
@@ -141,6 +151,39 @@ def _doubt_time(probe: ProbeParams, info: ValidationInfo) -> ProbeParams:
     return probe
 
 
+def _check_environment(name: str, info: ValidationInfo) -> str:
+    if name and _kind(info) == "batch":
+        raise unfit("is not for batch endpoints", "Signalbox deploys MLflow models only there.")
+    if name.startswith("azureml://registries/") and "/labels/" in name:
+        raise unfit("has a label of a registry", "Name the version: …/versions/3.")
+    if name and FORMS[AssetKind.ENVIRONMENT].fullmatch(name) is None:
+        raise ValueError(
+            "name a registered environment: azureml:sklearn-serving:4,"
+            " azureml:sklearn-serving@latest,"
+            " azureml://registries/REGISTRY/environments/NAME/versions/4"
+        )
+    return name
+
+
+def _check_code(name: str, info: ValidationInfo) -> str:
+    if name and info.data.get("environment") == "":
+        raise unfit("needs an `environment` to run in", "Name a registered one beside it.")
+    if name and FORMS[AssetKind.CODE].fullmatch(name) is None:
+        raise ValueError("name a registered code and its version: azureml:churn-scoring:3")
+    return name
+
+
+def _check_script(path: str, info: ValidationInfo) -> str:
+    code = info.data.get("code")
+    if path and code == "":
+        raise unfit("is a file of `code`, which is missing", "Name the registered code as well.")
+    if not path and code:
+        raise needed("Name the file of `code` with `init()` and `run()`: score.py")
+    if path and _SCRIPT.fullmatch(path) is None:
+        raise ValueError("give the path of a .py file within the code: score.py, src/score.py")
+    return path
+
+
 #: How long one phase may take.
 PhaseTime = Annotated[
     Duration,
@@ -157,8 +200,14 @@ AuthMode = Annotated[
     Literal["aad_token", "key", "aml_token"] | None, AfterValidator(_settle_auth_mode)
 ]
 PublicNetworkAccess = Annotated[Literal["enabled", "disabled"], AfterValidator(_check_network)]
+MostAtOnce = Annotated[int, Field(ge=1, le=1000)]
+RegisteredEnvironment = Annotated[str, AfterValidator(_check_environment)]
+RegisteredCode = Annotated[str, AfterValidator(_check_code)]
+ScoringScript = Annotated[str, AfterValidator(_check_script)]
+Online = AfterValidator(_check_online)
 CutOff = Annotated[RequestTimeout, AfterValidator(_check_cut)]
-Health = Annotated[HealthParams, AfterValidator(_check_online)]
+Health = Annotated[HealthParams, Online]
+Readiness = Annotated[ReadinessParams, Online]
 TimelyProbe = Annotated[ProbeParams, AfterValidator(_doubt_time)]
 FittingRollout = Annotated[RolloutName, AfterValidator(_check_fits)]
 
@@ -172,6 +221,11 @@ class AllowParams(Values):
     instance_count: tuple[int, ...] = ()
     probe_request: tuple[str, ...] = ()
     rollout: tuple[RolloutGlob, ...] = ()
+    environment: tuple[str, ...] = ()
+    code: tuple[str, ...] = ()
+    scoring_script: tuple[str, ...] = ()
+    environment_variables: tuple[str, ...] = ()
+    identity: tuple[str, ...] = ()
 
 
 class DeployParams(Params):
@@ -189,7 +243,18 @@ class DeployParams(Params):
     auth_mode: AuthMode = Field(default=None, validate_default=True)
     request_timeout: CutOff | None = None
     liveness_probe: Health = Field(default_factory=HealthParams)
-    readiness_probe: Health = Field(default_factory=HealthParams)
+    readiness_probe: Readiness = Field(default_factory=ReadinessParams)
+    max_concurrent_requests: Annotated[MostAtOnce | None, Online] = None
+    max_queue_wait: Annotated[QueueWait | None, Online] = None
+    tags: AzureTags = Field(default_factory=dict)
+    egress_public_network_access: PublicNetworkAccess = "enabled"
+    identity: Annotated[IdentityParams, Online] = Field(default_factory=IdentityParams)
+    environment: RegisteredEnvironment = ""
+    code: RegisteredCode = ""
+    scoring_script: ScoringScript = Field(default="", validate_default=True)
+    environment_variables: Annotated[Variables, Online] = Field(default_factory=dict)
+    app_insights: Annotated[bool, Online] = False
+    data_collector: Annotated[DataCollectorParams | None, Online] = None
     rollout: FittingRollout = "all-at-once"
     probe: TimelyProbe = Field(default_factory=ProbeParams)
     keep_old: Annotated[Duration, between(timedelta(0), _YEAR)] = timedelta(hours=1)

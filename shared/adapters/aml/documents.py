@@ -8,6 +8,7 @@ from typing import Any, Final
 from shared.base.errors import WorkspaceRefused
 from shared.base.incoming import Json, is_object, object_in, read_time
 from shared.workspaces.model import (
+    DataCollection,
     Deployment,
     DeploymentSpec,
     Endpoint,
@@ -16,6 +17,8 @@ from shared.workspaces.model import (
     ModelKind,
     ModelVersion,
     NewModel,
+    Serving,
+    ServingContainer,
     State,
 )
 
@@ -126,8 +129,9 @@ def new_endpoint(
     *,
     compute: str = "",
     is_public: bool = True,
+    identities: tuple[str, ...] = (),
 ) -> Json:
-    """Write a new online endpoint that has an identity of its own.
+    """Write a new online endpoint that has these identities, by ARM id, or else one of its own.
 
     `auth_mode` is one of our words; `compute` is the ARM id of a Kubernetes one's cluster.
     """
@@ -139,9 +143,15 @@ def new_endpoint(
     return {
         "location": location,
         "tags": dict(tags),
-        "identity": {"type": "SystemAssigned"},
+        "identity": _new_identity(identities),
         "properties": properties,
     }
+
+
+def _new_identity(identities: tuple[str, ...]) -> Json:
+    if not identities:
+        return {"type": "SystemAssigned"}
+    return {"type": "UserAssigned", "userAssignedIdentities": {name: {} for name in identities}}
 
 
 def new_batch_endpoint(location: str, auth_mode: str, tags: Mapping[str, str]) -> Json:
@@ -150,22 +160,19 @@ def new_batch_endpoint(location: str, auth_mode: str, tags: Mapping[str, str]) -
     return {"location": location, "tags": dict(tags), "properties": properties}
 
 
-def new_deployment(location: str, spec: DeploymentSpec) -> Json:
-    """Write a new online deployment that brings no code and no environment."""
+def new_deployment(
+    location: str, spec: DeploymentSpec, data: Mapping[str, str] = MappingProxyType({})
+) -> Json:
+    """Write a new online deployment; `data` are the ids of its collections' data assets."""
     properties: dict[str, Any] = {
         "endpointComputeType": _COMPUTE_TYPES[spec.kind],
         "model": spec.model_id,
         "instanceType": spec.instance_type,
         "scaleSettings": {"scaleType": "Default"},
-        "appInsightsEnabled": False,
+        **_serving(spec.serving, data),
     }
-    serving = spec.serving
-    if serving.request_timeout is not None:
-        properties["requestSettings"] = {"requestTimeout": _span(serving.request_timeout)}
-    if serving.liveness is not None:
-        properties["livenessProbe"] = _health(serving.liveness)
-    if serving.readiness is not None:
-        properties["readinessProbe"] = _health(serving.readiness)
+    if spec.container is not None:
+        properties |= _container(spec.container)
     if not spec.instance_type:
         # A Kubernetes cluster has a default of its own.
         del properties["instanceType"]
@@ -177,6 +184,56 @@ def new_deployment(location: str, spec: DeploymentSpec) -> Json:
     }
 
 
+def _serving(serving: Serving, data: Mapping[str, str]) -> Json:
+    found: dict[str, Any] = {"appInsightsEnabled": serving.has_app_insights}
+    if requests := _requests(serving):
+        found["requestSettings"] = requests
+    if serving.liveness is not None:
+        found["livenessProbe"] = _health(serving.liveness)
+    if serving.readiness is not None:
+        found["readinessProbe"] = _health(serving.readiness)
+    if serving.environment_variables:
+        found["environmentVariables"] = dict(serving.environment_variables)
+    if not serving.is_egress_public:
+        found["egressPublicNetworkAccess"] = "Disabled"
+    if serving.collects is not None:
+        found["dataCollector"] = _collector(serving.collects, data)
+    return found
+
+
+def _requests(serving: Serving) -> Json:
+    found: dict[str, Any] = {}
+    if serving.request_timeout is not None:
+        found["requestTimeout"] = _span(serving.request_timeout)
+    if serving.max_queue_wait is not None:
+        found["maxQueueWait"] = _span(serving.max_queue_wait)
+    if serving.max_concurrent_requests is not None:
+        found["maxConcurrentRequestsPerInstance"] = serving.max_concurrent_requests
+    return found
+
+
+def _collector(collects: DataCollection, data: Mapping[str, str]) -> Json:
+    return {
+        "collections": {
+            name: {
+                "dataCollectionMode": "Enabled",
+                "samplingRate": collects.sampling_rate,
+                "dataId": data[name],
+            }
+            for name in collects.collections
+        },
+        "rollingRate": collects.rolling_rate.capitalize(),
+    }
+
+
+def _container(container: ServingContainer) -> Json:
+    found: dict[str, Any] = {"environmentId": container.environment}
+    if container.code:
+        code = {"codeId": container.code, "scoringScript": container.script}
+        found["codeConfiguration"] = code
+    return found
+
+
 def _health(probe: HealthProbe) -> Json:
     spans = {
         "initialDelay": probe.initial_delay,
@@ -186,6 +243,8 @@ def _health(probe: HealthProbe) -> Json:
     health: dict[str, Any] = {name: _span(span) for name, span in spans.items() if span is not None}
     if probe.failure_threshold is not None:
         health["failureThreshold"] = probe.failure_threshold
+    if probe.success_threshold is not None:
+        health["successThreshold"] = probe.success_threshold
     return health
 
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from shared.adapters.aml import documents
 from shared.adapters.aml.arm import path_of
+from shared.adapters.aml.assets import AssetRegistry
 from shared.adapters.aml.capacity import Capacities
 from shared.adapters.aml.connection import Aml
 from shared.adapters.aml.mlflow import Mlflow
@@ -19,6 +20,7 @@ from shared.base.incoming import Json, object_in
 from shared.events.model import Workspace
 from shared.workspaces.model import (
     Capacity,
+    DataCollection,
     Deployment,
     DeploymentSpec,
     Endpoint,
@@ -27,6 +29,9 @@ from shared.workspaces.model import (
     OperationResult,
     OperationStatus,
 )
+
+#: Where azure-ai-ml has collected data kept.
+_COLLECTED = "azureml://datastores/workspaceblobstore/paths/modelDataCollector"
 
 _ENDED = {
     "succeeded": OperationStatus.SUCCEEDED,
@@ -38,10 +43,11 @@ _ENDED = {
 class ArmWorkspaces:
     """Every workspace that the app's identity can reach, safe to share between threads.
 
-    Each call is one request, except that registering a model and finding capacity are two, and a
-    list is one for each page. These are read before they are first needed, and kept: a workspace's
-    document (to create something, or to read a run), its discovery document, its region's VM sizes,
-    and the key of an endpoint (to score).
+    Each call is one request, except that registering a model and finding capacity are two, a
+    deployment that collects data takes one for each collection, and a list is one for each page.
+    These are read before they are first needed, and kept: a workspace's document (to create
+    something, or to read a run), its discovery document, its region's VM sizes, and the key of an
+    endpoint (to score).
     """
 
     def __init__(self, aml: Aml) -> None:
@@ -51,7 +57,9 @@ class ArmWorkspaces:
         self._clock: Final = self.aml.clock
         self._capacities: Final = Capacities(self._arm)
         models, history = ModelRegistry(self._arm), RunHistory(self.aml)
-        # The methods of the ports Models, Runs and Scoring.
+        self._assets: Final = AssetRegistry(self._arm)
+        # The methods of the ports Models, Assets, Runs and Scoring.
+        self.find_asset: Final = self._assets.find
         self.get_model: Final = models.get
         self.find_models: Final = models.find
         self.register_model: Final = models.register
@@ -107,6 +115,7 @@ class ArmWorkspaces:
         kind: EndpointKind = EndpointKind.MANAGED,
         compute: str = "",
         is_public: bool = True,
+        identities: tuple[str, ...] = (),
     ) -> Operation:
         """Start creating an endpoint; `auth_mode` is one of AUTH_MODES for its kind.
 
@@ -119,7 +128,12 @@ class ArmWorkspaces:
             is_managed = kind is EndpointKind.MANAGED
             cluster = "" if is_managed else path_of(workspace, "computes", compute)
             body = documents.new_endpoint(
-                location, auth_mode, tags, compute=cluster, is_public=is_public
+                location,
+                auth_mode,
+                tags,
+                compute=cluster,
+                is_public=is_public,
+                identities=identities,
             )
         path = _endpoint_path(workspace, endpoint, kind)
         return self._start("PUT", path, f"creating endpoint {endpoint!r}", body)
@@ -133,9 +147,29 @@ class ArmWorkspaces:
             cluster = path_of(workspace, "computes", spec.compute)
             body = documents.new_batch_deployment(location, spec, cluster)
         else:
-            body = documents.new_deployment(location, spec)
+            data = self._keep_collections(workspace, endpoint, deployment, spec.serving.collects)
+            body = documents.new_deployment(location, spec, data)
         path = _deployment_path(workspace, endpoint, deployment, spec.kind)
         return self._start("PUT", path, f"creating deployment {deployment!r}", body)
+
+    def _keep_collections(
+        self,
+        workspace: Workspace,
+        endpoint: str,
+        deployment: str,
+        collects: DataCollection | None,
+    ) -> Mapping[str, str]:
+        """Register the data asset of each collection, as azure-ai-ml does; return their ids.
+
+        Without one AML would have no place for the data.
+        """
+        place = f"{endpoint}/{deployment}"
+        return {
+            name: self._assets.keep_data(
+                workspace, f"{endpoint}-{deployment}-{name}", f"{_COLLECTED}/{place}/{name}"
+            )
+            for name in (collects.collections if collects else ())
+        }
 
     def set_traffic(
         self,

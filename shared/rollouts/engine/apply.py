@@ -43,10 +43,11 @@ def apply(command: Write, rollout: Rollout, seen: Observation, workspaces: Works
                 workspace,
                 endpoint,
                 auth_mode=plan.auth_mode,
-                tags={TAG_MODEL: rollout.model.name},
+                tags={**plan.tags, TAG_MODEL: rollout.model.name},
                 kind=plan.kind,
                 compute=plan.compute,
                 is_public=plan.is_public,
+                identities=plan.identities,
             )
         case CreateDeployment():
             operation = workspaces.create_deployment(
@@ -75,7 +76,9 @@ def _spec(rollout: Rollout) -> DeploymentSpec:
         kind=rollout.plan.kind,
         compute=rollout.plan.compute,
         serving=rollout.plan.serving,
+        container=rollout.plan.container,
         tags={
+            **rollout.plan.tags,
             TAG_MODEL: rollout.model.name,
             TAG_VERSION: rollout.model.version,
             TAG_ROLLOUT: rollout.id,
@@ -104,6 +107,7 @@ def _tags(command: SetTraffic, rollout: Rollout, seen: Observation) -> dict[str,
     serving = seen.find(command.serving)
     model, version = model_of(serving) if serving else (rollout.model.name, "")
     return {
+        **rollout.plan.tags,
         TAG_MODEL: model,
         TAG_VERSION: version,
         TAG_DEPLOYMENT: command.serving,

@@ -15,7 +15,7 @@ from shared.rollouts.state.phases import Phase
 from shared.rollouts.state.splits import Split, is_same
 from shared.rollouts.strategy.model import Probe, RolloutStep, Strategy
 from shared.workspaces.comparison import BetterParams
-from shared.workspaces.model import EndpointKind, Operation, Serving
+from shared.workspaces.model import EndpointKind, Operation, Serving, ServingContainer
 
 
 class Cause(StrEnum):
@@ -45,10 +45,13 @@ class Plan:
     instance_count: int = 0
     auth_mode: str = ""
     is_public: bool = True  #: Whether an endpoint that is made can be called from the internet.
+    identities: tuple[str, ...] = ()  #: Those that such an endpoint gets; () is one of its own.
+    tags: Mapping[str, str] = field(default_factory=dict)  #: Of endpoint and deployment.
     keep_old: timedelta = timedelta(0)
     adopt: bool = False
     better: BetterParams | None = None  #: Whether it has to be better than what serves, and how.
     serving: Serving = field(default_factory=Serving)
+    container: ServingContainer | None = None  #: Where the model runs, if it brings none.
     channels: tuple[str, ...] = ()
 
 

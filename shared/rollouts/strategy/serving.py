@@ -19,6 +19,8 @@ LONGEST_CUT: Final = MappingProxyType(
     {"managed": timedelta(minutes=3), "kubernetes": timedelta(minutes=5)}
 )
 RequestTimeout = Annotated[Duration, between(_SECOND, max(LONGEST_CUT.values()))]
+#: The longest that a request may wait for its turn in a container; the service's own is 0.5 s.
+QueueWait = Annotated[Duration, between(timedelta(milliseconds=1), max(LONGEST_CUT.values()))]
 _HealthTime = Annotated[Duration, between(_SECOND, timedelta(hours=1))]
 
 
@@ -35,3 +37,9 @@ class HealthParams(Values):
         """The same for the workspace, None where nothing is said."""
         values = self.model_dump(exclude_none=True)
         return HealthProbe(**values) if values else None
+
+
+class ReadinessParams(HealthParams):
+    """The same for readiness. A container that does not live is started again after one success."""
+
+    success_threshold: int | None = Field(default=None, ge=1, le=1000)
