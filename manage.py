@@ -9,10 +9,11 @@ except ModuleNotFoundError:
         "This Python lacks the app's packages: run `make setup` and `source .venv/bin/activate`."
     )
 
-from commands import endpoints, letters, loops, rollouts
+from commands import endpoints, events, letters, loops, rollouts
 from commands.check import check
 from commands.evaluation import evaluate
 from commands.send import send
+from commands.why import why
 
 app = typer.Typer(
     help="Check the rules of the app, see what it did, and give it orders.",
@@ -23,6 +24,8 @@ app = typer.Typer(
 app.command()(check)
 app.command("eval")(evaluate)
 app.command()(send)
+app.command()(why)
+app.add_typer(events.app, name="events")
 app.add_typer(letters.app, name="letters")
 app.add_typer(rollouts.app, name="rollouts")
 app.add_typer(loops.app, name="loops")

@@ -41,9 +41,10 @@ def evaluate(
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Show what an expression gives for an event, and each part of it.
+    """Show what an expression gives for an event.
 
-    Without EXPR a prompt stays open. The exit status is 1 if the expression has an error.
+    With the value of each part of it. Without EXPR a prompt stays open. The exit
+    status is 1 if the expression has an error.
     """
     from shared.events.model import as_data
 

@@ -83,9 +83,10 @@ def send(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Send an event: a file's, one on record, or a sample.
+    """Send an event of your own.
 
-    It gets a fresh id and the present time, because the app takes the same id for a repeat.
+    That of a file, one on record, or a sample. It gets a fresh id and the present time, because the
+    app takes the same id for a repeat.
     """
     if bool(topic) == queue:
         raise fail("say where to: --topic ENDPOINT, or --queue for the app's own queue")

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from shared.adapters.targets.factory import Targets
     from shared.base.ports import Blobs, Channels, Queues, Tables, Topics
     from shared.events.model import Event
+    from shared.flow.accounts import Accounts
     from shared.flow.chains import Chains
     from shared.flow.react import React
+    from shared.flow.searches import Searches
     from shared.flow.sweep import Sweep
     from shared.journal.dead_letters import DeadLetters
     from shared.journal.letter_notices import LetterNotices
@@ -413,6 +415,38 @@ class Services:
                 within=TAGGED_WITHIN * self.settings.retry_base,
             ),
             follow=self._follow,
+        )
+
+    def accounts(self, *, reactions: "Reactions | None", asks_workspaces: bool) -> "Accounts":
+        """Gives accounts of events by these rules, or by none.
+
+        It may ask the workspaces for the tags as they are now.
+        """
+        from shared.flow.accounts import Accounts
+
+        return Accounts(
+            records=self.records,
+            reactions=reactions,
+            dead_letters=self.dead_letters,
+            rollouts=self.rollouts.store,
+            loops=self.loops.store,
+            clock=self.clock,
+            workspaces=(lambda: self.workspaces) if asks_workspaces else None,
+        )
+
+    @once
+    def searches(self) -> "Searches":
+        """Looks for events on record."""
+        from shared.flow.searches import Searches
+
+        return Searches(
+            records=self.records,
+            reactions=self.reactions,
+            rollouts=self.rollouts.store,
+            dead_letters=self.dead_letters,
+            queues=self.queues,
+            blobs=self.blobs,
+            since=self.clock.now() - self.settings.retention,
         )
 
     @once

@@ -59,6 +59,8 @@ class EventRecord:
     outcomes: Mapping[str, Outcome]
     body: str = ""
     in_blob: bool = False
+    #: When it arrived first; None for news of an event whose arrival is not on record any more.
+    arrived_at: datetime | None = None
 
     @property
     def workspace(self) -> str:
@@ -130,18 +132,20 @@ class Records:
                 if in_blob:
                     self._bodies.put(_blob(at), arrived)
                     is_put = True
+            now = self._clock.now()
             return EventRecord(
                 event=ref.key,
                 id=ref.id,
                 type=ref.type,
                 time=ref.time,
-                recorded_at=self._clock.now(),
+                recorded_at=now,
                 source=ref.source,
                 about=ref.about,
                 deliveries=(known.deliveries if known else 0) + int(delivery),
                 outcomes=merge_news(known.outcomes if known else {}, news),
                 body="" if in_blob else kept,
                 in_blob=in_blob,
+                arrived_at=(known.arrived_at if known else None) or (now if delivery else None),
             )
 
         self._records.change(at, merge, is_new=delivery)
