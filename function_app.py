@@ -1,9 +1,12 @@
 """The function app: its triggers, one blueprint each."""
 
+import os
+
 import azure.functions as func
 
 from handlers import (
     alerts,
+    announcements,
     dataset_drift_detected,
     dead_letter,
     drift_events,
@@ -28,3 +31,5 @@ app.register_functions(alerts.bp)
 app.register_functions(dead_letter.bp)
 app.register_functions(rollouts.bp)
 app.register_functions(sweep.bp)
+if os.environ.get("SIGNALBOX_OUTCOMES_TOPIC"):
+    app.register_functions(announcements.bp)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.base import telemetry
 from shared.base.clock import Clock, SystemClock
-from shared.base.errors import ParamsInvalid, ReactionsInvalid
+from shared.base.errors import ParamsInvalid, ReactionsInvalid, SettingInvalid
 from shared.base.lazy import Lazy, once
 from shared.base.settings import APP_ROOT, Settings, read_settings
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from shared.flow.react import React
     from shared.flow.searches import Searches
     from shared.flow.sweep import Sweep
+    from shared.journal.announcements import AnnouncementPublisher, Announcer
     from shared.journal.dead_letters import DeadLetters
     from shared.journal.letter_notices import LetterNotices
     from shared.journal.records import Records
@@ -209,11 +210,41 @@ class Services:
         return Folds(tables=self.tables, outbox=self.outbox, clock=self.clock)
 
     @once
+    def announcer(self) -> "Announcer | None":
+        """Announces outcomes to other systems; None where no setting names a topic for them."""
+        if not self.settings.outcomes_topic:
+            return None
+        from shared.journal.announcements import Announcer
+
+        return Announcer(queues=self.queues, clock=self.clock)
+
+    @once
+    def announcement_publisher(self) -> "AnnouncementPublisher":
+        """Publishes announcements.
+
+        Raises: SettingInvalid where no setting names a topic.
+        """
+        from shared.journal.announcements import AnnouncementPublisher
+
+        if self.announcer is None:
+            raise SettingInvalid("SIGNALBOX_OUTCOMES_TOPIC is not set")
+        settings = self.settings
+        return AnnouncementPublisher(
+            announcer=self.announcer,
+            topics=self.topics,
+            topic=settings.outcomes_topic,
+            retention=settings.retention,
+            retry_base=settings.retry_base,
+        )
+
+    @once
     def records(self) -> "Records":
         """The record of what came of events."""
         from shared.journal.records import Records
 
-        return Records(tables=self.tables, blobs=self.blobs, clock=self.clock)
+        return Records(
+            tables=self.tables, blobs=self.blobs, clock=self.clock, announcer=self.announcer
+        )
 
     @once
     def starts(self) -> "Starts":
@@ -234,6 +265,7 @@ class Services:
             clock=self.clock,
             retry_base=self.settings.retry_base,
             channels_of=self._channels_of,
+            announcer=self.announcer,
         )
 
     def _channels_of(self, reaction: str) -> tuple[str, ...]:
@@ -267,6 +299,7 @@ class Services:
             retry_base=settings.retry_base,
             studio=settings.studio_endpoint,
             follow=self.loops.rollout_changed,
+            announcer=self.announcer,
         )
 
     @once
@@ -314,6 +347,7 @@ class Services:
             records=self.records,
             outbox=self.outbox,
             clock=self.clock,
+            announcer=self.announcer,
         )
 
     @once
@@ -482,6 +516,7 @@ class Services:
             clock=self.clock,
             retention=self.settings.retention,
             orphans=self.orphans if self.reactions.orphans else None,
+            announcer=self.announcer,
         )
 
     def _credential(self) -> "TokenCredential":

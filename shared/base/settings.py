@@ -1,5 +1,6 @@
 """The app settings: read once, validated, each documented in docs/reference/settings.md."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -8,6 +9,8 @@ from types import MappingProxyType
 from typing import Final
 
 from shared.base.errors import SettingInvalid
+
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 
 #: The folder that holds host.json: paths in settings and reactions are relative to it.
 APP_ROOT = Path(__file__).resolve().parent.parent.parent
@@ -65,6 +68,8 @@ class Settings:
     retention: timedelta
     #: The length of time that one value of an endpoint's metrics covers.
     metrics_grain: timedelta
+    #: The topic on which outcomes are published; "" for none.
+    outcomes_topic: str = ""
 
 
 def reactions_file(environ: Mapping[str, str]) -> Path:
@@ -93,6 +98,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         retry_base=timedelta(seconds=_number(environ, "SIGNALBOX_RETRY_SECONDS", 10)),
         retention=timedelta(days=_number(environ, "SIGNALBOX_RETENTION_DAYS", 30)),
         metrics_grain=timedelta(seconds=_number(environ, "SIGNALBOX_METRICS_GRAIN_SECONDS", 60)),
+        outcomes_topic=_name(environ, "SIGNALBOX_OUTCOMES_TOPIC"),
     )
 
 
@@ -101,6 +107,18 @@ def _number(environ: Mapping[str, str], name: str, default: int) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise SettingInvalid(f"{name} is {text!r}", hint=f"{name} takes a whole number above 0.")
     return int(text)
+
+
+def _name(environ: Mapping[str, str], name: str) -> str:
+    text = environ.get(name, "").strip()
+    if text and not _NAME.fullmatch(text):
+        # Not shown, because it may be an address with a secret in it.
+        raise SettingInvalid(
+            f"{name} is no name of a topic",
+            hint=f"{name} takes a name such as `outcomes`; SIGNALBOX_TOPIC_OUTCOMES then holds the"
+            " endpoint.",
+        )
+    return text
 
 
 def _origin(environ: Mapping[str, str], name: str, default: str) -> str:

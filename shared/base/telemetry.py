@@ -30,6 +30,7 @@ METRIC_GATES = "signalbox.gates"
 METRIC_MESSAGES = "signalbox.messages"
 METRIC_DECISIONS = "signalbox.decisions"
 METRIC_RETRAININGS = "signalbox.retrainings"
+METRIC_ANNOUNCEMENTS = "signalbox.announcements"
 
 ATTR_EVENT_TYPE = "signalbox.event.type"
 ATTR_EVENT_KEY = "signalbox.event.key"
@@ -62,6 +63,7 @@ COUNTERS: Mapping[str, str] = {
     METRIC_GATES: "Looks at gates, by gate and outcome",
     METRIC_MESSAGES: "Messages to channels, by channel and status",
     METRIC_DECISIONS: "Decisions about windows of monitors, by reaction and answer",
+    METRIC_ANNOUNCEMENTS: "Announcements for other systems, by type and status",
     METRIC_RETRAININGS: "Retrainings that came to a stage, by stage",
 }
 

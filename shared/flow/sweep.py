@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain, islice
+from typing import TYPE_CHECKING
 
 from shared.base import telemetry
 from shared.base.clock import Clock
@@ -24,6 +25,9 @@ from shared.retraining.approvals import Approvals
 from shared.retraining.loops import Loops
 from shared.rollouts.engine import advance
 from shared.rollouts.engine.advance import Rollouts
+
+if TYPE_CHECKING:
+    from shared.journal.announcements import Announcer
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +81,7 @@ class Sweep:
     clock: Clock
     retention: timedelta
     orphans: OrphanWatch | None = None
+    announcer: "Announcer | None" = None
 
     def run(self) -> None:
         """Do one sweep: a chore that fails does not stop the others.
@@ -94,6 +99,7 @@ class Sweep:
                 self._wake_letters,
                 *(partial(self._take_poison, queue) for queue in _QUEUES),
                 self._drop_own_poison,
+                self._take_announcements_back,
                 *(partial(self._take_undelivered, box, turn) for box in _CONTAINERS),
                 self.letter_notices.chores,
                 self.folds.summaries,
@@ -150,6 +156,13 @@ class Sweep:
         for queue in (advance.QUEUE + POISON, letters.QUEUE + POISON):
             while messages := self.queues.receive(queue):
                 yield from (partial(self.queues.delete, queue, message) for message in messages)
+
+    def _take_announcements_back(self) -> Iterator[_Chore]:
+        """Put announcements that the host gave up on into their queue again."""
+        if self.announcer is None:
+            return
+        while messages := self.announcer.poison():
+            yield from (partial(self.announcer.take_back, message) for message in messages)
 
     def _take_undelivered(self, container: str, turn: int) -> Iterator[_Chore]:
         """Make letters of the events that Event Grid dead-lettered; delete a blob after that.

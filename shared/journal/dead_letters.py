@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from shared.base import telemetry
 from shared.base.clock import Clock
@@ -32,6 +33,9 @@ from shared.events.model import read_workspace
 from shared.journal.letter_store import LetterStore
 from shared.journal.letters import QUEUE, Letter, LetterStatus, letter_id_of
 from shared.journal.outcomes import EventRef
+
+if TYPE_CHECKING:
+    from shared.journal.announcements import Announcer
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +66,7 @@ class DeadLetters:
         clock: Clock,
         retry_base: timedelta,
         channels_of: Callable[[str], tuple[str, ...]] = lambda _: (),
+        announcer: "Announcer | None" = None,
     ) -> None:
         """`channels_of` returns the channels to tell of a parked letter, by its reaction's name."""
         self._store = LetterStore(tables=tables, blobs=blobs)
@@ -69,6 +74,7 @@ class DeadLetters:
         self._clock = clock
         self._retry_base = retry_base
         self._channels_of = channels_of
+        self._announcer = announcer
 
     def bury(
         self,
@@ -359,5 +365,7 @@ class DeadLetters:
             return replace(letter, untold={})
         if known is not None and known.status is LetterStatus.PARKED:
             return letter
+        if self._announcer is not None:
+            self._announcer.announce_parked(letter)
         channels = self._channels_of(letter.reaction) if letter.reaction else ()
         return replace(letter, untold=dict.fromkeys(channels, 0))

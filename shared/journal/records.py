@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import batched, chain, groupby
+from typing import TYPE_CHECKING
 
 from shared.base.clock import Clock, SystemClock
 from shared.base.documents import AsText, ColumnForm, Documents, RowAddress
@@ -25,6 +26,9 @@ from shared.journal.outcomes import (
     outcome_from,
     outcome_to,
 )
+
+if TYPE_CHECKING:
+    from shared.journal.announcements import Announcer
 
 TABLE = "SignalboxEvents"
 #: The bodies that are too long for a row.
@@ -100,8 +104,15 @@ _LISTED = tuple(field.name for field in fields(EventRecord) if field.name != "bo
 class Records:
     """The record of events, kept in a table, a partition for each day of the events' own times."""
 
-    def __init__(self, *, tables: Tables, blobs: Blobs, clock: Clock | None = None) -> None:
-        """Use the system's clock if none is given."""
+    def __init__(
+        self,
+        *,
+        tables: Tables,
+        blobs: Blobs,
+        clock: Clock | None = None,
+        announcer: "Announcer | None" = None,
+    ) -> None:
+        """Use the system's clock if none is given; `announcer` is told of every outcome."""
         texts = {
             "outcomes": AsText(write=_outcomes_to, read=_outcomes_from),
             "body": AsText(write=Clean, read=str),
@@ -111,6 +122,7 @@ class Records:
         self._records = Documents(tables, TABLE, form)
         self._bodies = Bodies(blobs, CONTAINER)
         self._clock = clock or SystemClock()
+        self._announcer = announcer
 
     def add(
         self, ref: EventRef, news: Mapping[str, Outcome], *, delivery: bool, body: str = ""
@@ -148,6 +160,8 @@ class Records:
                 arrived_at=(known.arrived_at if known else None) or (now if delivery else None),
             )
 
+        if self._announcer is not None:
+            self._announcer.announce_outcomes(ref, news)
         self._records.change(at, merge, is_new=delivery)
 
     def give_up(self, ref: EventRef, reaction: str, failed: Outcome) -> None:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 
 from shared.base import telemetry
 from shared.base.clock import Clock
@@ -15,10 +16,14 @@ from shared.base.documents import Changed, Kept
 from shared.base.ports import RowChanged
 from shared.journal.records import Records
 from shared.messages.outbox import Outbox, Unsent
+from shared.retraining.announcing import stage_changed
 from shared.retraining.budget import give_back, release
 from shared.retraining.model import Loop, Retraining
 from shared.retraining.stages import outcome_of_retraining
 from shared.retraining.store import LoopStore
+
+if TYPE_CHECKING:
+    from shared.journal.announcements import Announcer
 
 #: How long one worker has the messages of a loop to itself: longer than sending them takes.
 _TELLING = timedelta(minutes=1)
@@ -32,6 +37,7 @@ class LoopKeeper:
     records: Records
     outbox: Outbox
     clock: Clock
+    announcer: "Announcer | None" = None
 
     def save(self, kept: Kept[Loop], loop: Loop) -> Kept[Loop]:
         """Save a loop; the outcomes of its retrainings are then still to be settled.
@@ -65,7 +71,11 @@ class LoopKeeper:
                 self.store.save(settled, kept.etag)
 
     def _settle(self, loop: Loop) -> Loop:
-        for retraining in filter(None, map(loop.find, loop.unsettled)):
+        unsettled = [*filter(None, map(loop.find, loop.unsettled))]
+        if self.announcer is not None:
+            now = self.clock.now()
+            self.announcer.announce([stage_changed(loop, one, now) for one in unsettled])
+        for retraining in unsettled:
             outcome = outcome_of_retraining(retraining)
             if outcome is not None:
                 self.records.add(retraining.ref, {retraining.step: outcome}, delivery=False)

@@ -71,7 +71,8 @@ def test_every_blueprint_of_the_handlers_is_registered() -> None:
     ]
     declared = sum(len(module.bp._function_builders) for module in modules if hasattr(module, "bp"))
     assert all(isinstance(module.bp, Blueprint) for module in modules if hasattr(module, "bp"))
-    assert declared == len(app.get_functions()) == len(TRIGGERS)
+    # One is there only if a setting names a topic.
+    assert declared - 1 == len(app.get_functions()) == len(TRIGGERS)
 
 
 def test_a_message_is_tried_again_after_a_minute_and_read_as_it_is() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from shared.journal import announcements
 from shared.rollouts.engine import advance
 from tests.stories.world import World
 
@@ -37,6 +38,7 @@ class Ports:
             ),
             (world.targets, ("submit",)),
             (world.channels, ("send",)),
+            (world.topics, ("publish",)),
         ):
             for name in names:
                 label = f"{type(port).__name__}.{name}"
@@ -93,9 +95,12 @@ def live_through(world: World, *events: dict[str, Any]) -> None:
             pending.append(lambda text=text: world.rollouts.advance(text, redelivered=True))
         for text in world.queues.take("dead-letter"):
             pending.append(Replay(world, text))
+        for text in world.queues.take(announcements.QUEUE):
+            pending.append(lambda text=text: world.services.announcement_publisher.publish(text))
         if pending:
             continue
-        waiting = [*world.queues.waiting(advance.QUEUE), *world.queues.waiting("dead-letter")]
+        queues = (advance.QUEUE, "dead-letter", announcements.QUEUE)
+        waiting = [each for queue in queues for each in world.queues.waiting(queue)]
         if not waiting:
             return
         world.clock.time = max(world.clock.time, min(waiting)[0])

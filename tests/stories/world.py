@@ -10,7 +10,7 @@ from typing import Any
 from shared.actions import ACTIONS
 from shared.base.ports import Row
 from shared.events.model import Workspace
-from shared.journal import letters, records
+from shared.journal import announcements, letters, records
 from shared.journal.letters import Letter
 from shared.journal.outcomes import Outcome, outcome_from
 from shared.reactions.load import load_reactions
@@ -67,7 +67,9 @@ def _loaded(reactions: str) -> Reactions:
 class World:
     """The app, its storage and the workspace, with verbs for what happens to them."""
 
-    def __init__(self, reactions: str = REACTIONS) -> None:
+    def __init__(self, reactions: str = REACTIONS, **settings: str) -> None:
+        """Have these reactions and app settings."""
+        self.app_settings = settings
         self.clock = ManualClock()
         self.tables = MemoryTables()
         self.queues = MemoryQueues(self.clock)
@@ -89,7 +91,7 @@ class World:
         `budget` replaces the time that a trigger may take.
         """
         self.services = Services(
-            {},
+            self.app_settings,
             Ports(
                 clock=self.clock,
                 tables=self.tables,
@@ -154,10 +156,12 @@ class World:
             letter = self.letters.due(message)
             if letter is not None:
                 self.react.replay(letter)
+        for message in self.queues.take(announcements.QUEUE):
+            self.services.announcement_publisher.publish(message)
 
     def next_due(self) -> datetime | None:
         """Return when the next message is due, or None."""
-        queues = (advance.QUEUE, letters.QUEUE)
+        queues = (advance.QUEUE, letters.QUEUE, announcements.QUEUE)
         return min((due for queue in queues for due, _ in self.queues.waiting(queue)), default=None)
 
     def endpoint(self, name: str = "churn") -> Mapping[str, int]:

@@ -23,6 +23,7 @@ from shared.events.model import Workspace
 from shared.journal.outcomes import Outcome, OutcomeStatus
 from shared.journal.records import Records
 from shared.messages.outbox import Outbox
+from shared.rollouts.engine.announcing import phases_changed
 from shared.rollouts.engine.row_lease import RowLease
 from shared.rollouts.engine.store import RolloutStore
 from shared.rollouts.people.notices import call_for_help, studio_link
@@ -32,6 +33,7 @@ from shared.rollouts.state.rollout import TOO_LATE, Cause, Rollout
 from shared.rollouts.state.splits import share
 
 if TYPE_CHECKING:
+    from shared.journal.announcements import Announcer
     from shared.rollouts.engine.tick import Tick
 
 log = logging.getLogger(__name__)
@@ -69,9 +71,11 @@ class Rollouts:
     retry_base: timedelta
     studio: str
     follow: Callable[[Rollout], None]
+    announcer: "Announcer | None" = None
 
     def start(self, rollout: Rollout) -> Rollout:
         """Add the rollout and send its first tick; after a crash, return the one that is there."""
+        self._announce(None, rollout)
         kept = self.store.add(replace(rollout, link=studio_link(rollout, self.studio)))
         if kept.value.schedule.tick == 0:
             self.wake(kept.value)
@@ -200,7 +204,7 @@ class Rollouts:
         except RowChanged:
             # Another worker has the tick, or an order came in, and its message begins a tick.
             return
-        before, lease = begun.value, RowLease(self.store, begun, self.clock, self.lease)
+        before, lease = begun.value, self._hold(begun)
         with telemetry.span(
             telemetry.SPAN_TICK, parent=before.traceparent, rollout=before.id, phase=before.phase
         ):
@@ -244,6 +248,14 @@ class Rollouts:
         # An order that the tick saw may have to wait, as a pause does until the deployment is made.
         is_news = len(saved.orders) > len(after.orders)
         self._wake_next(saved, at_once=is_news or self._waits_in_vain(saved))
+
+    def _hold(self, begun: Kept[Rollout]) -> RowLease:
+        return RowLease(self.store, begun, self.clock, self.lease, self._announce)
+
+    def _announce(self, before: Rollout | None, after: Rollout) -> None:
+        """Announce the phases that are about to be saved, so that a crash loses none."""
+        if self.announcer is not None:
+            self.announcer.announce(phases_changed(before, after, self.clock.now()))
 
     def _tell(self, rollout: Rollout) -> Rollout:
         """Send the rollout's messages; return it with what is left, due in time to try again."""

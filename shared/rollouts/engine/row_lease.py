@@ -1,5 +1,6 @@
 """A tick's exclusive right to write its rollout's row. Only orders come in beside it."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -15,9 +16,18 @@ class RowLease:
     """Writes a rollout's row for one tick, each time on the condition that nothing was added."""
 
     def __init__(
-        self, store: RolloutStore, kept: Kept[Rollout], clock: Clock, lease: timedelta
+        self,
+        store: RolloutStore,
+        kept: Kept[Rollout],
+        clock: Clock,
+        lease: timedelta,
+        announce: Callable[[Rollout, Rollout], None] = lambda _before, _after: None,
     ) -> None:
-        """Go on from the row as this tick wrote it when it began."""
+        """Go on from the row as this tick wrote it when it began.
+
+        `announce` is called before each write, so that a crash loses nothing that it announces.
+        """
+        self._announce = announce
         self._store = store
         self._kept = kept
         self._clock = clock
@@ -38,6 +48,7 @@ class RowLease:
 
         Raises: RowChanged where an order has come in, or another worker has the tick.
         """
+        self._announce(self._kept.value, rollout)
         self._kept = self._store.save(rollout, etag=self._kept.etag)
 
     def release(self) -> None:
@@ -65,6 +76,7 @@ class RowLease:
 
         Raises: RowChanged where another worker has the tick.
         """
+        self._announce(self._kept.value, rollout)
         merge = partial(_with_orders, rollout, self._kept.value)
         saved = self._store.change(rollout, merge, known=self._kept).saved
         if saved is None:
