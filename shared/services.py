@@ -200,14 +200,31 @@ class Services:
         """Sends the messages that rows keep."""
         from shared.messages.outbox import Outbox
 
-        return Outbox(channels=self.channels)
+        return Outbox(
+            channels=self.channels, admits=lambda channel, text: self.folds.admits(channel, text)
+        )
 
     @once
     def folds(self) -> "Folds":
         """The folds of repeated messages."""
+        from shared.messages.outbox import Outbox
         from shared.messages.repeats import Folds
 
-        return Folds(tables=self.tables, outbox=self.outbox, clock=self.clock)
+        return Folds(
+            tables=self.tables,
+            outbox=Outbox(channels=self.channels),
+            clock=self.clock,
+            per_hour=self._per_hour,
+        )
+
+    def _per_hour(self) -> int:
+        """Return the ceiling of a channel; the default, where the file is broken."""
+        from shared.messages.notice import PER_HOUR
+
+        try:
+            return self.reactions.messages_per_hour
+        except ReactionsInvalid:
+            return PER_HOUR
 
     @once
     def announcer(self) -> "Announcer | None":

@@ -125,6 +125,6 @@ class Chains:
             )
             if not self.folds().place(repeat).is_first:
                 continue
-            text = Text(title=title, body=body, good=False)
+            text = Text(title=title, body=body, good=False, needs_person=True)
             if self.outbox().send(notices_to([channel], text)).left:
                 raise ChannelDown(f"channel {channel!r} could not be told that a chain was ended")

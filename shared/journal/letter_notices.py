@@ -77,7 +77,7 @@ def _text_of(letters: Sequence[Letter]) -> Text:
         lines += [f"- {one.id[:8]} {one.about}: {_why(one)}" for one in named]
     if len(letters) > len(named):
         lines.append(f"and {len(letters) - len(named)} more: signalbox letters list")
-    return Text(title=title, body="\n".join(lines), good=False)
+    return Text(title=title, body="\n".join(lines), good=False, needs_person=True)
 
 
 def _why(letter: Letter) -> str:

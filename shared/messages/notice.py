@@ -3,14 +3,22 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+#: By default, the most messages of each of the two kinds that a channel gets within an hour.
+PER_HOUR = 60
+PER_HOUR_MOST = 1000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
-    """A message to a channel; `good` says whether it is good news, None if it is neither."""
+    """A message to a channel; `good` says whether it is good news, None if it is neither.
+
+    `needs_person` says that somebody has to act on it, or to know of it soon.
+    """
 
     title: str
     body: str
     good: bool | None
+    needs_person: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

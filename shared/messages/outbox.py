@@ -1,6 +1,7 @@
 """The outbox: sends the messages that a row keeps. A channel that is down never holds work up."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from shared.base import telemetry
@@ -26,9 +27,14 @@ class Unsent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outbox:
-    """Sends messages to channels."""
+    """Sends messages to channels.
+
+    `admits` says whether a channel may get a message now, and counts it if not; what was counted is
+    told later.
+    """
 
     channels: Channels
+    admits: Callable[[str, Text], bool] = lambda _channel, _text: True
 
     def send(self, notices: tuple[Notice, ...], *, given_up: str = "") -> Unsent:
         """Send the messages; return those that are to be tried again.
@@ -61,6 +67,8 @@ class Outbox:
     def _send(self, channel: str, text: Text) -> Failure | None:
         """Send one message; return why the channel did not take it, or None."""
         try:
+            if not self.admits(channel, text):
+                return None
             self.channels.send(channel, title=text.title, text=text.body, good=text.good)
         except Exception as error:  # noqa: BLE001 - no channel may stop the work
             failure = failure_of(error)

@@ -6,6 +6,9 @@ summary. The next one opens the fold again.
 
 The write that opens a fold or counts in it also puts the event's name into the row. After a crash
 the event finds its name there, so it is not counted twice, and an opener is still sent.
+
+The ceiling of a channel is a fold as well, of all its messages within an hour: it has many openers.
+Messages that a person has to act on have a fold of their own, so no news keeps them back.
 """
 
 import json
@@ -16,12 +19,13 @@ from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
 
+from shared.base import telemetry
 from shared.base.clock import Clock
 from shared.base.documents import AsText, ColumnForm, Documents, Kept, RowAddress
 from shared.base.ids import digest
 from shared.base.ports import Tables
 from shared.base.redact import redact
-from shared.base.words import flat, minute
+from shared.base.words import counted, flat, minute
 from shared.events.model import Workspace
 from shared.messages.notice import Text, notices_to
 from shared.messages.outbox import Outbox
@@ -39,6 +43,13 @@ _KEY_MAX = 200
 _COUNTED_MAX = 1000
 _OPENERS_MAX = 50
 _NAME_LENGTH = 16
+_HOUR = timedelta(hours=1)
+_NEWS, _TO_ACT_ON = "news", "to act on"
+#: The commands that show where messages of a kind come from.
+_COMMANDS = {
+    _NEWS: ("events", "rollouts list"),
+    _TO_ACT_ON: ("letters list", "rollouts list", "loops list"),
+}
 #: One sweep sends this many summaries; the next one goes on.
 _MOST = 100
 
@@ -47,19 +58,22 @@ _MOST = 100
 class Repeat:
     """A message that may be one of many. `claim` is the digest of its step's claim.
 
+    The first `most` of a fold are sent. `workspace` is None for the ceiling of a channel.
+
     Messages of one workspace, reaction, step, channel and key are repeats of one another; one
     workspace can't hide the messages of another. The key may be any text. The title is kept as it
     is, so it must hold no secret.
     """
 
     claim: str
-    workspace: Workspace
+    workspace: Workspace | None
     reaction: str
     step: str
     channel: str
     key: str
     title: str
     within: timedelta
+    most: int = 1
 
     @property
     def name(self) -> str:
@@ -70,7 +84,7 @@ class Repeat:
     def fold(self) -> str:
         """The id of the fold that it belongs to."""
         parts = (self.reaction, self.step, self.channel, self.key)
-        return digest(self.workspace.key, *parts)[:32]
+        return digest(self.workspace.key if self.workspace else "", *parts)[:32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +107,7 @@ class PlaceInFold:
 class Fold:
     """A fold as its row has it. `count` is the number of messages that no summary has told yet.
 
+    `sent` is the number of those that were sent since it was opened; a ceiling has no workspace.
     `first` is the title of the message that opened it, `titles` are those of the last messages that
     were counted. `openers` and `counted` are names of events, of earlier turns too. `turn` grows
     with each summary that was sent.
@@ -112,6 +127,12 @@ class Fold:
     openers: tuple[str, ...] = ()
     counted: tuple[str, ...] = ()
     turn: int = 0
+    sent: int = 1
+
+    @property
+    def is_ceiling(self) -> bool:
+        """Whether it is of all messages of a channel."""
+        return not self.workspace
 
 
 _WORDS = AsText(write=" ".join, read=lambda text: tuple(text.split()))
@@ -130,10 +151,22 @@ _FORM = ColumnForm(
 class Folds:
     """Folds, kept in a table."""
 
-    def __init__(self, *, tables: Tables, outbox: Outbox, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        tables: Tables,
+        outbox: Outbox,
+        clock: Clock,
+        per_hour: Callable[[], int] | None = None,
+    ) -> None:
+        """Send summaries by an outbox without a ceiling.
+
+        `per_hour` is the ceiling of a channel, None for none.
+        """
         self._folds = Documents(tables, TABLE, _FORM)
         self._outbox = outbox
         self._clock = clock
+        self._per_hour = per_hour
 
     def place(self, repeat: Repeat) -> PlaceInFold:
         """Return whether a message is to be sent, or count it: two requests, more in a crowd.
@@ -153,6 +186,31 @@ class Folds:
         if repeat.name in fold.openers:
             return PlaceInFold(number=1, since=fold.since)
         return PlaceInFold(number=fold.count + 1 if changed.saved else 0, since=fold.since)
+
+    def admits(self, channel: str, text: Text, name: str = "") -> bool:
+        """Say whether a channel may get a message now; count it if not: two requests.
+
+        `name` is the same at each attempt to send it; by default it is made of the text.
+
+        Raises: StorageUnavailable, also when too many others count at the same moment.
+        """
+        if self._per_hour is None:
+            return True
+        repeat = Repeat(
+            claim=name or digest(channel, text.title, text.body),
+            workspace=None,
+            reaction="",
+            step="",
+            channel=channel,
+            key=_TO_ACT_ON if text.needs_person else _NEWS,
+            title=redact(text.title, most=_TITLE_MAX),
+            within=_HOUR,
+            most=self._per_hour(),
+        )
+        is_sent = self.place(repeat).is_first
+        if not is_sent:
+            telemetry.count(telemetry.METRIC_MESSAGES, channel=channel, status="folded")
+        return is_sent
 
     def withdraw(self, repeat: Repeat) -> None:
         """End the fold that this message opened, because it is not sent after all.
@@ -184,8 +242,15 @@ class Folds:
             yield partial(self._tell_one, fold, down)
 
     def _tell_one(self, fold: Fold, down: set[str]) -> None:
-        """Send a fold's summary, or add its channel to those that are down."""
-        unsent = self._outbox.send(notices_to((fold.channel,), _text_of(fold)))
+        """Send a fold's summary, or add its channel to those that are down.
+
+        A summary that is beyond the ceiling is counted there; that of the ceiling is always sent.
+        """
+        text = _text_of(fold)
+        if not fold.is_ceiling and not self.admits(fold.channel, text, f"{fold.turn}-{fold.id}"):
+            self._settle(fold)
+            return
+        unsent = self._outbox.send(notices_to((fold.channel,), text))
         if unsent.left or unsent.given_up:
             down.add(fold.channel)
         else:
@@ -233,7 +298,11 @@ def _after(fold: Fold | None, repeat: Repeat, now: datetime) -> Fold:
 
     A fold whose time is over goes on counting until its summary is sent, so no count is lost.
     """
-    if fold is not None and (fold.count or fold.until > now):
+    is_open = fold is not None and (fold.count > 0 or fold.until > now)
+    if fold is not None and is_open and not fold.count and fold.sent < repeat.most:
+        openers = (*fold.openers, repeat.name)[-max(_OPENERS_MAX, repeat.most) :]
+        return replace(fold, sent=fold.sent + 1, openers=openers)
+    if fold is not None and is_open:
         return replace(
             fold,
             count=fold.count + 1,
@@ -242,7 +311,7 @@ def _after(fold: Fold | None, repeat: Repeat, now: datetime) -> Fold:
         )
     known = fold or Fold(
         id=repeat.fold,
-        workspace=repeat.workspace.name,
+        workspace=repeat.workspace.name if repeat.workspace else "",
         reaction=repeat.reaction,
         step=repeat.step,
         channel=repeat.channel,
@@ -256,12 +325,15 @@ def _after(fold: Fold | None, repeat: Repeat, now: datetime) -> Fold:
         first=repeat.title,
         since=now,
         until=now + repeat.within,
-        openers=(*known.openers, repeat.name)[-_OPENERS_MAX:],
+        sent=1,
+        openers=(*known.openers, repeat.name)[-max(_OPENERS_MAX, repeat.most) :],
     )
 
 
 def _text_of(fold: Fold) -> Text:
     """Write the summary: the number of messages, since when, and the last of them."""
+    if fold.is_ceiling:
+        return _text_beyond(fold)
     messages = "message" if fold.count == 1 else "messages"
     since = minute(fold.since)
     of = f"{fold.reaction} in workspace {fold.workspace}"
@@ -273,3 +345,18 @@ def _text_of(fold: Fold) -> Text:
     ]
     title = f"{fold.count} more like: {flat(fold.first)}"
     return Text(title=redact(title, most=_TITLE_MAX), body="\n".join(lines), good=None)
+
+
+def _text_beyond(fold: Fold) -> Text:
+    """Write the message about those beyond the ceiling: how many, the last ones, where to look."""
+    since = minute(fold.since)
+    lines = [
+        f"Since {since} this channel got {counted(fold.sent, 'message')}, and gets no more within"
+        f" an hour (`messages.per_hour`). {fold.count} more were not sent.",
+        "The last of them:" if fold.count > len(fold.titles) else "They are:",
+        *(f"- {flat(title)}" for title in fold.titles),
+        *(f"To see where they come from: signalbox {it}" for it in _COMMANDS.get(fold.key, ())),
+    ]
+    kind = "" if fold.key == _NEWS else f" {fold.key}"
+    title = f"and {counted(fold.count, 'more message')}{kind}"
+    return Text(title=title, body="\n".join(lines), good=None)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from shared.events.model import Workspace, read_workspace
+from shared.messages.schema import Messages
 from shared.orphans.schema import Orphans
 from shared.reactions.model import CHAIN_LIMIT, Params, Reaction, Reactions
 from shared.reactions.reaction import ReactionReader
@@ -15,7 +16,7 @@ from shared.schema.document import Path, read_document
 from shared.schema.faults import read_values
 from shared.schema.findings import Finding, ReactionsFaulty, Severity
 from shared.schema.report import FINDINGS_MAX, Report, TooManyFindings, finding_at
-from shared.schema.values import LoadContext
+from shared.schema.values import LoadContext, Values
 from shared.schema.wording import (
     ADDRESS_HINT,
     ADDRESS_IN_FILE,
@@ -34,6 +35,7 @@ VERSION = 1
 
 _KEYS = {
     *("version", "workspaces", "channels", "topics", "rollouts", "orphans", "chain_limit"),
+    "messages",
     "reactions",
 }
 #: A chain that is longer than this is one without an end.
@@ -185,6 +187,7 @@ class _ReactionsLoader:
             rollouts={name: item for name, item in context.strategies.items() if item is not None},
             orphans=orphans,
             chain_limit=self._chain_limit(data),
+            messages_per_hour=self._messages(data, context).per_hour,
         )
 
     def _chain_limit(self, data: dict[str, Any]) -> int:
@@ -322,11 +325,20 @@ class _ReactionsLoader:
         if "orphans" not in data:
             return None
         items = self._mapping(data, "orphans", "Write its values below it: `after: 1d`.")
-        orphans, faults = read_values("orphans", items, Orphans, context)
+        return self._values("orphans", items, Orphans, context)
+
+    def _messages(self, data: dict[str, Any], context: LoadContext) -> Messages:
+        items = self._mapping(data, "messages", "Write its value below it: `per_hour: 60`.")
+        return self._values("messages", items, Messages, context) or Messages()
+
+    def _values[V: Values](
+        self, key: str, items: dict[str, Any], kind: type[V], context: LoadContext
+    ) -> V | None:
+        values, faults = read_values(key, items, kind, context)
         for fault in faults:
-            path = ("orphans", *fault.path)
+            path = (key, *fault.path)
             self._report.error(path, fault.message, fault.hint, key=fault.is_of_key)
-        return orphans
+        return values
 
     def _reactions(self, items: list[Any], context: LoadContext) -> tuple[Reaction, ...]:
         reader = ReactionReader(self._report, self._actions, context)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from shared.events.model import EventType, Workspace
 from shared.journal.starts import StartLimit
+from shared.messages.notice import PER_HOUR
 from shared.orphans.schema import Orphans
 from shared.reactions.expressions import Expression
 from shared.schema.findings import Finding
@@ -95,6 +96,8 @@ class Reactions:
     orphans: Orphans | None = None
     #: How many reactions may follow one another, each set off by what the one before it made.
     chain_limit: int = CHAIN_LIMIT
+    #: How many messages a channel gets within an hour.
+    messages_per_hour: int = PER_HOUR
 
     def get(self, name: str) -> Reaction | None:
         """Return the reaction of this name, enabled or not, or None."""

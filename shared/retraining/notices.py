@@ -42,6 +42,8 @@ _GOOD = {
     RetrainingNoticeKind.FAILED: False,
     RetrainingNoticeKind.GAVE_UP: False,
 }
+#: The messages that somebody has to act on.
+_FOR_PERSONS = {RetrainingNoticeKind.ASKED, RetrainingNoticeKind.GAVE_UP}
 
 
 def with_notice(
@@ -67,7 +69,7 @@ def with_notice(
     ]
     title = kind.format(watched=loop.model or loop.monitor)
     body = shortened("\n".join(lines), _BODY_MAX)
-    text = Text(title=title, body=body, good=_GOOD.get(kind))
+    text = Text(title=title, body=body, good=_GOOD.get(kind), needs_person=kind in _FOR_PERSONS)
     return replace(loop, notices=loop.notices + notices_to(loop.channels, text))
 
 

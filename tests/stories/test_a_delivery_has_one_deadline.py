@@ -9,7 +9,7 @@ import pytest
 
 from shared.events.envelopes import OF_CHECKS
 from shared.journal.letters import LetterStatus
-from tests.stories.world import World, model_registered, run_status_changed
+from tests.stories.world import WITHOUT_CEILING, World, model_registered, run_status_changed
 
 BUDGET = timedelta(seconds=20)
 SLOW = timedelta(seconds=9)
@@ -20,7 +20,7 @@ class Slow:
     """A world whose channel takes nine seconds for a message, and how long each delivery took."""
 
     def __init__(self) -> None:
-        self.world = World()
+        self.world = World(WITHOUT_CEILING)
         self.spans: list[timedelta] = []
         send = self.world.channels.send
 

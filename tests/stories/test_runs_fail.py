@@ -376,11 +376,20 @@ PLAIN = SHIPPED[: SHIPPED.index("          run_details: true")]
 @pytest.mark.parametrize(
     ("values", "first", "second"),
     [
-        ("", {"insert": 2, "replace": 1}, {"insert": 2, "replace": 1}),
-        ("run_details: true", {"insert": 2, "replace": 1}, {"insert": 2, "replace": 1}),
+        # The ceiling takes two requests for each message that is sent.
+        (
+            "",
+            {"insert": 3, "replace": 1, "get": 1},
+            {"insert": 2, "replace": 2, "get": 1},
+        ),
+        (
+            "run_details: true",
+            {"insert": 3, "replace": 1, "get": 1},
+            {"insert": 2, "replace": 2, "get": 1},
+        ),
         (
             "fold: {key: x}",
-            {"insert": 3, "replace": 1, "get": 1},
+            {"insert": 4, "replace": 1, "get": 2},
             {"insert": 2, "replace": 2, "get": 1},
         ),
     ],

@@ -11,7 +11,7 @@ from shared.flow import sweep
 from shared.journal.outcomes import EventRef
 from shared.messages import repeats
 from shared.messages.repeats import Repeat
-from tests.stories.world import WORKSPACE, World
+from tests.stories.world import WITHOUT_CEILING, WORKSPACE, World
 
 MINUTE = timedelta(minutes=1)
 
@@ -121,7 +121,7 @@ def test_a_sweep_that_tells_of_a_storm_of_parked_letters_ends_in_time() -> None:
 
 
 def test_a_sweep_that_tells_of_many_repeats_by_a_slow_channel_ends_in_time() -> None:
-    world = World()
+    world = World(WITHOUT_CEILING)
     for number in range(90):
         for event in ("first", "second"):
             repeat = Repeat(

@@ -56,6 +56,8 @@ reactions:
     do:
       - notify: {{channel: team, title: "${{{{ run.id }}}} failed"}}
 """
+#: The same with a ceiling on messages that no story reaches.
+WITHOUT_CEILING = REACTIONS.replace("reactions:", "messages: {per_hour: 1000}\nreactions:", 1)
 
 
 @cache

@@ -739,3 +739,23 @@ def test_a_chain_limit_that_is_none_is_found(value: str) -> None:
     message, hint = told("channels:", f"chain_limit: {value}\nchannels:")
     assert message.startswith("`chain_limit:` should be from 1 to 20, found ")
     assert hint == "It is how many reactions may follow one another."
+
+
+@pytest.mark.parametrize(
+    ("value", "message", "hint"),
+    [
+        (
+            "60",
+            "`messages:` should be a mapping, found a number",
+            "Write its value below it: `per_hour: 60`.",
+        ),
+        (
+            "{per_hour: 0}",
+            "`per_hour` should be greater than or equal to 1, found 0",
+            "",
+        ),
+        ("{per_our: 5}", "`messages` has no `per_our`", "Did you mean `per_hour`?"),
+    ],
+)
+def test_a_ceiling_that_is_none_is_found(value: str, message: str, hint: str) -> None:
+    assert told("channels:", f"messages: {value}\nchannels:") == (message, hint)

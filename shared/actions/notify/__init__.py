@@ -25,6 +25,7 @@ def build(parts: "Parts") -> "Notify":
 
     return Notify(
         channels=parts.channels,
+        admits=lambda channel, text, name: parts.folds.admits(channel, text, name),
         folds=lambda: parts.folds,
         workspaces=lambda: parts.workspaces,
         clock=parts.clock,

@@ -15,6 +15,7 @@ from shared.base.redact import redact
 from shared.base.words import ordinal
 from shared.events.model import RunCompleted, RunStatusChanged
 from shared.journal.outcomes import Outcome, OutcomeStatus
+from shared.messages.notice import Text
 
 if TYPE_CHECKING:
     from shared.messages.repeats import Folds, PlaceInFold, Repeat
@@ -41,13 +42,18 @@ class Notify:
         self,
         *,
         channels: Channels,
+        admits: Callable[[str, Text, str], bool],
         folds: "Callable[[], Folds]",
         workspaces: "Callable[[], Workspaces]",
         clock: Clock,
         studio: str,
     ) -> None:
-        """Send messages; `studio` is the beginning of links to runs."""
+        """Send messages; `studio` is the beginning of links to runs.
+
+        `admits` says whether a channel may get a message of this name now, and counts it if not.
+        """
         self._channels = channels
+        self._admits = admits
         self._folds = folds
         self._workspaces = workspaces
         self._clock = clock
@@ -76,6 +82,9 @@ class Notify:
 
     def _send(self, work: Work, params: NotifyParams, title: str) -> Outcome:
         text, good = params.text, None
+        if not self._admits(params.channel, Text(title=title, body="", good=None), work.key.digest):
+            detail = f"counted, because {params.channel} has got as many messages as an hour allows"
+            return Outcome(status=OutcomeStatus.DONE, detail=detail)
         if params.run_details:
             text, good = self._with_details(work, text)
         self._channels.send(

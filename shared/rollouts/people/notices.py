@@ -57,6 +57,13 @@ _FAILED: Mapping[Cause, str] = {
     Cause.SUPERSEDED: "gives way to a newer version",
     Cause.NOT_BETTER: "is not better than the live version",
 }
+#: The messages that somebody has to act on, or to know of soon.
+_FOR_PERSONS = {
+    RolloutNoticeKind.APPROVAL,
+    RolloutNoticeKind.HELD,
+    RolloutNoticeKind.ROLLED_BACK,
+    RolloutNoticeKind.ATTENTION,
+}
 
 
 def with_notices_of(rollout: Rollout, before: Phase, reason: str) -> Rollout:
@@ -122,8 +129,12 @@ def text_of_rollout(rollout: Rollout, kind: RolloutNoticeKind, reason: str) -> T
     if kind is RolloutNoticeKind.ROLLED_BACK and rollout.attempt.logs:
         lines += ["Last lines of the container's log:", rollout.attempt.logs]
     is_good = kind in (RolloutNoticeKind.STARTED, RolloutNoticeKind.LIVE)
-    title = _title(rollout, kind)
-    return Text(title=title, body="\n".join(lines), good=None if is_question else is_good)
+    return Text(
+        title=_title(rollout, kind),
+        body="\n".join(lines),
+        good=None if is_question else is_good,
+        needs_person=kind in _FOR_PERSONS,
+    )
 
 
 def _title(rollout: Rollout, kind: RolloutNoticeKind) -> str:
