@@ -13,6 +13,7 @@ from commands import endpoints, events, letters, loops, rollouts
 from commands.check import check
 from commands.evaluation import evaluate
 from commands.send import send
+from commands.trial import try_event
 from commands.why import why
 
 app = typer.Typer(
@@ -24,6 +25,7 @@ app = typer.Typer(
 app.command()(check)
 app.command("eval")(evaluate)
 app.command()(send)
+app.command("try")(try_event)
 app.command()(why)
 app.add_typer(events.app, name="events")
 app.add_typer(letters.app, name="letters")

@@ -1,1 +1,1 @@
-"""The ports in memory, for tests and benchmarks. Never deployed."""
+"""The ports in memory, for tests, benchmarks and rehearsals. Never deployed."""
