@@ -88,8 +88,8 @@ def _facts(view: View) -> Iterator[Text]:
         "kind": str(plan.kind),
         "strategy": plan.strategy.name,
         "deployment": rollout.deployment if plan.creates else f"{rollout.deployment}, was there",
-        "environment": _asset(plan.container.environment) if plan.container else "",
-        "code": _asset(plan.container.code) if plan.container else "",
+        "environment": plan.container.environment_words if plan.container else "",
+        "code": plan.container.code_words if plan.container else "",
         "reaction": rollout.reaction_step,
         "event": f"{rollout.ref.type} {rollout.ref.about or rollout.ref.id}",
         "stable": rollout.stable or ("" if is_unseen else "(nothing served before)"),
@@ -106,12 +106,6 @@ def _facts(view: View) -> Iterator[Text]:
     for name, value in (*facts.items(), *pending):
         if value:
             yield Text(f"{name + ':':12} {visible(value)}")
-
-
-def _asset(asset_id: str) -> str:
-    """Return name and version of an asset, "" for none."""
-    name, _, version = asset_id.rpartition("/versions/")
-    return f"{name.rpartition('/')[2]}:{version}" if version else asset_id
 
 
 # The steps

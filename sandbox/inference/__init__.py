@@ -1,4 +1,4 @@
-"""Microsoft's own inference server with an MLflow model in it, as a deployment's container has it.
+"""Microsoft's own inference server with a model in it, as a deployment's container has it.
 
 It is slow to start and has a Python environment of its own, so the workspace emulator does not use
 it: a test compares the emulator's answers with those of the real server.
@@ -40,10 +40,14 @@ def make_models(folder: Path) -> None:
 
 
 class InferenceServer(Running):
-    """One server process for one MLflow model, at a free port of this machine."""
+    """One server process for one model, at a free port of this machine.
 
-    def __init__(self, model: Path) -> None:
+    Without a folder of `code`, which has a `score.py`, the model is an MLflow one.
+    """
+
+    def __init__(self, model: Path, code: Path = _HERE) -> None:
         self._model = model
+        self._code = code
         self._process: subprocess.Popen[bytes] | None = None
         self._output: IO[bytes] | None = None
         self.url = ""
@@ -63,7 +67,7 @@ class InferenceServer(Running):
                 [str(_find_python()), "-c", code, "--bind", f"fd://{number}", _APP],
                 env=os.environ
                 | {
-                    "AML_APP_ROOT": str(_HERE),
+                    "AML_APP_ROOT": str(self._code),
                     "AZUREML_ENTRY_SCRIPT": "score.py",
                     "AZUREML_MODEL_DIR": str(self._model),
                     "PYTHONPATH": "",

@@ -45,6 +45,10 @@ AUTH_MODES: Final[Mapping[EndpointKind, tuple[str, ...]]] = MappingProxyType(
 )
 
 
+#: The longest value of a tag in Azure.
+_TAG_MAX: Final = 256
+
+
 class ModelKind(StrEnum):
     """The kind of a registered model, as far as it matters for deployments."""
 
@@ -182,6 +186,21 @@ class ServingContainer:
     environment: str
     code: str = ""
     script: str = ""
+
+    @property
+    def environment_words(self) -> str:
+        """Name and version of the environment."""
+        return _name_and_version(self.environment)
+
+    @property
+    def code_words(self) -> str:
+        """Name and version of the code, "" without code."""
+        return _name_and_version(self.code)
+
+
+def _name_and_version(asset_id: str) -> str:
+    name, _, version = asset_id.rpartition("/versions/")
+    return f"{name.rpartition('/')[2]}:{version}"[:_TAG_MAX] if asset_id else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,11 +1,17 @@
 """One table of requests, held to Microsoft's own inference server, the emulator and the probe."""
 
 import json
+import math
+import pickle
+import re
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from textwrap import dedent
+from types import SimpleNamespace
 from typing import Any, Self
 
 import httpx
@@ -21,11 +27,12 @@ from shared.adapters.aml.workspaces import ArmWorkspaces
 from shared.adapters.http import Http
 from shared.events.model import Workspace
 from shared.rollouts.engine.probe import probe
-from shared.rollouts.engine.samples import SampleKind, read_sample
+from shared.rollouts.engine.samples import EMPTY_REQUEST, SampleKind, read_sample
 from shared.rollouts.state.rollout import ProbeResult
 from shared.rollouts.state.tags import TAG_ROLLOUT
 from shared.rollouts.strategy.model import Probe
 from tests.contract.conftest import FakeCredential
+from tests.layers import ROOT
 from tests.unit.rollouts import make_rollout
 
 MODELS = ("example", "signature", "tensor", "tensors", "bare")
@@ -298,6 +305,39 @@ def test_complaints_are_worded_alike(name, servers, site):
     real = _send(httpx, f"{servers['tensor'].url}/{path}", name, {}).json()
     emulated = _send(site.scoring, f"{site.address}/{path}", name, site.headers("tensor")).json()
     assert real["message"].startswith(emulated["message"])
+
+
+# A script of one's own
+
+
+@pytest.fixture(scope="module")
+def own_script(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InferenceServer]:
+    """The server with the script of the how-to, and a pickle that adds up each row."""
+    page = (ROOT / "docs/how-to/deploy-other-models.md").read_text(encoding="utf-8")
+    (script,) = re.findall(r"```python\n( *import json.*?)```", page, re.S)
+    code, model = tmp_path_factory.mktemp("code"), tmp_path_factory.mktemp("pickle")
+    (code / "score.py").write_text(dedent(script), encoding="utf-8")
+    adds = SimpleNamespace(predict=partial(map, math.fsum))
+    (model / "churn.pkl").write_bytes(pickle.dumps(adds))
+    with InferenceServer(model, code) as server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "answer"),
+    [
+        (b'{"input_data": [[1, 2], [3, 4.5]]}', 200, [3.0, 7.5]),
+        # So an empty request proves nothing about such a script, and must not fail a probe.
+        (EMPTY_REQUEST, 500, None),
+    ],
+)
+def test_the_real_server_runs_the_script_of_the_how_to(
+    own_script: InferenceServer, body: bytes, status: int, answer: Any
+) -> None:
+    headers = {"content-type": JSON}
+    found = httpx.post(f"{own_script.url}/score", content=body, headers=headers, timeout=60)
+    assert found.status_code == status
+    assert answer is None or found.json() == answer
 
 
 # The probe

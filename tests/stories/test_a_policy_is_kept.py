@@ -9,7 +9,7 @@ from shared.base.errors import ModelUnfit, ParamsInvalid, TagForbidden
 from shared.journal.outcomes import OutcomeStatus
 from shared.rollouts.state.phases import Phase
 from shared.twins.service_rules import Demands
-from shared.workspaces.model import AssetKind, DeploymentSpec, ServingContainer
+from shared.workspaces.model import AssetKind, DeploymentSpec, Score, ServingContainer
 from tests.stories.world import WORKSPACE, World
 
 IDENTITY = (
@@ -154,6 +154,25 @@ def test_a_pickle_without_an_environment_says_what_to_write() -> None:
     (letter,) = company.all_letters()
     assert letter.code == ModelUnfit.code
     assert "is a custom_model, which needs a scoring script" in letter.reason
+
+
+def test_a_script_of_ones_own_that_raises_on_an_empty_request_is_not_held_against_it() -> None:
+    company = Company(PRIVATE, TAGS, OWN)
+    company.workspaces.behaviour.score = Score(status=424, model_status=500)
+    company.pickle()
+    company.settle()
+    assert company.serving() == "1"
+    assert "asked for no prediction" in company.all_rollouts()[0].proof
+    assert company.specs[-1].tags["signalbox_environment"] == "serving:2"
+
+
+def test_a_container_that_does_not_answer_gets_no_traffic() -> None:
+    company = Company(PRIVATE, TAGS, OWN)
+    company.workspaces.behaviour.score = Score(status=503)
+    company.pickle()
+    company.settle()
+    assert company.serving() == ""
+    assert "expected 200, got 503" in company.channels.sent[-1].text
 
 
 def test_an_image_that_cannot_be_built_gets_no_traffic() -> None:

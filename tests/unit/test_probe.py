@@ -16,7 +16,7 @@ from shared.events.model import Workspace
 from shared.rollouts.engine.probe import probe
 from shared.rollouts.engine.samples import EMPTY_REQUEST
 from shared.rollouts.state.rollout import ProbeResult
-from shared.rollouts.state.tags import TAG_ROLLOUT
+from shared.rollouts.state.tags import TAG_ENVIRONMENT, TAG_ROLLOUT
 from shared.rollouts.strategy.model import Probe
 from shared.twins.clock import ManualClock
 from shared.twins.workspaces import MemoryWorkspaces
@@ -276,8 +276,10 @@ class Model(MemoryWorkspaces):
             raise answer
         return answer
 
-    def probe(self, *, is_ours: bool = True, **wanted: Any) -> ProbeResult:
+    def probe(self, *, is_ours: bool = True, has_code: bool = False, **wanted: Any) -> ProbeResult:
         tags = {TAG_ROLLOUT: "r1"} if is_ours else {}
+        if has_code:
+            tags[TAG_ENVIRONMENT] = "serving:2"
         deployment = Deployment(
             name=NEW, state=State.SUCCEEDED, tags=tags, model=self.of_model["model"]
         )
@@ -364,3 +366,11 @@ def test_files_that_can_t_be_read_are_told_and_no_failure() -> None:
 def test_the_time_limit_holds_for_whichever_request_is_answered() -> None:
     found = Model(EXAMPLE, GOOD).probe(latency=timedelta(milliseconds=50))
     assert found == ProbeResult(passed=False, detail="the answer took 100 ms, more than 50 ms")
+
+
+def test_a_script_of_ones_own_may_refuse_what_a_model_without_code_would_answer() -> None:
+    model = Model(EXAMPLE, REFUSED, REFUSED)
+    assert not model.probe().passed
+    result = model.probe(has_code=True)
+    assert result.passed
+    assert "is up, and was asked for no prediction" in result.detail

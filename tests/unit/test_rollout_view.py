@@ -20,6 +20,7 @@ from shared.rollouts.state.phases import Phase
 from shared.rollouts.state.rollout import Cause, Moment, Rollout
 from shared.rollouts.strategy.model import OnConflict, RolloutStep, StepKind, Strategy
 from shared.workspaces.metrics import Measure
+from shared.workspaces.model import ServingContainer
 from tests.unit.rollouts import MINUTE, NEW, NOW, OLD, change, make_seen, make_strategy, traffic
 from tests.unit.test_forecast import approve, gated, hold, make_rollout, ready_made
 
@@ -176,6 +177,18 @@ def test_a_canary_at_ten_percent_is_drawn_as_a_whole() -> None:
           2026-03-02 09:06:03Z  shifting      2/7
           2026-03-02 09:06:30Z  holding       3/7   churn-v1-def456 90%, churn-v2-abc123 10%
     """)
+
+
+def test_the_environment_and_the_code_that_a_model_runs_with_are_named() -> None:
+    rollout = tell(ready_made("canary"), *AT_A_TENTH, split={OLD: 90, NEW: 10})
+    container = ServingContainer(
+        environment="/w/environments/serving/versions/2", code="/w/codes/scoring/versions/3"
+    )
+    own = replace(rollout, plan=replace(rollout.plan, container=container))
+    view = View(rollout=own, measurements=(), coming=(), now=at(20))
+    text = "\n".join(line.plain for line in draw(view))
+    assert re.search(r"^environment: +serving:2$", text, re.M)
+    assert re.search(r"^code: +scoring:3$", text, re.M)
 
 
 def test_the_steps_fit_eighty_columns() -> None:

@@ -17,6 +17,7 @@ from shared.rollouts.deciding.observation import Observation
 from shared.rollouts.state.rollout import Rollout
 from shared.rollouts.state.tags import (
     TAG_DEPLOYMENT,
+    TAG_ENVIRONMENT,
     TAG_MODEL,
     TAG_ROLLOUT,
     TAG_VERSION,
@@ -69,6 +70,8 @@ def apply(command: Write, rollout: Rollout, seen: Observation, workspaces: Works
 
 
 def _spec(rollout: Rollout) -> DeploymentSpec:
+    container = rollout.plan.container
+    own = {TAG_ENVIRONMENT: container.environment_words} if container else {}
     return DeploymentSpec(
         model_id=rollout.model.id,
         instance_type=rollout.plan.instance_type,
@@ -76,12 +79,13 @@ def _spec(rollout: Rollout) -> DeploymentSpec:
         kind=rollout.plan.kind,
         compute=rollout.plan.compute,
         serving=rollout.plan.serving,
-        container=rollout.plan.container,
+        container=container,
         tags={
             **rollout.plan.tags,
             TAG_MODEL: rollout.model.name,
             TAG_VERSION: rollout.model.version,
             TAG_ROLLOUT: rollout.id,
+            **own,
             **_tags_of_depth(rollout),
         },
     )

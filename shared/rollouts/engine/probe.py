@@ -10,7 +10,7 @@ from shared.base.incoming import read_json
 from shared.base.redact import redact
 from shared.rollouts.engine.samples import EMPTY_REQUEST, Sample, SampleKind, find_sample
 from shared.rollouts.state.rollout import ProbeResult, Rollout
-from shared.rollouts.state.tags import TAG_ROLLOUT
+from shared.rollouts.state.tags import TAG_ENVIRONMENT, TAG_ROLLOUT
 from shared.rollouts.strategy.model import USUAL_WAIT, Probe
 from shared.workspaces.model import Deployment, Endpoint, Score
 from shared.workspaces.ports import Workspaces
@@ -43,8 +43,10 @@ def probe(
     if wanted.request:
         return _ask_golden(wanted, send, read_file)
     sample = find_sample(rollout.workspace, deployment, workspaces)
-    # Signalbox deploys models without code of their own, so it is known how their server answers.
-    return _ask(wanted, send, sample, is_known=TAG_ROLLOUT in deployment.tags)
+    # Of a model that Signalbox deployed without code of its own it is known how its server answers.
+    tags = deployment.tags
+    is_known = TAG_ROLLOUT in tags and TAG_ENVIRONMENT not in tags
+    return _ask(wanted, send, sample, is_known=is_known)
 
 
 def _ask_golden(wanted: Probe, send: Send, read_file: Callable[[str], bytes]) -> ProbeResult:
@@ -61,8 +63,9 @@ def _ask_golden(wanted: Probe, send: Send, read_file: Callable[[str], bytes]) ->
 def _ask(wanted: Probe, send: Send, sample: Sample, *, is_known: bool) -> ProbeResult:
     """Ask for a prediction if the model says what it takes, else only whether the server is up.
 
-    Only the model's own example, on a server that Signalbox deployed, can fail the probe. A healthy
-    model may refuse a row that was made up, so there only a prediction proves anything.
+    Only the model's own example can fail the probe, on a server that Signalbox deployed, with no
+    code of its own. A healthy model may refuse a row that was made up, so there only a prediction
+    proves anything.
     """
     refused = f"nothing else could be asked: {sample.why}" if sample.why else ""
     if sample.kind is not SampleKind.EMPTY:

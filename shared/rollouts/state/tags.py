@@ -7,6 +7,8 @@ TAG_MODEL = "signalbox_model"
 TAG_VERSION = "signalbox_version"
 TAG_DEPLOYMENT = "signalbox_deployment"
 TAG_ROLLOUT = "signalbox_rollout"
+#: On a deployment that runs code of its own: name and version of its environment.
+TAG_ENVIRONMENT = "signalbox_environment"
 
 
 def is_marked(rollout: Rollout, endpoint: Endpoint) -> bool:
