@@ -82,8 +82,12 @@ class _Lines(logging.Handler):
 class Stage:
     """A running app and the cloud around it; a context manager."""
 
-    def __init__(self, app_folder: Path) -> None:
+    def __init__(
+        self, app_folder: Path, more: Callable[[Stack], Mapping[str, str]] = lambda _: {}
+    ) -> None:
+        """Run the app in this folder; `more` makes settings beside the usual ones."""
         self.app_folder = app_folder
+        self._more = more
         self.log: list[str] = []
         self._parts = ExitStack()
 
@@ -151,6 +155,7 @@ class Stage:
             SIGNALBOX_RETRY_SECONDS=f"{RETRY_SECONDS}",
             SIGNALBOX_METRICS_GRAIN_SECONDS="1",
             PYTHON_ENABLE_OPENTELEMETRY="true",
+            **self._more(self.stack),
         )
         self.stack.start_host(self.app_folder, self.settings, log=self.log.append)
         self.subscribe()
