@@ -80,12 +80,20 @@ class Searches:
 
         Raises: StorageUnavailable.
         """
-        sources = (self._about, self._by_id) if ":" in subject else (self._by_id, self._about)
-        for source in (*sources, self._on_endpoint):
-            found = islice(source(subject, workspace), _FOUND_MAX)
-            if records := tuple(found):
-                return records
-        return ()
+        is_version = ":" in subject
+        found = () if is_version else self._first(self._by_id(subject, workspace))
+        exact = tuple(record for record in found if subject in (record.id, record.event))
+        return (
+            exact
+            or self._first(self._about(subject, workspace))
+            or self._first(self._on_endpoint(subject, workspace))
+            # The name of an endpoint may be the beginning of somebody's ids.
+            or (self._first(self._by_id(subject, workspace)) if is_version else found)
+        )
+
+    @staticmethod
+    def _first(found: Iterator[EventRecord]) -> tuple[EventRecord, ...]:
+        return tuple(islice(found, _FOUND_MAX))
 
     def _about(self, subject: str, workspace: str) -> Iterator[EventRecord]:
         return self.records.find(since=self.since, about=subject, workspace=workspace)

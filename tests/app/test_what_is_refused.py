@@ -138,6 +138,24 @@ def test_an_event_of_an_unknown_type_is_recorded(stage: Stage) -> None:
     assert record.outcomes[WHOLE].code == "event.unknown"
 
 
+@pytest.mark.parametrize("size", [10, 40_000], ids=["short", "long"])
+@pytest.mark.parametrize("way", ["function", "queue"])
+def test_an_event_that_nothing_is_done_about_is_kept_as_it_arrived(
+    stage: Stage, way: str, size: int
+) -> None:
+    name = f"kept-{way}-{size}"
+    data = {"modelName": name, "modelVersion": "1", "modelTags": {"note": "x" * size}}
+    event = model_registered(stage, name, data=data)
+    if way == "function":
+        assert stage.post([event]).status_code == 202
+    else:
+        stage.enqueue(json.dumps([event]))
+    record = stage.wait_for("the record", lambda: stage.record(event))
+    assert record.in_blob is (size > 10)
+    kept = json.loads(stage.records.body_of(record))
+    assert (kept["id"], kept["data"]) == (event["id"], event["data"])
+
+
 @pytest.mark.parametrize("way", ["function", "queue"])
 def test_a_model_that_a_topic_for_drift_tells_of_is_refused(stage: Stage, way: str) -> None:
     event = model_registered(stage, f"forged-{way}")

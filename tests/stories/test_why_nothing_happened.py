@@ -197,7 +197,9 @@ def test_a_rollout_is_under_way_and_its_history_is_told() -> None:
     assert "deploy  waiting" in text
     assert "rollout" in text
     assert "signalbox rollouts show" in text
+    world.react.react(run_status_changed("churn-1", world.clock.now(), "Running"))
     assert why(world, "churn") == text, "the endpoint leads to the same event"
+    assert why(world, "churn-").startswith("RunStatusChanged run-1:Running"), "an id begins so"
 
 
 def test_the_event_came_to_the_wrong_queue() -> None:
