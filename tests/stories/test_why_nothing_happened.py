@@ -2,6 +2,9 @@
 
 from datetime import timedelta
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from commands.why import find_accounts, lines
 from shared.events.envelopes import OF_CHECKS
 from shared.events.model import Workspace
@@ -260,3 +263,60 @@ def test_the_rules_have_changed_since() -> None:
     world.start_app()
     text = why(world, "churn:9")
     assert "the rules have changed since: it was set off when the event came" in text
+
+
+MANY = (
+    REACTIONS
+    + """
+  - name: rehearse
+    on: ModelRegistered
+    dry_run: true
+    do: [notify: {channel: team, title: new}]
+  - name: tell-once
+    on: RunStatusChanged
+    limit: {starts: 1, per: 1d}
+    do: [notify: {channel: team, title: changed}]
+  - name: sleep
+    on: RunStatusChanged
+    enabled: false
+    do: [notify: {channel: team, title: changed}]
+  - name: tell-production
+    on: ModelRegistered
+    when: model.tags.stage == 'prod' && !is_true(model.tags.quiet)
+    do: [notify: {channel: team, title: new}]
+"""
+)
+_TAGS = st.dictionaries(
+    st.sampled_from(["deploy", "Deploy", "stage", "quiet"]), st.sampled_from(["true", "prod", "no"])
+)
+
+
+@given(
+    before=_TAGS,
+    after=_TAGS,
+    statuses=st.lists(st.sampled_from(["Failed", "Running"]), max_size=3),
+    is_down=st.booleans(),
+    settles=st.booleans(),
+)
+def test_rules_that_have_not_changed_are_never_said_to_have(
+    before: dict[str, str],
+    after: dict[str, str],
+    statuses: list[str],
+    is_down: bool,
+    settles: bool,
+) -> None:
+    world = World(MANY)
+    if is_down:
+        world.channels.make_down("team")
+    world.react.react(world.register("churn", "8", **{"owner": "ann"} | before))
+    for number, status in enumerate(statuses):
+        world.react.react(run_status_changed(f"e{number}", world.clock.now(), status))
+    if after:
+        world.workspaces.register(WORKSPACE, "churn", "8", tags=after)
+    if settles:
+        world.channels.make_well("team")
+        world.settle()
+    for record in world.records.find(since=world.clock.now() - 600 * MINUTE):
+        text = why(world, record.event)
+        assert "the rules have changed" not in text
+        assert "it is gone from the file" not in text
