@@ -142,10 +142,7 @@ def _headline(found: Explanation | None, reaction: ReactionAccount, *, is_barred
     if was_set_off:
         is_other = not found.matches and reaction.note
         return "set off then, and would not be now" if is_other else "set off"
-    if not found.matches or is_barred:
-        return "not set off"
-    # Without a note it waits in a letter, or was done with.
-    return "would be set off now" if reaction.note else "set off"
+    return "would be set off now" if found.matches and not is_barred else "not set off"
 
 
 def _why(found: Explanation) -> Iterator[Text]:

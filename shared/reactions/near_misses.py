@@ -147,10 +147,9 @@ def _missing(names: _Names, data: Mapping[str, Any]) -> str:
     place = above[-1]
     noun, there = _NOUNS[place], _value_at(tuple(above), data)
     there = there if isinstance(there, dict) else {}
-    alike = [key for key in there if _bare(key) == _bare(name)]
-    near = alike[:1] or [key for key in (nearest(name, there),) if key]
-    if near:
-        return f"the {noun} is `{cut(near[0])}`, the rule asks for `{cut(name)}`"
+    near = nearest(name, there)
+    if near is not None:
+        return f"the {noun} is `{cut(near)}`, the rule asks for `{cut(name)}`"
     others = _value_at((*above[:-1], _OTHER[place]), data)
     if isinstance(others, dict) and name in others:
         other = _written((*above[:-1], _OTHER[place], name))

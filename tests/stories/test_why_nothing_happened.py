@@ -265,6 +265,17 @@ def test_the_rules_have_changed_since() -> None:
     assert "the rules have changed since: it was set off when the event came" in text
 
 
+def test_rules_that_change_while_an_event_waits_have_not_been_asked_yet() -> None:
+    world = World()
+    world.react.react(world.register("churn", "8", Deploy="true"))
+    world.reactions = REACTIONS.replace("model.tags.deploy", "model.tags.Deploy")
+    world.start_app()
+    text = why(world, "churn:8")
+    assert "deploy-tagged-models: would be set off now" in text
+    assert "next try of letter" in text
+    assert "the rules have changed" not in text, "the next try is by the rules as they are then"
+
+
 MANY = (
     REACTIONS
     + """
