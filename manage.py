@@ -12,6 +12,7 @@ except ModuleNotFoundError:
 from commands import endpoints, events, letters, loops, rollouts
 from commands.check import check
 from commands.evaluation import evaluate
+from commands.schema import schema
 from commands.send import send
 from commands.trial import try_event
 from commands.why import why
@@ -23,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(check)
+app.command()(schema)
 app.command("eval")(evaluate)
 app.command()(send)
 app.command("try")(try_event)

@@ -80,7 +80,7 @@ class Azurite(Running):
         """Start the process and return when blob, queue and table all listen."""
         if self._process is not None:
             raise RuntimeError("Azurite is already started")
-        command = [_find_node(), "--import", _LEAVE_WITH_PARENT, str(_find_program()), *_FLAGS]
+        command = [find_node(), "--import", _LEAVE_WITH_PARENT, str(_find_program()), *_FLAGS]
         for service in SERVICES:
             # The system picks the ports and Azurite prints them, so no other process can take them.
             command += [f"--{service.lower()}Port", "0"]
@@ -179,7 +179,7 @@ class Azurite(Running):
         return os.pread(self._output.fileno(), 1 << 20, 0).decode(errors="replace")
 
 
-def _find_node() -> str:
+def find_node() -> str:
     # `make setup` puts Node beside Python where the machine has none.
     beside_python = str(Path(sys.executable).parent)
     path = os.pathsep.join((beside_python, os.environ.get("PATH", os.defpath)))

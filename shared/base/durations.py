@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from shared.base.words import shortened
 
@@ -81,4 +81,6 @@ def between(least: timedelta, most: timedelta, *, why: str = "") -> AfterValidat
     return AfterValidator(check)
 
 
-Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+#: A duration as it is written, for the JSON Schema of the file.
+DURATION_FORM = {"type": "string", "pattern": f"^{_DURATION.pattern}$"}
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), WithJsonSchema(DURATION_FORM)]

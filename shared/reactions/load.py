@@ -33,14 +33,15 @@ if TYPE_CHECKING:
 
 VERSION = 1
 
-_KEYS = {
+#: The keys of a rules file.
+FILE_KEYS = {
     *("version", "workspaces", "channels", "topics", "rollouts", "orphans", "chain_limit"),
     "messages",
     "reactions",
 }
 #: A chain that is longer than this is one without an end.
-_CHAIN_MOST = 20
-_CHANNEL = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+CHAIN_MOST = 20
+CHANNEL = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 #: Characters that an address has, with its scheme or without, and a name has not.
 _ADDRESS = re.compile(r"[/:@](?=.)")
 _SETTING_NAME = re.compile(r"[A-Z][A-Z0-9]*_[A-Z0-9_]*")
@@ -162,7 +163,7 @@ class _ReactionsLoader:
             message = f"the file should be a mapping, found {kind_of_value(data)}"
             self._report.error((), message, "Begin with `version: 1`.")
             return None
-        self._report.check_keys(data, (), _KEYS, "the file")
+        self._report.check_keys(data, (), FILE_KEYS, "the file")
         self._check_version(data)
         workspaces = self._workspaces(self._list(data, "workspaces", required=True))
         before = len(self._report.findings)
@@ -192,9 +193,9 @@ class _ReactionsLoader:
 
     def _chain_limit(self, data: dict[str, Any]) -> int:
         value = data.get("chain_limit", CHAIN_LIMIT)
-        if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _CHAIN_MOST:
+        if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= CHAIN_MOST:
             return value
-        message = f"`chain_limit:` should be from 1 to {_CHAIN_MOST}, found {found(value)}"
+        message = f"`chain_limit:` should be from 1 to {CHAIN_MOST}, found {found(value)}"
         hint = "It is how many reactions may follow one another."
         self._report.error(("chain_limit",), message, hint)
         return CHAIN_LIMIT
@@ -208,7 +209,7 @@ class _ReactionsLoader:
 
     def _list(self, data: dict[str, Any], key: str, *, required: bool) -> list[Any]:
         if key not in data:
-            if required and not any(nearest(other, {key}) for other in data.keys() - _KEYS):
+            if required and not any(nearest(other, {key}) for other in data.keys() - FILE_KEYS):
                 self._report.error((), f"`{key}:` is missing", f"Add `{key}:` with a list.")
             return []
         value = data[key]
@@ -271,7 +272,7 @@ class _ReactionsLoader:
             path = ("channels", index)
             if any(_ADDRESS.search(part) for part in _texts_in(item)):
                 self._report.error(path, ADDRESS_IN_FILE, ADDRESS_HINT)
-            elif not isinstance(item, str) or not _CHANNEL.fullmatch(item):
+            elif not isinstance(item, str) or not CHANNEL.fullmatch(item):
                 message = f"a channel can't be called {found(item)}"
                 hint = "Lower-case letters, digits, - and _, a letter first."
                 self._report.error(path, message, hint)

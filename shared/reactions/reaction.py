@@ -34,6 +34,13 @@ from shared.schema.wording import cut, dotted, found, kind_of_value, suggest
 _OF_RUNS = (EventType.RUN_COMPLETED, EventType.RUN_STATUS_CHANGED)
 
 
+#: The keys of a reaction.
+REACTION_KEYS = {
+    *("name", "description", "enabled", "on", "when", "breaches", "do", "dry_run"),
+    *LIMIT_KEYS,
+}
+
+
 class ReactionReader:
     """Reads reactions, one after the other; their mistakes go to the report."""
 
@@ -78,9 +85,7 @@ class ReactionReader:
         return name
 
     def _reaction(self, name: str, data: dict[str, Any], place: Place) -> Reaction | None:
-        known = {"name", "description", "enabled", "on", "when", "breaches", "do", "dry_run"}
-        known |= set(LIMIT_KEYS)
-        self._report.check_keys(data, place.path, known, "a reaction", place.reaction)
+        self._report.check_keys(data, place.path, REACTION_KEYS, "a reaction", place.reaction)
         enabled = self._optional(data, "enabled", bool, True, place)
         description = self._optional(data, "description", str, "", place)
         on = self._event_types(data, place)

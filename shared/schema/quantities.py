@@ -5,12 +5,17 @@ from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 
-from shared.base.durations import parse_duration
+from pydantic import WithJsonSchema
+
+from shared.base.durations import DURATION_FORM, parse_duration
 from shared.schema.values import unfit
 from shared.schema.wording import found
 
 _PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,4})?) ?%")
 _LONGEST = timedelta(hours=1)
+#: A percentage as it is written, and a time to answer, for the JSON Schema of the file.
+WRITTEN_PERCENT = WithJsonSchema({"type": "string", "pattern": f"^{_PERCENT.pattern}$"})
+WRITTEN_TIME = WithJsonSchema(DURATION_FORM)
 
 
 def percent(least: float, most: float) -> Callable[[object], float]:

@@ -12,7 +12,7 @@ from shared.base.ids import is_legal_name
 from shared.reactions.model import Params
 from shared.rollouts.strategy.names import RolloutGlob
 from shared.rollouts.strategy.probe_schema import ProbeParams
-from shared.schema.quantities import whole_percent
+from shared.schema.quantities import WRITTEN_PERCENT, whole_percent
 from shared.schema.values import ChannelName, PlainName, Values, unfit
 
 
@@ -52,7 +52,7 @@ def _check_split(split: dict[str, int], info: ValidationInfo) -> dict[str, int]:
 
 
 DeploymentName = Annotated[str, AfterValidator(_check_deployment)]
-Share = Annotated[int, BeforeValidator(whole_percent(0, 100))]
+Share = Annotated[int, BeforeValidator(whole_percent(0, 100)), WRITTEN_PERCENT]
 Shares = Annotated[dict[DeploymentName, Share], AfterValidator(_check_split)]
 
 

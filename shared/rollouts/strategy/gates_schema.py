@@ -5,13 +5,19 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from shared.rollouts.strategy.model import Gate, NoVerdict
-from shared.schema.quantities import fraction, milliseconds, percent
+from shared.schema.quantities import (
+    WRITTEN_PERCENT,
+    WRITTEN_TIME,
+    fraction,
+    milliseconds,
+    percent,
+)
 from shared.schema.values import Values, unfit
 from shared.workspaces.metrics import Measure
 
-Share = Annotated[float, BeforeValidator(fraction(0, 100))]
-Points = Annotated[float, BeforeValidator(percent(0, 100))]
-Milliseconds = Annotated[float, BeforeValidator(milliseconds)]
+Share = Annotated[float, BeforeValidator(fraction(0, 100)), WRITTEN_PERCENT]
+Points = Annotated[float, BeforeValidator(percent(0, 100)), WRITTEN_PERCENT]
+Milliseconds = Annotated[float, BeforeValidator(milliseconds), WRITTEN_TIME]
 
 _LIMITS = ("max", "max_increase", "max_ratio")
 _MOST_REQUESTS = 10**9

@@ -5,7 +5,7 @@ from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, create_model
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, create_model
 
 from shared.base.durations import Duration, between
 from shared.rollouts.strategy.gates_schema import GatesParams
@@ -22,7 +22,7 @@ from shared.rollouts.strategy.step_order import find_sequence_faults
 from shared.rollouts.strategy.steps.kinds import WRITTEN
 from shared.rollouts.strategy.steps.written_step import SPAN_MAX, Span
 from shared.schema.faults import ParamFault, read_values
-from shared.schema.quantities import fraction
+from shared.schema.quantities import WRITTEN_PERCENT, fraction
 from shared.schema.values import LoadContext, Values, unfit
 from shared.schema.wording import cut, found, suggest
 
@@ -89,10 +89,14 @@ _USUAL = Strategy(name="", steps=())
 class StrategyParams(Values):
     """A strategy. Its steps are here, also where it is based on a ready-made one."""
 
-    based_on: Annotated[str, BeforeValidator(_check_base)] = ""
+    based_on: Annotated[
+        str, BeforeValidator(_check_base), WithJsonSchema({"enum": [*READY_MADE]})
+    ] = ""
     steps: Annotated[tuple[OneStep, ...], AfterValidator(_some)]
     gates: GatesParams = Field(default_factory=GatesParams)
-    confidence: Annotated[float, BeforeValidator(fraction(50, 99.99))] = _USUAL.confidence
+    confidence: Annotated[float, BeforeValidator(fraction(50, 99.99)), WRITTEN_PERCENT] = (
+        _USUAL.confidence
+    )
     patience: Annotated[Duration, between(_AT_ONCE, SPAN_MAX)] = _USUAL.patience
     answer_within: Span = _USUAL.answer_within
     on_failure: OnFailure = _USUAL.on_failure

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, WithJsonSchema
 
 from shared.rollouts.strategy.model import RolloutStep, StepKind
 from shared.rollouts.strategy.steps.written_step import StepsBefore, WrittenStep, name_of_step
@@ -13,19 +13,20 @@ from shared.schema.values import unfit
 from shared.schema.wording import found, suggest
 from shared.workspaces.metrics import Measure
 
+_NAMES = [str(measure) for measure in Measure if measure is not Measure.REQUESTS]
+
 
 def _less_is_better(value: object) -> Measure:
-    names = [str(measure) for measure in Measure if measure is not Measure.REQUESTS]
-    if value in names:
+    if value in _NAMES:
         return Measure(value)
-    raise unfit(f"can't be {found(value)}", suggest(str(value), names))
+    raise unfit(f"can't be {found(value)}", suggest(str(value), _NAMES))
 
 
 class WrittenBetter(WrittenStep):
     """It comes after a hold in which both deployments have traffic."""
 
     kind = StepKind.BETTER
-    value = Annotated[Measure, BeforeValidator(_less_is_better)]
+    value = Annotated[Measure, BeforeValidator(_less_is_better), WithJsonSchema({"enum": _NAMES})]
 
     def read(self, value: Measure) -> RolloutStep:
         return RolloutStep(kind=self.kind, measure=value)

@@ -9,7 +9,7 @@ from shared.rollouts.strategy.model import RolloutStep, StepKind
 from shared.rollouts.strategy.steps.written_step import StepsBefore, WrittenStep, name_of_step
 from shared.schema.document import Path
 from shared.schema.faults import ParamFault
-from shared.schema.quantities import whole_percent
+from shared.schema.quantities import WRITTEN_PERCENT, whole_percent
 from shared.workspaces.model import EndpointKind
 
 
@@ -17,7 +17,7 @@ class WrittenMirror(WrittenStep):
     """`mirror: 0%` ends the copying."""
 
     kind = StepKind.MIRROR
-    value = Annotated[int, BeforeValidator(whole_percent(0, 50))]
+    value = Annotated[int, BeforeValidator(whole_percent(0, 50)), WRITTEN_PERCENT]
 
     def read(self, value: int) -> RolloutStep:
         return RolloutStep(kind=self.kind, percent=value)

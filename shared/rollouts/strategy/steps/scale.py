@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, WithJsonSchema
 
 from shared.rollouts.strategy.model import RolloutStep, StepKind
 from shared.rollouts.strategy.steps.written_step import WrittenStep
@@ -10,6 +10,12 @@ from shared.schema.values import unfit
 from shared.schema.wording import found
 
 _MOST_INSTANCES = 50
+_FORM = {
+    "anyOf": [
+        {"type": "integer", "minimum": 1, "maximum": _MOST_INSTANCES},
+        {"const": "stable"},
+    ]
+}
 
 
 def _instances(value: object) -> int:
@@ -26,7 +32,7 @@ class WrittenScale(WrittenStep):
     """`stable` is as many instances as the stable deployment has by then."""
 
     kind = StepKind.SCALE
-    value = Annotated[int, BeforeValidator(_instances)]
+    value = Annotated[int, BeforeValidator(_instances), WithJsonSchema(_FORM)]
 
     def read(self, value: int) -> RolloutStep:
         return RolloutStep(kind=self.kind, instances=value)

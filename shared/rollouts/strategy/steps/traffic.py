@@ -9,7 +9,7 @@ from shared.rollouts.strategy.model import RolloutStep, StepKind
 from shared.rollouts.strategy.steps.written_step import StepsBefore, WrittenStep, name_of_step
 from shared.schema.document import Path
 from shared.schema.faults import ParamFault
-from shared.schema.quantities import whole_percent
+from shared.schema.quantities import WRITTEN_PERCENT, whole_percent
 from shared.workspaces.model import EndpointKind
 
 
@@ -17,7 +17,7 @@ class WrittenTraffic(WrittenStep):
     """Each share is larger than the one before; the last is 100%."""
 
     kind = StepKind.TRAFFIC
-    value = Annotated[int, BeforeValidator(whole_percent(1, 100))]
+    value = Annotated[int, BeforeValidator(whole_percent(1, 100)), WRITTEN_PERCENT]
     is_for_batch = True
 
     def read(self, value: int) -> RolloutStep:
