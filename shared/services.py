@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from shared.journal.letter_notices import LetterNotices
     from shared.journal.records import Records
     from shared.journal.starts import Starts
+    from shared.launches.launches import Launches
     from shared.messages.outbox import Outbox
     from shared.messages.repeats import Folds
     from shared.orphans.watch import OrphanWatch
@@ -368,6 +369,21 @@ class Services:
         )
 
     @once
+    def launches(self) -> "Launches":
+        """The runs that `start` has started."""
+        from shared.launches.launches import Launches
+        from shared.launches.store import LaunchStore
+
+        return Launches(
+            store=LaunchStore(tables=self.tables),
+            places=self.loop_keeper.store,
+            records=self.records,
+            outbox=self.outbox,
+            clock=self.clock,
+            target=self.target,
+        )
+
+    @once
     def orphans(self) -> "OrphanWatch":
         """The watch over deployments that serve nobody."""
         from shared.orphans.schema import Orphans
@@ -432,11 +448,14 @@ class Services:
             ) from error
 
     def _follow(self, event: "Event") -> None:
-        """Have the loops follow an event, where it is of a retraining: few are."""
-        from shared.workspaces.lineage import is_of_retraining
+        """Have what started an event's run follow it: a loop, or a launch. Few events have one."""
+        from shared.workspaces.lineage import find_reference
 
-        if is_of_retraining(event):
-            self.loops.follow(event)
+        if reference := find_reference(event):
+            from shared.base.ids import is_of_launch
+
+            follower = self.launches if is_of_launch(reference) else self.loops
+            follower.follow(event)
 
     @once
     def react(self) -> "React":
@@ -528,6 +547,7 @@ class Services:
             starts=self.starts,
             letter_notices=self.letter_notices,
             loops=self.loops,
+            launches=self.launches,
             approvals=self.approvals,
             react=self.react,
             clock=self.clock,

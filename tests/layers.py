@@ -29,6 +29,7 @@ LAYERS = (
     "rollouts/engine",
     "orphans",
     "retraining",
+    "launches",
     "reactions",
     "actions",
     "flow",

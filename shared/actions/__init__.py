@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
-from shared.actions import deploy, notify, publish, register, retrain, rollout, shift_traffic
+from shared.actions import deploy, notify, publish, register, retrain, rollout, shift_traffic, start
 
 if TYPE_CHECKING:
     from shared.actions.base import Action, ActionFolder, Parts
@@ -17,6 +17,7 @@ _FOLDERS: "Final[Mapping[str, ActionFolder]]" = {
     "retrain": retrain,
     "rollout": rollout,
     "shift_traffic": shift_traffic,
+    "start": start,
 }
 
 

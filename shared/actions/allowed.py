@@ -41,10 +41,11 @@ def require_allowed(step: Step, params: Params, data: Mapping[str, object]) -> N
     Raises: TagForbidden.
     """
     for field, guard in _each(params):
-        if not is_made_from_tags(value_at(step.params, field), data):
+        template = value_at(step.params, field)
+        if not is_made_from_tags(template, data):
             continue
         globs = globs_of(params, guard)
-        for name in _names(params, field):
+        for name in _names(params, field, template, data):
             # AML would put a secret in its place, which no tag may ask for: not even with `*`.
             if name.startswith("${{") or not is_allowed(name, globs):
                 raise TagForbidden(
@@ -76,16 +77,32 @@ def is_allowed(name: str, globs: Sequence[str]) -> bool:
     return any(fnmatchcase(name.lower(), glob.lower()) for glob in globs)
 
 
-def _names(params: Params, field: str) -> Iterator[str]:
+def _names(
+    params: Params, field: str, template: object, data: Mapping[str, object]
+) -> Iterator[str]:
     value = _read(params, field)
+    if value is None:
+        return
+    if isinstance(value, Values):
+        yield from _chosen_within(value, template, data)
+        return
     for name in map(str, value if isinstance(value, Mapping | tuple) else (value,)):
         if name:
             # An endpoint's name is compared as it is used.
             yield slug(name) if field == "endpoint" else name
 
 
+def _chosen_within(values: Values, template: object, data: Mapping[str, object]) -> Iterator[str]:
+    """Yield those of values that belong together that a tag or a property chose."""
+    for name, value in values:
+        made_by = template.get(name) if isinstance(template, Mapping) else template
+        if value and is_made_from_tags(made_by, data):
+            yield str(value)
+
+
 def _read(params: Params, field: str) -> object:
     value: object = params
     for part in field.split("."):
-        value = value[part] if isinstance(value, Mapping) else getattr(value, part)
+        if value is not None:
+            value = value[part] if isinstance(value, Mapping) else getattr(value, part)
     return value

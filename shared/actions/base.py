@@ -15,6 +15,7 @@ from shared.reactions.model import Params, Reaction, Step
 from shared.reactions.step_values import prepare
 
 if TYPE_CHECKING:
+    from shared.launches.launches import Launches
     from shared.messages.outbox import Outbox
     from shared.messages.repeats import Folds
     from shared.retraining.keeper import LoopKeeper
@@ -102,6 +103,8 @@ class Parts(Protocol):
     def loops(self) -> "Loops": ...
     @property
     def loop_keeper(self) -> "LoopKeeper": ...
+    @property
+    def launches(self) -> "Launches": ...
     @property
     def retrainings(self) -> "Retrainings | None": ...
 

@@ -69,6 +69,8 @@ def deployment_name(model: str, version: str, key: str) -> str:
     return f"{head}-{tail}"
 
 
+#: In place of the second half of a loop's id, in the reference of a launch.
+_OF_LAUNCH = "0" * 16
 _REFERENCE = re.compile(r"([0-9a-f]{32})-([0-9a-f]{32})")
 
 
@@ -76,3 +78,17 @@ def parse_reference(text: str) -> tuple[str, str] | None:
     """Return the ids of a loop and its retraining from a reference; None for other text."""
     found = _REFERENCE.fullmatch(text)
     return (found[1], found[2]) if found else None
+
+
+def reference_of_launch(partition: str, launch_id: str) -> str:
+    """Return the reference that ties a run to the launch of this id, 32 hex digits.
+
+    `partition` are the 16 hex digits of its reaction.
+    """
+    return f"{partition}{_OF_LAUNCH}-{launch_id}"
+
+
+def is_of_launch(reference: str) -> bool:
+    """Say whether a reference ties a run to a launch, and to no loop."""
+    ids = parse_reference(reference)
+    return ids is not None and ids[0].endswith(_OF_LAUNCH)

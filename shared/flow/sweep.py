@@ -19,6 +19,7 @@ from shared.journal.letter_notices import LetterNotices
 from shared.journal.letters import LetterStatus, letter_id_of
 from shared.journal.records import AHEAD_MAX, Records, batches, day_of
 from shared.journal.starts import Starts
+from shared.launches.launches import Launches
 from shared.messages.repeats import Folds
 from shared.orphans.watch import OrphanWatch
 from shared.retraining.approvals import Approvals
@@ -76,6 +77,7 @@ class Sweep:
     starts: Starts
     letter_notices: LetterNotices
     loops: Loops
+    launches: Launches
     approvals: Approvals
     react: React
     clock: Clock
@@ -104,6 +106,7 @@ class Sweep:
                 self.letter_notices.chores,
                 self.folds.summaries,
                 self._tend_loops,
+                self.launches.chores,
                 lambda: self.orphans.chores() if self.orphans is not None else (),
                 self._forget,
             )
@@ -204,6 +207,7 @@ class Sweep:
         yield from self.starts.old(before)
         for idle in self.loops.store.idle(before):
             yield partial(self.loops.store.remove, idle)
+        yield from self.launches.old(before)
         if self.orphans is not None:
             yield partial(self.orphans.forget, before)
         # The claims last, because they are the most.

@@ -29,10 +29,10 @@ _FOR_GOOD = frozenset({OutcomeStatus.DONE, OutcomeStatus.SKIPPED})
 class Outcome:
     """The result of one step of a reaction; `code` is that of an error.
 
-    `rollout` and `retraining` are the ids of long work that it started. `attempt` and `revision`
-    say how new it is, whenever it is recorded, and are no part of what came of it: the number of
-    the claim under which the step was tried, 0 where none was taken, and which state of the long
-    work it tells of, 0 where the step itself tells.
+    `rollout`, `retraining` and `launch` are the ids of long work that it started. `attempt` and
+    `revision` say how new it is, whenever it is recorded, and are no part of what came of it: the
+    number of the claim under which the step was tried, 0 where none was taken, and which state of
+    the long work it tells of, 0 where the step itself tells.
     """
 
     status: OutcomeStatus
@@ -40,13 +40,14 @@ class Outcome:
     code: str = ""
     rollout: str = ""
     retraining: str = ""
+    launch: str = ""
     attempt: int = field(default=0, compare=False)
     revision: int = field(default=0, compare=False)
 
     @property
     def work(self) -> str:
         """The id of the long work that it started, "" if it started none."""
-        return self.rollout or self.retraining
+        return self.rollout or self.retraining or self.launch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

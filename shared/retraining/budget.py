@@ -2,11 +2,22 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from shared.retraining.model import PolicyAnswer
-from shared.retraining.params import PolicyParams
 
 WEEK = timedelta(days=7)
+
+
+class RunLimits(Protocol):
+    """The most runs at once and in a week; one that has not ended counts until `timeout`."""
+
+    @property
+    def at_once(self) -> int: ...
+    @property
+    def per_week(self) -> int: ...
+    @property
+    def timeout(self) -> timedelta: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +49,7 @@ def count_retrainings(
 
 
 def take(
-    budget: Budget, retraining_id: str, now: datetime, policy: PolicyParams
+    budget: Budget, retraining_id: str, now: datetime, limits: RunLimits
 ) -> Budget | PolicyAnswer:
     """Return the budget with a place for this id, or AT_ONCE or PER_WEEK if there is none.
 
@@ -47,13 +58,13 @@ def take(
     are dropped.
     """
     has_place = any(
-        slot.id == retraining_id and _is_running(slot, now, policy.timeout) for slot in budget.slots
+        slot.id == retraining_id and _is_running(slot, now, limits.timeout) for slot in budget.slots
     )
-    others = _prune(give_back(budget, retraining_id), now, policy.timeout)
-    running, started = count_retrainings(others, now, policy.timeout)
-    if running >= policy.at_once and not has_place:
+    others = _prune(give_back(budget, retraining_id), now, limits.timeout)
+    running, started = count_retrainings(others, now, limits.timeout)
+    if running >= limits.at_once and not has_place:
         return PolicyAnswer.AT_ONCE
-    if started >= policy.per_week and not has_place:
+    if started >= limits.per_week and not has_place:
         return PolicyAnswer.PER_WEEK
     return Budget(slots=(*others.slots, Slot(id=retraining_id, started_at=now)))
 

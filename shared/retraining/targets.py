@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Protocol, Self
+from typing import Annotated, Literal, Protocol, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -175,16 +175,21 @@ class TargetParams(Values):
         value: Values = getattr(self, self.kind)
         return value
 
+    def as_kept(self) -> str:
+        """Return the target as JSON that may be kept, and that a look at its run needs."""
+        return self.model_dump_json(exclude_none=True, exclude_defaults=True)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """A retraining that is to be started.
+    """A run that is to be started, for a retraining or by `start`.
 
     `id` is 32 hex digits made from the claim: a run is named from it, or can be found by it.
     `reference` ties a run back to its loop: it goes into tags, parameters and payloads, under
     REFERENCE. `since` is the time of the first try: earlier runs are not searched.
     """
 
+    kind: Literal["retraining", "start"] = "retraining"
     id: str
     reference: str
     workspace: Workspace

@@ -38,11 +38,13 @@ class Retrainings(Protocol):
         ...
 
 
-def is_of_retraining(event: Event) -> bool:
-    """Say whether an event's run or model is tagged as that of a retraining."""
+def find_reference(event: Event) -> str:
+    """Return the tag that ties an event's run or model to what started it; "" for other events."""
     if isinstance(event, ModelRegistered):
-        return REFERENCE in event.model.tags
-    return isinstance(event, RunCompleted | RunStatusChanged) and REFERENCE in event.run.tags
+        return event.model.tags.get(REFERENCE, "")
+    if isinstance(event, RunCompleted | RunStatusChanged):
+        return event.run.tags.get(REFERENCE, "")
+    return ""
 
 
 def reference_of_model(workspaces: "Runs", workspace: Workspace, model: "ModelVersion") -> str:
@@ -87,6 +89,6 @@ def _tagged(tags: Mapping[str, str]) -> str:
     text = tags.get(REFERENCE, "")
     if not text:
         return ""
-    from shared.base.ids import parse_reference
+    from shared.base.ids import is_of_launch, parse_reference
 
-    return text if parse_reference(text) is not None else ""
+    return "" if parse_reference(text) is None or is_of_launch(text) else text

@@ -25,7 +25,7 @@ print(*sorted(found.get_function_name() for found in index_function_app("functio
 from shared.services import Services
 services = Services(os.environ)
 services.react, services.sweep, services.rollouts, services.approvals
-for name in ("deploy", "notify", "register", "retrain", "rollout", "shift_traffic"):
+for name in ("deploy", "notify", "register", "retrain", "rollout", "shift_traffic", "start"):
     services.action(name)
 """
 

@@ -283,6 +283,7 @@ def test_the_examples_of_actions_are_what_the_loader_takes() -> None:
         "retrain": "DriftDetected",
         "rollout": "AlertFired",
         "shift_traffic": "AlertFired",
+        "start": "ModelRegistered",
     }
     for example in examples:
         action = example.split(":")[0].strip("- ")

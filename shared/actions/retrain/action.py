@@ -35,7 +35,7 @@ from shared.retraining.model import Decision, Loop, PolicyAnswer, Retraining, St
 from shared.retraining.notices import with_news, with_notices
 from shared.retraining.policy import PolicyFacts, decide_window, learn
 from shared.retraining.stages import outcome_of_retraining
-from shared.retraining.targets import Submission, TargetParams
+from shared.retraining.targets import Submission
 
 _REASON_MAX = 1000
 #: The wait for a place among the runs that a reaction may have.
@@ -230,7 +230,7 @@ class Retrain:
         started = self._loops.started(
             submission,
             submitted,
-            target=_target_json(target),
+            target=target.as_kept(),
             timeout=case.params.policy.timeout,
         )
         return self._started(started or retraining)
@@ -294,16 +294,12 @@ def _new_retraining(case: _Case, window: Window, decision: Decision) -> Retraini
         window=window.id,
         ref=case.work.ref,
         step=f"{case.work.reaction.name}/{case.work.key.step}",
-        target=_target_json(case.params.target),
+        target=case.params.target.as_kept(),
         stage=Stage.ASKED if is_asked else Stage.STARTING,
         decided_at=decision.at,
         changed_at=decision.at,
         timeout_at=decision.at + case.params.policy.timeout,
     )
-
-
-def _target_json(target: TargetParams) -> str:
-    return target.model_dump_json(exclude_none=True, exclude_defaults=True)
 
 
 def _find_newer(loop: Loop, window: Window) -> Window | None:

@@ -1,46 +1,15 @@
 """The values of `retrain` in a reaction."""
 
-import re
-from collections.abc import Mapping
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
+from shared.actions.inputs import AllowInputs, Inputs, check_inputs_plain
 from shared.events.model import EventType
 from shared.reactions.model import Params
 from shared.retraining.params import Mode, PolicyParams
-from shared.retraining.targets import Input, TargetParams
-from shared.schema.values import ChannelName, PlainName, Values
-
-_HOST = re.compile(r"(?:\*\.)?[a-z0-9](?:[a-z0-9-]{0,62}\.)+[a-z]{2,63}", re.IGNORECASE)
-
-
-def _drop_null_inputs(inputs: object) -> object:
-    """Leave out inputs that an expression made null: the target has its own defaults."""
-    if not isinstance(inputs, Mapping):
-        return inputs
-    return {name: value for name, value in inputs.items() if value is not None}
-
-
-Inputs = Annotated[dict[str, Input], BeforeValidator(_drop_null_inputs)]
-#: Characters with a meaning to a shell or to a workflow's template, and a word that a command would
-#: read as an option, unless it is a number.
-_UNPLAIN = re.compile(r"[^\w .,:/@%+=-]|(?:(?<= )|\A)-+(?![\d. -]|\Z)\w?")
-
-
-def _check_host(pattern: str) -> str:
-    if _HOST.fullmatch(pattern) is None:
-        raise ValueError("name a host, or all below a domain: `*.blob.core.windows.net`")
-    return pattern
-
-
-class AllowInputs(Values):
-    """The inputs that may hold more than plain texts and assets of the workspace."""
-
-    #: Hosts that an address among the inputs may name.
-    hosts: tuple[Annotated[str, AfterValidator(_check_host)], ...] = ()
-    #: Inputs whose text may have any character.
-    free_text: tuple[str, ...] = ()
+from shared.retraining.targets import TargetParams
+from shared.schema.values import ChannelName, PlainName
 
 
 class RetrainParams(Params):
@@ -61,12 +30,5 @@ class RetrainParams(Params):
 
     @model_validator(mode="after")
     def _plain_inputs(self) -> Self:
-        for name, value in self.inputs.items():
-            if not isinstance(value, str) or name in self.allow.free_text:
-                continue
-            if odd := _UNPLAIN.search(value):
-                raise ValueError(
-                    f"input `{name}` has {odd[0]!a}, which may be taken for a command or an option;"
-                    f" if the job quotes it, list `{name}` under `allow.free_text`"
-                )
+        check_inputs_plain(self.inputs, self.allow)
         return self

@@ -25,8 +25,6 @@ from shared.retraining.targets import (
     WebhookTarget,
 )
 
-#: The `type` of the message.
-TYPE = "signalbox.retraining"
 #: In bytes, by the specification.
 _KEY_MIN, _KEY_MAX = 24, 64
 _PREFIX = "whsec_"
@@ -101,7 +99,7 @@ def webhook_setting(webhook: str, part: str) -> str:
 def _message(submission: Submission) -> dict[str, object]:
     workspace = submission.workspace
     return {
-        "type": TYPE,
+        "type": f"signalbox.{submission.kind}",
         "timestamp": submission.since,
         "data": {
             "id": submission.id,

@@ -1,0 +1,1 @@
+"""Runs that `start` has started, each followed until it has ended."""
