@@ -270,6 +270,18 @@ class Control(MonitorControl):
             files=dict(files or {}),
         )
 
+    def policy(
+        self,
+        *tags: str,
+        is_private: bool = False,
+        has_identity: bool = False,
+        **names: str,
+    ) -> str:
+        """Have Azure Policy deny endpoints and deployments without these tags, and more."""
+        return self.rule(
+            "policy", names, tags=tags, is_private=is_private, has_identity=has_identity
+        )
+
     def refuse_jobs(
         self,
         message: str = "The limit of active jobs of the workspace is reached.",

@@ -32,7 +32,9 @@ from sandbox.workspace.events import model_deployed
 from sandbox.workspace.models import resolve_model
 from sandbox.workspace.online_endpoints import check_name
 from sandbox.workspace.operations import Operation
+from sandbox.workspace.policies import check_deployment
 from sandbox.workspace.quota import MOST_INSTANCES, vm_size
+from sandbox.workspace.rules import Subject
 
 MOST_DEPLOYMENTS = 20
 #: The first deployment of an environment that is a recipe waits for its image.
@@ -97,6 +99,8 @@ async def put_deployment(request: Request) -> Response:
     endpoint = cloud.endpoint(request)
     check_location(body, endpoint.location)
     name = request.path_params["deployment"]
+    subject = Subject(workspace=endpoint.workspace, endpoint=endpoint.name, deployment=name)
+    check_deployment(cloud, subject, body)
     existing = endpoint.deployments.get(name.lower())
     _check_can_write(cloud, endpoint, existing)
     if existing is None:

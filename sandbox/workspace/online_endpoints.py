@@ -24,6 +24,8 @@ from sandbox.workspace.computes import find_kubernetes
 from sandbox.workspace.entities import Endpoint, Workspace
 from sandbox.workspace.identity import LIFETIME_SECONDS, issue_token
 from sandbox.workspace.operations import Operation
+from sandbox.workspace.policies import check_endpoint
+from sandbox.workspace.rules import Subject
 from sandbox.workspace.traffic import NO_TRAFFIC, Split, parse_split
 
 _NAME = re.compile(r"(?=.{3,32}$)[a-zA-Z](?:-?[a-zA-Z0-9])*")
@@ -93,6 +95,8 @@ async def put_endpoint(request: Request) -> Response:
     cloud = cloud_of(request)
     workspace = cloud.workspace(request)
     check_location(body, workspace.location)
+    subject = Subject(workspace=workspace.name, endpoint=request.path_params["endpoint"])
+    check_endpoint(cloud, subject, body)
     existing = workspace.endpoints.get(request.path_params["endpoint"].lower())
     if existing is None:
         endpoint = _new_endpoint(cloud, request, body)

@@ -175,6 +175,19 @@ class RefuseJob(Effect):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Policy(Effect):
+    """Azure Policy denies endpoints and deployments that lack these tags.
+
+    Managed endpoints must not be public, if `is_private`, and online ones must have an identity
+    that was assigned to them, if `has_identity`.
+    """
+
+    tags: tuple[str, ...] = ()
+    is_private: bool = False
+    has_identity: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MonitorFinding(Effect):
     """The findings of a model monitor's runs (glob), in the form of a monitor run's body."""
 
@@ -208,6 +221,7 @@ _KINDS: dict[str, type[Effect]] = {
     "utilization": Utilization,
     "training": Training,
     "refuse_job": RefuseJob,
+    "policy": Policy,
     "monitor_finding": MonitorFinding,
     "batch_invocation": BatchInvocation,
 }

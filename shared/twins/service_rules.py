@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from shared.adapters.aml.documents import default_of
-from shared.base.errors import QuotaExceeded, WorkspaceDenied, WorkspaceRefused
+from shared.base.errors import QuotaExceeded, WorkspaceRefused
 from shared.workspaces.model import (
     AUTH_MODES,
     WITHOUT_CODE,
@@ -60,7 +60,7 @@ def check_demands(
         return
     missing = demands.tags - tags.keys()
     if missing or is_public or not has_identities:
-        raise WorkspaceDenied("RequestDisallowedByPolicy: the resource was disallowed by policy")
+        raise WorkspaceRefused("RequestDisallowedByPolicy: the resource was disallowed by policy")
 
 
 def check_new_endpoint(kind: EndpointKind, auth_mode: str, compute: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from shared.events.model import Workspace
 from shared.twins.clock import ManualClock
+from shared.twins.service_rules import Demands
 from shared.twins.workspaces import MemoryWorkspaces
 from shared.workspaces.model import (
     AUTH_MODES,
@@ -62,6 +63,8 @@ class Site:
     break_deployments: Callable[[], None]
     break_traffic: Callable[[], None]
     limit_cores: LimitCores
+    #: Demands this tag of all, and of endpoints to be private and to have an assigned identity.
+    demand: Callable[[str], object]
     #: Registers version 1 of a model of this name and kind.
     add_model: Callable[[str, str], object]
     workspace: Workspace = WORKSPACE
@@ -169,8 +172,12 @@ def _twin(clock: ManualClock) -> Site:
         capacity = Capacity(family=size.family, cores=size.cores, limit=cores)
         twin.behaviour.capacity = capacity
 
+    def demand(tag: str) -> None:
+        twin.behaviour.demands = Demands(tags=frozenset({tag}))
+
     return Site(
         workspaces=twin,
+        demand=demand,
         pass_time=lambda: clock.pass_time(HOUR),
         break_deployments=break_deployments,
         break_traffic=break_traffic,
@@ -195,6 +202,7 @@ def _emulator(stage: Stage) -> Site:
 
     return Site(
         workspaces=stage.workspaces,
+        demand=lambda tag: control.policy(tag, is_private=True, has_identity=True),
         pass_time=stage.pass_time,
         break_deployments=break_deployments,
         break_traffic=break_traffic,

@@ -1,4 +1,4 @@
-"""Registered environments and code are found, and deployed: the same in emulator and twin."""
+"""Environments, code and policies: the same in the emulator and in the twin."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -67,6 +67,7 @@ def test_a_version_is_found_by_its_number_and_as_the_latest(
 
 
 def spec_of(site: Site, **changes: Any) -> DeploymentSpec:
+    """Return the specification of a deployment of model pickle 1."""
     model = site.workspaces.get_model(WORKSPACE, "pickle", "1")
     assert model is not None
     usual = DeploymentSpec(
@@ -102,6 +103,26 @@ def test_a_pickle_is_deployed_with_an_environment_and_code(site: Site, add: Add)
         "blue": State.SUCCEEDED,
         "green": State.SUCCEEDED,
     }
+
+
+def test_a_resource_that_a_policy_does_not_allow_is_refused_for_good(site: Site) -> None:
+    site.demand("cost_center")
+    site.add_model("pickle", "mlflow_model")
+    tags = {"cost_center": "4711"}
+    kept: dict[str, Any] = {"tags": tags, "is_public": False, "identities": (IDENTITY,)}
+    broken: list[dict[str, Any]] = [{"tags": {}}, {"is_public": True}, {"identities": ()}]
+    for fault in broken:
+        with pytest.raises(WorkspaceRefused, match="RequestDisallowedByPolicy"):
+            site.workspaces.create_endpoint(WORKSPACE, "churn", auth_mode="key", **kept | fault)
+    site.workspaces.create_endpoint(WORKSPACE, "churn", auth_mode="key", **kept)
+    site.pass_time()
+    with pytest.raises(WorkspaceRefused, match="RequestDisallowedByPolicy"):
+        site.workspaces.create_deployment(WORKSPACE, "churn", "blue", spec_of(site))
+    site.workspaces.create_deployment(WORKSPACE, "churn", "blue", spec_of(site, tags=tags))
+    site.pass_time()
+    site.set_traffic({"blue": 100})
+    site.pass_time()
+    assert site.endpoint().traffic == {"blue": 100}, "the write of traffic keeps it all"
 
 
 @pytest.fixture

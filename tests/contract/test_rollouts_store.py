@@ -42,7 +42,14 @@ from shared.rollouts.strategy.model import (
     Strategy,
 )
 from shared.workspaces.metrics import Measure
-from shared.workspaces.model import EndpointKind, Operation
+from shared.workspaces.model import (
+    DataCollection,
+    EndpointKind,
+    HealthProbe,
+    Operation,
+    Serving,
+    ServingContainer,
+)
 from tests.unit.rollouts import change
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -84,6 +91,22 @@ STRATEGY = Strategy(
     step_down_every=timedelta(seconds=90),
 )
 
+SERVING = Serving(
+    request_timeout=timedelta(seconds=90),
+    max_concurrent_requests=4,
+    max_queue_wait=timedelta(milliseconds=500),
+    liveness=HealthProbe(failure_threshold=3),
+    readiness=HealthProbe(period=timedelta(seconds=5), success_threshold=2),
+    # The addresses of secrets are none, and are not taken out of a row.
+    environment_variables={
+        "API_KEY": "${{azureml://connections/a/credentials/key}}",
+        "DB_PASSWORD": "${{keyvault:https://contoso.vault.azure.net/secrets/db/1}}",
+        "LOG_LEVEL": "info",
+    },
+    is_egress_public=False,
+    has_app_insights=True,
+    collects=DataCollection(collections=("inputs",), sampling_rate=0.5, rolling_rate="day"),
+)
 NOTICE = Notice(
     text=Text(title="churn 2 is live", body="größer\n🚂", good=True), attempts={"team": 1, "ops": 0}
 )
@@ -154,6 +177,10 @@ def make_rollout(endpoint: str, phase: Phase = Phase.HOLDING, **values: Any) -> 
         instance_type="small",
         instance_count=2,
         auth_mode="key",
+        identities=("/subscriptions/s/userAssignedIdentities/scorer",),
+        tags={"cost_center": "4711", "Größe": "🚂"},
+        serving=SERVING,
+        container=ServingContainer(environment="/e/1", code="/c/1", script="score.py"),
         channels=("team",),
     )
     rollout = Rollout(

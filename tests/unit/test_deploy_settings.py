@@ -1,21 +1,28 @@
 """The settings that company policies demand: what is taken, and what is refused in which words."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shared.actions import ACTIONS
-from shared.actions.deploy.action import choose_by_tags
+from shared.actions.deploy.action import _serving, choose_by_tags
 from shared.actions.deploy.asset_names import find_container
 from shared.actions.deploy.params import DeployParams
+from shared.base.documents import JsonForm
 from shared.base.errors import ParamsInvalid, TagForbidden
+from shared.base.ports import Row
 from shared.reactions.load import load_reactions
 from shared.reactions.model import Reactions
+from shared.rollouts.state.rollout import Plan
 from shared.schema.findings import ReactionsFaulty
 from shared.twins.clock import ManualClock
 from shared.twins.workspaces import MemoryWorkspaces
 from shared.workspaces.model import AssetKind, ServingContainer
 from tests.stories.world import WORKSPACE
+from tests.unit.rollouts import make_rollout
 
 HEAD = f"""version: 1
 workspaces: ["{WORKSPACE.id}"]
@@ -232,3 +239,24 @@ def test_an_asset_that_is_not_there_is_named(environment: str, code: str, missin
     assets.assets[WORKSPACE.key, AssetKind.ENVIRONMENT, "serving"] = ["4"]
     with pytest.raises(ParamsInvalid, match=missing):
         find_container(assets, WORKSPACE, environment, code, "score.py" if code else "")
+
+
+@given(name=st.from_regex(r"[A-Z][A-Z_]{0,15}", fullmatch=True), value=st.text(max_size=60))
+def test_a_variable_that_is_taken_is_the_same_after_its_row(name: str, value: str) -> None:
+    try:
+        made = params(environment_variables={name: value})
+    except ValueError:
+        return
+    plan = replace(make_rollout().plan, serving=_serving(made))
+    form = JsonForm(Plan, lambda _: {})
+    row = Row(partition="p", key="k", values=form.write(plan), etag="e")
+    assert form.read(row).serving.environment_variables == made.environment_variables
+
+
+def test_a_plan_that_was_kept_before_there_were_these_settings_still_reads() -> None:
+    form = JsonForm(Plan, lambda _: {})
+    text = str(form.write(make_rollout().plan)["document"])
+    for name in ("container", "identities", "tags", "serving"):
+        assert f'"{name}"' not in text, "so an older row looks like this one"
+    row = Row(partition="p", key="k", values={"document": text}, etag="e")
+    assert form.read(row) == make_rollout().plan
