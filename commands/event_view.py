@@ -270,27 +270,22 @@ def _ago(time: datetime, now: datetime) -> str:
 
 def _advice(absence: Absence) -> Iterator[Text]:
     for queue in absence.waiting:
-        yield Text(f"  - queue {queue} has messages that wait: does the app run?")
+        yield Text(f"  -  queue {queue} has messages that wait: does the app run?")
     if absence.undelivered:
-        events = (
-            counted(absence.undelivered, "delivery")
-            if absence.undelivered == 1
-            else (f"{absence.undelivered} deliveries")
-        )
-        container = "container event-grid-dead-letters"
-        yield Text(f"  - {container} holds {events} that Event Grid gave up; the sweep reads it")
+        given_up = f"{absence.undelivered} of events that Event Grid could not deliver"
+        yield Text(f"  -  container event-grid-dead-letters has blobs, {given_up}")
     silent = [one for one in absence.workspaces if one.is_listed and one.last is None]
     for one in silent or absence.workspaces[:1]:
-        yield Text("  - is there an event subscription, and does it include the type?")
+        yield Text("  -  is there an event subscription, and does it include the type?")
         command = f"az eventgrid event-subscription list --source-resource-id {visible(one.id)}"
-        yield Text(f"    {command}")
+        yield Text(f"     {command}")
     if not absence.undelivered:
-        yield Text("  - container event-grid-dead-letters has no event that Event Grid gave up;")
-        yield Text("    does the subscription name that container?")
-    yield Text("  - does an event arrive at all? Publish one:")
+        yield Text("  -  container event-grid-dead-letters has no event that Event Grid gave up;")
+        yield Text("     does the subscription name that container?")
+    yield Text("  -  does an event arrive at all? Publish one:")
     model, _, version = absence.subject.partition(":")
     options = f" --model {visible(absence.subject)}" if model and version else ""
-    yield Text(f"    signalbox send --sample ModelRegistered{options} --queue")
+    yield Text(f"     signalbox send --sample ModelRegistered{options} --queue")
 
 
 def lines_of(accounts: Iterable[Account]) -> Iterator[Text]:

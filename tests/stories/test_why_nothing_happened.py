@@ -240,7 +240,7 @@ def test_no_event_ever_came() -> None:
     assert "ws:  the last one 1h 30m ago" in text
     assert "ModelRegistered  churn:7 at 2026-03-02 09:00:00Z, 1h 30m ago" in text
     assert "queue workspace-events has messages that wait" in text
-    assert "event-grid-dead-letters holds 1 delivery" in text
+    assert "event-grid-dead-letters has blobs, 1 of events" in text
 
 
 def test_no_event_of_the_workspace_ever_came() -> None:
