@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import typer
 
 from demo.play import Play
-from demo.stage import APP_ROOT
+from demo.stage import APP_ROOT, NEWS_TOPIC
 
 #: The app's settings, as a shell reads them.
 _FILE = APP_ROOT / ".sandbox" / "demo.env"
@@ -48,6 +48,8 @@ def addresses(play: Play) -> Iterator[tuple[str, str]]:
     yield "settings", f"{_FILE.relative_to(APP_ROOT)}: all of the app's, AzureWebJobsStorage too"
     yield "functions", f"curl '{host.url}/admin/functions?code={host.master_key}'"
     yield "webhook", host.event_grid_url("model_registered")
+    grid = stack.event_grid
+    yield "topic", f"{grid.url}/topics/{NEWS_TOPIC}/events: what `publish` sent to `{NEWS_TOPIC}`"
     yield "workspace", f"{stack.workspace.url}{stack.workspace_id}"
     if play.customer.url:
         yield "scoring", play.customer.url

@@ -18,7 +18,15 @@ from demo.customer import Customer
 from demo.play import NotAsTold, Play
 from demo.rules import Rules
 from demo.screen import Row, Screen
-from demo.stage import APP_ROOT, FUNCTIONS, OWN_RULES, RULES, Channel, app_settings
+from demo.stage import (
+    APP_ROOT,
+    FUNCTIONS,
+    NEWS_TOPIC,
+    OWN_RULES,
+    RULES,
+    Channel,
+    app_settings,
+)
 from demo.stories import STORIES, Story
 from demo.watch import Records, Watch
 from demo.workspace import Workspace, import_early
@@ -105,6 +113,7 @@ def _set_up(parts: ExitStack, screen: Screen, *, own_rules: bool) -> Play:
         stack,
         SIGNALBOX_REACTIONS=str(shown),
         SIGNALBOX_CHANNEL_TEAM=channel.url,
+        SIGNALBOX_TOPIC_NEWS=stack.event_grid.add_topic(NEWS_TOPIC).secure_endpoint,
         SIGNALBOX_METRICS_GRAIN_SECONDS="1",
     )
     host = stack.start_host(APP_ROOT, settings, timers=True, log=log.append)

@@ -33,6 +33,10 @@ FUNCTIONS: Mapping[str, str] = {
 }
 
 
+#: The topic on which reactions may publish events of their own.
+NEWS_TOPIC = "news"
+
+
 def app_settings(stack: Stack, **changes: str) -> dict[str, str]:
     """Return the app's own settings on the sandbox, where waiting is short."""
     return {

@@ -11,8 +11,9 @@ from demo.customer import Customer
 from demo.rules import Rules
 from demo.runs import RunNews, is_of_run, short
 from demo.screen import Screen
-from demo.stage import Channel, Told
+from demo.stage import NEWS_TOPIC, Channel, Told
 from sandbox.event_grid.log import Delivery
+from sandbox.event_grid.schemas import Schema
 from sandbox.stack import Stack
 from shared.base.durations import format_duration
 from shared.events.envelopes import parse_envelope, parse_events
@@ -126,6 +127,7 @@ class Watch:
             self._measured,
             self._buried,
             self._told,
+            self._published,
             self._switched,
         )
         news = [item for source in sources for item in source()]
@@ -232,6 +234,11 @@ class Watch:
             except Empty:
                 return
             yield News(at=told.at, label="team", text=told.title, quote=_bad_news(told))
+
+    def _published(self) -> Iterator[News]:
+        for event in self._new("published", self._stack.event_grid.published(NEWS_TOPIC)):
+            at = datetime.fromisoformat(event.written_as(Schema.CLOUD_EVENTS)["time"])
+            yield News(at=at, label=NEWS_TOPIC, text=f"gets {event.type} of {event.subject}")
 
     def _switched(self) -> Iterator[News]:
         for switch in self._new("switches", list(self._customer.switches)):

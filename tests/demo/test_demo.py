@@ -27,6 +27,7 @@ from demo.runs import RunNews
 from demo.screen import Screen
 from demo.stage import APP_ROOT, Told
 from demo.watch import Watch
+from sandbox.event_grid.schemas import Event, Schema
 from shared.journal.letters import Letter, LetterStatus
 from shared.rollouts.state.phases import Phase
 
@@ -333,10 +334,13 @@ def test_each_event_of_a_retrainings_run_is_shown():
     assert told == "RunStatusChanged of signalbox-aaaaaaaa (Queued) is delivered: 202"
 
 
-def _watched(told: Sequence[Told] = (), letters: Sequence[Letter] = ()) -> str:
-    """Return what is shown of messages and letters, and nothing else, at one look."""
+def _watched(
+    told: Sequence[Told] = (), letters: Sequence[Letter] = (), published: Sequence[Event] = ()
+) -> str:
+    """Return what is shown of messages, letters and topics, and nothing else, at one look."""
     screen, shown = _screen(width=200)
-    stack: Any = SimpleNamespace(event_grid=SimpleNamespace(deliveries=[]))
+    grid = SimpleNamespace(deliveries=[], published=lambda _: list(published))
+    stack: Any = SimpleNamespace(event_grid=grid)
     channel: Any = SimpleNamespace(news=SimpleQueue())
     for message in told:
         channel.news.put(message)
@@ -345,6 +349,12 @@ def _watched(told: Sequence[Told] = (), letters: Sequence[Letter] = ()) -> str:
     )
     Watch(stack, channel, cast(Any, SimpleNamespace(switches=[])), records, screen).look()
     return shown.getvalue()
+
+
+def test_an_event_that_a_reaction_publishes_is_shown():
+    fields = {"id": "1", "type": "Contoso.ModelLive", "source": "/s", "subject": "churn:8"}
+    event = Event(Schema.CLOUD_EVENTS, "/t", {**fields, "time": "2026-03-01T12:00:00Z"})
+    assert "gets Contoso.ModelLive of churn:8" in _watched(published=[event])
 
 
 def test_of_bad_news_every_line_is_shown_but_the_link():
