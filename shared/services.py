@@ -434,6 +434,10 @@ class Services:
 
         return find_strategy(name, own=self.reactions.rollouts)
 
+    def has_topic(self, name: str) -> bool:
+        """Return whether the file declares a topic of this name."""
+        return name in self.reactions.topics
+
     @staticmethod
     def read_file(path: str) -> bytes:
         """Return a file of the app, by its path below the app's folder.

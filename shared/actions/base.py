@@ -112,6 +112,10 @@ class Parts(Protocol):
         """Return the strategy of this name, of the file or ready-made; None if there is none."""
         ...
 
+    def has_topic(self, name: str) -> bool:
+        """Return whether the file declares a topic of this name."""
+        ...
+
     def read_file(self, path: str) -> bytes:
         """Return a file of the app, by its path below the app's folder. Raises: ParamsInvalid."""
         ...

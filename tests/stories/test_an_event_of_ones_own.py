@@ -86,3 +86,12 @@ def test_a_type_that_is_made_from_a_tag_cannot_be_azures() -> None:
     assert letter.code == "action.params"
     assert world.outcome("announce/publish").status is OutcomeStatus.FAILED
     assert world.topics.published == ()
+
+
+def test_a_tag_can_name_no_topic_that_the_file_does_not_list() -> None:
+    world = World(REACTIONS.replace("topic: news", 'topic: "${{ model.tags.topic }}"'))
+    world.react.react(world.register("churn", "8", topic="outcomes"))
+    world.react.react(world.register("churn", "9", topic="news"))
+    (letter,) = world.letters.all(LetterStatus.PARKED)
+    assert "`topics:` does not list 'outcomes'" in letter.reason
+    assert [each.topic for each in world.topics.published] == ["news"]

@@ -23,4 +23,4 @@ def build(parts: "Parts") -> "Publish":
     """Return the action, made from the app's parts."""
     from shared.actions.publish.action import Publish
 
-    return Publish(topics=parts.topics, clock=parts.clock)
+    return Publish(topics=parts.topics, has_topic=parts.has_topic, clock=parts.clock)
