@@ -15,6 +15,7 @@ from shared.base.ids import GIVEN_NAME
 from shared.events.model import EventType
 from shared.messages.schema import Messages
 from shared.orphans.schema import Orphans
+from shared.reactions.freezes import FreezeParams
 from shared.reactions.limits import CooldownParams, OncePerParams, StartsParams
 from shared.reactions.load import CHAIN_MOST, CHANNEL, VERSION
 from shared.reactions.model import Params
@@ -70,6 +71,11 @@ def make_schema() -> Schema:
     }
 
 
+def _freeze_names(description: str) -> Schema:
+    items = {"type": "string", "pattern": _whole(GIVEN_NAME)}
+    return {"description": description, "type": "array", "items": items}
+
+
 def _file(definitions: Schema) -> Schema:
     names = {"type": "array", "items": {"type": "string", "pattern": _whole(CHANNEL)}}
     return {
@@ -95,6 +101,13 @@ def _file(definitions: Schema) -> Schema:
             "maximum": CHAIN_MOST,
         },
         "messages": _of_model(Messages, definitions),
+        "freezes": {
+            "description": "Windows of time in which reactions do nothing, by name.",
+            "type": "object",
+            "propertyNames": {"pattern": _whole(GIVEN_NAME)},
+            "additionalProperties": _of_model(FreezeParams, definitions),
+        },
+        "freeze": _freeze_names("The freezes of all reactions that name none."),
         "reactions": {"type": "array", "items": {"$ref": _REF.format(model="reaction")}},
     }
 
@@ -124,6 +137,7 @@ def _reaction(actions: Schema, definitions: Schema) -> Schema:
             "type": "boolean",
             "default": False,
         },
+        "freeze": _freeze_names("Its freezes, in place of those of the file."),
         "limit": _of_model(StartsParams, definitions),
         "cooldown": cooldown | {"description": "The time after a start without another."},
         "once_per": _of_model(OncePerParams, definitions),

@@ -477,7 +477,9 @@ class Services:
                 action=self.action,
                 ledger=ledger,
                 clock=self.clock,
-                admission=Admission(starts=lambda: self.starts, chains=self._chains),
+                admission=Admission(
+                    clock=self.clock, starts=lambda: self.starts, chains=self._chains
+                ),
             ),
             records=self.records,
             dead_letters=self.dead_letters,

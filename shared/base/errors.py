@@ -103,6 +103,21 @@ class StartedBefore(SignalboxError):
     disposition = Disposition.IGNORE
 
 
+class Frozen(SignalboxError):
+    """The reaction waits for the end of a freeze."""
+
+    code = "reaction.frozen"
+    disposition = Disposition.RETRY
+    default_hint = "It goes on when the freeze ends, or when reactions.yaml has it no more."
+
+
+class FrozenOut(SignalboxError):
+    """The event came within a freeze that skips events."""
+
+    code = "reaction.frozen_out"
+    disposition = Disposition.IGNORE
+
+
 class ChainTooLong(SignalboxError):
     """As many reactions as `chain_limit` allows led to this event, one after another."""
 

@@ -7,15 +7,19 @@ event: neither a retry, nor a replay, nor a second delivery counts as another st
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from shared.actions.base import Work
+from shared.base.clock import Clock
 from shared.base.durations import format_duration
 from shared.base.errors import (
     ChainTooLong,
     CoolingDown,
     DryRun,
     ExpressionFailed,
+    Frozen,
+    FrozenOut,
     LimitReached,
     SignalboxError,
     StartedBefore,
@@ -32,10 +36,11 @@ from shared.schema.wording import cut
 
 if TYPE_CHECKING:
     from shared.journal.starts import Starts, StartsFull
+    from shared.reactions.freezes import Freeze
 
 #: Outcomes of a first step that keep the later ones from being done.
 NOT_ADMITTED = frozenset(
-    {LimitReached.code, CoolingDown.code, StartedBefore.code, ChainTooLong.code}
+    {LimitReached.code, CoolingDown.code, StartedBefore.code, ChainTooLong.code, FrozenOut.code}
 )
 #: Starts of a dry run count apart, so that they don't use up the places of the real ones.
 _DRY = "dry run of "
@@ -47,17 +52,39 @@ _VALUES_MAX = 1000
 class Admission:
     """Lets reactions start, within their limits. `starts` is built if a reaction has any."""
 
+    clock: Clock
     starts: "Callable[[], Starts]"
     chains: Chains
+
+    def check_hold(self, reaction: Reaction, *, is_replay: bool) -> None:
+        """Refuse to begin, or to go on, where a freeze holds events; a replay waits for any freeze.
+
+        Raises: Frozen, until its end.
+        """
+        active = self._find_freeze(reaction)
+        if active is not None and (active[0].holds or is_replay) and not reaction.dry_run:
+            freeze, until = active
+            raise Frozen(freeze.words(until), retry_after=until - self.clock.now())
+
+    def _find_freeze(self, reaction: Reaction) -> "tuple[Freeze, datetime] | None":
+        if not reaction.freezes:
+            return None
+        from shared.reactions.freezes import find_active
+
+        return find_active(reaction.freezes, self.clock.now())
 
     def admit(self, work: Work) -> None:
         """Let the reaction start for the event, and count it.
 
         It costs no request without limits, and two for each key by which limits count.
 
-        Raises: ChainTooLong, ChannelDown, WorkspaceError, LimitReached, CoolingDown, StartedBefore,
-        ExpressionFailed and StorageUnavailable.
+        Raises: FrozenOut, ChainTooLong, ChannelDown, WorkspaceError, LimitReached, CoolingDown,
+        StartedBefore, ExpressionFailed and StorageUnavailable.
         """
+        active = self._find_freeze(work.reaction)
+        if active is not None:
+            freeze, until = active
+            raise FrozenOut(f"{freeze.words(until)}, and skips events")
         self.chains.check(work.reaction, work.event, work.find_cause)
         self._take(work.reaction, as_data(work.event), work.event.key)
 

@@ -214,11 +214,21 @@ class React:
             total.news[WHOLE] = _skipped("no reaction is for this type of event")
         return total
 
-    def _run(self, result: Match, look: Look, ref: EventRef, deadline: datetime) -> ReactionResult:
+    def _run(
+        self,
+        result: Match,
+        look: Look,
+        ref: EventRef,
+        deadline: datetime,
+        *,
+        is_replay: bool = False,
+    ) -> ReactionResult:
         """Run a reaction that the event sets off, perhaps by tags that the model got later."""
         whole = f"{result.reaction.name}/{WHOLE}"
         try:
             looked = look.settle(result)
+            if isinstance(looked.match, Matched):
+                self._steps.check_hold(result.reaction, is_replay=is_replay)
         except Exception as error:  # noqa: BLE001 - its fate is decided as that of a step is
             return ReactionResult(failure=failure_of(error))
         if isinstance(looked.match, Matched):
@@ -297,7 +307,13 @@ class React:
             deadline = self._clock.now() + self._budget
             event = replace(event, workspace=workspace)
             look = self._late_tags.look_at(event)
-            run = self._run(match_one(reaction, as_data(event)), look, ref, deadline)
+            run = self._run(
+                match_one(reaction, as_data(event)),
+                look,
+                ref,
+                deadline,
+                is_replay=letter.code != TagsAwaited.code,
+            )
         if run.failure is not None:
             self._bury_again(letter, run, run.failure, ref)
             return

@@ -72,6 +72,10 @@ class Steps:
         self._ledger = ledger
         self._clock = clock
 
+    def check_hold(self, reaction: Reaction, *, is_replay: bool) -> None:
+        """Refuse to begin, or to go on, in a freeze. Raises: Frozen."""
+        self._admission.check_hold(reaction, is_replay=is_replay)
+
     def run(
         self, reaction: Reaction, event: Event, ref: EventRef, deadline: datetime
     ) -> ReactionResult:

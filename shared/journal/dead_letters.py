@@ -19,6 +19,7 @@ from shared.base.errors import (
     ClaimHeld,
     Disposition,
     Failure,
+    Frozen,
     SignalboxError,
     StorageDenied,
     StorageUnavailable,
@@ -46,7 +47,14 @@ ATTEMPTS_MAX = 60
 UNEXPECTED_ATTEMPTS_MAX = 8
 #: These wait for something that is known to end, so they don't count as failed attempts.
 _NOT_FAILURES = frozenset(
-    {ClaimHeld.code, BudgetSpent.code, WindowOpen.code, BudgetFull.code, TagsAwaited.code}
+    {
+        ClaimHeld.code,
+        BudgetSpent.code,
+        WindowOpen.code,
+        BudgetFull.code,
+        TagsAwaited.code,
+        Frozen.code,
+    }
 )
 #: The names in a message.
 _IN_MESSAGE = (("letter",), "turn")

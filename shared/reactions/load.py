@@ -36,7 +36,7 @@ VERSION = 1
 #: The keys of a rules file.
 FILE_KEYS = {
     *("version", "workspaces", "channels", "topics", "rollouts", "orphans", "chain_limit"),
-    "messages",
+    *("messages", "freezes", "freeze"),
     "reactions",
 }
 #: A chain that is longer than this is one without an end.
@@ -177,6 +177,7 @@ class _ReactionsLoader:
         context = replace(context, strategies=self._strategies(data, context))
         orphans = self._orphans(data, context)
         reactions = self._reactions(self._list(data, "reactions", required=True), context)
+        reactions = self._with_freezes(data, reactions, context)
         self._warn_of_channels(channels if is_read else (), context)
         warn_of_topics(topics if has_topics else (), self._report, context)
         self._warn_of_unused_strategies(context)
@@ -345,3 +346,26 @@ class _ReactionsLoader:
         reader = ReactionReader(self._report, self._actions, context)
         read = [reader.read(item, index) for index, item in enumerate(items)]
         return tuple(reaction for reaction in read if reaction is not None)
+
+    def _with_freezes(
+        self, data: dict[str, Any], reactions: tuple[Reaction, ...], context: LoadContext
+    ) -> tuple[Reaction, ...]:
+        """Return the reactions with their freezes. Few files have any, and so need time zones."""
+        written = [
+            (("reactions", index), item)
+            for index, item in enumerate(self._list(data, "reactions", required=False))
+            if isinstance(item, dict)
+        ]
+        if not (
+            data.keys() & {"freezes", "freeze"} or any("freeze" in item for _, item in written)
+        ):
+            return reactions
+        from shared.reactions.freeze_reader import FreezeReader
+
+        reader = FreezeReader(data, self._report, context)
+        named = {
+            str(item.get("name")): reader.of_reaction(item, path, str(item.get("name")))
+            for path, item in written
+        }
+        reader.warn_of_unused()
+        return tuple(replace(it, freezes=named.get(it.name, ())) for it in reactions)

@@ -13,6 +13,7 @@ from shared.schema.findings import Finding
 from shared.schema.values import Values
 
 if TYPE_CHECKING:
+    from shared.reactions.freezes import Freeze
     from shared.reactions.templates import Template
     from shared.rollouts.strategy.model import Strategy
 
@@ -79,6 +80,8 @@ class Reaction:
     #: Whether it makes or changes anything in a workspace, and whether it starts runs.
     makes: bool = True
     makes_runs: bool = False
+    #: The windows of time in which it does nothing.
+    freezes: "tuple[Freeze, ...]" = ()
     #: Whether its steps are only rehearsed: values are made and checked, and nothing is done.
     dry_run: bool = False
 

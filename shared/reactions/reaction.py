@@ -38,6 +38,7 @@ _OF_RUNS = (EventType.RUN_COMPLETED, EventType.RUN_STATUS_CHANGED)
 REACTION_KEYS = {
     *("name", "description", "enabled", "on", "when", "breaches", "do", "dry_run"),
     *LIMIT_KEYS,
+    "freeze",
 }
 
 

@@ -759,3 +759,75 @@ def test_a_chain_limit_that_is_none_is_found(value: str) -> None:
 )
 def test_a_ceiling_that_is_none_is_found(value: str, message: str, hint: str) -> None:
     assert told("channels:", f"messages: {value}\nchannels:") == (message, hint)
+
+
+WEEKEND = "begins: Fri 17:00, ends: Mon 08:00, time_zone: UTC"
+
+
+@pytest.mark.parametrize(
+    ("window", "message", "hint"),
+    [
+        (
+            "5pm",
+            "a freeze should be a mapping, found '5pm'",
+            'Write {begins: "Fri 17:00", ends: "Mon 08:00", time_zone: Europe/Berlin}.',
+        ),
+        (
+            "{begins: 5pm, ends: Mon 08:00, time_zone: UTC}",
+            "`begins`: write 22:00, Fri 17:00 or 2026-12-18 17:00; found '5pm'",
+            "",
+        ),
+        (
+            "{begins: 2026-02-30, ends: 2026-03-01, time_zone: UTC}",
+            "`begins`: day is out of range for month",
+            "",
+        ),
+        (
+            "{begins: Fri 17:00, ends: 08:00, time_zone: UTC}",
+            "`w`: `begins` is of each week and `ends` of each day",
+            "",
+        ),
+        (
+            "{begins: 2026-12-18, ends: 2026-12-17, time_zone: UTC}",
+            "`w`: `ends` is not after `begins`",
+            "",
+        ),
+        (
+            "{begins: Fri 17:00, ends: Mon 08:00, time_zone: Europe/Berln}",
+            "`time_zone` is no time zone, found 'Europe/Berln'",
+            "Did you mean `Europe/Berlin`?",
+        ),
+        (
+            "{begins: Fri 17:00, ends: Mon 08:00, time_zone: ../../etc/passwd}",
+            "`time_zone` is no time zone, found '../../etc/passwd'",
+            "Write one of IANA: Europe/Berlin, UTC.",
+        ),
+        ("{begins: Fri 17:00, ends: Mon 08:00}", "`w` needs `time_zone`", ""),
+        (f"{{{WEEKEND}, events: drop}}", "`events` can't be 'drop'", "Valid here: `hold`, `skip`."),
+    ],
+)
+def test_a_freeze_that_is_none_is_found(window: str, message: str, hint: str) -> None:
+    found = told("channels:", f"freezes: {{w: {window}}}\nfreeze: [w]\nchannels:")
+    assert found[0] == message
+    assert hint in found[1]
+
+
+@pytest.mark.parametrize(
+    ("names", "message", "hint"),
+    [
+        ("w", "`freeze:` should be a list of names, found 'w'", "Write [w]."),
+        ("[x]", "there is no freeze 'x'", "`w`"),
+        ("[3]", "there is no freeze 3", "`w`"),
+    ],
+)
+def test_a_name_of_no_freeze_is_found(names: str, message: str, hint: str) -> None:
+    file = f"freezes: {{w: {{{WEEKEND}}}}}\n"
+    found = told("channels:", f"{file}freeze: {names}\nchannels:")
+    assert found[0] == message
+    assert hint in found[1]
+
+
+def test_a_freeze_that_nothing_names_is_a_warning() -> None:
+    checked = check("channels:", f"freezes: {{w: {{{WEEKEND}}}}}\nchannels:")
+    assert "no reaction uses freeze 'w'" in [item.message for item in checked.findings]
+    assert checked.count("error") == 0
