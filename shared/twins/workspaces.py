@@ -137,7 +137,13 @@ class MemoryWorkspaces(MemoryRegistry):
         key = _key(workspace, endpoint, kind)
         self._require_settled(key)
         self.endpoints[key] = Endpoint(
-            name=endpoint, state=State.CREATING, tags=dict(tags), auth_mode=auth_mode, kind=kind
+            name=endpoint,
+            state=State.CREATING,
+            tags=dict(tags),
+            auth_mode=auth_mode,
+            kind=kind,
+            is_public=is_public,
+            identities=identities,
         )
         self.deployments.setdefault(key, {})
         return self._start(lambda: self._settle_endpoint(key, State.SUCCEEDED))

@@ -103,6 +103,8 @@ class Endpoint:
     scoring_uri: str = ""
     auth_mode: str = ""
     kind: EndpointKind = EndpointKind.MANAGED
+    is_public: bool = True  #: Whether a managed one can be called from the internet.
+    identities: tuple[str, ...] = ()  #: The user-assigned ones, by ARM id.
     document: Mapping[str, Any] = field(default_factory=dict)
 
 

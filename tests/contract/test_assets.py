@@ -81,6 +81,7 @@ def test_a_pickle_is_deployed_with_an_environment_and_code(site: Site, add: Add)
     add(CODE, "scoring", "1")
     site.add_model("pickle", "custom_model")
     site.make_endpoint()
+    assert (site.endpoint().is_public, site.endpoint().identities) == (True, ())
 
     def deploy(name: str, container: ServingContainer | None) -> None:
         spec = spec_of(site, container=container)
@@ -116,6 +117,7 @@ def test_a_resource_that_a_policy_does_not_allow_is_refused_for_good(site: Site)
             site.workspaces.create_endpoint(WORKSPACE, "churn", auth_mode="key", **kept | fault)
     site.workspaces.create_endpoint(WORKSPACE, "churn", auth_mode="key", **kept)
     site.pass_time()
+    assert (site.endpoint().is_public, site.endpoint().identities) == (False, (IDENTITY,))
     with pytest.raises(WorkspaceRefused, match="RequestDisallowedByPolicy"):
         site.workspaces.create_deployment(WORKSPACE, "churn", "blue", spec_of(site))
     site.workspaces.create_deployment(WORKSPACE, "churn", "blue", spec_of(site, tags=tags))

@@ -1,5 +1,6 @@
 """A company demands tags, private endpoints and an assigned identity; a pickle goes live in it."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -101,6 +102,20 @@ def test_a_rule_that_the_policy_forbids_makes_nothing_and_says_why(values: tuple
     assert company.deployments() == {}
     assert "RequestDisallowedByPolicy" in company.channels.sent[-1].text
     assert company.outcome("deploy-pickles/deploy").status is OutcomeStatus.FAILED
+
+
+def test_an_endpoint_that_is_public_is_not_taken_for_a_private_one() -> None:
+    company = Company(PRIVATE, TAGS, OWN)
+    company.pickle()
+    company.settle()
+    (key,) = company.workspaces.endpoints
+    made = company.workspaces.endpoints[key]
+    company.workspaces.endpoints[key] = replace(made, is_public=True)
+    company.pickle("2")
+    company.settle()
+    assert company.serving() == "1"
+    outcome = company.outcome_of("churn:2", "deploy-pickles/deploy")
+    assert "can be called from the internet" in outcome.detail
 
 
 def test_the_version_of_latest_is_that_of_the_beginning() -> None:

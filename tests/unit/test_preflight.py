@@ -206,3 +206,31 @@ def test_the_preflight_finds_all_that_is_wrong_at_once() -> None:
     seen = make_seen(deployments={f"d{i}": make_deployment(f"d{i}") for i in range(20)})
     crowded = replace(wanting(1), endpoint="a_b", deployment="x")
     assert len(faults(crowded, having(0), seen)) == 4
+
+
+IDENTITY = "/subscriptions/s/userAssignedIdentities/scorer"
+
+
+@pytest.mark.parametrize(
+    ("is_public", "identities", "found"),
+    [
+        (False, (IDENTITY.upper(), "/other"), []),
+        (True, (IDENTITY,), ["endpoint churn can be called from the internet"]),
+        (False, (), ["endpoint churn does not have the identity scorer of the reaction"]),
+        (True, ("/other",), ["endpoint churn can be called", "endpoint churn does not have"]),
+    ],
+)
+def test_an_endpoint_that_is_less_guarded_than_the_reaction_demands_is_found(
+    is_public: bool, identities: tuple[str, ...], found: list[str]
+) -> None:
+    endpoint = replace(make_endpoint(), is_public=is_public, identities=identities)
+    rollout = with_plan(wanting(1), is_public=False, identities=(IDENTITY,))
+    told = faults(rollout, seen=make_seen(endpoint=endpoint))
+    assert len(told) == len(found)
+    for fault, beginning in zip(told, found, strict=True):
+        assert fault.startswith(beginning)
+
+
+def test_an_endpoint_may_be_more_guarded_than_the_reaction_demands() -> None:
+    endpoint = replace(make_endpoint(), is_public=False, identities=(IDENTITY,))
+    assert faults(wanting(1), seen=make_seen(endpoint=endpoint)) == ()

@@ -72,6 +72,8 @@ def parse_endpoint(document: Json) -> Endpoint:
         scoring_uri=str(properties.get("scoringUri") or ""),
         auth_mode=str(properties.get("authMode") or ""),
         kind=EndpointKind.KUBERNETES if properties.get("compute") else EndpointKind.MANAGED,
+        is_public=str(properties.get("publicNetworkAccess")).lower() != "disabled",
+        identities=tuple(object_in(object_in(document, "identity"), "userAssignedIdentities")),
         document=document,
     )
 

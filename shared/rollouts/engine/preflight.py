@@ -33,9 +33,35 @@ def find_obstacles(rollout: Rollout, seen: Observation, workspaces: Endpoints) -
             f"endpoint {rollout.endpoint} answers on http:// only, where its key could be read on"
             " the way: its deployments can't be probed"
         )
+    faults += _find_endpoint_faults(rollout, seen)
     if rollout.plan.kind is EndpointKind.MANAGED:
         faults += _find_capacity_faults(rollout, seen, workspaces)
     return tuple(faults)
+
+
+def _find_endpoint_faults(rollout: Rollout, seen: Observation) -> list[str]:
+    """Return in what an endpoint that is there is less guarded than the reaction demands.
+
+    A rollout does not change that: its callers may rely on it, and an identity can't be changed.
+    """
+    endpoint, plan = seen.endpoint, rollout.plan
+    if endpoint is None:
+        return []
+    faults = []
+    if endpoint.is_public and not plan.is_public:
+        faults.append(
+            f"endpoint {endpoint.name} can be called from the internet, and the reaction has"
+            " `public_network_access: disabled`: change the endpoint first"
+        )
+    has = {each.lower() for each in endpoint.identities}
+    lacking = [each for each in plan.identities if each.lower() not in has]
+    if lacking:
+        names = ", ".join(each.rpartition("/")[2] for each in lacking)
+        faults.append(
+            f"endpoint {endpoint.name} does not have the identity {names} of the reaction, and an"
+            " endpoint's identity can't be changed: make another endpoint"
+        )
+    return faults
 
 
 def _cannot_be_probed(rollout: Rollout, seen: Observation) -> bool:
