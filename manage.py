@@ -10,6 +10,7 @@ except ModuleNotFoundError:
     )
 
 from commands import endpoints, events, letters, loops, rollouts
+from commands.backtest import backtest
 from commands.check import check
 from commands.evaluation import evaluate
 from commands.schema import schema
@@ -28,6 +29,7 @@ app.command()(schema)
 app.command("eval")(evaluate)
 app.command()(send)
 app.command("try")(try_event)
+app.command()(backtest)
 app.command()(why)
 app.add_typer(events.app, name="events")
 app.add_typer(letters.app, name="letters")

@@ -14,6 +14,7 @@ from bench import (
     cold_start,
     drift,
     gates,
+    matching,
     memory,
     storage_requests,
     throughput,
@@ -30,6 +31,7 @@ _BENCHES = (
     waiting,
     drift,
     gates,
+    matching,
 )
 
 

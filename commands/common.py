@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from getpass import getuser
 from io import TextIOWrapper
 from pathlib import Path
@@ -263,3 +263,19 @@ def when(time: datetime) -> str:
     from shared.base.words import second
 
     return second(time)
+
+
+def time_given(text: str, now: datetime) -> datetime:
+    """Return a time: a length of time before now, or one that is written out, in UTC."""
+    from shared.base.durations import parse_duration
+
+    try:
+        return now - parse_duration(text)  # type: ignore[no-any-return, operator]
+    except ValueError:
+        pass
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        message = f"{text!r} is no time: write 45m, 2h, 7d, or 2026-03-02T09:00Z"
+        raise fail(visible(message)) from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

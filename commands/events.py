@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
 from time import sleep as pause
@@ -20,6 +20,7 @@ from commands.common import (
     print_json,
     print_lines,
     print_table,
+    time_given,
     visible,
     when,
 )
@@ -84,7 +85,7 @@ def list_events(
         types = _types(type, model, run)
         look = partial(
             services.records.find,
-            until=_time(until, now) if until else None,
+            until=time_given(until, now) if until else None,
             type=types[0] if len(types) == 1 else "",
             workspace=workspace,
             about=model or run,
@@ -92,10 +93,10 @@ def list_events(
             outcome=outcome.lower(),
         )
         if watch:
-            first = _time(since, now) if since else now - _LATE
+            first = time_given(since, now) if since else now - _LATE
             _print_changes(_changes(look, types, services.clock, first), as_json=as_json)
             return
-        earliest = _time(since, now) if since else now - services.settings.retention
+        earliest = time_given(since, now) if since else now - services.settings.retention
         found = _of_types(look(since=earliest), types)
         listed = list(islice(found, most or None))
         has_more = bool(most) and next(found, None) is not None
@@ -168,22 +169,6 @@ def _types(type: str, model: str, run: str) -> tuple[str, ...]:
 
 def _of_types(found: "Iterator[EventRecord]", types: tuple[str, ...]) -> "Iterator[EventRecord]":
     return (record for record in found if not types or record.type in types)
-
-
-def _time(text: str, now: datetime) -> datetime:
-    """Return a time: a length of time before now, or one that is written out, in UTC."""
-    from shared.base.durations import parse_duration
-
-    try:
-        return now - parse_duration(text)  # type: ignore[no-any-return, operator]
-    except ValueError:
-        pass
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        message = f"{text!r} is no time: write 45m, 2h, 7d, or 2026-03-02T09:00Z"
-        raise fail(visible(message)) from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _print(records: "list[EventRecord]", *, as_json: bool) -> None:

@@ -53,6 +53,13 @@ def match(reactions: Reactions, event: Event) -> tuple[Match, ...]:
     return tuple(match_one(reaction, data) for reaction in concerned)
 
 
+def sets_off(reaction: Reaction, data: Mapping[str, Any]) -> bool:
+    """Say whether the event, as data, sets this reaction off; `match_one` also says why not."""
+    if not reaction.breaches and "run" in data and has_breach_tag(data["run"]["tags"]):
+        return False
+    return reaction.when is None or reaction.when.holds(data)
+
+
 def match_one(reaction: Reaction, data: Mapping[str, Any]) -> Match:
     """Return whether the event, as data, sets this reaction off."""
     if not reaction.breaches and "run" in data and has_breach_tag(data["run"]["tags"]):
