@@ -11,7 +11,7 @@ from shared.orphans.schema import Orphans
 from shared.reactions.model import CHAIN_LIMIT, Params, Reaction, Reactions
 from shared.reactions.reaction import ReactionReader
 from shared.reactions.templates import OPEN
-from shared.reactions.topics import read_topics, warn_of_topics
+from shared.reactions.topics import read_topics, warn_of_outcomes_topic, warn_of_topics
 from shared.schema.document import Path, read_document
 from shared.schema.faults import read_values
 from shared.schema.findings import Finding, ReactionsFaulty, Severity
@@ -180,6 +180,7 @@ class _ReactionsLoader:
         reactions = self._with_freezes(data, reactions, context)
         self._warn_of_channels(channels if is_read else (), context)
         warn_of_topics(topics if has_topics else (), self._report, context)
+        warn_of_outcomes_topic(self._settings, self._report, context)
         self._warn_of_unused_strategies(context)
         return Reactions(
             workspaces=workspaces,

@@ -1,6 +1,7 @@
 """`topics:` of a reactions file: the Event Grid topics that `publish` may name."""
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 from shared.reactions.templates import OPEN
@@ -9,6 +10,7 @@ from shared.schema.values import LoadContext
 from shared.schema.wording import TOPIC_ADDRESS_HINT, TOPIC_ADDRESS_IN_FILE, found
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+_OUTCOMES = "SIGNALBOX_OUTCOMES_TOPIC"
 #: A name that ends so would have the setting of another topic's key or schema.
 _TAKEN: Final = re.compile(r".*[-_](key|schema)")
 
@@ -46,3 +48,15 @@ def warn_of_topics(topics: tuple[str, ...], report: Report, context: LoadContext
                 report.warn(path, f"no reaction uses topic '{name}'", hint)
         elif fault := context.find_topic_fault(name):
             report.warn(path, *fault)
+
+
+def warn_of_outcomes_topic(
+    settings: Mapping[str, str], report: Report, context: LoadContext
+) -> None:
+    """Warn if the app could not publish its outcomes on the topic that a setting names."""
+    topic = settings.get(_OUTCOMES, "").strip()
+    if topic and not _NAME.fullmatch(topic):
+        # Not shown, because it may be an address with a secret in it.
+        report.warn((), f"the app setting `{_OUTCOMES}` is no name of a topic", TOPIC_ADDRESS_HINT)
+    elif topic and (fault := context.find_topic_fault(topic)):
+        report.warn((), *fault)

@@ -9,7 +9,9 @@ from shared.schema.findings import ReactionsFaulty
 ID = "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w"
 
 
-def findings_of(values: str, topics: str = "[news]", fault: str = "") -> list[str]:
+def findings_of(
+    values: str, topics: str = "[news]", fault: str = "", outcomes: str = ""
+) -> list[str]:
     """Load a reaction with these values of `publish` and return what is wrong with it."""
     text = (
         f"version: 1\nworkspaces: ['{ID}']\ntopics: {topics}\nreactions:\n"
@@ -17,7 +19,12 @@ def findings_of(values: str, topics: str = "[news]", fault: str = "") -> list[st
     )
     found = {"news": (fault, "Set it.")} if fault else {}
     try:
-        loaded = load_reactions(text, actions=ACTIONS, settings={}, find_topic_fault=found.get)
+        loaded = load_reactions(
+            text,
+            actions=ACTIONS,
+            settings={"SIGNALBOX_OUTCOMES_TOPIC": outcomes},
+            find_topic_fault=found.get,
+        )
     except ReactionsFaulty as error:
         return [item.message for item in error.findings]
     return [item.message for item in loaded.warnings]
@@ -72,3 +79,21 @@ def test_which_topics_a_file_may_declare(topics: str, finding: str) -> None:
 def test_a_topic_whose_setting_is_not_usable_is_a_warning() -> None:
     fault = "the app setting `SIGNALBOX_TOPIC_NEWS` is not set"
     assert findings_of("{topic: news, type: a}", fault=fault) == [fault]
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "findings"),
+    [
+        ("", []),
+        ("other", []),
+        ("news", ["the setting is not set"]),
+        ("https://u:hunter2@h/", ["the app setting `SIGNALBOX_OUTCOMES_TOPIC` is no name of a"]),
+    ],
+)
+def test_a_topic_for_outcomes_that_is_not_usable_is_a_warning(
+    outcomes: str, findings: list[str]
+) -> None:
+    values = "{topic: other, type: a}"
+    found = findings_of(values, "[other]", "the setting is not set", outcomes)
+    assert [one[: len(other)] for one, other in zip(found, findings, strict=True)] == findings
+    assert "hunter2" not in str(found)
