@@ -43,11 +43,14 @@ IDENTITY = (
     "/userAssignedIdentities/scorer"
 )
 ENVIRONMENT = "environment: azureml:serving:4"
+LATEST = "environment: azureml:serving@latest"
+GOLDEN = "probe: {request: golden/a.json}"
 
 
-def load(*lines: str, kind: str = "managed") -> Reactions:
+def load(*lines: str, kind: str = "managed", above: str = "reactions:\n") -> Reactions:
+    head = HEAD.replace("reactions:\n", above)
     body = "".join(f"          {line}\n" for line in (*KINDS[kind], *lines))
-    return load_reactions(HEAD + body, actions=ACTIONS, settings={}, has_file=lambda _: True)
+    return load_reactions(head + body, actions=ACTIONS, settings={}, has_file=lambda _: True)
 
 
 def params(**values: Any) -> DeployParams:
@@ -62,9 +65,14 @@ def params(**values: Any) -> DeployParams:
         ("egress_public_network_access: disabled",),
         (f"identity: {{type: user_assigned, ids: ['{IDENTITY}']}}",),
         ("identity: {type: system_assigned}",),
-        (ENVIRONMENT,),
-        ("environment: azureml:serving@latest", "code: azureml:c:1", "scoring_script: a/b.py"),
-        ("environment: azureml://registries/azureml/environments/sklearn-1.5/versions/3",),
+        (ENVIRONMENT, GOLDEN),
+        (
+            GOLDEN,
+            "environment: azureml:serving@latest",
+            "code: azureml:c:1",
+            "scoring_script: a/b.py",
+        ),
+        (GOLDEN, "environment: azureml://registries/azureml/environments/sklearn-1.5/versions/3"),
         ("environment_variables: {LOG_LEVEL: info, WORKER_COUNT: '4'}",),
         ("environment_variables: {KEY: 'azureml://connections/a/credentials/key'}",),
         ("app_insights: true", "max_concurrent_requests: 8", "max_queue_wait: 2s"),
@@ -74,6 +82,31 @@ def params(**values: Any) -> DeployParams:
 )
 def test_a_setting_that_aml_takes_is_taken(lines: tuple[str, ...]) -> None:
     assert load(*lines).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("lines", "is_warned"),
+    [
+        ((ENVIRONMENT,), True),
+        ((ENVIRONMENT, "rollout: canary"), True),
+        ((ENVIRONMENT, "probe: {timeout: 5s}"), True),
+        ((ENVIRONMENT, GOLDEN), False),
+        ((ENVIRONMENT, "rollout: asking"), False),
+        ((ENVIRONMENT, "rollout: silent"), False),
+        (("rollout: canary",), False),
+    ],
+)
+def test_code_of_ones_own_that_is_asked_nothing_is_a_warning(
+    lines: tuple[str, ...], is_warned: bool
+) -> None:
+    own = """rollouts:
+  asking: {steps: [probe: {request: golden/b.json}, traffic: 100%]}
+  silent: {steps: [traffic: 100%]}
+reactions:
+"""
+    found = load(*lines, above=own).warnings
+    told = [item.message for item in found if "golden request" in item.message]
+    assert bool(told) is is_warned
 
 
 @pytest.mark.parametrize(
@@ -118,7 +151,7 @@ def test_a_setting_that_aml_takes_is_taken(lines: tuple[str, ...]) -> None:
 def test_a_setting_that_aml_does_not_take_is_refused(line: str, message: str) -> None:
     with pytest.raises(ReactionsFaulty) as refused:
         load(line)
-    (finding,) = refused.value.findings
+    (finding,) = (item for item in refused.value.findings if item.severity == "error")
     assert message in finding.message
 
 

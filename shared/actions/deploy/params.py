@@ -19,6 +19,7 @@ from shared.base.durations import Duration, between, format_duration
 from shared.events.model import EventType
 from shared.reactions.model import Params
 from shared.rollouts.strategy.endpoint_kinds import find_misfit
+from shared.rollouts.strategy.model import StepKind
 from shared.rollouts.strategy.names import RolloutGlob, RolloutName
 from shared.rollouts.strategy.probe_schema import ProbeParams
 from shared.rollouts.strategy.schema import find_strategy
@@ -139,8 +140,26 @@ def _check_cut(span: timedelta, info: ValidationInfo) -> timedelta:
     return _check_online(span, info)
 
 
+def _doubt_no_request(probe: ProbeParams, info: ValidationInfo) -> None:
+    """Warn of code of one's own that no golden request is sent to: only its author knows one."""
+    context = info.context
+    if probe.request or not info.data.get("environment") or not isinstance(context, LoadContext):
+        return
+    strategy = find_strategy(info.data.get("rollout", ""), context.strategies)
+    steps = strategy.steps if strategy else ()
+    probes = [step.probe for step in steps if step.kind is StepKind.PROBE]
+    if any(own is None or not own.request for own in probes):
+        message = "the probe has no golden request, and can't make one for code of your own"
+        hint = "It finds out only that the container answers. Write `probe: {request: golden/…}`."
+        context.doubts[("environment",)] = (message, hint)
+
+
 def _doubt_time(probe: ProbeParams, info: ValidationInfo) -> ProbeParams:
-    """Warn of a time beyond the endpoint's limit, because the endpoint cuts answers off before."""
+    """Warn of a time beyond the endpoint's limit, because the endpoint cuts answers off before.
+
+    Warn as well of code of one's own that nothing is asked.
+    """
+    _doubt_no_request(probe, info)
     if "request_timeout" not in info.data:
         return probe  # it is wrong, or depends on the event
     cut = info.data["request_timeout"] or USUAL_CUT
@@ -256,7 +275,7 @@ class DeployParams(Params):
     app_insights: Annotated[bool, Online] = False
     data_collector: Annotated[DataCollectorParams | None, Online] = None
     rollout: FittingRollout = "all-at-once"
-    probe: TimelyProbe = Field(default_factory=ProbeParams)
+    probe: TimelyProbe = Field(default_factory=ProbeParams, validate_default=True)
     keep_old: Annotated[Duration, between(timedelta(0), _YEAR)] = timedelta(hours=1)
     timeout: PhaseTime = timedelta(hours=1)
     adopt: bool = False
