@@ -229,3 +229,43 @@ def test_without_the_right_to_read_runs_the_event_decides(error: Any, is_raised:
             bench.cause(event)
     else:
         assert bench.cause(event) == EventCause()
+
+
+ROUND = f"""
+version: 1
+workspaces: ["{WORKSPACE.id}"]
+channels: [team]
+reactions:
+  - name: train-again
+    on: RunCompleted
+    do:
+      - start: {{target: {{component: {{name: train}}}}, at_once: 100, notify: [team]}}
+"""
+
+
+@pytest.mark.parametrize("of_step", [False, True], ids=["of the run", "of its step"])
+def test_a_run_that_starts_a_run_when_it_completes_stops_after_five(of_step: bool) -> None:
+    world = World(ROUND)
+    event = world.complete("e0", "run-0", {})
+    for number in range(1, 12):
+        world.react.react(event)
+        started = list(world.targets.started.values())
+        if len(started) < number:
+            break
+        tags, name = dict(started[-1].tags), f"run-{number}"
+        event = world.complete(f"e{number}", name, tags)
+        if of_step:
+            # AML gives a step none of the tags of its run.
+            step = RunRecord(id=f"{name}-step", status="Completed", root_id=name, tags={})
+            world.workspaces.add_run(WORKSPACE, step)
+            event = run_completed(f"e{number}", world.clock.now(), step.id)
+            event["data"]["runProperties"] = {
+                "azureml.runsource": "azureml.StepRun",
+                "azureml.pipelinerunid": name,
+            }
+    assert [item.tags["signalbox_depth"] for item in world.targets.started.values()] == [
+        *("1", "2", "3", "4", "5")
+    ]
+    title = "train-again was stopped: reactions set one another off"
+    assert world.told().count(title) == 1
+    assert world.all_letters() == []
