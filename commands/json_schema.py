@@ -107,7 +107,9 @@ def _file(definitions: Schema) -> Schema:
             "propertyNames": {"pattern": _whole(GIVEN_NAME)},
             "additionalProperties": _of_model(FreezeParams, definitions),
         },
-        "freeze": _freeze_names("The freezes of all reactions that name none."),
+        "freeze": _freeze_names(
+            "The freezes of reactions that name none and do more than tell people."
+        ),
         "reactions": {"type": "array", "items": {"$ref": _REF.format(model="reaction")}},
     }
 

@@ -27,7 +27,8 @@ class FreezeReader:
             report.error(("freezes",), message, "Write windows below it by name.", key=True)
             raw = {}
         self._known = {name: self._read(name, item, context) for name, item in raw.items()}
-        self._of_file = self._named(data, (), "") if "freeze" in data else ()
+        #: Those that hold for each reaction that names none and does more than tell people.
+        self.of_file = self._named(data, (), "") if "freeze" in data else ()
 
     def _read(self, name: str, raw: Any, context: LoadContext) -> Freeze | None:
         path: Path = ("freezes", name)
@@ -46,8 +47,8 @@ class FreezeReader:
         return None if params is None else make_freeze(name, params)
 
     def of_reaction(self, item: Mapping[str, Any], path: Path, reaction: str) -> tuple[Freeze, ...]:
-        """Return the freezes of a reaction: those that it names, else those of the file."""
-        return self._named(item, path, reaction) if "freeze" in item else self._of_file
+        """Return the freezes that a reaction names."""
+        return self._named(item, path, reaction)
 
     def _named(self, data: Mapping[str, Any], path: Path, reaction: str) -> tuple[Freeze, ...]:
         value, path = data["freeze"], (*path, "freeze")

@@ -367,6 +367,10 @@ class _ReactionsLoader:
         named = {
             str(item.get("name")): reader.of_reaction(item, path, str(item.get("name")))
             for path, item in written
+            if "freeze" in item
         }
         reader.warn_of_unused()
-        return tuple(replace(it, freezes=named.get(it.name, ())) for it in reactions)
+        return tuple(
+            replace(it, freezes=named.get(it.name, reader.of_file if it.makes else ()))
+            for it in reactions
+        )

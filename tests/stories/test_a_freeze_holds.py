@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from shared.journal.letters import LetterStatus
 from shared.journal.outcomes import OutcomeStatus
 from tests.stories.world import WORKSPACE, World, model_registered
@@ -10,7 +12,7 @@ FRIDAY = datetime(2026, 3, 6, 15, 0, tzinfo=UTC)
 
 
 def rules(
-    events: str = "hold", *, of_reaction: str = "", of_file: str = "freeze: [weekend]"
+    events: str = "hold", *, of_reaction: str = "freeze: [weekend]", of_file: str = ""
 ) -> str:
     """Return a file with a weekend without reactions, and one reaction that sends a message."""
     return f"""
@@ -95,18 +97,23 @@ def test_what_was_begun_before_a_freeze_waits_for_its_end_to_be_tried_again() ->
         assert world.clock.now() == datetime(2026, 3, 9, 7, 0, tzinfo=UTC)
 
 
-def test_a_reaction_without_freezes_goes_on_through_those_of_the_file() -> None:
-    world = world_at(FRIDAY + timedelta(hours=1), rules(of_reaction="freeze: []"))
-    tell(world, "1")
-    assert world.told() == ["1"]
-
-
-def test_a_reaction_has_the_freezes_that_it_names_and_no_others() -> None:
-    world = world_at(
-        FRIDAY + timedelta(hours=1), rules(of_reaction="freeze: [weekend]", of_file="")
-    )
-    tell(world, "1")
-    assert world.told() == []
+@pytest.mark.parametrize(
+    ("do", "own", "is_held"),
+    [
+        ("notify: {channel: team, title: x}", "", False),
+        ("notify: {channel: team, title: x}", "freeze: [weekend]", True),
+        ("deploy: {endpoint: churn, instance_type: Standard_DS3_v2}", "", True),
+        ("deploy: {endpoint: churn, instance_type: Standard_DS3_v2}", "freeze: []", False),
+    ],
+)
+def test_a_freeze_of_the_file_holds_for_what_makes_or_changes_anything(
+    do: str, own: str, is_held: bool
+) -> None:
+    text = rules(of_reaction=own, of_file="freeze: [weekend]")
+    head, _, _ = text.partition("      - notify")
+    world = world_at(FRIDAY + timedelta(hours=1), f"{head}      - {do}\n")
+    world.react.react(world.register("churn", "1"))
+    assert [letter.code for letter in world.all_letters()] == ["reaction.frozen"] * is_held
 
 
 def test_held_events_are_let_go_when_the_file_has_the_freeze_no_more() -> None:
