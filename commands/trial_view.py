@@ -140,6 +140,14 @@ def _model(fact: Fact) -> str:
     return f"{name} is a {model.kind}, tags: {tags or 'none'}"
 
 
+def _asset(fact: Fact) -> str:
+    _, kind, name, version = fact.asked
+    asked = f"{kind.removesuffix('s')} {name}{f':{version}' if version else '@latest'}"
+    if fact.answer is None:
+        return f"there is no {asked}"
+    return f"{asked} is {name}:{fact.answer.rpartition('/')[2]}"
+
+
 def _endpoint(fact: Fact) -> str:
     if fact.answer is None:
         return f"there is no endpoint {_name(fact)}"
@@ -174,6 +182,7 @@ def _run(fact: Fact) -> str:
 
 _ANSWERS: Final[Mapping[str, Callable[[Fact], str]]] = {
     "get_model": _model,
+    "find_asset": _asset,
     "get_endpoint": _endpoint,
     "list_deployments": _deployments,
     "find_capacity": _capacity,

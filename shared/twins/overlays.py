@@ -238,6 +238,7 @@ READS: Final = frozenset(
         "get_model",
         "find_models",
         "read_model_file",
+        "find_asset",
         "get_run",
         "list_children",
         "get_metrics",

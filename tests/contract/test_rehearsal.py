@@ -217,6 +217,25 @@ def test_a_value_that_a_tag_may_not_choose_is_refused(
     assert stage.writes() == []
 
 
+def test_an_environment_is_looked_up_in_the_workspace(
+    stage: Stage, somebody: Somebody, tmp_path: Path
+) -> None:
+    properties = {"modelType": "custom_model", "modelUri": "azureml://x", "tags": {"deploy": "1"}}
+    somebody.put("/models/pickle/versions/1", properties)
+    path = tmp_path / "rules.yaml"
+    own = "environment: azureml:serving@latest\n          adopt: true"
+    path.write_text(RULES.replace("adopt: true", own))
+    tried = ("--model", "pickle:1", "--rules", str(path))
+    missing = run(*tried).output
+    assert "there is no environment serving@latest" in missing, missing
+    assert "would be refused: action.params: workspace ws-a has no environment" in missing
+    somebody.put("/environments/serving/versions/7", {"image": "i"})
+    found = run(*tried).output
+    assert "environment serving@latest is serving:7" in found, found
+    assert "would make deployment pickle-v1-" in found or "would make endpoint pickle" in found
+    assert stage.writes() == []
+
+
 def test_a_model_that_is_not_there_is_superseded_and_not_waited_for(
     stage: Stage, tmp_path: Path
 ) -> None:
