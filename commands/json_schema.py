@@ -20,6 +20,7 @@ from shared.reactions.limits import CooldownParams, OncePerParams, StartsParams
 from shared.reactions.load import CHAIN_MOST, CHANNEL, VERSION
 from shared.reactions.model import Params
 from shared.reactions.shapes import FreeMap, RecordShape, Shape, shape_of
+from shared.reactions.vars import NAME as VAR_NAME
 from shared.rollouts.strategy.ready_made import READY_MADE
 from shared.rollouts.strategy.schema import StrategyParams
 from shared.schema.values import Values
@@ -64,7 +65,7 @@ def make_schema() -> Schema:
         "title": "reactions.yaml",
         "description": "The rules of Signalbox: on this event, when this holds, do these actions.",
         "type": "object",
-        "properties": _file(definitions),
+        "properties": _file(definitions, actions),
         "required": ["version", "workspaces", "reactions"],
         "additionalProperties": False,
         "definitions": dict(sorted(definitions.items())),
@@ -76,7 +77,8 @@ def _freeze_names(description: str) -> Schema:
     return {"description": description, "type": "array", "items": items}
 
 
-def _file(definitions: Schema) -> Schema:
+def _file(definitions: Schema, actions: Schema) -> Schema:
+    plain = {"type": ["string", "number", "boolean"]}
     names = {"type": "array", "items": {"type": "string", "pattern": _whole(CHANNEL)}}
     return {
         "version": {"const": VERSION},
@@ -87,6 +89,20 @@ def _file(definitions: Schema) -> Schema:
         },
         "channels": {"description": "The channels that reactions may name.", **names},
         "topics": {"description": "The topics that `publish` may name.", **names},
+        "vars": {
+            "description": "Values that expressions read as vars.NAME.",
+            "type": "object",
+            "propertyNames": {"pattern": _whole(VAR_NAME)},
+            "additionalProperties": {
+                "anyOf": [plain, {"type": "array", "minItems": 1, "items": plain}]
+            },
+        },
+        "defaults": {
+            "description": "Values of actions, for every reaction that leaves them out.",
+            "type": "object",
+            "properties": actions,
+            "additionalProperties": False,
+        },
         "rollouts": {
             "description": "Strategies that `deploy` may name.",
             "type": "object",
@@ -206,7 +222,7 @@ def _reads_known_fields(shape: RecordShape) -> str:
     records = {
         name: inner for name, inner in shape.fields.items() if isinstance(inner, RecordShape)
     }
-    roots = "|".join(sorted(shape.fields))
+    roots = "|".join(sorted([*shape.fields, "vars"]))
     unknown = [rf"(?!(?:{roots})\.)[a-z_]+\.[a-z_]"]
     for name, record in sorted(records.items()):
         known = "|".join(sorted(record.fields))
@@ -218,8 +234,13 @@ def _reads_known_fields(shape: RecordShape) -> str:
 
 def _action(params: type[Params], definitions: Schema) -> Schema:
     schema = _of_model(params, definitions, holds_expressions=True)
-    # `- notify:` with nothing below it is read as an action without values.
-    return schema if schema.get("required") else {"anyOf": [schema, {"type": "null"}]}
+    if field := params.per_item:
+        one = schema["properties"][field]
+        several = {"type": "array", "minItems": 1, "items": one}
+        schema["properties"][field] = {"anyOf": [*one.get("anyOf", [one]), several]}
+    # `defaults` may have what is missing, so that `check` looks for it and not the editor.
+    schema.pop("required", None)
+    return {**schema, "type": ["object", "null"]}
 
 
 def _of_model(

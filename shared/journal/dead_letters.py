@@ -76,7 +76,10 @@ class DeadLetters:
         channels_of: Callable[[str], tuple[str, ...]] = lambda _: (),
         announcer: "Announcer | None" = None,
     ) -> None:
-        """`channels_of` returns the channels to tell of a parked letter, by its reaction's name."""
+        """`channels_of` returns the channels to tell of a parked letter, by its reaction's name.
+
+        The name is "" for a letter of a whole event.
+        """
         self._store = LetterStore(tables=tables, blobs=blobs)
         self._queues = queues
         self._clock = clock
@@ -375,5 +378,5 @@ class DeadLetters:
             return letter
         if self._announcer is not None:
             self._announcer.announce_parked(letter)
-        channels = self._channels_of(letter.reaction) if letter.reaction else ()
+        channels = self._channels_of(letter.reaction)
         return replace(letter, untold=dict.fromkeys(channels, 0))

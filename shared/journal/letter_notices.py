@@ -61,11 +61,12 @@ def _text_of(letters: Sequence[Letter]) -> Text:
     """Write the message: the reason, what to do, the commands to type, and the letters if many."""
     first, *others = letters
     named = letters[:_NAMED_MAX]
+    owner = f"{first.reaction}: " if first.reaction else ""
     if others:
-        title = f"{first.reaction}: {len(letters)} letters wait for a person"
+        title = f"{owner}{len(letters)} letters wait for a person"
         lines, which = [f"Reason: {first.code}"], "the first"
     else:
-        title = f"{first.reaction}: {first.about or 'an event'} waits for a person"
+        title = f"{owner}{first.about or 'an event'} waits for a person"
         lines, which = [f"Reason: {first.code}: {_why(first)}", f"Letter: {first.id}"], "it"
     ids = " ".join(one.id[:8] for one in named)
     lines += [

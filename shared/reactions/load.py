@@ -36,7 +36,7 @@ VERSION = 1
 #: The keys of a rules file.
 FILE_KEYS = {
     *("version", "workspaces", "channels", "topics", "rollouts", "orphans", "chain_limit"),
-    *("messages", "freezes", "freeze"),
+    *("vars", "defaults", "messages", "freezes", "freeze"),
     "reactions",
 }
 #: A chain that is longer than this is one without an end.
@@ -136,6 +136,13 @@ def _texts_in(item: Any) -> Iterable[str]:
     yield from (part for part in parts if isinstance(part, str))
 
 
+def _channels_in(defaults: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return the channels that `defaults` has for `notify`."""
+    channel = defaults.get("notify", {}).get("channel", ())
+    names = [channel] if isinstance(channel, str) else channel
+    return tuple(name for name in names if isinstance(name, str) and OPEN not in name)
+
+
 def _in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda item: (item.line, item.column or 0)))
 
@@ -176,7 +183,8 @@ class _ReactionsLoader:
         context = replace(context, topics=frozenset(topics) if has_topics else None)
         context = replace(context, strategies=self._strategies(data, context))
         orphans = self._orphans(data, context)
-        reactions = self._reactions(self._list(data, "reactions", required=True), context)
+        items, defaults = self._expanded(data)
+        reactions = self._reactions(items, context)
         reactions = self._with_freezes(data, reactions, context)
         self._warn_of_channels(channels if is_read else (), context)
         warn_of_topics(topics if has_topics else (), self._report, context)
@@ -191,7 +199,27 @@ class _ReactionsLoader:
             orphans=orphans,
             chain_limit=self._chain_limit(data),
             messages_per_hour=self._messages(data, context).per_hour,
+            default_channels=_channels_in(defaults),
         )
+
+    def _expanded(self, data: dict[str, Any]) -> tuple[list[Any], dict[str, dict[str, Any]]]:
+        """Return the reactions, completed from `vars` and `defaults`, and the defaults."""
+        items = self._list(data, "reactions", required=True)
+        written = self._mapping(data, "defaults", "Write actions below it: `deploy: {…}`.")
+        if "vars" in data:
+            from shared.reactions.vars import read_vars
+
+            names = self._mapping(data, "vars", "Write values below it: `team: churn`.")
+            variables = read_vars(names, self._report)
+            items = variables.expand(items, ("reactions",))
+            written = variables.expand(written, ("defaults",))
+            variables.warn_of_unused()
+        if not written:
+            return items, {}
+        from shared.reactions.defaults import read_defaults, with_defaults
+
+        defaults = read_defaults(written, self._actions, self._report)
+        return with_defaults(items, defaults, self._report), defaults
 
     def _chain_limit(self, data: dict[str, Any]) -> int:
         value = data.get("chain_limit", CHAIN_LIMIT)

@@ -25,15 +25,16 @@ CHAIN_LIMIT = 5
 class Params(Values):
     """The base of every action's values, as they are written below the action in a reaction.
 
-    `events` are the types of event that the action accepts; empty means every type. `makes` says
-    whether it makes or changes anything in a workspace, of which events may come; `makes_runs`
-    whether it starts runs. `is_single`
-    says whether a reaction may have it only once. `hears_all` are fields of the event that `when`
-    should not compare, because the action needs every value. `guarded` are the fields, dotted if
-    nested, for which a tag may only choose values that `allow` lists, each with the name of its
-    list under `allow`.
+    `events` are the types of event that the action accepts; empty means every type. `per_item` is
+    the field that may be a list, each item of which makes a step of its own, "" for none. `makes`
+    says whether it makes or changes anything in a workspace, of which events may come;
+    `makes_runs` whether it starts runs. `is_single` says whether a reaction may have it only once.
+    `hears_all` are fields of the event that `when` should not compare, because the action needs
+    every value. `guarded` are the fields, dotted if nested, for which a tag may only choose values
+    that `allow` lists, each with the name of its list under `allow`.
     """
 
+    per_item: ClassVar[str] = ""
     events: ClassVar[frozenset[EventType]] = frozenset()
     makes: ClassVar[bool] = True
     makes_runs: ClassVar[bool] = False
@@ -46,7 +47,8 @@ class Params(Values):
 class Step:
     """One action of a reaction. `params` holds the values as written, with Templates compiled.
 
-    `id` is the action, with -2, -3 for further ones of the same action. Claims are made from it.
+    `id` is the action, with -2, -3 for further ones of the same action, and for an item of a list
+    with @ and that item: notify@team. Claims are made from it.
     """
 
     id: str
@@ -101,17 +103,23 @@ class Reactions:
     chain_limit: int = CHAIN_LIMIT
     #: How many messages a channel gets within an hour.
     messages_per_hour: int = PER_HOUR
+    #: The channels of `defaults.notify`, which are told what nobody else would be.
+    default_channels: tuple[str, ...] = ()
 
     def get(self, name: str) -> Reaction | None:
         """Return the reaction of this name, enabled or not, or None."""
         return next((item for item in self.reactions if item.name == name), None)
 
     def channels_of(self, name: str) -> tuple[str, ...]:
-        """Return the channels of a reaction's steps, each once; () if it is gone."""
+        """Return the channels to tell of a reaction's letter: those of its steps and the defaults.
+
+        A letter of no reaction, or of one that is gone, is for the channels of the defaults.
+        """
         reaction = self.get(name)
         found: list[str] = []
         for step in reaction.do if reaction is not None else ():
             channels = step.params.get("notify", ())
             found += channels if isinstance(channels, list | tuple) else ()
             found.append(step.params.get("channel", ""))
-        return tuple(dict.fromkeys(one for one in found if one and isinstance(one, str)))
+        named = (one for one in found if one and isinstance(one, str))
+        return tuple(dict.fromkeys([*named, *self.default_channels]))

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -245,11 +245,44 @@ class ReactionReader:
         counts = Counter[str]()
         for index, item in enumerate(items):
             here = Place(place.reaction, (*path, index), place.on)
-            step = self._step(item, here, counts)
-            if step is not None:
-                counts[step.action] += 1
-                steps.append(step)
+            read = list[Step]()
+            for one, suffix in self._each(item, here):
+                step = self._step(one, here, counts)
+                read += [] if step is None else [replace(step, id=step.id + suffix)]
+            counts.update({step.action for step in read})
+            steps += read
         return tuple(steps)
+
+    def _each(self, item: Any, place: Place) -> Iterator[tuple[Any, str]]:
+        """Yield an item of `do:`, once for each item of the list that it may have; see `per_item`.
+
+        Each comes with the end of its step's id, which is made from the list's item, so that its
+        claim stays the same if the list is sorted otherwise.
+        """
+        action = next(iter(item)) if isinstance(item, dict) and len(item) == 1 else ""
+        field = self._actions[action].per_item if action in self._actions else ""
+        values = item[action].get(field) if field and isinstance(item[action], dict) else None
+        if not isinstance(values, list):
+            yield item, ""
+            return
+        path = (*place.path, action, field)
+        if not values:
+            message = f"`{field}` should not be an empty list"
+            self._report.error(path, message, "Name at least one.", reaction=place.reaction)
+        origins, seen = self._report.origins, set[str]()
+        written = origins.get(path, path)
+        for index, value in enumerate(values):
+            is_name = isinstance(value, str) and OPEN not in value
+            if is_name and value in seen:
+                message = f"`{field}` has {found(value)} twice"
+                origins[path] = written
+                where = (*path, index)
+                self._report.error(where, message, "Remove one.", reaction=place.reaction)
+                continue
+            seen.update([value] if is_name else [])
+            origins[path] = (*written, index)
+            yield {action: {**item[action], field: value}}, f"@{value if is_name else index}"
+        origins[path] = written
 
     def _step(self, item: Any, place: Place, earlier: Counter[str]) -> Step | None:
         if not isinstance(item, dict) or len(item) != 1:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -144,6 +144,19 @@ def compile_template(text: str) -> Template | None:
     if done < len(text):
         parts.append(text[done:])
     return Template(text, tuple(parts))
+
+
+def replace_holes(text: str, replace: Callable[[str], str]) -> str:
+    """Return a text with each `${{ expression }}` replaced by what `replace` makes of its inside.
+
+    Raises: ExpressionSyntax if one is not closed.
+    """
+    parts, done = [], 0
+    while (start := text.find(OPEN, done)) >= 0:
+        end = _end_of_hole(text, start + len(OPEN))
+        parts += [text[done:start], replace(text[start + len(OPEN) : end])]
+        done = end + len(CLOSE)
+    return "".join([*parts, text[done:]])
 
 
 #: Templates of other tools: Jinja and Actions, Logic Apps, shells, cmd and ERB.

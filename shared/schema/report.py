@@ -44,6 +44,26 @@ class Report:
 
     document: Document
     findings: list[Finding] = field(default_factory=list)
+    #: Values of which all is said; another error about one would be of the same cause.
+    refused: set[Path] = field(default_factory=set)
+    #: Texts that are not read as they are written, so that a character of one has no place.
+    rewritten: set[Path] = field(default_factory=set)
+    #: The places of values that are written elsewhere, such as defaults, by where they are read.
+    origins: dict[Path, Path] = field(default_factory=dict)
+
+    def refuse(
+        self,
+        path: Path,
+        message: str,
+        hint: str,
+        *,
+        reaction: str | None = None,
+        key: bool = False,
+    ) -> None:
+        """Add the one error that there is about a value. Raises: TooManyFindings."""
+        if path not in self.refused:
+            self.error(path, message, hint, reaction=reaction, key=key)
+            self.refused.add(path)
 
     def error(
         self,
@@ -59,17 +79,36 @@ class Report:
 
         Raises: TooManyFindings.
         """
+        path = self._origin(path)
+        if path in self.refused:
+            return
         if self._count(Severity.ERROR) >= FINDINGS_MAX:
             raise TooManyFindings
+        offset = None if path in self.rewritten else offset
         mark = self.document.mark(path) if key else self.document.value_mark(path, offset)
-        self.findings.append(finding_at(mark, message, hint, reaction=reaction))
+        self._add(finding_at(mark, message, hint, reaction=reaction))
 
     def warn(self, path: Path, message: str, hint: str, *, key: bool = False) -> None:
         """Add a warning at a value, or at its key; beyond FINDINGS_MAX none is added."""
         if self._count(Severity.WARNING) >= FINDINGS_MAX:
             return
+        path = self._origin(path)
         mark = self.document.mark(path) if key else self.document.value_mark(path)
-        self.findings.append(finding_at(mark, message, hint, severity=Severity.WARNING))
+        self._add(finding_at(mark, message, hint, severity=Severity.WARNING))
+
+    def _add(self, finding: Finding) -> None:
+        # A default that is wrong is so for each reaction that has it.
+        places = ((item.line, item.column, item.message) for item in self.findings)
+        if not self.origins or (finding.line, finding.column, finding.message) not in places:
+            self.findings.append(finding)
+
+    def _origin(self, path: Path) -> Path:
+        """Return the path at which a value is written, for the one at which it is read."""
+        if not self.origins:
+            return path
+        above = (path[:length] for length in range(len(path), 0, -1))
+        found = next((item for item in above if item in self.origins), None)
+        return path if found is None else (*self.origins[found], *path[len(found) :])
 
     @property
     def has_errors(self) -> bool:

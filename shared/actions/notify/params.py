@@ -34,6 +34,7 @@ class NotifyParams(Params):
     """The values that `notify` takes."""
 
     makes: ClassVar[bool] = False
+    per_item = "channel"
     channel: ChannelName
     title: str
     text: str = ""
