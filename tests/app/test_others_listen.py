@@ -70,7 +70,7 @@ def published(stage: Stage, topic: str, kind: str = "") -> list[Mapping[str, Any
 def test_a_model_goes_live_and_others_follow_it_although_the_topic_is_busy(stage: Stage) -> None:
     stage.stack.event_grid.refuse("outcomes", 429, times=2, after=1)
     stage.stack.event_grid.refuse("news", 503)
-    event = stage.register("followed")
+    stage.register("followed")
     stage.wait_ended("followed")
 
     def phases() -> list[str]:
@@ -80,11 +80,10 @@ def test_a_model_goes_live_and_others_follow_it_although_the_topic_is_busy(stage
     assert {"checking", "endpoint", "deployment", "probing", "live", "done"} <= {*phases()}
 
     def is_told() -> bool:
-        record = stage.record(event)
-        return record is not None and {
-            each["data"]["step"]: each["data"]["status"]
-            for each in published(stage, "outcomes", "OutcomeRecorded")
-        }.get("publish") == str(OutcomeStatus.DONE)
+        # In any order: the one that tells of the failure may have been put off, and come later.
+        told = [each["data"] for each in published(stage, "outcomes", "OutcomeRecorded")]
+        done = {each["step"] for each in told if each["status"] == str(OutcomeStatus.DONE)}
+        return "publish" in done
 
     stage.wait_for("the event of one's own is published, and that is told", is_told)
     (news,) = published(stage, "news")
