@@ -19,6 +19,7 @@ from shared.reactions.freezes import FreezeParams
 from shared.reactions.limits import CooldownParams, OncePerParams, StartsParams
 from shared.reactions.load import CHAIN_MOST, CHANNEL, VERSION
 from shared.reactions.model import Params
+from shared.reactions.schedule import ReactionSchedule
 from shared.reactions.shapes import FreeMap, RecordShape, Shape, shape_of
 from shared.reactions.vars import NAME as VAR_NAME
 from shared.rollouts.strategy.ready_made import READY_MADE
@@ -144,6 +145,7 @@ def _reaction(actions: Schema, definitions: Schema) -> Schema:
                 {"type": "array", "minItems": 1, "uniqueItems": True, "items": {"enum": types}},
             ],
         },
+        "schedule": _of_model(ReactionSchedule, definitions),
         "when": {"type": "string", "description": "The condition, in JMESPath."},
         "breaches": {
             "description": "Whether it also takes runs in which a model monitor found a breach.",

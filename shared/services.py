@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from shared.flow.accounts import Accounts
     from shared.flow.chains import Chains
     from shared.flow.react import React
+    from shared.flow.schedules import Schedules
     from shared.flow.searches import Searches
     from shared.flow.sweep import Sweep
     from shared.journal.announcements import AnnouncementPublisher, Announcer
@@ -538,6 +539,19 @@ class Services:
         )
 
     @once
+    def schedules(self) -> "Schedules":
+        """The planned times of reactions."""
+        from shared.flow.schedules import Schedules
+
+        return Schedules(
+            tables=self.tables,
+            reactions=self.reactions,
+            react=self.react,
+            records=self.records,
+            clock=self.clock,
+        )
+
+    @once
     def sweep(self) -> "Sweep":
         """The work of the timer."""
         from shared.flow.sweep import Sweep
@@ -554,6 +568,7 @@ class Services:
             letter_notices=self.letter_notices,
             loops=self.loops,
             launches=self.launches,
+            schedules=self.schedules,
             approvals=self.approvals,
             react=self.react,
             clock=self.clock,

@@ -28,8 +28,10 @@ from shared.events.model import (
     Model,
     ModelDeployed,
     ModelRegistered,
+    PlannedTime,
     RunCompleted,
     RunStatusChanged,
+    ScheduleDue,
     Service,
     UnknownEvent,
     Workspace,
@@ -50,6 +52,7 @@ Kind = Literal[
     "RunStatusChanged",
     "DatasetDriftDetected",
     "Signalbox.DriftDetected",
+    "Signalbox.Schedule",
 ]
 _KINDS: Mapping[str, Kind] = {
     (kind if "." in kind else f"{_AML}{kind}").lower(): kind for kind in get_args(Kind)
@@ -70,6 +73,9 @@ OF_WORKSPACES: frozenset[Taken] = frozenset(
 )
 #: The types that others may publish on a topic of their own, where the publisher sets the source.
 OF_CHECKS: frozenset[Taken] = frozenset({"DatasetDriftDetected", "Signalbox.DriftDetected"})
+
+#: The type that only the app's own sweep raises.
+OF_SCHEDULES: frozenset[Taken] = frozenset({"Signalbox.Schedule"})
 
 Schema = Literal["EventGridSchema", "CloudEventSchemaV1_0", "azureMonitorCommonAlertSchema"]
 _ALERT: Schema = "azureMonitorCommonAlertSchema"
@@ -230,18 +236,22 @@ def parse_events(envelope: Envelope) -> tuple[Event | UnknownEvent, ...]:
     match kind:
         case "ModelRegistered":
             model = _parse_model(data)
-            return (ModelRegistered(id=id_, time=time, workspace=workspace, model=model),)
+            event: Event = ModelRegistered(id=id_, time=time, workspace=workspace, model=model)
         case "ModelDeployed":
             service = _parse_service(data)
-            return (ModelDeployed(id=id_, time=time, workspace=workspace, service=service),)
+            event = ModelDeployed(id=id_, time=time, workspace=workspace, service=service)
         case "RunCompleted":
             run = parse_run(data, status="Completed")  # the event's type says it
             return _with_drift(RunCompleted(id=id_, time=time, workspace=workspace, run=run))
         case "RunStatusChanged":
             run = parse_run(data, status=_changed_status(data, envelope))
             return _with_drift(RunStatusChanged(id=id_, time=time, workspace=workspace, run=run))
+        case "Signalbox.Schedule":
+            planned = _parse_planned(data)
+            event = ScheduleDue(id=id_, time=time, workspace=workspace, schedule=planned)
         case _:
             assert_never(kind)
+    return (event,)
 
 
 def parse_workspace(source: str, *, what: str = "the source") -> Workspace:
@@ -298,6 +308,16 @@ def _parse_model(data: Fields) -> Model:
         version=data.label("modelVersion", forbidden="/"),
         tags=data.texts("modelTags"),
         properties=data.texts("modelProperties"),
+    )
+
+
+def _parse_planned(data: Fields) -> PlannedTime:
+    return PlannedTime(
+        reaction=data.name("reaction"),
+        cron=data.name("cron"),
+        time_zone=data.name("timeZone"),
+        planned_at=data.time("plannedAt"),
+        local_time=data.name("localTime", limit=64),
     )
 
 

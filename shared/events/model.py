@@ -15,7 +15,7 @@ class EventType(StrEnum):
     """The kinds of event that reactions can be written for.
 
     The names are Event Grid's, except DriftDetected, which is made from three kinds that arrive,
-    and AlertFired, which Azure Monitor sends.
+    AlertFired, which Azure Monitor sends, and Schedule, which the app raises itself.
     """
 
     MODEL_REGISTERED = "ModelRegistered"
@@ -24,6 +24,7 @@ class EventType(StrEnum):
     RUN_STATUS_CHANGED = "RunStatusChanged"
     DRIFT_DETECTED = "DriftDetected"
     ALERT_FIRED = "AlertFired"
+    SCHEDULE = "Schedule"
 
 
 #: The statuses of a run, in the casing of the events here; they arrive in any.
@@ -347,6 +348,30 @@ class AlertFired(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedTime:
+    """A time that the schedule of a reaction planned. `local_time` is ISO 8601 in its time zone."""
+
+    reaction: str
+    cron: str
+    time_zone: str
+    planned_at: datetime
+    local_time: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleDue(Event):
+    """A planned time of one reaction's schedule has come; `time` is that time."""
+
+    type: ClassVar[EventType] = EventType.SCHEDULE
+    schedule: PlannedTime
+
+    @property
+    def about(self) -> str:
+        """The reaction and the planned time."""
+        return f"{self.schedule.reaction}@{self.schedule.planned_at:%Y-%m-%dT%H:%MZ}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UnknownEvent:
     """A well-formed event of a type that no reaction can be written for."""
 
@@ -366,6 +391,7 @@ EVENT_CLASSES: Mapping[EventType, type[Event]] = {
         RunStatusChanged,
         DriftDetected,
         AlertFired,
+        ScheduleDue,
     )
 }
 

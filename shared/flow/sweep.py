@@ -13,6 +13,7 @@ from shared.base.clock import Clock
 from shared.base.ports import Blobs, Message, Queues, Tables
 from shared.events.envelopes import OF_CHECKS, OF_WORKSPACES, Taken
 from shared.flow.react import React
+from shared.flow.schedules import Schedules
 from shared.journal import ledger, letters
 from shared.journal.dead_letters import DeadLetters
 from shared.journal.letter_notices import LetterNotices
@@ -78,6 +79,7 @@ class Sweep:
     letter_notices: LetterNotices
     loops: Loops
     launches: Launches
+    schedules: Schedules
     approvals: Approvals
     react: React
     clock: Clock
@@ -107,6 +109,7 @@ class Sweep:
                 self.folds.summaries,
                 self._tend_loops,
                 self.launches.chores,
+                self.schedules.chores,
                 lambda: self.orphans.chores() if self.orphans is not None else (),
                 self._forget,
             )

@@ -75,6 +75,10 @@ def explain_one(reaction: Reaction, type: EventType, data: Mapping[str, Any]) ->
             why=why,
             near=_near_type(reaction, type),
         )
+    planned_for = data["schedule"]["reaction"] if "schedule" in data else reaction.name
+    if planned_for != reaction.name:
+        why = f"the time was planned by the schedule of `{planned_for}`"
+        return Explanation(reaction=reaction, obstacle=Obstacle.OTHER_EVENT, why=why)
     found = _explain_match(reaction, data)
     if reaction.enabled:
         return found

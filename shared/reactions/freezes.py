@@ -76,7 +76,7 @@ def _check_zone(name: str) -> str:
 
 
 _Time = Annotated[str, AfterValidator(_check_time)]
-_Zone = Annotated[str, AfterValidator(_check_zone)]
+ZoneName = Annotated[str, AfterValidator(_check_zone)]
 
 
 class FreezeParams(Values):
@@ -84,7 +84,7 @@ class FreezeParams(Values):
 
     begins: _Time
     ends: _Time
-    time_zone: _Zone
+    time_zone: ZoneName
     events: Literal["hold", "skip"] = "hold"
 
     @model_validator(mode="after")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.base.redact import MARK
-from shared.events.model import Event, Workspace, as_data
+from shared.events.model import Event, ScheduleDue, Workspace, as_data
 from shared.events.monitors import has_breach_tag
 from shared.reactions.expressions import Expression
 from shared.reactions.model import Reaction, Reactions
@@ -46,7 +46,7 @@ def match(reactions: Reactions, event: Event) -> tuple[Match, ...]:
     >>> result.why
     '`is_true(model.tags.deploy)` is false'
     """
-    concerned = [item for item in reactions.reactions if item.enabled and event.type in item.on]
+    concerned = [item for item in reactions.reactions if item.enabled and is_concerned(item, event)]
     if not concerned:
         return ()
     data = as_data(event)
@@ -55,9 +55,18 @@ def match(reactions: Reactions, event: Event) -> tuple[Match, ...]:
 
 def sets_off(reaction: Reaction, data: Mapping[str, Any]) -> bool:
     """Say whether the event, as data, sets this reaction off; `match_one` also says why not."""
+    if "schedule" in data and data["schedule"]["reaction"] != reaction.name:
+        return False
     if not reaction.breaches and "run" in data and has_breach_tag(data["run"]["tags"]):
         return False
     return reaction.when is None or reaction.when.holds(data)
+
+
+def is_concerned(reaction: Reaction, event: Event) -> bool:
+    """Say whether a reaction is for such an event: a schedule is of one reaction only."""
+    if isinstance(event, ScheduleDue) and event.schedule.reaction != reaction.name:
+        return False
+    return event.type in reaction.on
 
 
 def match_one(reaction: Reaction, data: Mapping[str, Any]) -> Match:

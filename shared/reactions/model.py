@@ -14,6 +14,7 @@ from shared.schema.values import Values
 
 if TYPE_CHECKING:
     from shared.reactions.freezes import Freeze
+    from shared.reactions.schedule import ReactionSchedule
     from shared.reactions.templates import Template
     from shared.rollouts.strategy.model import Strategy
 
@@ -79,6 +80,7 @@ class Reaction:
     #: Whether it is also set off by runs in which a monitor found a breach.
     breaches: bool = False
     limits: tuple[KeyedLimits, ...] = ()
+    schedule: "ReactionSchedule | None" = None
     #: Whether it makes or changes anything in a workspace, and whether it starts runs.
     makes: bool = True
     makes_runs: bool = False

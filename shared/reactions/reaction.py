@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shared.base.ids import GIVEN_NAME, GIVEN_NAME_RULE
 from shared.events.model import EventType
@@ -30,13 +30,16 @@ from shared.schema.report import Place, Report
 from shared.schema.values import LoadContext
 from shared.schema.wording import cut, dotted, found, kind_of_value, suggest
 
+if TYPE_CHECKING:
+    from shared.reactions.schedule import ReactionSchedule
+
 #: The events of runs, for which a reaction may have `breaches:`.
 _OF_RUNS = (EventType.RUN_COMPLETED, EventType.RUN_STATUS_CHANGED)
 
 
 #: The keys of a reaction.
 REACTION_KEYS = {
-    *("name", "description", "enabled", "on", "when", "breaches", "do", "dry_run"),
+    *("name", "description", "enabled", "on", "schedule", "when", "breaches", "do", "dry_run"),
     *LIMIT_KEYS,
     "freeze",
 }
@@ -96,6 +99,7 @@ class ReactionReader:
         place = Place(place.reaction, place.path, on if is_fit else None)
         when = self._when(data, place)
         limits = read_limits(data, place, self._report, self._context, self._compiled)
+        schedule = self._schedule(data, on, place)
         dry_run = self._optional(data, "dry_run", bool, False, place)
         do = self._steps(data, place)
         self._warn_of_narrow_condition(when, do, place)
@@ -111,6 +115,7 @@ class ReactionReader:
             breaches=breaches,
             do=do,
             limits=limits,
+            schedule=schedule,
             dry_run=dry_run,
             makes=any(self._actions[step.action].makes for step in do),
             makes_runs=any(self._actions[step.action].makes_runs for step in do),
@@ -127,6 +132,15 @@ class ReactionReader:
         message = f"`{key}:` should be {expected}, found {found(value)}"
         self._report.error((*place.path, key), message, reaction=place.reaction)
         return default
+
+    def _schedule(
+        self, data: dict[str, Any], on: tuple[EventType, ...] | None, place: Place
+    ) -> "ReactionSchedule | None":
+        if "schedule" not in data and EventType.SCHEDULE not in (on or ()):
+            return None
+        from shared.reactions.schedule import read_schedule
+
+        return read_schedule(data, on, place, self._report, self._context)
 
     def _breaches(
         self, data: dict[str, Any], on: tuple[EventType, ...] | None, place: Place

@@ -35,9 +35,11 @@ from shared.events.model import (
     Model,
     ModelDeployed,
     ModelRegistered,
+    PlannedTime,
     Run,
     RunCompleted,
     RunStatusChanged,
+    ScheduleDue,
     Service,
     UnknownEvent,
     Workspace,
@@ -60,6 +62,18 @@ AUTOML = "AutoML_ad912b2d-6467-4f32-a616-dbe4af6dd8fc"
 MONITOR = "01d29aa4-e6a4-470a-9ef3-66660d21f8ef"
 
 EXPECTED: dict[str, Event] = {
+    "schedule": ScheduleDue(
+        id="0f1e2d3c4b5a69788796a5b4c3d2e1f0",
+        time=datetime(2026, 3, 2, 5, tzinfo=UTC),
+        workspace=CANARY,
+        schedule=PlannedTime(
+            reaction="evaluate-weekly",
+            cron="0 6 * * 1",
+            time_zone="Europe/Berlin",
+            planned_at=datetime(2026, 3, 2, 5, tzinfo=UTC),
+            local_time="2026-03-02T06:00:00+01:00",
+        ),
+    ),
     "model_registered": ModelRegistered(
         id="3b73ee51-bbf4-480d-9112-cfc23b41bfdb",
         time=datetime(2019, 10, 17, 22, 23, 57, 535005, tzinfo=UTC),

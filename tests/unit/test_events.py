@@ -26,9 +26,11 @@ from shared.events.model import (
     Model,
     ModelDeployed,
     ModelRegistered,
+    PlannedTime,
     Run,
     RunCompleted,
     RunStatusChanged,
+    ScheduleDue,
     Service,
     Workspace,
     as_data,
@@ -66,6 +68,13 @@ ALERT = Alert(
     targets=("/endpoints/churn",),
     value=0.5,
 )
+PLANNED = PlannedTime(
+    reaction="weekly",
+    cron="0 6 * * 1",
+    time_zone="UTC",
+    planned_at=NOON,
+    local_time=NOON.isoformat(),
+)
 
 REGISTERED = ModelRegistered(
     id="e1", time=NOON, workspace=WORKSPACE, model=Model(name="fraud", version="3")
@@ -81,6 +90,7 @@ EVENTS: tuple[Event, ...] = (
     RunCompleted(id="e1", time=NOON, workspace=WORKSPACE, run=RUN),
     RunStatusChanged(id="e1", time=NOON, workspace=WORKSPACE, run=RUN),
     AlertFired(id="e1", time=NOON, workspace=WORKSPACE, alert=ALERT),
+    ScheduleDue(id="e1", time=NOON, workspace=WORKSPACE, schedule=PLANNED),
     DriftDetected(id="e1", time=NOON, workspace=WORKSPACE, drift=DRIFT),
 )
 
@@ -107,6 +117,7 @@ def test_every_event_type_has_a_class() -> None:
                 "run-1",
                 "run-1:Failed",
                 "/alerts/1:Fired",
+                "weekly@2026-05-04T12:00Z",
                 "Fraud:root-1:data_drift",
             ],
             strict=True,
