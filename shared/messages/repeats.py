@@ -167,6 +167,8 @@ class Folds:
         self._outbox = outbox
         self._clock = clock
         self._per_hour = per_hour
+        #: The rows of ceilings as this worker wrote them last, which saves reading them.
+        self._ceilings: dict[str, Kept[Fold]] = {}
 
     def place(self, repeat: Repeat) -> PlaceInFold:
         """Return whether a message is to be sent, or count it: two requests, more in a crowd.
@@ -180,15 +182,20 @@ class Folds:
             is_known = fold is not None and repeat.name in (*fold.openers, *fold.counted)
             return None if is_known else _after(fold, repeat, self._clock.now())
 
-        changed = self._folds.change(_address(repeat.fold), count)
+        known = self._ceilings.get(repeat.fold)
+        changed = self._folds.change(_address(repeat.fold), count, known=known)
         assert changed.after is not None  # this message was counted now, or before
+        if repeat.workspace is None:
+            self._ceilings[repeat.fold] = changed.after
         fold = changed.after.value
         if repeat.name in fold.openers:
             return PlaceInFold(number=1, since=fold.since)
         return PlaceInFold(number=fold.count + 1 if changed.saved else 0, since=fold.since)
 
     def admits(self, channel: str, text: Text, name: str = "") -> bool:
-        """Say whether a channel may get a message now; count it if not: two requests.
+        """Say whether a channel may get a message now; count it if not.
+
+        It costs one request, and two more where another worker has counted since.
 
         `name` is the same at each attempt to send it; by default it is made of the text.
 

@@ -13,7 +13,7 @@ INDEXING = {
     *("shared.base", "shared.base.clock", "shared.base.errors", "shared.base.ids"),
     *("shared.base.lazy", "shared.base.outgoing", "shared.base.incoming", "shared.base.redact"),
     *("shared.base.settings", "shared.base.telemetry", "shared.base.words"),
-    *("shared.events", "shared.events.alerts", "shared.events.breaches"),
+    *("shared.events", "shared.events.alerts", "shared.events.breaches", "shared.events.causes"),
     *("shared.events.envelopes", "shared.events.fields", "shared.events.model"),
     *("shared.events.monitors", "shared.events.runs"),
 }
@@ -27,6 +27,7 @@ INDEXING_PACKAGES = {
 FOLDERS = {
     *("shared.actions", "shared.actions.deploy", "shared.actions.notify", "shared.adapters"),
     *("shared.adapters.storage", "shared.base", "shared.events", "shared.flow", "shared.journal"),
+    "shared.messages",  # each message is counted
     *("shared.orphans", "shared.reactions", "shared.rollouts", "shared.rollouts.strategy"),
     *("shared.rollouts.strategy.steps", "shared.schema", "shared.workspaces"),
 }
