@@ -32,6 +32,8 @@ from shared.retraining.targets import Submission, TargetParams
 from shared.services import Services
 from shared.workspaces.metrics import Measure, Metrics
 from shared.workspaces.model import (
+    AssetKind,
+    DataCollection,
     DeploymentSpec,
     Endpoint,
     EndpointKind,
@@ -39,6 +41,7 @@ from shared.workspaces.model import (
     ModelVersion,
     NewModel,
     Operation,
+    Serving,
     State,
 )
 from shared.workspaces.ports import Workspaces
@@ -178,6 +181,8 @@ def workspace_calls(workspaces: Workspaces, server: Hostile) -> dict[str, Call]:
         path="azureml://jobs/run-1/outputs/artifacts/paths/model",
     )
     spec = DeploymentSpec(model_id="m", instance_type="t", instance_count=1)
+    collects = DataCollection(collections=("c",), sampling_rate=1, rolling_rate="hour")
+    collecting = replace(spec, serving=Serving(collects=collects))
     soon = timedelta(seconds=10)
     where = (WORKSPACE, "e")
     key, aad = endpoint(server, "Key"), endpoint(server, "AADToken")
@@ -188,6 +193,8 @@ def workspace_calls(workspaces: Workspaces, server: Hostile) -> dict[str, Call]:
         "register_model": lambda: workspaces.register_model(
             WORKSPACE, NewModel(name="m", kind=ModelKind.MLFLOW, path="p")
         ),
+        "find_asset": lambda: workspaces.find_asset(WORKSPACE, AssetKind.CODE, "c", "1"),
+        "find_asset latest": lambda: workspaces.find_asset(WORKSPACE, AssetKind.ENVIRONMENT, "e"),
         "read_model_file": lambda: workspaces.read_model_file(WORKSPACE, model, "x", most=1000),
         "get_run": lambda: workspaces.get_run(WORKSPACE, "r"),
         "list_children": lambda: workspaces.list_children(WORKSPACE, "r"),
@@ -198,6 +205,9 @@ def workspace_calls(workspaces: Workspaces, server: Hostile) -> dict[str, Call]:
         "list_deployments": lambda: workspaces.list_deployments(*where),
         "create_endpoint": lambda: workspaces.create_endpoint(*where, auth_mode="key", tags={}),
         "create_deployment": lambda: workspaces.create_deployment(*where, "d", spec),
+        "create_deployment collecting": lambda: workspaces.create_deployment(
+            *where, "d", collecting
+        ),
         "set_traffic": lambda: workspaces.set_traffic(WORKSPACE, key, {"d": 100}, {}),
         "scale_deployment": lambda: workspaces.scale_deployment(*where, "d", 2),
         "delete_deployment": lambda: workspaces.delete_deployment(*where, "d"),
