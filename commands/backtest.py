@@ -65,9 +65,10 @@ def backtest(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a new rules file would have done otherwise with the events on record.
+    """Compare new rules with what was done.
 
-    The exit status is 3 if a reaction differs that is not expected to.
+    They get the events on record. The exit status is 3 if a reaction differs that is
+    not expected to.
     """
     from shared.actions import ACTIONS
     from shared.reactions.backtest import Backtest

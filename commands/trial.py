@@ -47,7 +47,7 @@ def try_event(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what an event would set off now, without doing it.
+    """Say what an event would set off now.
 
     Tables and workspaces are read. Nothing is written, started or sent. The exit status is 1 if a
     step would fail.
