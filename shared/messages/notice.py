@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 #: By default, the most messages of each of the two kinds that a channel gets within an hour.
 PER_HOUR = 60
-PER_HOUR_MOST = 1000
+PER_HOUR_MOST = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

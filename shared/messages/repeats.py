@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
+from threading import Lock
 
 from shared.base import telemetry
 from shared.base.clock import Clock
@@ -169,6 +170,8 @@ class Folds:
         self._per_hour = per_hour
         #: The rows of ceilings as this worker wrote them last, which saves reading them.
         self._ceilings: dict[str, Kept[Fold]] = {}
+        #: A worker's threads would only change a ceiling's row under one another's hands.
+        self._turns = Lock()
 
     def place(self, repeat: Repeat) -> PlaceInFold:
         """Return whether a message is to be sent, or count it: two requests, more in a crowd.
@@ -214,7 +217,8 @@ class Folds:
             within=_HOUR,
             most=self._per_hour(),
         )
-        is_sent = self.place(repeat).is_first
+        with self._turns:
+            is_sent = self.place(repeat).is_first
         if not is_sent:
             telemetry.count(telemetry.METRIC_MESSAGES, channel=channel, status="folded")
         return is_sent
@@ -307,7 +311,7 @@ def _after(fold: Fold | None, repeat: Repeat, now: datetime) -> Fold:
     """
     is_open = fold is not None and (fold.count > 0 or fold.until > now)
     if fold is not None and is_open and not fold.count and fold.sent < repeat.most:
-        openers = (*fold.openers, repeat.name)[-max(_OPENERS_MAX, repeat.most) :]
+        openers = (*fold.openers, repeat.name)[-_kept_openers(repeat) :]
         return replace(fold, sent=fold.sent + 1, openers=openers)
     if fold is not None and is_open:
         return replace(
@@ -333,8 +337,12 @@ def _after(fold: Fold | None, repeat: Repeat, now: datetime) -> Fold:
         since=now,
         until=now + repeat.within,
         sent=1,
-        openers=(*known.openers, repeat.name)[-max(_OPENERS_MAX, repeat.most) :],
+        openers=(*known.openers, repeat.name)[-_kept_openers(repeat) :],
     )
+
+
+def _kept_openers(repeat: Repeat) -> int:
+    return min(max(_OPENERS_MAX, repeat.most), _COUNTED_MAX)
 
 
 def _text_of(fold: Fold) -> Text:

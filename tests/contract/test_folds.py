@@ -300,6 +300,15 @@ def test_a_storm_fits_its_row_and_the_names_of_the_last_thousand_are_known(
     assert len(fold.key) <= 200
 
 
+def test_a_high_ceiling_fits_its_row(clock: ManualClock) -> None:
+    bench = Bench(MemoryTables(), clock, "key")
+    for number in range(1500):
+        repeat = bench.repeat(number, workspace=None, most=1400)
+        assert bench.folds.place(repeat).is_first is (number < 1400)
+    (row,) = bench.tables.query(TABLE)
+    assert all(len(str(value)) <= 32_000 for value in row.values.values())
+
+
 def test_a_key_with_a_secret_is_kept_without_it(bench: Bench) -> None:
     for event in ("a", "b"):
         bench.folds.place(bench.repeat(event, key=f"{bench.key} password=hunter2"))
