@@ -1,11 +1,12 @@
 """Targets of a retraining: their values, and the interface that each implements."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal, Protocol, Self
+from typing import Annotated, Any, Literal, Protocol, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -14,7 +15,7 @@ from shared.base.ids import GIVEN_NAME, GIVEN_NAME_RULE
 from shared.base.ids import REFERENCE as REFERENCE
 from shared.events.model import Workspace
 from shared.retraining.addresses import find_fault
-from shared.schema.values import AnyName, PlainName, Values, check_file, check_job
+from shared.schema.values import AnyName, PlainName, Values, check_file, check_job, unfit
 
 #: The types of a run's inputs.
 Input = str | int | float | bool
@@ -30,6 +31,23 @@ _FACTORY = re.compile(
     r"/factories/[A-Za-z0-9-]{3,63}",
     re.IGNORECASE,
 )
+
+
+#: A message's own body, in bytes of JSON: what a receiver takes without a thought.
+_BODY_MAX = 64 * 1024
+_HEADERS_MAX = 10
+_HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,59}")
+_HEADER_VALUE = re.compile(r"[!-~](?:[ -~]{0,498}[!-~])?")
+#: Headers that the client or the signature sets, or that would hold a secret.
+_HEADERS_TAKEN = frozenset(
+    {
+        *("host", "connection", "transfer-encoding", "te", "trailer", "upgrade", "expect"),
+        *("keep-alive", "cookie", "authorization", "proxy-authorization", "user-agent"),
+        *("x-api-key", "api-key", "ocp-apim-subscription-key", "x-functions-key"),
+        *("traceparent", "tracestate", "forwarded", "accept-encoding"),
+    }
+)
+_HEADERS_OURS = ("webhook-", "signalbox-", "content-", "x-forwarded-")
 
 
 def _check_job_file(path: str) -> str:
@@ -133,10 +151,34 @@ class GitHubTarget(Values):
         return self
 
 
+def _check_body(body: dict[str, Any] | None) -> dict[str, Any] | None:
+    size = len(json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+    if size > _BODY_MAX:
+        raise unfit(f"has {size:,} bytes as JSON, the most is {_BODY_MAX:,}")
+    return body
+
+
+def _check_headers(headers: dict[str, str]) -> dict[str, str]:
+    if len(headers) > _HEADERS_MAX:
+        raise unfit(f"has {len(headers)} headers, the most is {_HEADERS_MAX}")
+    for name, value in headers.items():
+        if _HEADER.fullmatch(name) is None:
+            raise unfit(f"can't have {name[:60]!a}", "A header has letters, digits and dashes.")
+        if name.lower() in _HEADERS_TAKEN or name.lower().startswith(_HEADERS_OURS):
+            hint = "A key belongs in the address, which is an app setting; the message is signed."
+            raise unfit(f"can't set {name}", hint)
+        if _HEADER_VALUE.fullmatch(value) is None:
+            raise unfit(f"has an unfit {name}", "It takes 1 to 500 printable ASCII characters.")
+    return headers
+
+
 class WebhookTarget(Values):
     """An own address. Its URL and its secret are app settings, found by the name."""
 
     name: Annotated[str, AfterValidator(_check_name)]
+    #: The JSON to send in place of the usual message.
+    body: Annotated[dict[str, Any] | None, AfterValidator(_check_body)] = None
+    headers: Annotated[dict[str, str], AfterValidator(_check_headers)] = Field(default_factory=dict)
 
 
 #: Targets whose run is an AML run with events of its own; the others start one elsewhere.
@@ -177,7 +219,8 @@ class TargetParams(Values):
 
     def as_kept(self) -> str:
         """Return the target as JSON that may be kept, and that a look at its run needs."""
-        return self.model_dump_json(exclude_none=True, exclude_defaults=True)
+        unkept = {"webhook": {"body", "headers"}}
+        return self.model_dump_json(exclude_none=True, exclude_defaults=True, exclude=unkept)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,8 @@ class MemoryTargets:
         self.started: dict[str, Submission] = {}
         #: The runs that tests set, by the submission's id; others are RUNNING.
         self.runs: dict[str, TargetRun] = {}
+        #: The values of the targets that were asked to start a run, repeated ones included.
+        self.params: list[Any] = []
         #: The number of submissions, repeated ones included.
         self.submissions = 0
 
@@ -27,6 +29,7 @@ class MemoryTargets:
         """Start a run, or find the one that was started for this submission before."""
         self.before("submit")
         self.submissions += 1
+        self.params.append(params)
         found = submission.id in self.started
         self.started.setdefault(submission.id, submission)
         self.before("submitted")  # the answer may be lost

@@ -207,6 +207,19 @@ def test_a_webhook_is_done_when_it_has_taken_the_message() -> None:
     assert world.told() == []
 
 
+def test_a_webhook_gets_a_body_of_one_s_own_made_from_the_event() -> None:
+    body = "body: {model: '${{ model.name }}', tags: '${{ model.tags }}', fixed: 1}"
+    world = Starting(target=f"webhook: {{name: evaluate, {body}}}")
+    world.happen("7", note="$(free text; of anybody)")
+    assert world.of("7").status is OutcomeStatus.DONE
+    (params,) = world.targets.params
+    assert params.body == {
+        "model": "churn",
+        "tags": {"evaluate": "true", "note": "$(free text; of anybody)"},
+        "fixed": 1,
+    }
+
+
 def test_a_tag_chooses_within_the_target_only_what_is_allowed() -> None:
     by_tag = "component: {name: '${{ model.tags.by }}', experiment: nightly}"
     world = Starting(", allow: {target: [evaluate-*]}", target=by_tag)

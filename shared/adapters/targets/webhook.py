@@ -28,6 +28,8 @@ from shared.retraining.targets import (
 #: In bytes, by the specification.
 _KEY_MIN, _KEY_MAX = 24, 64
 _PREFIX = "whsec_"
+#: Has the reference, because a body of one's own may not.
+_REFERENCE_HEADER = REFERENCE.replace("_", "-")
 #: The least length of a secret among the values of an address's query, and in its path.
 _VALUE_MIN, _SEGMENT_MIN = 8, 16
 
@@ -55,12 +57,16 @@ class Webhook:
         url = read_secret(self._environ, webhook_setting(params.name, "URL"), doing)
         name = webhook_setting(params.name, "SECRET")
         secrets = _check_secrets(read_secret(self._environ, name, doing), name)
-        content = encode(_message(submission))
+        content = encode(_message(submission) if params.body is None else params.body)
         answer = self._client.call(
             "POST",
             url,
             doing,
-            headers=self._sign(submission, content, secrets),
+            headers={
+                **params.headers,
+                _REFERENCE_HEADER: submission.reference,
+                **self._sign(submission, content, secrets),
+            },
             body=content,
             expected=() if submission.is_first else (409,),
             secrets=(url, *_secret_parts(url), *(key.removeprefix(_PREFIX) for key in secrets)),

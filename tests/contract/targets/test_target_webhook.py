@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from shared.base.errors import SettingInvalid, TargetAbsent, TargetRefused
-from shared.retraining.targets import REFERENCE, Submitted
+from shared.retraining.targets import REFERENCE, Submitted, WebhookTarget
 from tests.contract.targets.kit import (
     AGAIN,
     OLD_SECRET,
@@ -41,6 +41,24 @@ def test_a_message_has_its_facts_and_a_signature_that_holds(webhook: Bench) -> N
         "tags": dict(SUBMISSION.tags),
         "drift": {"monitor": "churn", "features": ["age"], "worst": None},
     }
+
+
+def test_a_body_of_one_s_own_is_sent_and_signed_like_the_other(webhook: Bench) -> None:
+    from standardwebhooks import Webhook as Verifier
+
+    body = {"text": "größer", "urgency": 1, "parts": [{"a": None}, 0.5, True]}
+    webhook.params = WebhookTarget(
+        name=webhook.params.name, body=body, headers={"X-Team": "risk", "Accept": "text/plain"}
+    )
+    webhook.submit()
+    webhook.submit(AGAIN)
+    first, second = webhook.service.requests
+    assert Verifier(SECRET).verify(first.body, dict(first.headers)) == body
+    assert first.body == second.body
+    headers = {name.lower(): value for name, value in first.headers.items()}
+    assert headers["x-team"] == "risk"
+    assert headers["content-type"] == "application/json"
+    assert headers["signalbox-retraining"] == SUBMISSION.reference
 
 
 def test_a_message_told_twice_is_the_same_message(webhook: Bench, clock: Clock) -> None:
