@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from shared.base.words import counted
+from shared.reactions.closures import Node
 from shared.reactions.comparison_faults import find_choice_faults
 from shared.reactions.expression_nodes import (
     ExpressionFault,
@@ -14,7 +15,6 @@ from shared.reactions.expression_nodes import (
     items_of_list,
     text_of_literal,
 )
-from shared.reactions.expressions import Node
 from shared.reactions.functions import FUNCTIONS, SIGNATURES
 from shared.reactions.shapes import (
     ANYTHING,

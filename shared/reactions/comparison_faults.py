@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
+from shared.reactions.closures import Node
 from shared.reactions.expression_nodes import (
     ExpressionFault,
     fault_in,
     is_lowered,
     text_of_literal,
 )
-from shared.reactions.expressions import Node
 from shared.reactions.shapes import FreeMap, Kind, Many, Plain, RecordShape, Shape, name_kind
 from shared.schema.wording import cut, suggest
 

@@ -4,9 +4,10 @@ import re
 
 from shared.events.model import EventType
 from shared.reactions.call_faults import find_call_faults, reference_fault, shape_of_call
+from shared.reactions.closures import Node
 from shared.reactions.comparison_faults import find_comparison_faults
 from shared.reactions.expression_nodes import ExpressionFault, fault_at, first_field
-from shared.reactions.expressions import Expression, Node, compile_expression
+from shared.reactions.expressions import Expression, compile_expression
 from shared.reactions.shapes import (
     ANYTHING,
     Anything,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from shared.reactions.expressions import Node
+from shared.reactions.closures import Node
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,16 +3,14 @@
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, ClassVar
 
-from jmespath import exceptions, lexer, parser, visitor
+from jmespath import exceptions, lexer, parser
 
 from shared.base.errors import ExpressionFailed
-from shared.reactions.functions import Functions, Interpreter
+from shared.reactions.closures import Closure, Node, compile_tree, is_truthy
 from shared.schema.wording import cut, value_and_kind
-
-#: A node of the library's syntax tree: `type`, `children`, `value`, and our `start`.
-Node = dict[str, Any]
 
 LONGEST_EXPRESSION = 2_000
 DEEPEST_EXPRESSION = 50
@@ -50,7 +48,8 @@ class _Parser(parser.Parser):
         return super()._token_led_lparen(left) | {"start": left.get("start")}  # type: ignore[misc, no-any-return]
 
 
-_INTERPRETER = Interpreter(visitor.Options(custom_functions=Functions()))
+#: A condition is shown for every event that it keeps from a reaction.
+_shown = lru_cache(maxsize=4096)(cut)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +68,16 @@ class Expression:
     text: str
     tree: Node = field(repr=False, compare=False)
     conditions: "tuple[Expression, ...]" = field(default=(), repr=False, compare=False)
+    _run: Closure = field(init=False, repr=False, compare=False)
+    #: The names of the tags that it reads; None if it reads all of them.
+    tags: frozenset[str] | None = field(init=False, repr=False, compare=False)
 
-    @property
-    def tags(self) -> frozenset[str] | None:
-        """The names of the tags that it reads; None if it reads all of them."""
+    def __post_init__(self) -> None:
+        """Make once whatever every event needs."""
+        object.__setattr__(self, "_run", compile_tree(self.tree))
         read = set(_tags_in(self.tree))
-        return None if None in read else frozenset(filter(None, read))
+        tags = None if None in read else frozenset(filter(None, read))
+        object.__setattr__(self, "tags", tags)
 
     def names(self, *fields: str) -> bool:
         """Say whether it has one of these fields in it, quoted or not."""
@@ -86,7 +89,7 @@ class Expression:
         Raises: ExpressionFailed.
         """
         try:
-            return _INTERPRETER.visit(self.tree, data)  # type: ignore[arg-type]
+            return self._run(data)
         except exceptions.JMESPathTypeError as error:
             raise ExpressionFailed(
                 f"`{cut(self.text)}`: {error.function_name}() can't take"
@@ -104,8 +107,8 @@ class Expression:
         expression that can't be evaluated for this event: `explain` says why.
         """
         try:
-            return is_truthy(self.evaluate(data))
-        except ExpressionFailed:
+            return is_truthy(self._run(data))
+        except Exception:  # noqa: BLE001 - the library lets errors of its functions through
             return False
 
     def explain(self, data: Mapping[str, Any]) -> str:
@@ -116,8 +119,8 @@ class Expression:
             except ExpressionFailed as error:
                 return error.message
             if not is_truthy(value):
-                return f"`{cut(part.text)}` is {_untrue_value(value)}"
-        return f"`{cut(self.text)}` does not hold"
+                return f"`{_shown(part.text)}` is {_untrue_value(value)}"
+        return f"`{_shown(self.text)}` does not hold"
 
 
 def _tags_in(node: Node) -> Iterator[str | None]:
@@ -144,11 +147,6 @@ def _names(node: Node, fields: tuple[str, ...]) -> bool:
 
 def _is_field(node: Node) -> bool:
     return bool(node["type"] == "field")
-
-
-def is_truthy(value: Any) -> bool:
-    """Say whether JMESPath treats a value as true, as it does 0."""
-    return value is not None and value is not False and value not in ("", [], {})
 
 
 def _untrue_value(value: Any) -> str:

@@ -46,18 +46,19 @@ def match(reactions: Reactions, event: Event) -> tuple[Match, ...]:
     >>> result.why
     '`is_true(model.tags.deploy)` is false'
     """
-    concerned = [item for item in reactions.reactions if item.enabled and is_concerned(item, event)]
+    concerned = [item for item in reactions.of_type(event.type) if is_concerned(item, event)]
     if not concerned:
         return ()
     data = as_data(event)
-    return tuple(match_one(reaction, data) for reaction in concerned)
+    is_breach = _is_breach(data)
+    return tuple(_match(reaction, data, is_breach) for reaction in concerned)
 
 
 def sets_off(reaction: Reaction, data: Mapping[str, Any]) -> bool:
     """Say whether the event, as data, sets this reaction off; `match_one` also says why not."""
     if "schedule" in data and data["schedule"]["reaction"] != reaction.name:
         return False
-    if not reaction.breaches and "run" in data and has_breach_tag(data["run"]["tags"]):
+    if not reaction.breaches and _is_breach(data):
         return False
     return reaction.when is None or reaction.when.holds(data)
 
@@ -71,7 +72,16 @@ def is_concerned(reaction: Reaction, event: Event) -> bool:
 
 def match_one(reaction: Reaction, data: Mapping[str, Any]) -> Match:
     """Return whether the event, as data, sets this reaction off."""
-    if not reaction.breaches and "run" in data and has_breach_tag(data["run"]["tags"]):
+    return _match(reaction, data, _is_breach(data))
+
+
+def _is_breach(data: Mapping[str, Any]) -> bool:
+    """Say whether a monitor found a breach in the event's run."""
+    return "run" in data and has_breach_tag(data["run"]["tags"])
+
+
+def _match(reaction: Reaction, data: Mapping[str, Any], is_breach: bool) -> Match:
+    if is_breach and not reaction.breaches:
         return Unmatched(reaction=reaction, why=IS_BREACH)
     if reaction.when is None or reaction.when.holds(data):
         return Matched(reaction=reaction)
@@ -88,14 +98,18 @@ def _wants_tags(when: Expression, data: Mapping[str, Any]) -> bool:
     if thing is None:
         return False
     tags, spoilt = thing["tags"], _lost_names(thing["tags"])
+    has_lost_properties = bool(_lost_names(thing["properties"]))
     # All tags of a run are in its event.
     has = tags.keys() - spoilt if "model" in data else None
-    failing = [part for part in when.conditions or (when,) if not part.holds(data)]
-    return all(
-        (has is not None and (part.tags is None or part.tags - has))
-        or (spoilt if part.tags is None else part.tags & spoilt)
-        or (part.names("properties") and _lost_names(thing["properties"]))
-        for part in failing
+    # A part that reads no missing tag is the only kind whose value matters.
+    return not any(
+        not part.holds(data)
+        for part in when.conditions or (when,)
+        if not (
+            (has is not None and (part.tags is None or part.tags - has))
+            or (spoilt if part.tags is None else part.tags & spoilt)
+            or (has_lost_properties and part.names("properties"))
+        )
     )
 
 

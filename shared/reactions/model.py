@@ -107,6 +107,22 @@ class Reactions:
     messages_per_hour: int = PER_HOUR
     #: The channels of `defaults.notify`, which are told what nobody else would be.
     default_channels: tuple[str, ...] = ()
+    _by_type: Mapping[EventType, tuple[Reaction, ...]] = field(
+        init=False, repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        """Sort the reactions by the types of their events, once."""
+        found: dict[EventType, list[Reaction]] = {}
+        for reaction in self.reactions:
+            for kind in reaction.on if reaction.enabled else ():
+                found.setdefault(kind, []).append(reaction)
+        by_type = {kind: tuple(reactions) for kind, reactions in found.items()}
+        object.__setattr__(self, "_by_type", by_type)
+
+    def of_type(self, type: EventType) -> tuple[Reaction, ...]:
+        """Return the enabled reactions to events of this type, in the file's order."""
+        return self._by_type.get(type, ())
 
     def get(self, name: str) -> Reaction | None:
         """Return the reaction of this name, enabled or not, or None."""

@@ -8,8 +8,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from shared.reactions.closures import Node
 from shared.reactions.expression_nodes import items_of_list
-from shared.reactions.expressions import Expression, Node
+from shared.reactions.expressions import Expression
 from shared.reactions.functions import is_true
 from shared.schema.wording import cut, found, kind_of_value, nearest, value_and_kind
 
