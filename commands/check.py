@@ -58,7 +58,7 @@ _ADDRESS = re.compile(r"(://)([^\s'\"\]},]+)")
 
 
 def check_text(
-    text: str,
+    text: str | Mapping[str, str],
     actions: "Mapping[str, type[Params]]",
     settings: Mapping[str, str],
     source: str = "reactions.yaml",
@@ -67,7 +67,10 @@ def check_text(
     find_channel_fault: Callable[[str], tuple[str, str] | None] = lambda _: None,
     find_topic_fault: Callable[[str], tuple[str, str] | None] = lambda _: None,
 ) -> Checked:
-    """Check the text of a reactions file. A setting that is not set here is but a warning."""
+    """Check the text of a reactions file, or those of several by name.
+
+    A setting that is not set here is but a warning.
+    """
     from shared.reactions.load import load_reactions
     from shared.schema.findings import ReactionsFaulty
 
@@ -91,7 +94,9 @@ def check_text(
 def check(
     path: Annotated[
         Path | None,
-        typer.Argument(metavar="PATH", help="The rules file; by default the app's own."),
+        typer.Argument(
+            metavar="PATH", help="The rules file, or a folder of them; by default the app's own."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -102,6 +107,7 @@ def check(
     from shared.actions import ACTIONS
     from shared.adapters.channels import find_channel_fault
     from shared.adapters.topics import find_topic_fault
+    from shared.base.rules_files import read_rules
     from shared.base.settings import APP_ROOT, reactions_file
 
     settings = settings_beside(path.parent if path else APP_ROOT)
@@ -110,7 +116,7 @@ def check(
         if path.is_relative_to(Path.cwd()):
             path = path.relative_to(Path.cwd())
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_rules(path, str(path))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         typer.echo(f"{path} can't be read: {reason}", err=True)
@@ -126,9 +132,12 @@ def check(
         partial(find_topic_fault, settings),
     )
     if as_json:
-        typer.echo(json.dumps(asdict(checked), ensure_ascii=False, indent=2))
+        data = asdict(checked)
+        for finding in data["findings"]:
+            finding["file"] = finding["file"] or checked.source
+        typer.echo(json.dumps(data, ensure_ascii=False, indent=2))
     else:
-        _print(checked, text)
+        _print(checked, {"": text} if isinstance(text, str) else text)
     if checked.count("error"):
         raise typer.Exit(EXIT_ERRORS)
 
@@ -141,13 +150,15 @@ def _find_job_faults(name: str, inputs: Collection[str]) -> tuple[str, ...]:
     return find_job_faults(APP_ROOT / name, inputs)
 
 
-def _print(checked: Checked, text: str) -> None:
+def _print(checked: Checked, texts: Mapping[str, str]) -> None:
+    """Print the findings in files, of which the texts are given by name."""
     from rich.text import Text
 
-    lines = text.split("\n")
+    lines = {name: text.split("\n") for name, text in texts.items()}
     wide = min(_EXCERPT, terminal_width() - _NUMBER - 2)
     for finding in checked.findings:
-        print_lines(_told(finding, checked.source, lines, wide))
+        source = finding.file or checked.source
+        print_lines(_told(finding, source, lines[finding.file], wide))
     style = "bold red" if checked.count("error") else "bold green"
     print_lines([Text(checked.summary, style=style)])
 

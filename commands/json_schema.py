@@ -67,7 +67,8 @@ def make_schema() -> Schema:
         "description": "The rules of Signalbox: on this event, when this holds, do these actions.",
         "type": "object",
         "properties": _file(definitions, actions),
-        "required": ["version", "workspaces", "reactions"],
+        # The others may stand in another file of the folder.
+        "required": ["version"],
         "additionalProperties": False,
         "definitions": dict(sorted(definitions.items())),
     }

@@ -95,10 +95,11 @@ def rules_of(services: "Services", settings: Mapping[str, str], path: Path | Non
     if path is None:
         return services.reactions
     from shared.actions import ACTIONS
+    from shared.base.rules_files import read_rules
     from shared.reactions.load import load_reactions
 
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_rules(path, str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise fail(visible(f"{path} can't be read ({type(error).__name__})")) from None
     return load_reactions(text, source=str(path), actions=ACTIONS, settings=settings)

@@ -118,14 +118,16 @@ class Services:
     def reactions(self) -> "Reactions":
         """The reactions; ReactionsInvalid with every error if there are any."""
         from shared.actions import ACTIONS
+        from shared.base.rules_files import read_rules
         from shared.reactions.load import load_reactions
 
         path = self.settings.reactions
         try:
-            text = path.read_text(encoding="utf-8")
+            text = read_rules(path, path.name)
         except (OSError, UnicodeDecodeError) as error:
             raise ReactionsInvalid(
-                f"{path} can't be read", hint="Set SIGNALBOX_REACTIONS to a file of the app."
+                f"{path} can't be read",
+                hint="Set SIGNALBOX_REACTIONS to a file or folder of the app.",
             ) from error
         return load_reactions(text, source=path.name, actions=ACTIONS, settings=self._environ)
 

@@ -12,7 +12,7 @@ from shared.reactions.model import CHAIN_LIMIT, Params, Reaction, Reactions
 from shared.reactions.reaction import ReactionReader
 from shared.reactions.templates import OPEN
 from shared.reactions.topics import read_topics, warn_of_outcomes_topic, warn_of_topics
-from shared.schema.document import Path, read_document
+from shared.schema.document import Document, Fault, Path, read_document
 from shared.schema.faults import read_values
 from shared.schema.findings import Finding, ReactionsFaulty, Severity
 from shared.schema.report import FINDINGS_MAX, Report, TooManyFindings, finding_at
@@ -65,7 +65,7 @@ _FORM_HINT = f"Write {_ID_FORM}, or %NAME% for an app setting that holds it."
 
 
 def load_reactions(
-    text: str,
+    text: str | Mapping[str, str],
     *,
     source: str = "reactions.yaml",
     actions: Mapping[str, type[Params]],
@@ -77,6 +77,8 @@ def load_reactions(
     find_topic_fault: Callable[[str], tuple[str, str] | None] = lambda _: None,
 ) -> Reactions:
     """Load the text of a reactions file; `source` is its name in messages.
+
+    The texts of several files, by name, make one together: `reactions.merging` says how.
 
     `settings` are the values for `%NAME%`. Without `strict_settings` a missing one is a warning and
     its workspace is left out, so that a file can be checked without the app's settings. `has_file`
@@ -104,11 +106,11 @@ def load_reactions(
 
     Raises: ReactionsInvalid, with every finding.
     """
-    document, faults = read_document(text)
+    document, faults = read_document(text) if isinstance(text, str) else _read_files(text)
+    found = [finding_at(fault.mark, fault.message, fault.hint) for fault in faults]
     if document is None:
-        syntax = (finding_at(fault.mark, fault.message, fault.hint) for fault in faults)
-        raise ReactionsFaulty(source, _in_order(syntax))
-    report = Report(document)
+        raise ReactionsFaulty(source, _in_order(found))
+    report = Report(document, found)
     context = LoadContext(
         frozenset(),
         has_file,
@@ -130,6 +132,16 @@ def load_reactions(
     return replace(loaded, warnings=findings)
 
 
+def _read_files(texts: Mapping[str, str]) -> tuple[Document | None, tuple[Fault, ...]]:
+    """Read several files as one document; without one, a file can't be read."""
+    from shared.reactions.merging import merge
+
+    read = [read_document(text, name) for name, text in texts.items()]
+    if faults := tuple(fault for _, found in read for fault in found):
+        return None, faults
+    return merge(document for document, _ in read if document is not None)
+
+
 def _texts_in(item: Any) -> Iterable[str]:
     """Yield a text, or those in a mapping."""
     parts = item.values() if isinstance(item, dict) else [item]
@@ -144,7 +156,7 @@ def _channels_in(defaults: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
 
 
 def _in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    return tuple(sorted(findings, key=lambda item: (item.line, item.column or 0)))
+    return tuple(sorted(findings, key=lambda item: (item.file, item.line, item.column or 0)))
 
 
 class _ReactionsLoader:
@@ -307,7 +319,9 @@ class _ReactionsLoader:
                 hint = "Lower-case letters, digits, - and _, a letter first."
                 self._report.error(path, message, hint)
             elif item in names:
-                self._report.error(path, f"channel '{item}' is here twice", "Remove one.")
+                first = self._report.where(("channels", items.index(item)))
+                message = f"channel '{item}' is here twice, first {first}"
+                self._report.error(path, message, "Remove one.")
             else:
                 names[item] = None
         return tuple(names)

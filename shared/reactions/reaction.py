@@ -54,7 +54,7 @@ class ReactionReader:
         self._report = report
         self._actions = actions
         self._context = context
-        self._lines: dict[str, int] = {}
+        self._places: dict[str, str] = {}
         self._misread: set[Path] = set()
 
     def read(self, item: Any, index: int) -> Reaction | None:
@@ -82,10 +82,10 @@ class ReactionReader:
             hint = f"{GIVEN_NAME_RULE.capitalize()}."
             self._report.error(path, message, hint, reaction=place.reaction)
             return None
-        if name in self._lines:
-            message = f"the name is taken by the reaction on line {self._lines[name]}"
+        if name in self._places:
+            message = f"the name is taken by the reaction {self._places[name]}"
             self._report.error(path, message, "Names are unique.", reaction=place.reaction)
-        self._lines.setdefault(name, self._report.line(path))
+        self._places.setdefault(name, self._report.where(path))
         return name
 
     def _reaction(self, name: str, data: dict[str, Any], place: Place) -> Reaction | None:

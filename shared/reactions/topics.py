@@ -30,7 +30,8 @@ def read_topics(items: list[Any], report: Report) -> tuple[str, ...]:
             hint = f"The setting of another topic's {taken[1]} would have this name."
             report.error(path, f"a topic can't be called {found(item)}", hint)
         elif item in names:
-            report.error(path, f"topic '{item}' is here twice", "Remove one.")
+            first = report.where(("topics", items.index(item)))
+            report.error(path, f"topic '{item}' is here twice, first {first}", "Remove one.")
         else:
             names[item] = None
     return tuple(names)

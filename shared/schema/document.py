@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import yaml
@@ -21,10 +21,14 @@ _TAG = "tag:yaml.org,2002:"
 
 @dataclass(frozen=True, slots=True, order=True)
 class Mark:
-    """A place in the text. Both count from 1; a column of None means the whole line."""
+    """A place in the text. Both count from 1; a column of None means the whole line.
+
+    `file` is the file's name, "" where there is only one.
+    """
 
     line: int
     column: int | None
+    file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,6 @@ class Document:
     """The data of a document, and its places."""
 
     value: Any
-    text: str = field(repr=False)
     keys: Mapping[Path, Mark] = field(repr=False)
     nodes: Mapping[Path, yaml.Node] = field(repr=False)
 
@@ -111,11 +114,12 @@ class Document:
     def _within(self, node: yaml.ScalarNode, offset: int) -> Mark | None:
         """Find a character by the number of visible ones before it, which folding keeps."""
         start, end = node.start_mark.index, node.end_mark.index
+        whole = str(node.start_mark.buffer)
         if node.style in ("|", ">"):
-            start = self.text.find("\n", start, end) + 1
+            start = whole.find("\n", start, end) + 1
         elif node.style in ("'", '"'):
             start, end = start + 1, end - 1
-        raw = self.text[start:end]
+        raw = whole[start:end]
         if "".join(raw.split()) != "".join(node.value.split()):
             return None  # there are escapes in it
         before = len("".join(node.value[:offset].split()))
@@ -123,28 +127,39 @@ class Document:
         if not visible:
             return None
         at = start + (visible[before] if before < len(visible) else visible[-1] + 1)
-        line_start = self.text.rfind("\n", 0, at) + 1
-        return Mark(self.text.count("\n", 0, at) + 1, at - line_start + 1)
+        line_start = whole.rfind("\n", 0, at) + 1
+        line = whole.count("\n", 0, at) + 1
+        return replace(_mark(node.start_mark), line=line, column=at - line_start + 1)
 
 
-def read_document(text: str) -> tuple[Document | None, tuple[Fault, ...]]:
-    """Read the text as one YAML document; without faults there is a document."""
+def read_document(text: str, file: str = "") -> tuple[Document | None, tuple[Fault, ...]]:
+    """Read the text as one YAML document; without faults there is a document.
+
+    `file` is in each place, for a document that is one of several.
+    """
+    document, faults = _read(text, file)
+    return document, tuple(replace(it, mark=replace(it.mark, file=file)) for it in faults)
+
+
+def _read(text: str, file: str) -> tuple[Document | None, tuple[Fault, ...]]:
     if len(text) > LARGEST_DOCUMENT:
         size = f"the file has {len(text)} characters, at most {LARGEST_DOCUMENT} are allowed"
         return None, (Fault(Mark(1, None), size),)
-    root = _compose(text)
+    root = _compose(text, file)
     if isinstance(root, Fault):
         return None, (root,)
     builder = _Builder()
     value = builder.build(root, ())
     if builder.faults:
         return None, tuple(builder.faults)
-    return Document(value=value, text=text, keys=builder.keys, nodes=builder.nodes), ()
+    return Document(value=value, keys=builder.keys, nodes=builder.nodes), ()
 
 
-def _compose(text: str) -> yaml.Node | Fault:
+def _compose(text: str, file: str) -> yaml.Node | Fault:
     try:
-        root = yaml.compose(text, _YamlLoader)
+        loader = _YamlLoader(text)
+        loader.name = file
+        root: yaml.Node | None = loader.get_single_node()
     except yaml.MarkedYAMLError as error:
         return _syntax_fault(error, text)
     except yaml.reader.ReaderError as error:
@@ -266,7 +281,7 @@ class _Builder:
 
 
 def _mark(mark: Any) -> Mark:
-    return Mark(mark.line + 1, mark.column + 1)
+    return Mark(mark.line + 1, mark.column + 1, mark.name)
 
 
 def _tag_fault(tag: str) -> tuple[str, str]:

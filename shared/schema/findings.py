@@ -18,6 +18,7 @@ class Finding:
     """One mistake in a reactions file, with its place and a hint.
 
     Lines and columns count from 1. `reaction` is None if the finding is about no single reaction.
+    `file` is the file's name where there are several.
     """
 
     line: int
@@ -26,10 +27,11 @@ class Finding:
     message: str
     hint: str = ""
     severity: Severity = Severity.ERROR
+    file: str = ""
 
     def describe(self, source: str) -> str:
         """Return the finding on one line, after the name of the file."""
-        place = f"{source}:{self.line}" + (f":{self.column}" if self.column else "")
+        place = f"{self.file or source}:{self.line}" + (f":{self.column}" if self.column else "")
         who = f" reaction '{self.reaction}':" if self.reaction else ""
         hint = f" {self.hint}" if self.hint else ""
         return f"{place}:{who} {self.message}.{hint}"

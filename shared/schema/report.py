@@ -1,6 +1,6 @@
 """Collects the findings in a document, each with its place."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shared.events.model import EventType
@@ -25,7 +25,13 @@ def finding_at(
         message=printable(message),
         hint=printable(hint),
         severity=severity,
+        file=mark.file,
     )
+
+
+def said_place(mark: Mark) -> str:
+    """Say where a place is."""
+    return f"at {mark.file}:{mark.line}" if mark.file else f"on line {mark.line}"
 
 
 #: With more unknown keys than these, misspellings are unlikely.
@@ -98,8 +104,8 @@ class Report:
 
     def _add(self, finding: Finding) -> None:
         # A default that is wrong is so for each reaction that has it.
-        places = ((item.line, item.column, item.message) for item in self.findings)
-        if not self.origins or (finding.line, finding.column, finding.message) not in places:
+        known = self.findings if self.origins else ()
+        if not any(replace(item, reaction=finding.reaction) == finding for item in known):
             self.findings.append(finding)
 
     def _origin(self, path: Path) -> Path:
@@ -121,6 +127,10 @@ class Report:
     def line(self, path: Path) -> int:
         """Return the line of the value at the path."""
         return self.document.value_mark(path).line
+
+    def where(self, path: Path) -> str:
+        """Say where the value at the path is, such as "on line 3"."""
+        return said_place(self.document.value_mark(path))
 
     def check_keys(
         self, data: dict[str, Any], path: Path, known: set[str], owner: str, who: str | None = None

@@ -167,6 +167,7 @@ def test_programs_read_json(file: Path) -> None:
         "message": "there is no channel 'taem'",
         "hint": "Did you mean `team`?",
         "severity": "error",
+        "file": str(file),
     }
 
 
