@@ -11,6 +11,7 @@ import pytest
 
 from demo.stage import FUNCTIONS
 from sandbox.event_grid import Schema, StorageQueue
+from shared.events.causes import TAG_DEPTH, TAG_REACTION
 from shared.journal.outcomes import WHOLE, OutcomeStatus
 from shared.rollouts.state.tags import TAG_MODEL, TAG_ROLLOUT, TAG_VERSION
 from tests.app.arm import Json
@@ -28,7 +29,8 @@ def expect_live(stage: Stage, event: Json, name: str, version: str = "1") -> Non
     assert deployment["properties"]["provisioningState"] == "Succeeded"
     assert deployment["properties"]["model"].endswith(f"/models/{name}/versions/{version}")
     tags = {TAG_MODEL: name, TAG_VERSION: version, TAG_ROLLOUT: rollout.id}
-    assert deployment["tags"] == tags
+    cause = {TAG_REACTION: "deploy-tagged-models", TAG_DEPTH: "1"}
+    assert deployment["tags"] == tags | cause
     assert stage.told(f"{name} {version}") == [
         f"{name} {version}: rollout started on {name}",
         f"{name} {version} is live on {name}",
