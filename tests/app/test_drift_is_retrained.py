@@ -29,6 +29,29 @@ def stage_of(app: App, monitor: str) -> Stage | None:
     return loop.last.stage if loop is not None and loop.last is not None else None
 
 
+def test_a_model_that_is_registered_is_evaluated_by_a_run_that_is_followed(stage: App) -> None:
+    stage.arm.put_components("evaluate", "model")
+    stage.control.training(experiment="evaluation", seconds=5)
+    event = stage.register("to-evaluate", "3", evaluate="true")
+    step = "evaluate-tagged/start"
+
+    def has_ended() -> bool:
+        record = stage.record(event)
+        return record is not None and record.outcomes[step].status is OutcomeStatus.DONE
+
+    stage.wait_for("the run has ended, and that is recorded", has_ended)
+    record = stage.record(event)
+    assert record is not None
+    outcome = record.outcomes[step]
+    assert outcome.detail == f"run signalbox-{outcome.launch} completed"
+    job = stage.arm.job(f"signalbox-{outcome.launch}")
+    assert job is not None
+    assert job["properties"]["tags"]["signalbox_reaction"] == "evaluate-tagged"
+    assert job["properties"]["inputs"]["model"]["value"] == "to-evaluate"
+    told = stage.wait_for("people are told", lambda: stage.told("evaluate-tagged"))
+    assert told == ["evaluate-tagged: the run completed"]
+
+
 def test_drift_becomes_a_better_model_and_the_next_window_says_that_it_helped(
     stage: App,
 ) -> None:
