@@ -31,7 +31,8 @@ def with_defaults(
 ) -> list[Any]:
     """Return the reactions with the defaults of their actions, for values that a step leaves out.
 
-    A value that a step gives replaces the default as a whole. A mistake in a default is reported
+    Mappings are merged, key by key. Any other value that a step gives replaces the default, a list
+    as a whole. A mistake in a default is reported
     where the default is written.
     """
     if not defaults:
@@ -65,7 +66,20 @@ def _complete(
             yield step
             continue
         used.add(action)
-        own = own or {}
-        for name in defaults[action].keys() - own.keys():
-            report.origins[(*path, index, action, name)] = ("defaults", action, name)
-        yield {action: {**defaults[action], **own}}
+        here = (*path, index, action)
+        yield {action: _merged(defaults[action], own or {}, here, ("defaults", action), report)}
+
+
+def _merged(
+    defaults: Mapping[str, Any], own: Mapping[str, Any], path: Path, origin: Path, report: Report
+) -> dict[str, Any]:
+    """Return the values of a step, or of a mapping in it, with those that it leaves out."""
+    merged = dict(own)
+    for name, value in defaults.items():
+        here, there = (*path, name), (*origin, name)
+        if name not in own:
+            merged[name] = value
+            report.origins[here] = there
+        elif isinstance(value, dict) and isinstance(own[name], dict):
+            merged[name] = _merged(value, own[name], here, there, report)
+    return merged

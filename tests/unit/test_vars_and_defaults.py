@@ -234,3 +234,18 @@ def test_a_letter_is_for_the_channels_of_its_steps_and_of_the_defaults() -> None
     assert reactions.channels_of("deploy-known") == ("team", "mail")
     assert reactions.channels_of("gone") == ("team",)
     assert reactions.channels_of("") == ("team",)
+
+
+def test_a_mapping_of_a_step_is_completed_from_that_of_the_defaults() -> None:
+    text = (
+        f"version: 1\nworkspaces: ['{ID}']\nchannels: [team]\n"
+        "defaults: {notify: {channel: team, fold: {key: k, within: WITHIN}}}\n"
+        "reactions:\n  - name: tell\n    on: ModelRegistered\n"
+        "    do: [{notify: {title: x, fold: {key: own}}}]\n"
+    )
+    loaded = load_reactions(text.replace("WITHIN", "2h"), actions=ACTIONS, settings={})
+    assert loaded.reactions[0].do[0].params["fold"] == {"key": "own", "within": "2h"}
+    with pytest.raises(ReactionsFaulty) as raised:
+        load_reactions(text.replace("WITHIN", "soon"), actions=ACTIONS, settings={})
+    (finding,) = raised.value.findings
+    assert (finding.line, finding.column) == (4, 59)
