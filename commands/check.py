@@ -5,8 +5,9 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -66,6 +67,8 @@ def check_text(
     find_job_faults: Callable[[str, Collection[str]], tuple[str, ...]] = lambda *_: (),
     find_channel_fault: Callable[[str], tuple[str, str] | None] = lambda _: None,
     find_topic_fault: Callable[[str], tuple[str, str] | None] = lambda _: None,
+    find_target_fault: Callable[[str, Any], tuple[str, str] | None] = lambda *_: None,
+    files_in: Callable[[str], Collection[str]] = lambda _: (),
 ) -> Checked:
     """Check the text of a reactions file, or those of several by name.
 
@@ -85,6 +88,8 @@ def check_text(
             find_job_faults=find_job_faults,
             find_channel_fault=find_channel_fault,
             find_topic_fault=find_topic_fault,
+            find_target_fault=find_target_fault,
+            files_in=files_in,
         )
     except ReactionsFaulty as error:
         return Checked(source=source, reactions=None, findings=error.findings)
@@ -106,11 +111,13 @@ def check(
     """
     from shared.actions import ACTIONS
     from shared.adapters.channels import find_channel_fault
+    from shared.adapters.targets.setting_faults import find_target_fault
     from shared.adapters.topics import find_topic_fault
     from shared.base.rules_files import read_rules
     from shared.base.settings import APP_ROOT, reactions_file
 
-    settings = settings_beside(path.parent if path else APP_ROOT)
+    is_beside = path is not None and (path.parent / "local.settings.json").exists()
+    settings = settings_beside(path.parent if path is not None and is_beside else APP_ROOT)
     if path is None:
         path = reactions_file(settings)
         if path.is_relative_to(Path.cwd()):
@@ -130,6 +137,8 @@ def check(
         _find_job_faults,
         partial(find_channel_fault, settings),
         partial(find_topic_fault, settings),
+        partial(find_target_fault, settings),
+        _files_in,
     )
     if as_json:
         data = asdict(checked)
@@ -140,6 +149,18 @@ def check(
         _print(checked, {"": text} if isinstance(text, str) else text)
     if checked.count("error"):
         raise typer.Exit(EXIT_ERRORS)
+
+
+def _files_in(folder: str) -> tuple[str, ...]:
+    """Return the paths of the app's files below one of its folders."""
+    from shared.base.settings import APP_ROOT
+
+    files = (path for path in (APP_ROOT / folder).rglob("*") if path.is_file())
+    return tuple(path.relative_to(APP_ROOT).as_posix() for path in islice(files, _FILES_MAX))
+
+
+#: The most files that are searched for one that was meant.
+_FILES_MAX = 500
 
 
 def _find_job_faults(name: str, inputs: Collection[str]) -> tuple[str, ...]:

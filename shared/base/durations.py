@@ -1,4 +1,4 @@
-"""Lengths of time as people write them in reactions.yaml: 500ms, 45s, 15m, 2h, 3d."""
+"""Lengths of time as people write them in reactions.yaml: 500ms, 45s, 15m, 1h30m, 3d."""
 
 import re
 from datetime import timedelta
@@ -11,49 +11,100 @@ from shared.base.words import shortened
 #: In milliseconds.
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _PART = r"\d{1,6}(?:ms|[smhd])"
-_DURATION = re.compile(rf"{_PART}(?:{_PART}){{0,3}}")
+_DURATION = re.compile(rf"{_PART}(?:{_PART}){{0,4}}")
 _PARTS = re.compile(r"(\d{1,6})(ms|[smhd])")
-#: Units as people write them in words.
+#: A number and a unit as people write them in words, or a last number without one: 1h30.
 _WORDS = re.compile(
-    r"(\d{1,6})\s*(?:(ms|milli\w*|msecs?)|(s|sec\w*)|(m|min\w*)|(h|hours?|hrs?)|(d|days?))",
-    re.IGNORECASE,
+    r"(\d{1,6}(?:[.,]\d{1,3})?)\s{0,3}(?:(?P<ms>ms|milli[a-z]{0,9}|msecs?)"
+    r"|(?P<s>seconds?|secs?|s)|(?P<m>minutes?|mins?|m)|(?P<h>hours?|hrs?|h)|(?P<d>days?|d)"
+    r"|(?P<w>weeks?|w)|\Z)(?:\s{0,3}(?:,|and)?\s{0,3})"
 )
-_FORMS = "write a number and a unit: 500ms, 45s, 15m, 2h, 1h30m or 3d"
+_ISO = re.compile(r"P(?:(\d{1,4})D)?(?:T(?:(\d{1,4})H)?(?:(\d{1,4})M)?(?:(\d{1,4})S)?)?", re.I)
+_CLOCK = re.compile(r"(?:(\d{1,3})\.)?(\d{1,2}):(\d{2}):(\d{2})")
+HOW = "Write a number and a unit: 500ms, 45s, 15m, 2h, 1h30m or 3d."
+_LONGEST_TEXT = 40
+
+
+class DurationInvalid(ValueError):
+    """A value is no length of time; `hint` says how to write one."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 def parse_duration(value: object) -> object:
     """Turn "15m" or "1h30m" into a timedelta; return a timedelta as it is.
 
-    Raises: ValueError for anything else, with the expected form.
+    Raises: DurationInvalid for anything else, with the form that was probably meant.
     """
     if isinstance(value, timedelta):
         return value
-    if not isinstance(value, str) or _DURATION.fullmatch(value) is None:
-        raise ValueError(_FORMS + _found(value))
-    parts = [(int(number), _UNITS[unit]) for number, unit in _PARTS.findall(value)]
-    sizes = [size for _, size in parts]
-    if sizes != sorted(set(sizes), reverse=True):
-        raise ValueError(f"write the largest unit first, and each once: 1h30m; found {value!a}")
-    return timedelta(milliseconds=sum(number * size for number, size in parts))
+    if isinstance(value, str) and _DURATION.fullmatch(value):
+        parts = [(int(number), _UNITS[unit]) for number, unit in _PARTS.findall(value)]
+        sizes = [size for _, size in parts]
+        if sizes == sorted(set(sizes), reverse=True):
+            return timedelta(milliseconds=sum(number * size for number, size in parts))
+    meant = _meant(value)
+    hint = HOW if meant is None else f"Write `{_compound(meant)}`."
+    if meant is not None and not isinstance(value, str):
+        hint = f"Write `{_compound(meant)}` if it is in seconds."
+    raise DurationInvalid(f"should be a length of time, found {_found(value)}", hint)
 
 
 def _found(value: object) -> str:
-    """Return the end of the message: the value, and how to write it where that is clear."""
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**6:
-        written = format_duration(timedelta(seconds=value))
-        return f"; found {value}, which is {written} if it is in seconds"
-    if isinstance(value, bool | int):
-        return f"; found {str(value)[:30].lower()}"
     if value is None:
-        return "; found nothing"
-    if not isinstance(value, str):
-        return ""
-    short = shortened(value, 31)
-    words = _WORDS.fullmatch(value)
-    if words is None or words.group(0).endswith("M"):  # a month or a minute
-        return f"; found '{short}'"
-    unit = next(unit for unit, word in zip(_UNITS, words.groups()[1:], strict=True) if word)
-    return f"; found '{short}', which is {words[1]}{unit}"
+        return "nothing"
+    if isinstance(value, bool | int | float):
+        return shortened(str(value), 31).lower()
+    if isinstance(value, str):
+        scheme, is_address, _ = value.partition("://")  # which may hold a secret
+        return f"'{shortened(scheme, 31)}://…'" if is_address else f"'{shortened(value, 31)}'"
+    return "a mapping" if isinstance(value, dict) else "a list"
+
+
+def _meant(value: object) -> timedelta | None:
+    """Return the length of time that was probably meant, None where that is not clear."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**6:
+        return timedelta(seconds=value)
+    if not isinstance(value, str) or len(value) > _LONGEST_TEXT:
+        return None
+    if parts := _CLOCK.fullmatch(value) or _ISO.fullmatch(value):
+        days, hours, minutes, seconds = (int(part or 0) for part in parts.groups())
+        span = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+        return span or None
+    if re.fullmatch(r".*\dM", value):  # a month or a minute
+        return None
+    return _in_words(value.strip().lower())
+
+
+#: In milliseconds, from the smallest; a number without a unit is of the one below the last.
+_SPOKEN = {**_UNITS, "w": 7 * _UNITS["d"]}
+
+
+def _in_words(text: str) -> timedelta | None:
+    """Read "1 hour and 30 minutes", "1.5h", "2w", "1h30" and "30m1h"."""
+    total, at, last = 0.0, 0, ""
+    while at < len(text):
+        match = _WORDS.match(text, at)
+        if match is None:
+            return None
+        unit = match.lastgroup or {"d": "h", "h": "m", "m": "s"}.get(last, "")
+        if not unit:
+            return None
+        total += float(match[1].replace(",", ".")) * _SPOKEN[unit]
+        at, last = match.end(), unit
+    return timedelta(milliseconds=round(total)) if last else None
+
+
+def _compound(value: timedelta) -> str:
+    """Write a duration in as many units as it takes: 1h30m."""
+    rest, text = value // timedelta(milliseconds=1), ""
+    for unit, size in reversed(_UNITS.items()):
+        if number := rest // size:
+            text += f"{number}{unit}"
+        rest %= size
+    return text or "0s"
 
 
 def format_duration(value: timedelta) -> str:

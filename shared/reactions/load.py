@@ -1,10 +1,11 @@
 """Load a reactions file: all its mistakes are found at once, each with its place and a hint."""
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from shared.base.redact import MARK, redact
 from shared.events.model import Workspace, read_workspace
 from shared.messages.schema import Messages
 from shared.orphans.schema import Orphans
@@ -13,19 +14,23 @@ from shared.reactions.reaction import ReactionReader
 from shared.reactions.templates import OPEN
 from shared.reactions.topics import read_topics, warn_of_outcomes_topic, warn_of_topics
 from shared.schema.document import Document, Fault, Path, read_document
-from shared.schema.faults import read_values
+from shared.schema.faults import misplaced, read_values
 from shared.schema.findings import Finding, ReactionsFaulty, Severity
 from shared.schema.report import FINDINGS_MAX, Report, TooManyFindings, finding_at
 from shared.schema.values import LoadContext, Values
 from shared.schema.wording import (
-    ADDRESS_HINT,
     ADDRESS_IN_FILE,
+    SECRET_IN_FILE,
     TOPIC_ADDRESS_HINT,
     TOPIC_ADDRESS_IN_FILE,
+    address_hint,
     cut,
     found,
+    holds_secret,
+    is_address,
     kind_of_value,
     nearest,
+    secret_hint,
 )
 
 if TYPE_CHECKING:
@@ -42,8 +47,8 @@ FILE_KEYS = {
 #: A chain that is longer than this is one without an end.
 CHAIN_MOST = 20
 CHANNEL = re.compile(r"[a-z][a-z0-9_-]{0,62}")
-#: Characters that an address has, with its scheme or without, and a name has not.
-_ADDRESS = re.compile(r"[/:@](?=.)")
+#: Keys that name channels, also in the values of actions.
+_OF_CHANNELS = {"channels", "channel", "notify"}
 _SETTING_NAME = re.compile(r"[A-Z][A-Z0-9]*_[A-Z0-9_]*")
 _SETTING = re.compile(r"%([^%]+)%")
 _ID_FORM = (
@@ -75,6 +80,8 @@ def load_reactions(
     find_job_faults: Callable[[str, Collection[str]], tuple[str, ...]] = lambda *_: (),
     find_channel_fault: Callable[[str], tuple[str, str] | None] = lambda _: None,
     find_topic_fault: Callable[[str], tuple[str, str] | None] = lambda _: None,
+    find_target_fault: Callable[[str, Any], tuple[str, str] | None] = lambda *_: None,
+    files_in: Callable[[str], Collection[str]] = lambda _: (),
 ) -> Reactions:
     """Load the text of a reactions file; `source` is its name in messages.
 
@@ -84,7 +91,9 @@ def load_reactions(
     its workspace is left out, so that a file can be checked without the app's settings. `has_file`
     says whether the app has a file that a value names. `find_job_faults` returns the faults in the
     file of a job. `find_channel_fault` returns the fault in the app setting of a channel, and a
-    hint; it becomes a warning. `find_topic_fault` does the same for a topic.
+    hint; it becomes a warning. `find_topic_fault` does the same for a topic, and
+    `find_target_fault` for the target of a retraining. `files_in` lists the app's files below a
+    folder, to name the one that was meant.
 
     >>> from uuid import UUID
     >>> from shared.actions import ACTIONS
@@ -117,6 +126,8 @@ def load_reactions(
         find_job_faults=find_job_faults,
         find_channel_fault=find_channel_fault,
         find_topic_fault=find_topic_fault,
+        find_target_fault=find_target_fault,
+        files_in=files_in,
     )
     loader = _ReactionsLoader(report, actions, settings, strict_settings, context)
     try:
@@ -155,6 +166,31 @@ def _channels_in(defaults: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
     return tuple(name for name in names if isinstance(name, str) and OPEN not in name)
 
 
+def _all_texts(value: Any) -> Iterator[str]:
+    """Yield every text in a document's data."""
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _all_texts(item)
+    elif isinstance(value, str):
+        yield value
+
+
+def _list_hint(key: str, text: str) -> str:
+    """Return how a text is written as a list of one."""
+    if key != "workspaces":
+        return f"Write [{cut(text)}]." if re.fullmatch(r"[\w-]{1,63}", text) else ""
+    if _SETTING.fullmatch(text):
+        return f'Write ["{cut(text)}"].'
+    if _SETTING_NAME.fullmatch(text):
+        return f'Write ["%{cut(text)}%"] for the app setting of that name.'
+    if read_workspace(text) is not None:
+        return "Put brackets around it: [/subscriptions/…]."
+    return (
+        "Write its ARM id, or %NAME% for an app setting that holds it, in brackets:"
+        ' [/subscriptions/…] or ["%NAME%"].'
+    )
+
+
 def _in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda item: (item.file, item.line, item.column or 0)))
 
@@ -182,6 +218,12 @@ class _ReactionsLoader:
             message = f"the file should be a mapping, found {kind_of_value(data)}"
             self._report.error((), message, "Begin with `version: 1`.")
             return None
+        self._refuse_secrets(data, ())
+        beside = set(Orphans.model_fields) & data.keys()
+        if "orphans" in data and data["orphans"] is None and beside:
+            fault = misplaced(("orphans",))
+            self._report.refuse(fault.path, fault.message, fault.hint, key=True)
+            data = {key: value for key, value in data.items() if key not in beside | {"orphans"}}
         self._report.check_keys(data, (), FILE_KEYS, "the file")
         self._check_version(data)
         workspaces = self._workspaces(self._list(data, "workspaces", required=True))
@@ -242,7 +284,26 @@ class _ReactionsLoader:
         self._report.error(("chain_limit",), message, hint)
         return CHAIN_LIMIT
 
+    def _refuse_secrets(self, value: Any, path: Path) -> None:
+        """Find secrets among the values: a file is kept in a repository, and read by many."""
+        if not path and MARK not in redact("\n".join(_all_texts(value))):
+            return  # as a whole it is searched much faster than value by value
+        if isinstance(value, dict | list):
+            for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+                self._refuse_secrets(item, (*path, key))
+        elif isinstance(value, str) and path[0] != "channels" and holds_secret(value):
+            if _OF_CHANNELS.isdisjoint(path) or not is_address(value):
+                self._report.refuse(path, SECRET_IN_FILE, secret_hint(value))
+            else:
+                self._report.refuse(path, ADDRESS_IN_FILE, address_hint([value]))
+
+    def _misspelt(self, data: dict[str, Any], key: str) -> bool:
+        """Say whether a key that is missing is one that was misspelt, which is said of it."""
+        return any(nearest(other, {key}) for other in data.keys() - FILE_KEYS)
+
     def _check_version(self, data: dict[str, Any]) -> None:
+        if "version" not in data and self._misspelt(data, "version"):
+            return
         if "version" not in data:
             self._report.error((), "`version:` is missing", f"Begin with `version: {VERSION}`.")
         elif data["version"] != VERSION or isinstance(data["version"], bool):
@@ -251,21 +312,26 @@ class _ReactionsLoader:
 
     def _list(self, data: dict[str, Any], key: str, *, required: bool) -> list[Any]:
         if key not in data:
-            if required and not any(nearest(other, {key}) for other in data.keys() - FILE_KEYS):
+            if required and not self._misspelt(data, key):
                 self._report.error((), f"`{key}:` is missing", f"Add `{key}:` with a list.")
             return []
         value = data[key]
         if isinstance(value, list):
             return value
         inside = value.values() if isinstance(value, dict) else [value]
-        if any(isinstance(item, str) and "://" in item for item in inside):
-            address = (ADDRESS_IN_FILE, ADDRESS_HINT)
-            if key == "topics":
-                address = (TOPIC_ADDRESS_IN_FILE, TOPIC_ADDRESS_HINT)
+        if key == "topics" and any(isinstance(item, str) and "://" in item for item in inside):
+            address = (TOPIC_ADDRESS_IN_FILE, TOPIC_ADDRESS_HINT)
             self._report.error((key,), *address, key=True)
+            return []
+        if key == "channels" and (addresses := [*filter(is_address, _texts_in(value))]):
+            names = value if isinstance(value, dict) else ()
+            self._report.error((key,), ADDRESS_IN_FILE, address_hint(addresses, names), key=True)
             return []
         hint = "Begin each item on a line of its own with `- `."
         message = f"`{key}:` should be a list, found {kind_of_value(value)}"
+        if isinstance(value, str):
+            message = f"`{key}:` should be a list, found {found(value)}"
+            hint = _list_hint(key, value)
         self._report.error((key,), message, hint, key=True)
         return []
 
@@ -312,8 +378,9 @@ class _ReactionsLoader:
         names: dict[str, None] = {}
         for index, item in enumerate(items):
             path = ("channels", index)
-            if any(_ADDRESS.search(part) for part in _texts_in(item)):
-                self._report.error(path, ADDRESS_IN_FILE, ADDRESS_HINT)
+            if addresses := [*filter(is_address, _texts_in(item))]:
+                given = item if isinstance(item, dict) else ()
+                self._report.error(path, ADDRESS_IN_FILE, address_hint(addresses, given))
             elif not isinstance(item, str) or not CHANNEL.fullmatch(item):
                 message = f"a channel can't be called {found(item)}"
                 hint = "Lower-case letters, digits, - and _, a letter first."
@@ -387,7 +454,8 @@ class _ReactionsLoader:
 
     def _reactions(self, items: list[Any], context: LoadContext) -> tuple[Reaction, ...]:
         reader = ReactionReader(self._report, self._actions, context)
-        read = [reader.read(item, index) for index, item in enumerate(items)]
+        astray = set(self._find_astray(items))
+        read = [reader.read(item, index) for index, item in enumerate(items) if index not in astray]
         return tuple(reaction for reaction in read if reaction is not None)
 
     def _with_freezes(
@@ -416,3 +484,17 @@ class _ReactionsLoader:
             replace(it, freezes=named.get(it.name, reader.of_file if it.makes else ()))
             for it in reactions
         )
+
+    def _find_astray(self, items: list[Any]) -> Iterator[int]:
+        """Yield the items that are actions of the reaction before, in the column of its `- `."""
+        owner = None
+        for index, item in enumerate(items):
+            is_action = isinstance(item, dict) and len(item) == 1 and set(item) < set(self._actions)
+            if not is_action:
+                named = isinstance(item, dict) and "do" in item and item["do"] is None
+                owner = index if named else None
+            elif owner is not None:
+                hint = "Indent them by four spaces more than the `- ` of the reaction."
+                message = "the actions of `do` are not below it"
+                self._report.refuse(("reactions", owner, "do"), message, hint, key=True)
+                yield index

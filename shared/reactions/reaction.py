@@ -28,7 +28,7 @@ from shared.reactions.templates import (
 from shared.schema.document import Path
 from shared.schema.report import Place, Report
 from shared.schema.values import LoadContext
-from shared.schema.wording import cut, dotted, found, kind_of_value, suggest
+from shared.schema.wording import SETTING_IS, cut, dotted, found, kind_of_value, nearest, suggest
 
 if TYPE_CHECKING:
     from shared.reactions.schedule import ReactionSchedule
@@ -55,7 +55,7 @@ class ReactionReader:
         self._actions = actions
         self._context = context
         self._places: dict[str, str] = {}
-        self._misread: set[Path] = set()
+        self._doubted: set[str] = set()
 
     def read(self, item: Any, index: int) -> Reaction | None:
         """Return the reaction, as far as it can be read."""
@@ -73,6 +73,8 @@ class ReactionReader:
     def _name(self, data: dict[str, Any], place: Place) -> str | None:
         name = data.get("name")
         path = (*place.path, "name")
+        if "name" not in data and any(nearest(key, {"name"}) for key in data):
+            return None  # it was misspelt, which is said of the key
         if "name" not in data:
             hint = "Give it a name that is not used yet."
             self._report.error(path, "`name:` is missing", hint, reaction=place.reaction)
@@ -183,7 +185,10 @@ class ReactionReader:
         if isinstance(value, str) and value in names:
             return EventType(value)
         if isinstance(value, str):
-            hint = suggest(value.rpartition(".")[2], names)
+            last = value.rpartition(".")[2]
+            hint = suggest(last, names)
+            if last in names:
+                hint = f"Leave the prefix out: `{last}`."
             message = f"there is no event type {found(value)}"
         else:
             hint = suggest("", names)
@@ -300,6 +305,13 @@ class ReactionReader:
 
     def _step(self, item: Any, place: Place, earlier: Counter[str]) -> Step | None:
         if not isinstance(item, dict) or len(item) != 1:
+            stray = _find_stray(item, self._actions)
+            if stray is not None:
+                message = f"`{stray[1]}` is not below `{stray[0]}`"
+                hint = f"Indent it by two spaces more than `{stray[0]}`."
+                path = (*place.path, stray[1])
+                self._report.error(path, message, hint, reaction=place.reaction, key=True)
+                return None
             message, hint = _not_one_action(item, self._actions)
             self._report.error(place.path, message, hint, reaction=place.reaction)
             return None
@@ -336,13 +348,14 @@ class ReactionReader:
         context = replace(self._context, on=place.on, doubts={})
         for fault in find_param_faults(action, raw, self._actions[action], context):
             where = (*path, *fault.path)
-            if where in self._misread:
-                continue
             self._report.error(
                 where, fault.message, fault.hint, reaction=place.reaction, key=fault.is_of_key
             )
         for odd, (message, hint) in context.doubts.items():
-            self._report.warn((*path, *odd), message, hint)
+            if message not in self._doubted:  # one setting that many steps need is one cause
+                self._report.warn((*path, *odd), message, hint)
+            if message.startswith(SETTING_IS):
+                self._doubted.add(message)
 
     def _check_texts(self, action: str, params: Any, path: Path, place: Place) -> None:
         """Find text values whose expression gives another type."""
@@ -407,8 +420,7 @@ class ReactionReader:
         if foreign:
             message = f"`{cut(foreign)}` is another language's template, and would be taken as text"
         hint = f"Write an expression: `${{{{ {meant[0] if meant else '…'} }}}}`."
-        self._report.error(place.path, message, hint, reaction=place.reaction)
-        self._misread.add(place.path)
+        self._report.refuse(place.path, message, hint, reaction=place.reaction)
 
     def _compiled(self, value: Any, place: Place) -> Any:
         """Return the value with Templates for the texts that hold expressions, each checked."""
@@ -432,6 +444,19 @@ class ReactionReader:
                 for fault in find_expression_faults(hole.expression, *place.on):
                     self._expression_error(place.path, place, fault, hole.offset)
         return template or value
+
+
+def _find_stray(item: Any, actions: Mapping[str, type[Params]]) -> tuple[str, str] | None:
+    """Return an action and a value of it that stands beside it, if the others are below it."""
+    if not isinstance(item, dict):
+        return None
+    action = next(iter(item), "")
+    values = item.get(action)
+    if action not in actions or not isinstance(values, dict):
+        return None
+    takes = actions[action].model_fields.keys() - values.keys()
+    beside = [key for key in item if key != action]
+    return (action, beside[0]) if beside and set(beside) <= takes else None
 
 
 def _not_one_action(item: Any, actions: Collection[str]) -> tuple[str, str]:

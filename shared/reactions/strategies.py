@@ -6,8 +6,9 @@ from typing import Any
 from shared.base.ids import GIVEN_NAME, GIVEN_NAME_RULE
 from shared.rollouts.strategy.model import Strategy
 from shared.rollouts.strategy.ready_made import READY_MADE
-from shared.rollouts.strategy.schema import read_strategy
+from shared.rollouts.strategy.schema import StrategyParams, read_strategy
 from shared.schema.document import Path
+from shared.schema.faults import misplaced
 from shared.schema.report import Report
 from shared.schema.values import LoadContext
 from shared.schema.wording import found
@@ -20,8 +21,21 @@ def read_strategies(
 
     A strategy with an invalid name is left out.
     """
+    if slip := _find_slip(data):
+        fault = misplaced(("rollouts", slip))
+        report.error(fault.path, fault.message, fault.hint, key=True)
+        beside = StrategyParams.model_fields.keys() | {slip}
+        data = {name: raw for name, raw in data.items() if name not in beside}
     read = {name: _read(name, raw, report, context) for name, raw in data.items()}
+    read |= {slip: None} if slip else {}
     return {name: strategy for name, strategy in read.items() if _check_name(name, report)}
+
+
+def _find_slip(data: Mapping[str, Any]) -> str:
+    """Return the name of a strategy whose values stand beside it, "" if there is none."""
+    bare = [name for name, raw in data.items() if raw is None]
+    is_beside = isinstance(data.get("steps"), list) or isinstance(data.get("based_on"), str)
+    return bare[0] if bare and is_beside else ""
 
 
 def _check_name(name: str, report: Report) -> bool:

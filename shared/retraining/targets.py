@@ -8,14 +8,24 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Protocol, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from shared.base.errors import JobInvalid
 from shared.base.ids import GIVEN_NAME, GIVEN_NAME_RULE
 from shared.base.ids import REFERENCE as REFERENCE
 from shared.events.model import Workspace
 from shared.retraining.addresses import find_fault
-from shared.schema.values import AnyName, PlainName, Values, check_file, check_job, unfit
+from shared.schema.values import (
+    AnyName,
+    LoadContext,
+    PlainName,
+    Values,
+    check_file,
+    check_job,
+    example_of,
+    unfit,
+)
+from shared.schema.wording import found
 
 #: The types of a run's inputs.
 Input = str | int | float | bool
@@ -52,7 +62,10 @@ _HEADERS_OURS = ("webhook-", "signalbox-", "content-", "x-forwarded-")
 
 def _check_job_file(path: str) -> str:
     if _JOB_FILE.fullmatch(path) is None or ".." in path:
-        raise ValueError("name a .yaml file below the app's jobs/ folder: jobs/churn.yaml")
+        raise unfit(
+            f"should be a .yaml file below `jobs/`, found {found(path)}",
+            f"Write its path in the app: `jobs/{example_of(path, '.yaml', '.yml')}`.",
+        )
     return path
 
 
@@ -60,7 +73,7 @@ def _check_repository(name: str) -> str:
     if _REPOSITORY.fullmatch(name) is None:
         address = _REPOSITORY_AT.fullmatch(name)
         example = address["name"] if address is not None else "owner/name"
-        raise ValueError(f"name a repository as GitHub does: {example}")
+        raise unfit(f"should be a repository, found {found(name)}", f"Write `{example}`.")
     return name
 
 
@@ -221,6 +234,20 @@ class TargetParams(Values):
         """Return the target as JSON that may be kept, and that a look at its run needs."""
         unkept = {"webhook": {"body", "headers"}}
         return self.model_dump_json(exclude_none=True, exclude_defaults=True, exclude=unkept)
+
+
+def doubt_settings(target: TargetParams, info: ValidationInfo) -> TargetParams:
+    """Warn of a target whose app settings are absent or can't be used."""
+    context = info.context
+    if isinstance(context, LoadContext):
+        fault = context.find_target_fault(target.kind, target.value)
+        if fault is not None:
+            context.doubts[(str(info.field_name), target.kind)] = fault
+    return target
+
+
+#: The target of an action, with a warning where its app settings are absent.
+ReadyTarget = Annotated[TargetParams, AfterValidator(doubt_settings)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

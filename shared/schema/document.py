@@ -148,7 +148,7 @@ def _read(text: str, file: str) -> tuple[Document | None, tuple[Fault, ...]]:
     root = _compose(text, file)
     if isinstance(root, Fault):
         return None, (root,)
-    builder = _Builder()
+    builder = _Builder(text)
     value = builder.build(root, ())
     if builder.faults:
         return None, tuple(builder.faults)
@@ -182,7 +182,8 @@ class _TooMuch(Exception):
 class _Builder:
     """Turns nodes into data, notes their places, and collects their faults."""
 
-    def __init__(self) -> None:
+    def __init__(self, text: str) -> None:
+        self._text = text
         self.keys: dict[Path, Mark] = {}
         self.nodes: dict[Path, yaml.Node] = {}
         self.faults: list[Fault] = []
@@ -253,11 +254,11 @@ class _Builder:
             if "${{" in key:
                 self._fault(node, "a key can't hold an expression", "Only values can.")
             return key
-        self._fault(
-            node,
-            f"a key has to be text, found {found(key)}",
-            f'Put quotes around it: "{found(key)}".',
-        )
+        hint = f'Put quotes around it: "{found(key)}".'
+        number = _DECIMAL.search(self._text, max(0, node.start_mark.index - 9))
+        if number is not None and number.start(2) == node.start_mark.index:
+            hint = f"Write a decimal point: {number[1]}.{number[2]}."
+        self._fault(node, f"a key has to be text, found {found(key)}", hint)
         return None
 
     def _scalar(self, node: yaml.ScalarNode) -> Any:
@@ -307,6 +308,13 @@ _SYNTAX_HINTS = (
 )
 
 
+#: A number with a decimal comma, which ends an item between braces.
+_DECIMAL = re.compile(r"(?<![\d.])(\d{1,4}),(\d{1,4})(?![\d.])")
+#: An app setting that stands there without quotes.
+_BARE_SETTING = re.compile(r"%[A-Za-z][A-Za-z0-9_]{0,100}%")
+#: An item of a list that is a key without a value, and a key of any line.
+_BARE_ITEM = re.compile(r"(\s*)- ([A-Za-z_][\w-]{0,60}):\s*(?:#.*)?")
+_KEY_LINE = re.compile(r"(\s*)[A-Za-z_][\w-]{0,60}:(?:\s|\Z)")
 #: A value that is one text in quotes so far.
 _QUOTED = re.compile(r"""[:-]\s+(?:'[^']*'|"[^"]*")\s+\Z""")
 
@@ -324,6 +332,8 @@ def _syntax_fault(error: yaml.MarkedYAMLError, text: str) -> Fault:
     if "found another document" in problem:
         problem = "found another document"
     hint = next((hint for part, hint in _SYNTAX_HINTS if part in problem), "")
+    if mark is not None and text[max(mark.index - 1, 0) :].startswith("${"):
+        hint = "Put quotes around text that holds `{`."
     # Between braces or brackets, a text without quotes ends before the `{`.
     if mark is not None and text[max(mark.index - 1, 0) :].startswith("${{"):
         hint = 'Put quotes around it: "${{ … }}".'
@@ -333,5 +343,34 @@ def _syntax_fault(error: yaml.MarkedYAMLError, text: str) -> Fault:
         and _QUOTED.search(_before(mark, text))
     ):
         hint = "Put quotes around all of it; those within it are single ones."
+    if mark is not None and (setting := _BARE_SETTING.match(text, mark.index)):
+        hint = f'Put quotes around it: "{setting[0]}".'
+    if mark is not None and (slip := _indentation_fault(text.split("\n"), mark.line)):
+        return slip
     place = Mark(1, None) if mark is None else _mark(mark)
     return Fault(place, f"YAML: {problem}", hint)
+
+
+def _indentation_fault(lines: list[str], at: int) -> Fault | None:
+    """Return the fault of values that are not below the item that they belong to, if it is that.
+
+    `at` is the line that can't be read, from 0. The slip is in one of the lines before it, or is
+    its own column.
+    """
+    item = next((n for n in range(at - 1, -1, -1) if _BARE_ITEM.fullmatch(lines[n])), None)
+    if item is None or not (named := _BARE_ITEM.fullmatch(lines[item])):
+        return None
+    dash = len(named[1])
+    keys = [_KEY_LINE.match(line) for line in lines[item + 1 : at + 1]]
+    first = keys[0] if keys else None
+    if first is None or len(first[1]) > dash + 2 or any(key is None for key in keys):
+        return None
+    if len(first[1]) < dash or (len(first[1]) == dash and at != item + 1):
+        return None
+    more = dash + 4 - len(first[1])
+    message = f"the values of `{named[2]}` are not below it"
+    hint = f"Indent them by {_SPACES.get(more, str(more))} spaces more, all in one column."
+    return Fault(Mark(item + 2, len(first[1]) + 1), message, hint)
+
+
+_SPACES = {2: "two", 3: "three", 4: "four"}

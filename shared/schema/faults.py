@@ -8,9 +8,19 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from shared.base.durations import DurationInvalid
 from shared.schema.document import Path
 from shared.schema.values import LoadContext, Values
-from shared.schema.wording import ADDRESS_HINT, ADDRESS_IN_FILE, dotted, found, suggest
+from shared.schema.wording import (
+    ADDRESS_IN_FILE,
+    address_hint,
+    dotted,
+    found,
+    is_address,
+    meant,
+    nearest,
+    suggest,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +79,55 @@ def _explain(
     by_path: dict[Path, list[ErrorDetails]] = {}
     for details in error.errors(include_url=False)[:_FAULTS_MAX]:
         by_path.setdefault(_real_path(details, raw), []).append(details)
+    slips = tuple(_find_slips(by_path, raw, params))
+    for path in [path for path in by_path for slip in slips if _is_of_slip(path, slip)]:
+        by_path.pop(path, None)
+    faults = [misplaced(slip) for slip, _ in slips]
+    for path, errors in by_path.items():
+        faults += _explain_at(path, errors, action, params, tuple(channels))
+    # A key that is missing because it was misspelt is said of the misspelt one.
+    hints = {(fault.path[:-1], fault.hint) for fault in faults}
     return tuple(
         fault
-        for path, details in by_path.items()
-        for fault in _explain_at(path, details, action, params, tuple(channels))
+        for fault in faults
+        if not (" needs " in fault.message and fault.path)
+        or (fault.path[:-1], meant(str(fault.path[-1]))) not in hints
     )
+
+
+#: The path of a key without a value, and the keys beside it that belong below it.
+_Slip = tuple[Path, frozenset[str]]
+
+
+def _find_slips(by_path: Mapping[Path, Any], raw: Any, params: type[Values]) -> Iterator[_Slip]:
+    """Yield each key that has nothing below it, with keys beside it that it takes."""
+    for path in [path for path, errors in by_path.items() if errors[0]["type"] == _UNKNOWN]:
+        beside = raw
+        for part in path[:-1]:
+            beside = _child(beside, part)
+        for key in beside if isinstance(beside, Mapping) else ():
+            takes = _fields_below(params, (*path[:-1], key))
+            if beside[key] is None and path[-1] in takes:
+                yield (*path[:-1], key), frozenset(takes)
+
+
+def _is_of_slip(path: Path, slip: _Slip) -> bool:
+    where, takes = slip
+    return path == where or (
+        len(path) >= len(where)
+        and path[: len(where) - 1] == where[:-1]
+        and path[len(where) - 1] in takes
+    )
+
+
+def misplaced(path: Path) -> ParamFault:
+    """Return the fault of values that stand beside their key and not below it."""
+    message = f"the values of `{dotted(path)}` are not below it"
+    hint = f"Indent them by two spaces more than `{path[-1]}`."
+    return ParamFault(path, message, hint, is_of_key=True)
+
+
+_UNKNOWN = "extra_forbidden"
 
 
 def _real_path(details: ErrorDetails, raw: Any) -> Path:
@@ -130,6 +184,8 @@ def _explain_one(
         words = " or ".join(dict.fromkeys(_KINDS[kind] for kind in kinds))
         quote = kinds == ["string"] and isinstance(value, bool | int | float)
         hint = f'Put quotes around it: "{found(value)}".' if quote else ""
+        if _NUMBERS.issuperset(kinds) and (number := _number_meant(value, kinds[0], path)):
+            hint = f"Write `{number}`."
         if _LISTS.issuperset(kinds) and isinstance(value, str) and _PLAIN.fullmatch(value):
             hint = f"Write [{value}]."
         if kinds == ["model"] and (fields := sorted(_fields_at(params, path))):
@@ -141,8 +197,36 @@ def _explain_one(
             return ParamFault(path, f"`{action}` needs {name}", hint, is_of_key=True)
         case "extra_forbidden":
             hint = suggest(str(path[-1]), _fields_at(params, path[:-1])) if path else ""
+            if (share := _SHARE.fullmatch(str(value))) and hint == "Did you mean `max_ratio`?":
+                hint = f"Write `max_ratio: {1 + float(share[1]) / 100:g}`."
             return ParamFault(path, f"`{action}` has no {name}", hint, is_of_key=True)
     return ParamFault(path, *_describe(name, first, channels))
+
+
+_NUMBERS = {"int", "float", "decimal"}
+_SHARE = re.compile(r"(\d{1,3}(?:\.\d{1,4})?) ?%")
+_SPOKEN = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_THOUSANDS = re.compile(r"\d{1,3}(?:[,_' ]\d{3}){1,4}")
+_COMMA = re.compile(r"(\d{1,6}),(\d{1,6})")
+_WITH_UNIT = re.compile(r"(\d{1,9}) ?(?:x|times|instances?|replicas?|nodes?|vms?)", re.IGNORECASE)
+
+
+def _number_meant(value: object, kind: str, path: Path) -> str:
+    """Return the number that a text was probably meant as, "" where that is not clear."""
+    takes_fractions = kind != "int"
+    base = 1 if str(path[-1]).endswith("_ratio") else 0
+    text = value.strip().lower() if isinstance(value, str) else ""
+    if text in _SPOKEN:
+        return str(_SPOKEN.index(text) + 1)
+    if _THOUSANDS.fullmatch(text):
+        return re.sub(r"\D", "", text)
+    if with_unit := _WITH_UNIT.fullmatch(text):
+        return with_unit[1]
+    if takes_fractions and (share := _SHARE.fullmatch(text)):
+        return f"{base + float(share[1]) / 100:g}"
+    if takes_fractions and (comma := _COMMA.fullmatch(text)):
+        return f"{comma[1]}.{comma[2]}"
+    return ""
 
 
 def _describe(name: str, error: ErrorDetails, channels: tuple[str, ...]) -> tuple[str, str]:
@@ -152,8 +236,9 @@ def _describe(name: str, error: ErrorDetails, channels: tuple[str, ...]) -> tupl
         case "unfit":
             return f"{name} {context['message']}", context["hint"]
         case "file_missing":
-            message = f"the app has no file {found(value)}"
-            return message, "Add it, or name one that is there."
+            near = nearest(str(value), context["known"])
+            hint = f"Did you mean `{near}`?" if near else "Add it, or name one that is there."
+            return f"the app has no file {found(value)}", hint
         case "channel_undeclared":
             return _describe_channel(str(value), channels)
         case "strategy_undeclared":
@@ -162,13 +247,15 @@ def _describe(name: str, error: ErrorDetails, channels: tuple[str, ...]) -> tupl
             hint = suggest(str(value), re.findall(r"'([^']*)'", context.get("expected", "")))
             return f"{name} can't be {found(value)}", hint
         case "value_error" | "assertion_error":
-            return f"{name}: {context.get('error', error['msg'])}", ""
+            wrong = context.get("error", error["msg"])
+            is_duration = isinstance(wrong, DurationInvalid)
+            return f"{name}{'' if is_duration else ':'} {wrong}", getattr(wrong, "hint", "")
     return f"{name} {_plainly(error['msg'])}, found {found(value)}", ""
 
 
 def _describe_channel(name: str, channels: tuple[str, ...]) -> tuple[str, str]:
-    if "://" in name:
-        return ADDRESS_IN_FILE, ADDRESS_HINT
+    if is_address(name):
+        return ADDRESS_IN_FILE, address_hint([name])
     hint = suggest(name, channels) or "Declare it under `channels:`."
     return f"there is no channel {found(name)}", hint
 
@@ -190,6 +277,20 @@ def _fields_at(params: type[BaseModel], path: Path) -> set[str]:
                 if part in model.model_fields
                 for nested in _models_in(model.model_fields[part].annotation)
             } or models
+    return {name for model in models for name in model.model_fields}
+
+
+def _fields_below(params: type[BaseModel], path: Path) -> set[str]:
+    """Return the fields that the value at the path takes, none if it takes no mapping."""
+    *upper, last = path
+    models = {params}
+    for part in (*upper, last):
+        models = {
+            nested
+            for model in models
+            if part in model.model_fields
+            for nested in _models_in(model.model_fields[str(part)].annotation)
+        }
     return {name for model in models for name in model.model_fields}
 
 

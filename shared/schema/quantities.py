@@ -7,11 +7,12 @@ from decimal import Decimal
 
 from pydantic import WithJsonSchema
 
-from shared.base.durations import DURATION_FORM, parse_duration
+from shared.base.durations import DURATION_FORM, HOW, DurationInvalid, parse_duration
 from shared.schema.values import unfit
 from shared.schema.wording import found
 
 _PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,4})?) ?%")
+_IN_WORDS = re.compile(r"(\d{1,3}(?:\.\d{1,4})?) ?(?:percent|per cent|pct|)")
 _LONGEST = timedelta(hours=1)
 #: A percentage as it is written, and a time to answer, for the JSON Schema of the file.
 WRITTEN_PERCENT = WithJsonSchema({"type": "string", "pattern": f"^{_PERCENT.pattern}$"})
@@ -34,7 +35,9 @@ def whole_percent(least: int, most: int) -> Callable[[object], int]:
     def read(value: object) -> int:
         number = _read(value, least, most)
         if number % 1:
-            raise unfit(f"should be a whole percentage, found {found(value)}")
+            lower = int(number) or 1
+            hint = f"Write `{lower}%` or `{int(number) + 1}%`."
+            raise unfit(f"should be a whole percentage, found {found(value)}", hint)
         return int(number)
 
     return read
@@ -59,16 +62,19 @@ def _as_percent(value: object) -> object:
     """Return a bare number as percent: below 1 it is a share."""
     if isinstance(value, float) and 0 < value < 1:
         return f"{value * 100:.4g}"
-    return value
+    words = _IN_WORDS.fullmatch(value) if isinstance(value, str) else None
+    return value if words is None else words[1]
 
 
 def milliseconds(value: object) -> float:
     """Read "800ms" or "2s" as milliseconds."""
     try:
         span = parse_duration(value)
-    except ValueError:
+    except DurationInvalid as error:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        hint = f"Write `{value}ms`." if is_number else "Write `800ms` or `2s`."
+        number = f"{value * 1000:g}" if isinstance(value, float) else value
+        hint = f"Write `{number}ms`." if is_number else error.hint
+        hint = "Write `800ms` or `2s`." if hint == HOW else hint
         raise unfit(f"should be a time, found {found(value)}", hint) from None
     if not isinstance(span, timedelta) or not timedelta(0) < span <= _LONGEST:
         raise unfit(f"should be from 1ms to 1h, found {found(value)}")

@@ -6,7 +6,7 @@ from typing import Any
 from shared.events.model import EventType
 from shared.schema.document import Document, Mark, Path
 from shared.schema.findings import Finding, Severity
-from shared.schema.wording import cut, printable, suggest
+from shared.schema.wording import cut, meant, printable, suggest
 
 
 def finding_at(
@@ -135,7 +135,10 @@ class Report:
     def check_keys(
         self, data: dict[str, Any], path: Path, known: set[str], owner: str, who: str | None = None
     ) -> None:
-        """Add an error for each key that is not among `known`."""
+        """Add an error for each key that is not among `known`.
+
+        A key that was meant by one of them is refused: that it is missing is of the same cause.
+        """
         unused = known - data.keys() or known
         strange = [key for key in data if key not in known]
         if len(strange) > _STRANGE_MAX:
@@ -143,13 +146,10 @@ class Report:
             self.error((*path, strange[0]), message, "Here is the first.", reaction=who, key=True)
             return
         for key in strange:
-            self.error(
-                (*path, key),
-                f"{owner} has no `{cut(key)}`",
-                suggest(key, unused),
-                reaction=who,
-                key=True,
-            )
+            hint = suggest(key, unused)
+            message = f"{owner} has no `{cut(key)}`"
+            self.error((*path, key), message, hint, reaction=who, key=True)
+            self.refused.update((*path, name) for name in unused if hint == meant(name))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from shared.events.model import EventType
-from shared.schema.wording import TOPIC_ADDRESS_HINT, found, suggest
+from shared.schema.wording import TOPIC_ADDRESS_HINT, found, is_address, suggest
 
 
 class Values(BaseModel):
@@ -31,7 +31,9 @@ class LoadContext:
     setting, and a hint.
     `strategies` are those that the file declares, None for one that can't be read;
     `named_strategies` collects those that values name. `topics`, `named_topics` and
-    `find_topic_fault` are for topics as the same three are for channels.
+    `find_topic_fault` are for topics as the same three are for channels. `find_target_fault` gives
+    the fault in the app settings of a target of this kind with these values, and a hint. `files_in`
+    lists the app's files below a folder. `doubts` collects warnings by the path of their value.
     """
 
     channels: frozenset[str] | None
@@ -46,6 +48,8 @@ class LoadContext:
     topics: frozenset[str] | None = None
     named_topics: set[str] = field(default_factory=set)
     find_topic_fault: Callable[[str], tuple[str, str] | None] = lambda _: None
+    find_target_fault: Callable[[str, Any], tuple[str, str] | None] = lambda *_: None
+    files_in: Callable[[str], Collection[str]] = lambda _: ()
     doubts: dict[tuple[str, ...], tuple[str, str]] = field(default_factory=dict)
 
 
@@ -88,7 +92,7 @@ def _check_channel(name: str, info: ValidationInfo) -> str:
     if isinstance(info.context, LoadContext):
         info.context.named.add(name)
         declared = info.context.channels
-        if "://" in name or (declared is not None and name not in declared):
+        if is_address(name) or (declared is not None and name not in declared):
             raise PydanticCustomError("channel_undeclared", "no such channel")
     return name
 
@@ -99,8 +103,17 @@ def check_file(path: str, info: ValidationInfo) -> str:
     Use it after the check of the path's form, whose fault is reported first.
     """
     if path and isinstance(info.context, LoadContext) and not info.context.has_file(path):
-        raise PydanticCustomError("file_missing", "the app has no such file")
+        known = tuple(info.context.files_in(path.partition("/")[0]))
+        raise PydanticCustomError("file_missing", "the app has no such file", {"known": known})
     return path
+
+
+def example_of(path: str, *suffixes: str) -> str:
+    """Return the name of the file that a path leads to, or an example of one."""
+    name = path.replace("\\", "/").rpartition("/")[2]
+    if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,60}", name) and name.endswith(suffixes):
+        return name
+    return f"churn{suffixes[0]}"
 
 
 def check_job(path: str, info: ValidationInfo) -> str:

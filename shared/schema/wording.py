@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from difflib import SequenceMatcher
 from typing import Any
 
-from shared.base.redact import redact
+from shared.base.redact import MARK, redact
 from shared.base.words import flat, shortened
 
 #: Longer values are cut in messages, and longer words have no nearest word.
@@ -20,19 +20,67 @@ _ELSEWHERE = {
     **dict.fromkeys(("trigger", "event", "events"), "on"),
     **dict.fromkeys(("replicas", "instances"), "instance_count"),
     **dict.fromkeys(("vm_size", "sku"), "instance_type"),
+    "max_increase": "max_ratio",
 }
 #: Words that mean the opposite of a key, with that key and a hint.
 _CONTRARY = {"disabled": ("enabled", "Write `enabled: false`.")}
 #: The most words that are compared, and the most that are shown.
 _CHOICES_MAX, _TOLD_MAX = 200, 40
 ADDRESS_IN_FILE = "the address of a channel does not belong in this file"
-ADDRESS_HINT = (
-    "Put it into the app setting SIGNALBOX_CHANNEL_<NAME> and write the name here. Most addresses"
-    " hold a secret: change it, since it was in a file."
-)
+#: Characters that an address has, with its scheme or without, and a name has not.
+_ADDRESS = re.compile(r"[/:@](?=.)")
+#: Parts of addresses, and the usual name of the channel.
+_SERVICES = {
+    **dict.fromkeys(("office.com", "msteams:", "logic.azure.com", "powerplatform.com"), "teams"),
+    **dict.fromkeys(("workflow:", "workflows:"), "teams"),
+    **dict.fromkeys(("mailto", "@"), "mail"),
+    **{name: name for name in ("slack", "discord", "pagerduty", "opsgenie", "telegram", "ntfy")},
+}
+#: The beginnings of secrets, and the app setting that each belongs in.
+_SECRET_SETTINGS = {
+    **dict.fromkeys(("ghp_", "github_pat_", "ghs_", "gho_"), "SIGNALBOX_GITHUB_TOKEN"),
+    "whsec_": "SIGNALBOX_WEBHOOK_<NAME>_SECRET",
+}
+#: The beginning of a warning about an app setting.
+SETTING_IS = "the app setting"
+SECRET_IN_FILE = "a secret does not belong in this file"
 
 TOPIC_ADDRESS_IN_FILE = "the endpoint of a topic does not belong in this file"
 TOPIC_ADDRESS_HINT = "Put it into the app setting SIGNALBOX_TOPIC_<NAME> and write the name here."
+
+
+def is_address(text: str) -> bool:
+    """Say whether a text is an address, or a part of one, and no name of a channel."""
+    return _ADDRESS.search(text) is not None
+
+
+def address_hint(addresses: Iterable[str], names: Iterable[str] = ()) -> str:
+    """Return where the addresses of channels belong; their names are guessed if none are given."""
+    known = dict.fromkeys(names or map(_channel_of, addresses))
+    settings = [f"SIGNALBOX_CHANNEL_{name.upper().replace('-', '_')}" for name in known]
+    here = " and ".join(f"`{name}`" for name in known if name != "<NAME>") or "the name"
+    return (
+        f"Put it into the app setting {' and '.join(settings)} and write {here} here. Most"
+        " addresses hold a secret: change it, since it was in a file."
+    )
+
+
+def _channel_of(address: str) -> str:
+    parts = (name for part, name in _SERVICES.items() if part in address.lower())
+    return next(parts, "<NAME>")
+
+
+def secret_hint(secret: str) -> str:
+    """Return where a secret belongs."""
+    settings = (name for begin, name in _SECRET_SETTINGS.items() if begin in secret)
+    setting = next(settings, "")
+    where = f"the app setting {setting}" if setting else "an app setting"
+    return f"Put it into {where}, as a Key Vault reference, and change it, since it was in a file."
+
+
+def holds_secret(text: str) -> bool:
+    """Say whether a text is a secret, or an address with one in it, and no sentence."""
+    return not any(map(str.isspace, text)) and MARK not in text and MARK in redact(text)
 
 
 def nearest(word: str, choices: Iterable[str]) -> str | None:
@@ -60,6 +108,11 @@ def _ratio(one: str, two: str) -> float:
     return SequenceMatcher(None, one, two).ratio()
 
 
+def meant(choice: str) -> str:
+    """Return the hint that exactly this word was meant."""
+    return f"Did you mean `{choice}`?"
+
+
 def suggest(word: str, choices: Iterable[str]) -> str:
     """Return a hint with the choice that was probably meant, else with every choice."""
     known = sorted(set(choices))[:_CHOICES_MAX]
@@ -68,13 +121,11 @@ def suggest(word: str, choices: Iterable[str]) -> str:
         if contrary in known:
             return written
         if (choice := _ELSEWHERE.get(word.lower())) in known:
-            return f"Did you mean `{choice}`?"
-    meant = [
-        choice for choice in known if len(word) > 2 and choice.lower().startswith(word.lower())
-    ]
-    meant = meant or [choice for choice in (nearest(word, known),) if choice is not None]
-    if meant:
-        return f"Did you mean {' or '.join(f'`{choice}`' for choice in meant)}?"
+            return meant(str(choice))
+    near = [choice for choice in known if len(word) > 2 and choice.lower().startswith(word.lower())]
+    near = near or [choice for choice in (nearest(word, known),) if choice is not None]
+    if near:
+        return f"Did you mean {' or '.join(f'`{choice}`' for choice in near)}?"
     if not known:
         return ""
     return "Valid here: " + ", ".join(f"`{choice}`" for choice in known[:_TOLD_MAX]) + "."

@@ -285,8 +285,9 @@ def test_a_setting_without_percent_signs_gets_them() -> None:
 )
 def test_of_the_address_of_a_repository_the_name_is_told(address: str) -> None:
     target = f"{{github: {{repository: '{address}', workflow: retrain.yml}}}}"
-    message, _ = told("{component: {name: churn}}", target)
-    assert message.endswith("name a repository as GitHub does: contoso/churn")
+    message, hint = told("{component: {name: churn}}", target)
+    assert "should be a repository" in message
+    assert hint == "Write `contoso/churn`."
 
 
 def test_one_misspelt_key_is_one_finding() -> None:
@@ -701,8 +702,8 @@ def test_a_workspace_may_have_a_plain_name(name: str) -> None:
         ('limit: {starts: "2", per: 1d}', "`starts` should be a whole number, found '2'", ""),
         (
             "limit: {starts: 2, per: day}",
-            "`per`: write a number and a unit: 500ms, 45s, 15m, 2h, 1h30m or 3d; found 'day'",
-            "",
+            "`per` should be a length of time, found 'day'",
+            "Write a number and a unit: 500ms, 45s, 15m, 2h, 1h30m or 3d.",
         ),
         ("limit: {starts: 2, per: 400d}", "`per`: from 1s to 90d, found 400d", ""),
         (
@@ -712,9 +713,8 @@ def test_a_workspace_may_have_a_plain_name(name: str) -> None:
         ),
         (
             "cooldown: 5",
-            "`cooldown`: write a number and a unit: 500ms, 45s, 15m, 2h, 1h30m or 3d;"
-            " found 5, which is 5s if it is in seconds",
-            "",
+            "`cooldown` should be a length of time, found 5",
+            "Write `5s` if it is in seconds.",
         ),
         (
             "once_per: ${{ model.name }}",

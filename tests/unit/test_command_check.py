@@ -271,7 +271,7 @@ def test_what_is_wrong_with_a_strategy_is_shown_with_the_rest(file: Path) -> Non
           the app has no file 'golden/gone.json'
              6 |       - probe: {request: golden/churn.json, output: golden/gone.json}
                                                                      ^
-          Add it, or name one that is there.
+          Did you mean `golden/churn.json`?
 
         FILE:7:18 error
           `steps[1].traffic` should be a percentage, found 10
@@ -315,7 +315,7 @@ def test_the_shipped_job_can_be_run_by_a_reaction(file: Path) -> None:
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ("job: {file: train/churn.yaml}", "name a .yaml file below the app's jobs/ folder"),
+        ("job: {file: train/churn.yaml}", "should be a .yaml file below `jobs/`"),
         ("job: {file: jobs/gone.yaml}", "the app has no file 'jobs/gone.yaml'"),
         (
             "github: {repository: a/b, workflow: .github/workflows/retrain.yml}",

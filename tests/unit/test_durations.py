@@ -10,40 +10,66 @@ from pydantic import TypeAdapter
 
 from shared.actions import ACTIONS
 from shared.actions.deploy.params import PhaseTime
-from shared.base.durations import format_duration, parse_duration
+from shared.base.durations import HOW, DurationInvalid, format_duration, parse_duration
 from shared.schema.values import Values
 
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("500ms", 0.5), ("45s", 45), ("15m", 900), ("1h30m", 5400), ("1d12h", 129_600), ("0s", 0)],
+    [
+        ("500ms", 0.5),
+        ("45s", 45),
+        ("15m", 900),
+        ("1h30m", 5400),
+        ("1d12h", 129_600),
+        ("1d2h3m4s5ms", 93_784.005),
+        ("0s", 0),
+    ],
 )
 def test_a_duration_is_numbers_with_units(text: str, seconds: float) -> None:
     assert parse_duration(text) == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "told", "hint"),
     [
-        ("15 minutes", "found '15 minutes', which is 15m"),
-        ("2hours", "found '2hours', which is 2h"),
-        ("20 milliseconds", "found '20 milliseconds', which is 20ms"),
-        ("3 Sec", "found '3 Sec', which is 3s"),
-        (3600, "found 3600, which is 1h if it is in seconds"),
-        (90, "found 90, which is 90s if it is in seconds"),
-        ("soon", "found 'soon'"),
-        ("x" * 100, f"found '{'x' * 30}…'"),
-        ("PT15M", "found 'PT15M'"),
-        ("30m1h", "the largest unit first"),
-        ("1h1h", "each once"),
-        (True, "write a number and a unit"),
-        (None, "write a number and a unit"),
+        ("15 minutes", "found '15 minutes'", "Write `15m`."),
+        ("2hours", "found '2hours'", "Write `2h`."),
+        ("20 milliseconds", "found '20 milliseconds'", "Write `20ms`."),
+        ("3 Sec", "found '3 Sec'", "Write `3s`."),
+        ("1 hour and 30 minutes", "found '1 hour and 30 minutes'", "Write `1h30m`."),
+        ("1h, 30m", "found '1h, 30m'", "Write `1h30m`."),
+        ("1.5h", "found '1.5h'", "Write `1h30m`."),
+        ("1h30", "found '1h30'", "Write `1h30m`."),
+        ("2w", "found '2w'", "Write `14d`."),
+        ("PT1H30M", "found 'PT1H30M'", "Write `1h30m`."),
+        ("P2DT1H", "found 'P2DT1H'", "Write `2d1h`."),
+        ("01:30:00", "found '01:30:00'", "Write `1h30m`."),
+        ("1.00:00:00", "found '1.00:00:00'", "Write `1d`."),
+        ("30m1h", "found '30m1h'", "Write `1h30m`."),
+        (3600, "found 3600", "Write `1h` if it is in seconds."),
+        (90, "found 90", "Write `1m30s` if it is in seconds."),
+        ("soon", "found 'soon'", HOW),
+        ("1M", "found '1M'", HOW),
+        ("90", "found '90'", HOW),
+        ("-1h", "found '-1h'", HOW),
+        ("x" * 100, f"found '{'x' * 30}…'", HOW),
+        ("1d 1" * 50_000, "found '1d 11d 1", HOW),
+        ("https://example.com/hunter2", "found 'https://…'", HOW),
+        (True, "found true", HOW),
+        (0.5, "found 0.5", HOW),
+        (None, "found nothing", HOW),
+        ([1], "found a list", HOW),
+        ({}, "found a mapping", HOW),
     ],
 )
-def test_what_is_no_duration_is_told_with_what_would_be_right(value: object, told: str) -> None:
-    with pytest.raises(ValueError, match="write") as caught:
+def test_what_is_no_duration_is_told_with_what_would_be_right(
+    value: object, told: str, hint: str
+) -> None:
+    with pytest.raises(DurationInvalid) as caught:
         parse_duration(value)
     assert told in str(caught.value)
+    assert caught.value.hint == hint
 
 
 @given(st.integers(0, 10**8))

@@ -56,7 +56,7 @@ def test_where_the_event_s_type_is_not_known_only_that_is_told() -> None:
         ("fold: {key: 3}", ["1: `fold.key` should be text, found 3"]),
         ("fold: yes please", ["1: `fold` should be a mapping, found 'yes please'"]),
         ("fold: {key: x, keys: y}", ["1: `notify` has no `fold.keys`"]),
-        ("fold:\n  key: x\n  within: soon", ["3: `fold.within`: write a number and a unit"]),
+        ("fold:\n  key: x\n  within: soon", ["3: `fold.within` should be a length of time"]),
         ("fold: {key: x, within: 59s}", ["1: `fold.within`: from 1m to 7d, found 59s"]),
         ("fold: {key: x, within: 8d}", ["1: `fold.within`: from 1m to 7d, found 8d"]),
         ("fold: {key: x, within: 1m}", []),

@@ -8,7 +8,7 @@ from shared.actions.inputs import AllowInputs, Inputs, check_inputs_plain
 from shared.events.model import EventType
 from shared.reactions.model import Params
 from shared.retraining.params import Mode, PolicyParams
-from shared.retraining.targets import TargetParams
+from shared.retraining.targets import ReadyTarget
 from shared.schema.values import ChannelName, PlainName
 
 
@@ -20,7 +20,7 @@ class RetrainParams(Params):
     hears_all = ("drift.state", "drift.signal")
     makes_runs = True
 
-    target: TargetParams
+    target: ReadyTarget
     inputs: Inputs = Field(default_factory=dict)
     model: PlainName = Field(default="", max_length=255)
     mode: Mode = Mode.AUTO

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from shared.actions.inputs import AllowInputs, Inputs, check_inputs_plain
 from shared.reactions.model import Params
 from shared.retraining.params import RunTime
-from shared.retraining.targets import TargetParams
+from shared.retraining.targets import ReadyTarget, TargetParams
 from shared.schema.values import ChannelName
 
 
@@ -29,7 +29,7 @@ class StartParams(Params):
         | {"target.webhook.name": "target"}
     )
 
-    target: TargetParams
+    target: ReadyTarget
     inputs: Inputs = Field(default_factory=dict)
     at_once: int = Field(default=5, ge=1, le=100)
     when_full: Literal["wait", "skip"] = "wait"

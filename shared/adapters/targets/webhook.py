@@ -56,7 +56,7 @@ class Webhook:
         doing = f"calling webhook {params.name!r}"
         url = read_secret(self._environ, webhook_setting(params.name, "URL"), doing)
         name = webhook_setting(params.name, "SECRET")
-        secrets = _check_secrets(read_secret(self._environ, name, doing), name)
+        secrets = check_secrets(read_secret(self._environ, name, doing), name)
         content = encode(_message(submission) if params.body is None else params.body)
         answer = self._client.call(
             "POST",
@@ -123,7 +123,7 @@ def _message(submission: Submission) -> dict[str, object]:
     }
 
 
-def _check_secrets(text: str, name: str) -> tuple[str, ...]:
+def check_secrets(text: str, name: str) -> tuple[str, ...]:
     """Return the keys of a setting: one, or during a change the new one and the old one."""
     secrets = tuple(text.split())
     for secret in secrets:

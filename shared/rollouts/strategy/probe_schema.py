@@ -8,7 +8,8 @@ from pydantic import AfterValidator, Field, ValidationInfo
 
 from shared.base.durations import Duration, between
 from shared.rollouts.strategy.model import LONGEST_WAIT, Probe, wait_for
-from shared.schema.values import Values, check_file, unfit
+from shared.schema.values import Values, check_file, example_of, unfit
+from shared.schema.wording import found
 
 _PATH = re.compile(r"golden/[A-Za-z0-9_][A-Za-z0-9._-]*(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*\.json")
 _SHORTEST = timedelta(milliseconds=1)
@@ -18,7 +19,10 @@ _USUAL = Probe()
 
 def _check_path(path: str) -> str:
     if path and (_PATH.fullmatch(path) is None or ".." in path):
-        raise ValueError("name a .json file below the app's golden/ folder: golden/churn.json")
+        raise unfit(
+            f"should be a .json file below `golden/`, found {found(path)}",
+            f"Write its path in the app: `golden/{example_of(path, '.json')}`.",
+        )
     return path
 
 

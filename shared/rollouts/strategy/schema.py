@@ -39,6 +39,11 @@ def _one_step(value: object) -> object:
             is_share = value.strip().endswith("%")
             hint = "Write `traffic: 10%`." if is_share else suggest(value, StepParams.model_fields)
         raise unfit(f"should be a mapping, found {found(value)}", hint)
+    if isinstance(value, dict) and len(value) > 1:
+        first = next(iter(value))
+        if first in StepParams.model_fields and value[first] is None:
+            message = f"has the values of `{first}` beside it, not below"
+            raise unfit(message, f"Indent them by two spaces more than `{first}`.")
     if isinstance(value, dict) and len(value) != 1:
         names = ", ".join(f"`{cut(key)}`" for key in list(value)[:4]) or "none"
         raise unfit(f"should be one step, found {names}", "Begin each step with `- `.")
