@@ -27,20 +27,28 @@ EXAMPLES = [
     )
     if not example.startswith(_READY_MADE)
 ]
+#: The examples that are files of one folder, which begin with their names.
+FOLDER = {
+    example.partition("\n")[0]: example for example, _ in EXAMPLES if example.startswith("# rules/")
+}
 ID = (
     "/subscriptions/s/resourceGroups/rg/providers/Microsoft.MachineLearningServices/workspaces/main"
 )
 
 
 def findings_of(example: str) -> str:
-    """Load an example, which may be only the reactions of a file, and return its findings."""
+    """Load an example and return its findings.
+
+    It may be only the reactions of a file, or one of the files of a folder.
+    """
     if example.startswith("rollouts:"):
         example = f"version: 1\nworkspaces: []\nreactions: []\n{example}"
     if example.startswith("- "):
         head = "version: 1\nworkspaces: ['%SIGNALBOX_WORKSPACE%']\nchannels: [team]\nreactions:\n"
         example = head + indent(example, "  ")
     try:
-        load_reactions(example, actions=ACTIONS, settings={"SIGNALBOX_WORKSPACE": ID})
+        text = FOLDER if example in FOLDER.values() else example
+        load_reactions(text, actions=ACTIONS, settings={"SIGNALBOX_WORKSPACE": ID})
     except ReactionsFaulty as error:
         told = (
             f"{item.message}\n" + (f"  {item.hint}\n" if item.hint else "")
