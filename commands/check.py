@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from commands.check_formats import Format, github_lines, sarif
 from commands.common import (
     EXIT_ERRORS,
     EXIT_UNREADABLE,
@@ -103,11 +104,19 @@ def check(
             metavar="PATH", help="The rules file, or a folder of them; by default the app's own."
         ),
     ] = None,
+    form: Annotated[
+        Format,
+        typer.Option("--format", help="The form of the findings; the last two are for CI."),
+    ] = Format.TEXT,
+    is_strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 1 also if there are only warnings.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Find every mistake in a rules file.
 
-    The exit status is 0 without errors, 1 with errors, and 2 if the file can't be read.
+    The exit status is 0 without errors, 1 with errors, and 2 if the file can't be read. `--json` is
+    `--format json`.
     """
     from shared.actions import ACTIONS
     from shared.adapters.channels import find_channel_fault
@@ -140,15 +149,28 @@ def check(
         partial(find_target_fault, settings),
         _files_in,
     )
-    if as_json:
-        data = asdict(checked)
-        for finding in data["findings"]:
-            finding["file"] = finding["file"] or checked.source
-        typer.echo(json.dumps(data, ensure_ascii=False, indent=2))
-    else:
-        _print(checked, {"": text} if isinstance(text, str) else text)
-    if checked.count("error"):
+    _show(checked, text, Format.JSON if as_json else form)
+    if checked.count("error") or (is_strict and checked.findings):
         raise typer.Exit(EXIT_ERRORS)
+
+
+def _show(checked: Checked, text: str | Mapping[str, str], form: Format) -> None:
+    """Print the findings in a form."""
+    match form:
+        case Format.JSON:
+            data = asdict(checked)
+            for finding in data["findings"]:
+                finding["file"] = finding["file"] or checked.source
+            typer.echo(json.dumps(data, ensure_ascii=False, indent=2))
+        case Format.SARIF:
+            log = sarif(checked.source, checked.findings)
+            typer.echo(json.dumps(log, ensure_ascii=False, indent=2))
+        case Format.GITHUB:
+            for line in github_lines(checked.source, checked.findings):
+                typer.echo(line)
+            typer.echo(checked.summary)
+        case Format.TEXT:
+            _print(checked, {"": text} if isinstance(text, str) else text)
 
 
 def _files_in(folder: str) -> tuple[str, ...]:
