@@ -48,7 +48,18 @@ ATTR_STAGE = "signalbox.stage"
 
 #: The fields of log records beside the message: our own names and ids, never text from outside.
 LOG_FIELDS = frozenset(
-    {"event", "step", "reaction", "rollout", "loop", "letter", "channel", "code", "orphan"}
+    {
+        "event",
+        "step",
+        "reaction",
+        "rollout",
+        "loop",
+        "launch",
+        "letter",
+        "channel",
+        "code",
+        "orphan",
+    }
 )
 _TRACEBACK_MAX = 16_000
 

@@ -19,7 +19,7 @@ from shared.workspaces.model import (
 
 WORKSPACE = Workspace(subscription="sub", resource_group="rg", name="ws")
 VERSIONS = {"blue": "1", "green": "2", "red": "3"}
-REFERENCE = f"{'0' * 32}-{'f' * 32}"
+REFERENCE = f"{'a' * 32}-{'f' * 32}"
 
 
 @pytest.fixture
