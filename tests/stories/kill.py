@@ -59,16 +59,20 @@ class Ports:
 
 
 def kill_at_every_call[T](
-    play: Callable[[Kill], tuple[T, Ports]], check: Callable[[T, Ports], None], *, at_least: int
+    play: Callable[[Kill], tuple[T, Ports]],
+    check: Callable[[T, Ports], None],
+    *,
+    at_least: int,
+    most: int | None = None,
 ) -> None:
     """Play a story with the process killed before and after each call of a port; check each end.
 
     A failure names the call. `at_least` is how many calls the story makes, so that none goes
-    unwatched.
+    unwatched. `most` leaves out the calls after so many, where another story tries those.
     """
     calls = play(None)[1].calls
     assert len(calls) >= at_least, calls
-    for number, call in enumerate(calls, 1):
+    for number, call in enumerate(calls[:most], 1):
         for when in ("before", "after"):
             try:
                 check(*play((number, when)))
