@@ -46,7 +46,8 @@ def with_defaults(
             steps = [*_complete(steps, path, defaults, used, report)]
             item = {**item, "do": steps}
         completed.append(item)
-    for action in defaults.keys() - used:
+    # An unreadable part may have the action.
+    for action in () if report.has_errors else defaults.keys() - used:
         message = f"no reaction has the action `{action}`"
         report.warn(("defaults", action), message, "Remove its defaults.", key=True)
     return completed

@@ -9,7 +9,7 @@ from shared.base.redact import MARK, redact
 from shared.events.model import Workspace, read_workspace
 from shared.messages.schema import Messages
 from shared.orphans.schema import Orphans
-from shared.reactions.model import CHAIN_LIMIT, Params, Reaction, Reactions
+from shared.reactions.model import CHAIN_LIMIT, Params, Reaction, Reactions, channels_in
 from shared.reactions.reaction import ReactionReader
 from shared.reactions.templates import OPEN
 from shared.reactions.topics import read_topics, warn_of_outcomes_topic, warn_of_topics
@@ -175,6 +175,12 @@ def _all_texts(value: Any) -> Iterator[str]:
         yield value
 
 
+def _is_searched(path: Path) -> bool:
+    """Return whether a secret is looked for here; some places have a better answer of their own."""
+    has_own = "deploy" in path and not {"environment_variables", "tags"}.isdisjoint(path)
+    return path[0] != "channels" and not has_own
+
+
 def _list_hint(key: str, text: str) -> str:
     """Return how a text is written as a list of one."""
     if key != "workspaces":
@@ -244,6 +250,7 @@ class _ReactionsLoader:
         warn_of_topics(topics if has_topics else (), self._report, context)
         warn_of_outcomes_topic(self._settings, self._report, context)
         self._warn_of_unused_strategies(context)
+        self._warn_of_silence(reactions, channels, _channels_in(defaults))
         return Reactions(
             workspaces=workspaces,
             channels=channels,
@@ -291,7 +298,7 @@ class _ReactionsLoader:
         if isinstance(value, dict | list):
             for key, item in value.items() if isinstance(value, dict) else enumerate(value):
                 self._refuse_secrets(item, (*path, key))
-        elif isinstance(value, str) and path[0] != "channels" and holds_secret(value):
+        elif isinstance(value, str) and _is_searched(path) and holds_secret(value):
             if _OF_CHANNELS.isdisjoint(path) or not is_address(value):
                 self._report.refuse(path, SECRET_IN_FILE, secret_hint(value))
             else:
@@ -423,6 +430,19 @@ class _ReactionsLoader:
         from shared.reactions.strategies import read_strategies
 
         return read_strategies(items, self._report, context)
+
+    def _warn_of_silence(
+        self, reactions: Iterable[Reaction], channels: tuple[str, ...], always: tuple[str, ...]
+    ) -> None:
+        """Warn of a reaction whose parked letters nobody hears of, if the file has channels."""
+        if always or not channels or self._report.has_errors:
+            return
+        silent = [item.name for item in reactions if item.enabled and not channels_in(item)]
+        if silent:
+            others = f" and {len(silent) - 1} more" if silent[1:] else ""
+            message = f"nobody is told if '{silent[0]}'{others} fails for good"
+            hint = "Write `defaults: {notify: {channel: …}}`, or `notify` in the reaction."
+            self._report.warn(("reactions",), message, hint, key=True)
 
     def _warn_of_unused_strategies(self, context: LoadContext) -> None:
         used = context.named_strategies

@@ -134,10 +134,15 @@ class Reactions:
         A letter of no reaction, or of one that is gone, is for the channels of the defaults.
         """
         reaction = self.get(name)
-        found: list[str] = []
-        for step in reaction.do if reaction is not None else ():
-            channels = step.params.get("notify", ())
-            found += channels if isinstance(channels, list | tuple) else ()
-            found.append(step.params.get("channel", ""))
-        named = (one for one in found if one and isinstance(one, str))
-        return tuple(dict.fromkeys([*named, *self.default_channels]))
+        own = channels_in(reaction) if reaction is not None else ()
+        return tuple(dict.fromkeys([*own, *self.default_channels]))
+
+
+def channels_in(reaction: Reaction) -> tuple[str, ...]:
+    """Return the channels that the steps of a reaction name, one after the other."""
+    found: list[object] = []
+    for step in reaction.do:
+        channels = step.params.get("notify", ())
+        found += channels if isinstance(channels, list | tuple) else ()
+        found.append(step.params.get("channel", ""))
+    return tuple(name for name in found if name and isinstance(name, str))

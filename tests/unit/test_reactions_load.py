@@ -142,8 +142,24 @@ def test_steps_of_one_action_are_numbered() -> None:
 
 
 def test_a_channel_may_come_from_the_event() -> None:
-    reactions = load(broken("channel: team", "channel: ${{ model.tags.team }}"))
+    text = broken("channel: team", "channel: ${{ model.tags.team }}")
+    reactions = load(f"{text}defaults: {{notify: {{channel: team}}}}\n")
     assert reactions.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("more", "warned"),
+    [
+        ("", ["nobody is told if 'deploy-tagged' fails for good"]),
+        ("defaults: {notify: {channel: team}}\n", []),
+    ],
+)
+def test_a_reaction_of_which_nobody_hears_is_a_warning(more: str, warned: list[str]) -> None:
+    # The channel of a step depends on the event, so a parked letter has none.
+    text = broken("channel: team", "channel: ${{ model.tags.team }}") + more
+    warnings = load(text).warnings
+    assert [warning.message for warning in warnings] == warned
+    assert [(warning.line, warning.column) for warning in warnings] == [(5, 1)] * len(warned)
 
 
 def test_a_channel_that_no_reaction_names_is_a_warning() -> None:

@@ -135,8 +135,9 @@ def test_traffic_can_be_shifted_on_any_event(on: str) -> None:
         (
             "split: {blue: 80.5%, green: 19.5%}",
             [
-                "1: `split.blue` should be a whole percentage, found '80.5%'",
-                "1: `split.green` should be a whole percentage, found '19.5%'",
+                "1: `split.blue` should be a whole percentage, found '80.5%' Write `80%` or `81%`.",
+                "1: `split.green` should be a whole percentage, found '19.5%'"
+                " Write `19%` or `20%`.",
             ],
         ),
         (
