@@ -15,9 +15,10 @@ from shared.base.ids import GIVEN_NAME
 from shared.events.model import EventType
 from shared.messages.schema import Messages
 from shared.orphans.schema import Orphans
+from shared.reactions.channels import CHANNEL
 from shared.reactions.freezes import FreezeParams
 from shared.reactions.limits import CooldownParams, OncePerParams, StartsParams
-from shared.reactions.load import CHAIN_MOST, CHANNEL, VERSION
+from shared.reactions.load import CHAIN_MOST, VERSION
 from shared.reactions.model import Params
 from shared.reactions.schedule import ReactionSchedule
 from shared.reactions.shapes import FreeMap, RecordShape, Shape, shape_of

@@ -5,32 +5,36 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from shared.base.redact import MARK, redact
-from shared.events.model import Workspace, read_workspace
 from shared.messages.schema import Messages
 from shared.orphans.schema import Orphans
-from shared.reactions.model import CHAIN_LIMIT, Params, Reaction, Reactions, channels_in
+from shared.reactions.channels import (
+    channels_of_defaults,
+    read_channels,
+    texts_in,
+    warn_of_channels,
+    warn_of_silence,
+)
+from shared.reactions.model import CHAIN_LIMIT, Params, Reaction, Reactions
 from shared.reactions.reaction import ReactionReader
+from shared.reactions.secrets import refuse_secrets
 from shared.reactions.templates import OPEN
 from shared.reactions.topics import read_topics, warn_of_outcomes_topic, warn_of_topics
-from shared.schema.document import Document, Fault, Path, read_document
+from shared.reactions.workspaces import list_hint, read_workspaces
+from shared.schema.document import Document, Fault, read_document
 from shared.schema.faults import misplaced, read_values
 from shared.schema.findings import Finding, ReactionsFaulty, Severity
 from shared.schema.report import FINDINGS_MAX, Report, TooManyFindings, finding_at
 from shared.schema.values import LoadContext, Values
 from shared.schema.wording import (
     ADDRESS_IN_FILE,
-    SECRET_IN_FILE,
     TOPIC_ADDRESS_HINT,
     TOPIC_ADDRESS_IN_FILE,
     address_hint,
     cut,
     found,
-    holds_secret,
     is_address,
     kind_of_value,
     nearest,
-    secret_hint,
 )
 
 if TYPE_CHECKING:
@@ -46,27 +50,6 @@ FILE_KEYS = {
 }
 #: A chain that is longer than this is one without an end.
 CHAIN_MOST = 20
-CHANNEL = re.compile(r"[a-z][a-z0-9_-]{0,62}")
-#: Keys that name channels, also in the values of actions.
-_OF_CHANNELS = {"channels", "channel", "notify"}
-_SETTING_NAME = re.compile(r"[A-Z][A-Z0-9]*_[A-Z0-9_]*")
-_SETTING = re.compile(r"%([^%]+)%")
-_ID_FORM = (
-    "/subscriptions/…/resourceGroups/…/providers/Microsoft.MachineLearningServices/workspaces/…"
-)
-#: A placeholder that was not filled in.
-_PLACEHOLDER = re.compile(r"<[^<>]+>|%[^%]+%|\$\{[^{}]*\}|\$\(|\{\{|\.\.\.|…")
-#: A placeholder in the characters that an id may have.
-_UNFILLED = re.compile(
-    r"[0-]+|[x-]+|your[_-].+|my[_-].+|__.+__|sub|subscription(?:[_-]?id)?|todo|changeme",
-    re.IGNORECASE,
-)
-_UNFILLED_NAME = re.compile(
-    r"[xX]{3,}|[Yy][Oo][Uu][Rr][_-].+|__.+__|RESOURCE_?GROUP(?:_?NAME)?|WORKSPACE(?:_?NAME)?"
-    r"|resourceGroupName|workspaceName|TODO|CHANGEME"
-)
-_PLACEHOLDER_HINT = "Fill in the whole id; %NAME% stands for all of it, not for a part."
-_FORM_HINT = f"Write {_ID_FORM}, or %NAME% for an app setting that holds it."
 
 
 def load_reactions(
@@ -153,50 +136,6 @@ def _read_files(texts: Mapping[str, str]) -> tuple[Document | None, tuple[Fault,
     return merge(document for document, _ in read if document is not None)
 
 
-def _texts_in(item: Any) -> Iterable[str]:
-    """Yield a text, or those in a mapping."""
-    parts = item.values() if isinstance(item, dict) else [item]
-    yield from (part for part in parts if isinstance(part, str))
-
-
-def _channels_in(defaults: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
-    """Return the channels that `defaults` has for `notify`."""
-    channel = defaults.get("notify", {}).get("channel", ())
-    names = [channel] if isinstance(channel, str) else channel
-    return tuple(name for name in names if isinstance(name, str) and OPEN not in name)
-
-
-def _all_texts(value: Any) -> Iterator[str]:
-    """Yield every text in a document's data."""
-    if isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _all_texts(item)
-    elif isinstance(value, str):
-        yield value
-
-
-def _is_searched(path: Path) -> bool:
-    """Return whether a secret is looked for here; some places have a better answer of their own."""
-    has_own = "deploy" in path and not {"environment_variables", "tags"}.isdisjoint(path)
-    return path[0] != "channels" and not has_own
-
-
-def _list_hint(key: str, text: str) -> str:
-    """Return how a text is written as a list of one."""
-    if key != "workspaces":
-        return f"Write [{cut(text)}]." if re.fullmatch(r"[\w-]{1,63}", text) else ""
-    if _SETTING.fullmatch(text):
-        return f'Write ["{cut(text)}"].'
-    if _SETTING_NAME.fullmatch(text):
-        return f'Write ["%{cut(text)}%"] for the app setting of that name.'
-    if read_workspace(text) is not None:
-        return "Put brackets around it: [/subscriptions/…]."
-    return (
-        "Write its ARM id, or %NAME% for an app setting that holds it, in brackets:"
-        ' [/subscriptions/…] or ["%NAME%"].'
-    )
-
-
 def _in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda item: (item.file, item.line, item.column or 0)))
 
@@ -224,7 +163,7 @@ class _ReactionsLoader:
             message = f"the file should be a mapping, found {kind_of_value(data)}"
             self._report.error((), message, "Begin with `version: 1`.")
             return None
-        self._refuse_secrets(data, ())
+        refuse_secrets(data, self._report)
         beside = set(Orphans.model_fields) & data.keys()
         if "orphans" in data and data["orphans"] is None and beside:
             fault = misplaced(("orphans",))
@@ -232,9 +171,14 @@ class _ReactionsLoader:
             data = {key: value for key, value in data.items() if key not in beside | {"orphans"}}
         self._report.check_keys(data, (), FILE_KEYS, "the file")
         self._check_version(data)
-        workspaces = self._workspaces(self._list(data, "workspaces", required=True))
+        workspaces = read_workspaces(
+            self._list(data, "workspaces", required=True),
+            self._settings,
+            self._strict_settings,
+            self._report,
+        )
         before = len(self._report.findings)
-        channels = self._channels(self._list(data, "channels", required=False))
+        channels = read_channels(self._list(data, "channels", required=False), self._report)
         is_read = len(self._report.findings) == before
         context = replace(self._context, channels=frozenset(channels) if is_read else None)
         before = len(self._report.findings)
@@ -246,11 +190,11 @@ class _ReactionsLoader:
         items, defaults = self._expanded(data)
         reactions = self._reactions(items, context)
         reactions = self._with_freezes(data, reactions, context)
-        self._warn_of_channels(channels if is_read else (), context)
+        warn_of_channels(channels if is_read else (), self._report, context)
         warn_of_topics(topics if has_topics else (), self._report, context)
         warn_of_outcomes_topic(self._settings, self._report, context)
         self._warn_of_unused_strategies(context)
-        self._warn_of_silence(reactions, channels, _channels_in(defaults))
+        warn_of_silence(reactions, channels, channels_of_defaults(defaults), self._report)
         return Reactions(
             workspaces=workspaces,
             channels=channels,
@@ -260,7 +204,7 @@ class _ReactionsLoader:
             orphans=orphans,
             chain_limit=self._chain_limit(data),
             messages_per_hour=self._messages(data, context).per_hour,
-            default_channels=_channels_in(defaults),
+            default_channels=channels_of_defaults(defaults),
         )
 
     def _expanded(self, data: dict[str, Any]) -> tuple[list[Any], dict[str, dict[str, Any]]]:
@@ -291,19 +235,6 @@ class _ReactionsLoader:
         self._report.error(("chain_limit",), message, hint)
         return CHAIN_LIMIT
 
-    def _refuse_secrets(self, value: Any, path: Path) -> None:
-        """Find secrets among the values: a file is kept in a repository, and read by many."""
-        if not path and MARK not in redact("\n".join(_all_texts(value))):
-            return  # as a whole it is searched much faster than value by value
-        if isinstance(value, dict | list):
-            for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-                self._refuse_secrets(item, (*path, key))
-        elif isinstance(value, str) and _is_searched(path) and holds_secret(value):
-            if _OF_CHANNELS.isdisjoint(path) or not is_address(value):
-                self._report.refuse(path, SECRET_IN_FILE, secret_hint(value))
-            else:
-                self._report.refuse(path, ADDRESS_IN_FILE, address_hint([value]))
-
     def _misspelt(self, data: dict[str, Any], key: str) -> bool:
         """Say whether a key that is missing is one that was misspelt, which is said of it."""
         return any(nearest(other, {key}) for other in data.keys() - FILE_KEYS)
@@ -330,7 +261,7 @@ class _ReactionsLoader:
             address = (TOPIC_ADDRESS_IN_FILE, TOPIC_ADDRESS_HINT)
             self._report.error((key,), *address, key=True)
             return []
-        if key == "channels" and (addresses := [*filter(is_address, _texts_in(value))]):
+        if key == "channels" and (addresses := [*filter(is_address, texts_in(value))]):
             names = value if isinstance(value, dict) else ()
             self._report.error((key,), ADDRESS_IN_FILE, address_hint(addresses, names), key=True)
             return []
@@ -338,80 +269,11 @@ class _ReactionsLoader:
         message = f"`{key}:` should be a list, found {kind_of_value(value)}"
         if isinstance(value, str):
             message = f"`{key}:` should be a list, found {found(value)}"
-            hint = _list_hint(key, value)
+            is_word = re.fullmatch(r"[\w-]{1,63}", value)
+            hint = f"Write [{cut(value)}]." if is_word else ""
+            hint = list_hint(value) if key == "workspaces" else hint
         self._report.error((key,), message, hint, key=True)
         return []
-
-    def _workspaces(self, items: list[Any]) -> tuple[Workspace, ...]:
-        known: dict[str, Workspace] = {}
-        for index, item in enumerate(items):
-            workspace = self._workspace(item, ("workspaces", index))
-            if workspace is not None:
-                known.setdefault(workspace.key, workspace)
-        return tuple(known.values())
-
-    def _workspace(self, item: Any, path: Path) -> Workspace | None:
-        if not isinstance(item, str):
-            self._report.error(path, f"a workspace should be text, found {found(item)}", _FORM_HINT)
-            return None
-        setting = _SETTING.fullmatch(item)
-        value = item if setting is None else self._settings.get(setting[1], "").strip()
-        if setting is not None and not value:
-            add = self._report.error if self._strict_settings else self._report.warn
-            message = f"the app setting `{cut(setting[1])}` is not set"
-            add(path, message, "Set it to the ARM id of the workspace.")
-            return None
-        workspace = read_workspace(value)
-        if workspace is None:
-            # A setting may hold a secret by mistake, so its value is not shown.
-            subject = f"{found(item)} is" if setting is None else f"`{item}` holds"
-            hint = _PLACEHOLDER_HINT if _PLACEHOLDER.search(value) else _FORM_HINT
-            if _SETTING_NAME.fullmatch(item):
-                hint = f'Write "%{item}%" for the app setting of that name.'
-            self._report.error(path, f"{subject} no ARM id of a workspace", hint)
-            return None
-        if setting is None and _UNFILLED.fullmatch(workspace.subscription):
-            message = f"{found(item)} names no subscription"
-            self._report.error(path, message, _PLACEHOLDER_HINT)
-            return None
-        names = (workspace.resource_group, workspace.name)
-        if setting is None and any(map(_UNFILLED_NAME.fullmatch, names)):
-            message = f"{found(item)} names no workspace"
-            self._report.error(path, message, _PLACEHOLDER_HINT)
-            return None
-        return workspace
-
-    def _channels(self, items: list[Any]) -> tuple[str, ...]:
-        names: dict[str, None] = {}
-        for index, item in enumerate(items):
-            path = ("channels", index)
-            if addresses := [*filter(is_address, _texts_in(item))]:
-                given = item if isinstance(item, dict) else ()
-                self._report.error(path, ADDRESS_IN_FILE, address_hint(addresses, given))
-            elif not isinstance(item, str) or not CHANNEL.fullmatch(item):
-                message = f"a channel can't be called {found(item)}"
-                hint = "Lower-case letters, digits, - and _, a letter first."
-                self._report.error(path, message, hint)
-            elif item in names:
-                first = self._report.where(("channels", items.index(item)))
-                message = f"channel '{item}' is here twice, first {first}"
-                self._report.error(path, message, "Remove one.")
-            else:
-                names[item] = None
-        return tuple(names)
-
-    def _warn_of_channels(self, channels: tuple[str, ...], context: LoadContext) -> None:
-        # Only events decide which channels an expression names.
-        is_open = any(OPEN in name for name in context.named)
-        for index, name in enumerate(channels):
-            path = ("channels", index)
-            if name not in context.named and not is_open:
-                if self._report.has_errors:  # an unreadable part may name it
-                    continue
-                hint = "Remove it, or name it in a reaction."
-                self._report.warn(path, f"no reaction uses channel '{name}'", hint)
-            elif fault := context.find_channel_fault(name):
-                self._report.warn(path, *fault)
 
     def _mapping(self, data: dict[str, Any], key: str, hint: str) -> dict[str, Any]:
         value = data.get(key, {})
@@ -430,19 +292,6 @@ class _ReactionsLoader:
         from shared.reactions.strategies import read_strategies
 
         return read_strategies(items, self._report, context)
-
-    def _warn_of_silence(
-        self, reactions: Iterable[Reaction], channels: tuple[str, ...], always: tuple[str, ...]
-    ) -> None:
-        """Warn of a reaction whose parked letters nobody hears of, if the file has channels."""
-        if always or not channels or self._report.has_errors:
-            return
-        silent = [item.name for item in reactions if item.enabled and not channels_in(item)]
-        if silent:
-            others = f" and {len(silent) - 1} more" if silent[1:] else ""
-            message = f"nobody is told if '{silent[0]}'{others} fails for good"
-            hint = "Write `defaults: {notify: {channel: …}}`, or `notify` in the reaction."
-            self._report.warn(("reactions",), message, hint, key=True)
 
     def _warn_of_unused_strategies(self, context: LoadContext) -> None:
         used = context.named_strategies
