@@ -16,10 +16,10 @@ from shared.reactions.channels import (
 )
 from shared.reactions.model import CHAIN_LIMIT, Params, Reaction, Reactions
 from shared.reactions.reaction import ReactionReader
-from shared.reactions.secrets import refuse_secrets
 from shared.reactions.templates import OPEN
 from shared.reactions.topics import read_topics, warn_of_outcomes_topic, warn_of_topics
 from shared.reactions.workspaces import list_hint, read_workspaces
+from shared.reactions.written_secrets import refuse_secrets
 from shared.schema.document import Document, Fault, read_document
 from shared.schema.faults import misplaced, read_values
 from shared.schema.findings import Finding, ReactionsFaulty, Severity

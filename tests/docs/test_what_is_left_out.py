@@ -131,3 +131,15 @@ def test_nothing_that_is_tracked_is_left_out_of_git() -> None:
         check=True,
     )
     assert found.stdout == ""
+
+
+def test_git_keeps_every_module_that_is_on_this_machine(tmp_path: Path) -> None:
+    """Checks pass where a module was written, and fail in every clone that lacks it."""
+    folders = ("shared", "handlers", "commands", "demo", "sandbox", "bench", "tests")
+    modules = [
+        str(file.relative_to(ROOT))
+        for folder in folders
+        for file in (ROOT / folder).rglob("*.py")
+        if "node_modules" not in file.parts
+    ]
+    assert left_out_by_git(".gitignore", modules, tmp_path) == set()
