@@ -74,11 +74,15 @@ def draw_facts(account: Account) -> Iterator[Text]:
     arrived = f"{when(record.arrived_at)}" if record.arrived_at else ""
     if late > timedelta(minutes=1):
         arrived += f", {elapsed(late)} after it happened"
+    found = ""
+    if record.found_at:
+        found = f"Event Grid never reported it; found by the sweep at {when(record.found_at)}"
     facts = {
         "id": record.id,
         "key": record.event[:12],
         "happened": when(record.time),
-        "arrived": arrived,
+        "arrived": arrived if not found else "",
+        "found": found,
         "deliveries": str(record.deliveries) if record.deliveries != 1 else "",
         "not read": account.unread,
         "outcome": account.nothing,

@@ -119,6 +119,10 @@ def _file(definitions: Schema, actions: Schema) -> Schema:
             "minimum": 1,
             "maximum": CHAIN_MOST,
         },
+        "find_models": {
+            "description": "Whether the sweep looks for models that Event Grid never reported.",
+            "type": "boolean",
+        },
         "messages": _of_model(Messages, definitions),
         "freezes": {
             "description": "Windows of time in which reactions do nothing, by name.",

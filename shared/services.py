@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from shared.flow.schedules import Schedules
     from shared.flow.searches import Searches
     from shared.flow.sweep import Sweep
+    from shared.flow.unreported import Unreported
     from shared.journal.announcements import AnnouncementPublisher, Announcer
     from shared.journal.dead_letters import DeadLetters
     from shared.journal.letter_notices import LetterNotices
@@ -554,6 +555,21 @@ class Services:
         )
 
     @once
+    def unreported(self) -> "Unreported":
+        """The models that Event Grid never reported."""
+        from shared.flow.unreported import Unreported
+
+        return Unreported(
+            tables=self.tables,
+            reactions=self.reactions,
+            react=self.react,
+            records=self.records,
+            workspaces=lambda: self.workspaces,
+            clock=self.clock,
+            retention=self.settings.retention,
+        )
+
+    @once
     def sweep(self) -> "Sweep":
         """The work of the timer."""
         from shared.flow.sweep import Sweep
@@ -571,6 +587,7 @@ class Services:
             loops=self.loops,
             launches=self.launches,
             schedules=self.schedules,
+            unreported=self.unreported,
             approvals=self.approvals,
             react=self.react,
             clock=self.clock,

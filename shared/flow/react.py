@@ -25,6 +25,7 @@ from shared.base.errors import (
     WorkspaceForeign,
     failure_of,
 )
+from shared.base.words import second
 from shared.events.envelopes import (
     MAX_BODY,
     Envelope,
@@ -33,10 +34,11 @@ from shared.events.envelopes import (
     parse_events,
     read_body,
 )
-from shared.events.model import Event, UnknownEvent, as_data
+from shared.events.model import Event, ModelRegistered, UnknownEvent, as_data
 from shared.flow.late_tags import LateTags, Look
 from shared.flow.letter_events import MAX_KEPT, event_of_letter, events_in_letter, give_up
 from shared.flow.steps import ReactionResult, Steps, outcome_of_failure
+from shared.flow.unreported import FOUND, LATE, find_records, is_found
 from shared.journal.dead_letters import DeadLetters
 from shared.journal.letters import Letter, LetterStatus
 from shared.journal.outcomes import WHOLE, EventRef, Outcome, OutcomeStatus, ref_of
@@ -167,6 +169,25 @@ class React:
                 result = self._react_to(event, ref, envelope, deadline)
                 self._record(ref, result, body=envelope.body)
 
+    def react_to_found(self, raw: Mapping[str, Any], *, only: frozenset[str] | None) -> None:
+        """React to the event of a model that Event Grid never reported.
+
+        `only` are the reactions that may be set off, None for any. The record says first that it
+        was found: an event that comes late is then known to be of a model that was found.
+
+        Raises: StorageUnavailable. A later sweep then finds it again.
+        """
+        envelope = parse_envelope(raw)
+        for event in parse_events(envelope):
+            with telemetry.span(telemetry.SPAN_REACT) as span:
+                ref = ref_of(event)
+                span.set_attribute(telemetry.ATTR_EVENT_TYPE, ref.type)
+                span.set_attribute(telemetry.ATTR_EVENT_KEY, ref.key)
+                self._records.add(ref, {}, delivery=True, body=envelope.body, is_found=True)
+                deadline = self._clock.now() + self._budget
+                result = self._react_to(event, ref, envelope, deadline, only)
+                self._record(ref, result, delivery=False)
+
     def _keep_malformed(
         self, raw: Mapping[str, Any], error: EventMalformed, takes: frozenset[str] | None
     ) -> None:
@@ -187,9 +208,17 @@ class React:
             self._record(ref, ReactionResult(news={WHOLE: outcome}), body=envelope.body)
 
     def _react_to(
-        self, event: Event | UnknownEvent, ref: EventRef, envelope: Envelope, deadline: datetime
+        self,
+        event: Event | UnknownEvent,
+        ref: EventRef,
+        envelope: Envelope,
+        deadline: datetime,
+        only: frozenset[str] | None = None,
     ) -> ReactionResult:
-        """Run the event's reactions and bury failures; return the results of all."""
+        """Run the event's reactions and bury failures; return the results of all.
+
+        `only` are the names of the reactions that may be set off, None for any.
+        """
         if isinstance(event, UnknownEvent):
             skipped = _skipped("no reaction can be written for this type", "event.unknown")
             return ReactionResult(news={WHOLE: skipped})
@@ -198,9 +227,14 @@ class React:
             skipped = _skipped("reactions.yaml does not list it", WorkspaceForeign.code)
             return ReactionResult(news={WHOLE: skipped})
         event = replace(event, workspace=workspace)
+        if found_at := self._found_before(event):
+            detail = f"it came late: the sweep had found the model at {second(found_at)}"
+            return ReactionResult(news={WHOLE: _skipped(detail, FOUND)})
         self._follow(event)
         total, look = ReactionResult(), self._late_tags.look_at(event)
         for result in match(self._reactions, event):
+            if only is not None and result.reaction.name not in only:
+                continue
             run = self._run(result, look, ref, deadline)
             if run.failure is not None:
                 letter = self._dead_letters.bury(
@@ -213,6 +247,21 @@ class React:
         if not total.news and not total.hearsay:
             total.news[WHOLE] = _skipped("no reaction is for this type of event")
         return total
+
+    def _found_before(self, event: Event) -> datetime | None:
+        """Return when the sweep found the model of an event that comes late, None if it did not.
+
+        An event in time costs no request.
+        """
+        if (
+            not self._reactions.find_models
+            or not isinstance(event, ModelRegistered)
+            or is_found(event)
+            or self._clock.now() - event.time < LATE
+        ):
+            return None
+        found = (record.found_at for record in find_records(self._records, event))
+        return next(filter(None, found), None)
 
     def _run(
         self,

@@ -14,6 +14,7 @@ from shared.base.ports import Blobs, Message, Queues, Tables
 from shared.events.envelopes import OF_CHECKS, OF_WORKSPACES, Taken
 from shared.flow.react import React
 from shared.flow.schedules import Schedules
+from shared.flow.unreported import Unreported
 from shared.journal import ledger, letters
 from shared.journal.dead_letters import DeadLetters
 from shared.journal.letter_notices import LetterNotices
@@ -80,6 +81,7 @@ class Sweep:
     loops: Loops
     launches: Launches
     schedules: Schedules
+    unreported: Unreported
     approvals: Approvals
     react: React
     clock: Clock
@@ -109,7 +111,7 @@ class Sweep:
                 self.folds.summaries,
                 self._tend_loops,
                 self.launches.chores,
-                self.schedules.chores,
+                self._raise_events,
                 lambda: self.orphans.chores() if self.orphans is not None else (),
                 self._forget,
             )
@@ -139,6 +141,10 @@ class Sweep:
                 failures.append(error)
         for failure in failures[:1]:
             raise failure
+
+    def _raise_events(self) -> Iterator[_Chore]:
+        """Raise the events that nobody else sends."""
+        yield from chain(self.schedules.chores(), self.unreported.chores())
 
     def _wake_rollouts(self) -> Iterator[_Chore]:
         """Send the messages of ticks that must have been lost again."""

@@ -65,6 +65,8 @@ class EventRecord:
     in_blob: bool = False
     #: When it arrived first; None for news of an event whose arrival is not on record any more.
     arrived_at: datetime | None = None
+    #: When the sweep raised it, because Event Grid had not; None for one that arrived.
+    found_at: datetime | None = None
 
     @property
     def workspace(self) -> str:
@@ -125,7 +127,13 @@ class Records:
         self._announcer = announcer
 
     def add(
-        self, ref: EventRef, news: Mapping[str, Outcome], *, delivery: bool, body: str = ""
+        self,
+        ref: EventRef,
+        news: Mapping[str, Outcome],
+        *,
+        delivery: bool,
+        body: str = "",
+        is_found: bool = False,
     ) -> None:
         """Record outcomes of an event: one request the first time, three if there is a row.
 
@@ -133,6 +141,7 @@ class Records:
         order: see `merge_news`. `delivery` says whether the event arrived (again); otherwise the
         news is of an earlier arrival. Where retention has taken the row of an old event, this news
         is all that is left of it. A `body` is kept once; a long one takes one request more.
+        `is_found` says that the sweep raised the event.
         """
         at, arrived, is_put = _address(ref.key, ref.time), clean(body), False
 
@@ -158,6 +167,7 @@ class Records:
                 body="" if in_blob else kept,
                 in_blob=in_blob,
                 arrived_at=(known.arrived_at if known else None) or (now if delivery else None),
+                found_at=(known.found_at if known else None) or (now if is_found else None),
             )
 
         if self._announcer is not None:

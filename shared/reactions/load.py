@@ -45,6 +45,7 @@ VERSION = 1
 #: The keys of a rules file.
 FILE_KEYS = {
     *("version", "workspaces", "channels", "topics", "rollouts", "orphans", "chain_limit"),
+    "find_models",
     *("vars", "defaults", "messages", "freezes", "freeze"),
     "reactions",
 }
@@ -203,6 +204,7 @@ class _ReactionsLoader:
             rollouts={name: item for name, item in context.strategies.items() if item is not None},
             orphans=orphans,
             chain_limit=self._chain_limit(data),
+            find_models=self._find_models(data),
             messages_per_hour=self._messages(data, context).per_hour,
             default_channels=channels_of_defaults(defaults),
         )
@@ -234,6 +236,15 @@ class _ReactionsLoader:
         hint = "It is how many reactions may follow one another."
         self._report.error(("chain_limit",), message, hint)
         return CHAIN_LIMIT
+
+    def _find_models(self, data: dict[str, Any]) -> bool:
+        value = data.get("find_models", False)
+        if isinstance(value, bool):
+            return value
+        message = f"`find_models:` should be true or false, found {found(value)}"
+        hint = "With true, the sweep looks for models that Event Grid never reported."
+        self._report.error(("find_models",), message, hint)
+        return False
 
     def _misspelt(self, data: dict[str, Any], key: str) -> bool:
         """Say whether a key that is missing is one that was misspelt, which is said of it."""

@@ -103,6 +103,8 @@ class Reactions:
     orphans: Orphans | None = None
     #: How many reactions may follow one another, each set off by what the one before it made.
     chain_limit: int = CHAIN_LIMIT
+    #: Whether the sweep looks for models that Event Grid never reported.
+    find_models: bool = False
     #: How many messages a channel gets within an hour.
     messages_per_hour: int = PER_HOUR
     #: The channels of `defaults.notify`, which are told what nobody else would be.

@@ -237,6 +237,8 @@ READS: Final = frozenset(
     {
         "get_model",
         "find_models",
+        "list_models",
+        "newest_models",
         "read_model_file",
         "find_asset",
         "get_run",

@@ -39,7 +39,9 @@ class MemoryRegistry:
         job_name: str = "",
         flavors: tuple[str, ...] = (),
     ) -> ModelVersion:
-        """Add a model version, as a data scientist would."""
+        """Add a model version, or change it, as a data scientist would."""
+        known = self.models.get((workspace.key, name, version))
+        now = self._clock.now()
         model = ModelVersion(
             id=f"{workspace.id}/models/{name}/versions/{version}",
             name=name,
@@ -47,7 +49,8 @@ class MemoryRegistry:
             kind=kind,
             tags=dict(tags),
             properties=dict(properties or {}),
-            created_at=self._clock.now(),
+            created_at=known.created_at if known else now,
+            modified_at=now,
             job_name=job_name,
             flavors=flavors,
         )
@@ -74,6 +77,20 @@ class MemoryRegistry:
         self._enter("find_models")
         versions = self._versions(workspace, name)
         return tuple(model for model in versions if tags.items() <= model.tags.items())
+
+    def list_models(self, workspace: Workspace) -> tuple[str, ...]:
+        """Return the names of the models that are not archived."""
+        self._enter("list_models")
+        return tuple(dict.fromkeys(name for key, name, _ in self.models if key == workspace.key))
+
+    def newest_models(
+        self, workspace: Workspace, name: str, *, most: int
+    ) -> tuple[ModelVersion, ...]:
+        """Return the newest versions of a model that are not archived, the newest first."""
+        self._enter("newest_models")
+        active = [model for model in self._versions(workspace, name) if not model.archived]
+        # They are in the order in which they were made.
+        return tuple(reversed(active))[:most]
 
     def register_model(self, workspace: Workspace, model: NewModel) -> ModelVersion:
         """Register the next version of a model, and return it."""

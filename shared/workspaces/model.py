@@ -83,6 +83,7 @@ class ModelVersion:
     properties: Mapping[str, str] = field(default_factory=dict)
     archived: bool = False
     created_at: datetime | None = None
+    modified_at: datetime | None = None
     job_name: str = ""  #: The run that made it, "" if none did.
     flavors: tuple[str, ...] = ()
     path: str = ""  #: The azureml:// address of its files.

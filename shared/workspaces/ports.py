@@ -35,6 +35,16 @@ class Models(Protocol):
         """Return the versions of a model that have all these tags; () without such a model."""
         ...
 
+    def list_models(self, workspace: Workspace) -> tuple[str, ...]:
+        """Return the names of the models that are not archived."""
+        ...
+
+    def newest_models(
+        self, workspace: Workspace, name: str, *, most: int
+    ) -> tuple[ModelVersion, ...]:
+        """Return the newest versions of a model that are not archived, the newest first."""
+        ...
+
     def register_model(self, workspace: Workspace, model: NewModel) -> ModelVersion:
         """Register the next version of a model, and return it."""
         ...

@@ -190,6 +190,8 @@ def workspace_calls(workspaces: Workspaces, server: Hostile) -> dict[str, Call]:
     return {
         "get_model": lambda: workspaces.get_model(WORKSPACE, "m", "1"),
         "find_models": lambda: workspaces.find_models(WORKSPACE, "m", {"a": "b"}),
+        "list_models": lambda: workspaces.list_models(WORKSPACE),
+        "newest_models": lambda: workspaces.newest_models(WORKSPACE, "m", most=3),
         "register_model": lambda: workspaces.register_model(
             WORKSPACE, NewModel(name="m", kind=ModelKind.MLFLOW, path="p")
         ),

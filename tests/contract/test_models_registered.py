@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -95,6 +96,32 @@ def test_what_was_registered_is_found_by_its_tag(bench: Bench) -> None:
     made = bench.workspaces.register_model(WORKSPACE, MODEL)
     (again,) = bench.workspaces.find_models(WORKSPACE, "churn", {"signalbox_step": "1"})
     assert again == made
+
+
+def test_the_models_of_a_workspace_are_listed_with_their_newest_versions(bench: Bench) -> None:
+    assert bench.workspaces.list_models(WORKSPACE) == ()
+    assert bench.workspaces.newest_models(WORKSPACE, "churn", most=2) == ()
+    for version in ("1", "2", "10"):
+        bench.register(version, {"stage": "prod"})
+    assert bench.workspaces.list_models(WORKSPACE) == ("churn",)
+    newest = bench.workspaces.newest_models(WORKSPACE, "churn", most=2)
+    assert [model.version for model in newest] == ["10", "2"]
+    assert all(model.created_at and model.modified_at == model.created_at for model in newest)
+
+
+def test_a_tag_changes_when_a_version_was_modified_and_not_when_it_was_made(
+    bench: Bench, clock: Any
+) -> None:
+    bench.register("1", {})
+    (before,) = bench.workspaces.newest_models(WORKSPACE, "churn", most=2)
+    clock.pass_time(timedelta(hours=1))
+    bench.register("1", {"deploy": "true"})
+    (after,) = bench.workspaces.newest_models(WORKSPACE, "churn", most=2)
+    assert after.created_at == before.created_at
+    assert before.modified_at is not None
+    assert after.modified_at is not None
+    assert after.modified_at > before.modified_at
+    assert after.tags == {"deploy": "true"}
 
 
 # Only the service refuses

@@ -54,6 +54,7 @@ def parse_model(name: str, version: str, document: Json) -> ModelVersion:
         properties=_texts(properties, "properties"),
         archived=properties.get("isArchived") is True,
         created_at=read_time(object_in(document, "systemData").get("createdAt")),
+        modified_at=read_time(object_in(document, "systemData").get("lastModifiedAt")),
         job_name=str(properties.get("jobName") or ""),
         flavors=tuple(sorted(str(name) for name in object_in(properties, "flavors"))),
         path=str(properties.get("modelUri") or ""),

@@ -1,6 +1,7 @@
 """The models of a workspace: reading, finding and registering their versions."""
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Final
 
 from shared.adapters.aml import documents
@@ -47,6 +48,33 @@ class ModelRegistry:
         found = (documents.parse_model(name, str(item.get("name") or ""), item) for item in items)
         # Tags that the filter can't express are compared here.
         return tuple(model for model in found if tags.items() <= model.tags.items())
+
+    def list_names(self, workspace: Workspace) -> tuple[str, ...]:
+        """Return the names of the models that are not archived."""
+        query = {"listViewType": "ActiveOnly"}
+        items = self._arm.pages(path_of(workspace, "models"), "listing the models", query=query)
+        return tuple(name for item in items if (name := str(item.get("name") or "")))
+
+    def newest(self, workspace: Workspace, name: str, *, most: int) -> tuple[ModelVersion, ...]:
+        """Return the newest versions of a model that are not archived, the newest first.
+
+        By their change they can't be ordered: azure-ai-ml, too, orders them by their creation only.
+        """
+        query = {
+            "listViewType": "ActiveOnly",
+            "$orderBy": "createdtime desc",
+            "$top": str(most),
+        }
+        items = self._arm.pages(
+            path_of(workspace, "models", name, "versions"),
+            f"listing the newest versions of model {name}",
+            query=query,
+        )
+        # `$top` is the length of a page.
+        return tuple(
+            documents.parse_model(name, str(item.get("name") or ""), item)
+            for item in islice(items, most)
+        )
 
     def register(self, workspace: Workspace, model: NewModel) -> ModelVersion:
         """Register the next version of a model, and return it.

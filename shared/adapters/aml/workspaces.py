@@ -62,6 +62,8 @@ class ArmWorkspaces:
         self.find_asset: Final = self._assets.find
         self.get_model: Final = models.get
         self.find_models: Final = models.find
+        self.list_models: Final = models.list_names
+        self.newest_models: Final = models.newest
         self.register_model: Final = models.register
         self.read_model_file: Final = ModelFiles(self.aml).read
         self.get_run: Final = history.get
