@@ -31,8 +31,7 @@ def find_comparison_faults(node: Node, left: Shape, right: Shape) -> Iterator[Ex
     elif never is not None:
         yield never
     elif not is_equality and _has_no_order(left, right):
-        hint = "Make numbers of both: to_number(model.version) > `9`."
-        yield fault_in(node, "text has no order in an expression", hint)
+        yield fault_in(node, "text has no order in an expression", _order_hint(left, right))
     elif is_equality:
         yield from find_choice_faults(node, left, two)
         yield from find_choice_faults(node, right, one)
@@ -119,6 +118,15 @@ def _is_never_null(shape: Shape) -> bool:
         and not shape.has_order  # some times are null
         and "[" not in shape.named  # an item of a list may be missing
     )
+
+
+def _order_hint(*sides: Shape) -> str:
+    """Return what to write instead of an order of texts."""
+    for side in sides:
+        if isinstance(side, Plain) and side.choices:
+            some = ", ".join(f"'{choice}'" for choice in [*filter(None, side.choices)][:2])
+            return f"Name those that you mean: contains([{some}], {side.named})."
+    return "Make numbers of both: to_number(model.version) > `9`."
 
 
 def _has_no_order(*sides: Shape) -> bool:

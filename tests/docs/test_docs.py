@@ -2,6 +2,7 @@
 
 import json
 import re
+import textwrap
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -306,3 +307,33 @@ def test_the_reaction_that_registers_what_was_retrained_is_what_the_loader_takes
     (example,) = re.findall(r"```yaml\n(- name:.*?)```", read("how-to/retrain-on-drift.md"), re.S)
     text = f"version: 1\nworkspaces: ['%WS%']\nreactions:\n{example}"
     load_reactions(text, actions=ACTIONS, settings={"WS": WORKSPACE_ID})
+
+
+def reactions_in(page: Path) -> Iterator[str]:
+    """Yield the whole reactions among the examples of a page, also those within a list."""
+    for block in re.findall(
+        r"^( *```yaml\n.*?)^ *```", page.read_text(encoding="utf-8"), re.S | re.M
+    ):
+        example = textwrap.dedent(block.replace("```yaml", "", 1)).lstrip("\n")
+        if example.startswith("- name:") and "\n  on:" in example:
+            yield example
+
+
+#: The examples of this page are mistakes, and `check` is held to them.
+MISTAKES = ROOT / "docs/reference/check.md"
+
+
+@pytest.mark.parametrize(
+    "example", [it for page in DOCS if page != MISTAKES for it in reactions_in(page)]
+)
+def test_every_reaction_in_the_documentation_is_what_the_loader_takes(example: str) -> None:
+    text = (
+        "version: 1\nworkspaces: ['%WS%']\nchannels: [team]\ntopics: [news]\nreactions:\n"
+        + textwrap.indent(example, "  ")
+    )
+    load_reactions(
+        text,
+        actions=ACTIONS,
+        settings={"WS": WORKSPACE_ID},
+        has_file=lambda name: (ROOT / name).is_file(),
+    )

@@ -831,3 +831,12 @@ def test_a_freeze_that_nothing_names_is_a_warning() -> None:
     checked = check("channels:", f"freezes: {{w: {{{WEEKEND}}}}}\nchannels:")
     assert "no reaction uses freeze 'w'" in [item.message for item in checked.findings]
     assert checked.count("error") == 0
+
+
+def test_an_order_of_severities_gets_a_list_of_them_as_its_hint() -> None:
+    ((message, hint),) = [
+        (it.message, it.hint) for it in condition("AlertFired", "alert.severity <= 'Sev1'")
+    ]
+    assert message == "text has no order in an expression"
+    assert hint == "Name those that you mean: contains(['Sev0', 'Sev1'], alert.severity)."
+    assert condition("AlertFired", "contains(['Sev0', 'Sev1'], alert.severity)") == ()
