@@ -34,13 +34,19 @@ def read_channels(items: list[Any], report: Report) -> tuple[str, ...]:
     return tuple(names)
 
 
-def warn_of_channels(channels: tuple[str, ...], report: Report, context: LoadContext) -> None:
-    """Warn of channels that no reaction names, and of those whose settings are not usable."""
+def warn_of_channels(
+    channels: tuple[str, ...], always: tuple[str, ...], report: Report, context: LoadContext
+) -> None:
+    """Warn of channels that nothing names, and of those whose settings are not usable.
+
+    `always` are the channels that hear of every letter, also where no reaction names them.
+    """
+    used = context.named | set(always)
     # Only events decide which channels an expression names.
-    is_open = any(OPEN in name for name in context.named)
+    is_open = any(OPEN in name for name in used)
     for index, name in enumerate(channels):
         path = ("channels", index)
-        if name not in context.named and not is_open:
+        if name not in used and not is_open:
             if report.has_errors:  # an unreadable part may name it
                 continue
             hint = "Remove it, or name it in a reaction."

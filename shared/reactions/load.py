@@ -191,11 +191,12 @@ class _ReactionsLoader:
         items, defaults = self._expanded(data)
         reactions = self._reactions(items, context)
         reactions = self._with_freezes(data, reactions, context)
-        warn_of_channels(channels if is_read else (), self._report, context)
+        always = channels_of_defaults(defaults)
+        warn_of_channels(channels if is_read else (), always, self._report, context)
         warn_of_topics(topics if has_topics else (), self._report, context)
         warn_of_outcomes_topic(self._settings, self._report, context)
         self._warn_of_unused_strategies(context)
-        warn_of_silence(reactions, channels, channels_of_defaults(defaults), self._report)
+        warn_of_silence(reactions, channels, always, self._report)
         return Reactions(
             workspaces=workspaces,
             channels=channels,
@@ -206,7 +207,7 @@ class _ReactionsLoader:
             chain_limit=self._chain_limit(data),
             find_models=self._find_models(data),
             messages_per_hour=self._messages(data, context).per_hour,
-            default_channels=channels_of_defaults(defaults),
+            default_channels=always,
         )
 
     def _expanded(self, data: dict[str, Any]) -> tuple[list[Any], dict[str, dict[str, Any]]]:

@@ -168,6 +168,11 @@ def test_a_channel_that_no_reaction_names_is_a_warning() -> None:
     assert warning.message == "no reaction uses channel 'ops'"
 
 
+def test_a_channel_that_hears_of_letters_only_is_in_use() -> None:
+    text = broken("[team]", "[team, duty]") + "defaults: {notify: {channel: duty}}\n"
+    assert load(text).warnings == ()
+
+
 def test_where_the_settings_are_not_an_unset_one_is_a_warning() -> None:
     reactions = load(GOOD, settings={}, strict_settings=False)
     (warning,) = reactions.warnings
