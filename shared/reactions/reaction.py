@@ -37,6 +37,11 @@ if TYPE_CHECKING:
 _OF_RUNS = (EventType.RUN_COMPLETED, EventType.RUN_STATUS_CHANGED)
 
 
+#: The part of an action's values that goes to somebody who may read another language's templates;
+#: and where the values of an action begin: reactions, 0, do, 0, start.
+_RECEIVERS = ("target", "webhook", "body")
+_BELOW_ACTION = 5
+
 #: The keys of a reaction.
 REACTION_KEYS = {
     *("name", "description", "enabled", "on", "schedule", "when", "breaches", "do", "dry_run"),
@@ -415,6 +420,8 @@ class ReactionReader:
         meant = [inner for inner in find_names(value) if place.on and is_path(inner, *place.on)]
         foreign = find_foreign(value)
         if not foreign and not meant:
+            return
+        if foreign and place.path[_BELOW_ACTION:][: len(_RECEIVERS)] == _RECEIVERS:
             return
         message = f"`{cut(foreign or meant[0])}` would be taken as text"
         if foreign:

@@ -76,6 +76,23 @@ def test_the_template_of_another_tool_is_no_text(value: str) -> None:
     assert "Write an expression: `${{ " in hint
 
 
+HOOK = "target: {webhook: {name: hook, body: {text: 'TEXT'}}}"
+COMPONENT = "target: {component: {name: churn}}"
+
+
+@pytest.mark.parametrize("text", ["{{ ticket.id }}", "%NAME%", "${ x }", "{{ drift.signal }}"])
+def test_the_body_of_a_webhook_may_hold_templates_that_its_receiver_reads(text: str) -> None:
+    written = HOOK.replace("TEXT", text)
+    assert check(COMPONENT, written).count("error") == 0
+    message, _ = told(COMPONENT, written.replace("body: {text:", "headers: {X-Text:"))
+    assert "is another language's template" in message
+
+
+def test_a_field_without_its_expression_is_a_mistake_in_a_body_too() -> None:
+    message, _ = told(COMPONENT, HOOK.replace("TEXT", "drift.signal"))
+    assert message == "`drift.signal` would be taken as text"
+
+
 @pytest.mark.parametrize(
     "value",
     [
