@@ -1,9 +1,11 @@
 """`signalbox check`: what is wrong with a reactions file, and where."""
 
 import json
+import logging
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -26,6 +28,8 @@ from shared.base.words import counted
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from commands.live_check import LiveCheck
+    from shared.reactions.load import LookFurther
     from shared.reactions.model import Params
     from shared.schema.findings import Finding
 
@@ -37,6 +41,7 @@ class Checked:
     source: str
     reactions: int | None
     findings: "tuple[Finding, ...]"
+    notes: tuple[str, ...] = ()  #: Each says in one line what is not checked.
 
     def count(self, severity: str) -> int:
         """Return how many findings are of this severity."""
@@ -70,6 +75,7 @@ def check_text(
     find_topic_fault: Callable[[str], tuple[str, str] | None] = lambda _: None,
     find_target_fault: Callable[[str, Any], tuple[str, str] | None] = lambda *_: None,
     files_in: Callable[[str], Collection[str]] = lambda _: (),
+    look_further: "LookFurther" = lambda *_: None,
 ) -> Checked:
     """Check the text of a reactions file, or those of several by name.
 
@@ -91,6 +97,7 @@ def check_text(
             find_topic_fault=find_topic_fault,
             find_target_fault=find_target_fault,
             files_in=files_in,
+            look_further=look_further,
         )
     except ReactionsFaulty as error:
         return Checked(source=source, reactions=None, findings=error.findings)
@@ -110,6 +117,12 @@ def check(
     ] = Format.TEXT,
     is_strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 also if there are only warnings.")
+    ] = False,
+    is_live: Annotated[
+        bool, typer.Option("--live", help="Ask the workspaces too, with your own identity.")
+    ] = False,
+    is_sending: Annotated[
+        bool, typer.Option("--send-test", help="Send each channel of the file a test message.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -137,21 +150,57 @@ def check(
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         typer.echo(f"{path} can't be read: {reason}", err=True)
         raise typer.Exit(EXIT_UNREADABLE) from None
-    checked = check_text(
-        text,
-        ACTIONS,
-        settings,
-        str(path),
-        lambda name: (APP_ROOT / name).is_file(),
-        _find_job_faults,
-        partial(find_channel_fault, settings),
-        partial(find_topic_fault, settings),
-        partial(find_target_fault, settings),
-        _files_in,
-    )
+    with _live_check(settings, is_live, is_sending) as live:
+        checked = check_text(
+            text,
+            ACTIONS,
+            settings,
+            str(path),
+            lambda name: (APP_ROOT / name).is_file(),
+            _find_job_faults,
+            partial(find_channel_fault, settings),
+            partial(find_topic_fault, settings),
+            partial(find_target_fault, settings),
+            _files_in,
+            live.look,
+        )
+    checked = replace(checked, notes=live.notes)
     _show(checked, text, Format.JSON if as_json else form)
     if checked.count("error") or (is_strict and checked.findings):
         raise typer.Exit(EXIT_ERRORS)
+
+
+@contextmanager
+def _live_check(
+    settings: Mapping[str, str], is_live: bool, is_sending: bool
+) -> "Iterator[LiveCheck | NobodyAsked]":
+    """Give what asks the workspaces, and the channels, by these app settings."""
+    if not (is_live or is_sending):
+        yield NobodyAsked()
+        return
+    from commands.live_check import LiveCheck
+    from shared.base.settings import APP_ROOT
+    from shared.services import Services
+
+    # The findings have the SDKs' reasons; their other log lines are of no use on a terminal.
+    logging.getLogger("azure").setLevel(logging.CRITICAL)
+    services = Services(settings)
+    yield LiveCheck(
+        workspaces=(lambda: services.workspaces) if is_live else None,
+        channels=(lambda: services.channels) if is_sending else None,
+        read_file=lambda name: (APP_ROOT / name).read_bytes(),
+    )
+    if made := vars(services).get("workspaces"):
+        made.close()
+
+
+class NobodyAsked:
+    """Stands for a LiveCheck where nobody is to be asked, and finds nothing."""
+
+    notes: tuple[str, ...] = ()
+
+    def look(self, *_: object) -> None:
+        """Find nothing."""
 
 
 def _show(checked: Checked, text: str | Mapping[str, str], form: Format) -> None:
@@ -163,11 +212,13 @@ def _show(checked: Checked, text: str | Mapping[str, str], form: Format) -> None
                 finding["file"] = finding["file"] or checked.source
             typer.echo(json.dumps(data, ensure_ascii=False, indent=2))
         case Format.SARIF:
-            log = sarif(checked.source, checked.findings)
+            log = sarif(checked.source, checked.findings, checked.notes)
             typer.echo(json.dumps(log, ensure_ascii=False, indent=2))
         case Format.GITHUB:
             for line in github_lines(checked.source, checked.findings):
                 typer.echo(line)
+            for note in checked.notes:
+                typer.echo(f"note: {note}")
             typer.echo(checked.summary)
         case Format.TEXT:
             _print(checked, {"": text} if isinstance(text, str) else text)
@@ -202,6 +253,7 @@ def _print(checked: Checked, texts: Mapping[str, str]) -> None:
     for finding in checked.findings:
         source = finding.file or checked.source
         print_lines(_told(finding, source, lines[finding.file], wide))
+    print_lines(f"note: {note}" for note in checked.notes)
     style = "bold red" if checked.count("error") else "bold green"
     print_lines([Text(checked.summary, style=style)])
 

@@ -25,7 +25,7 @@ _SCHEMA = (
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 )
 _RULES = {
-    "error": "A mistake with which the file is never used.",
+    "error": "A mistake: with it the file is not used, or a step of it fails.",
     "warning": "Something that is probably not meant, or a setting that is not there.",
 }
 
@@ -53,7 +53,7 @@ def _text(finding: "Finding") -> str:
     return "\n".join(visible(line) for line in lines if line)
 
 
-def sarif(source: str, findings: "Iterable[Finding]") -> dict[str, Any]:
+def sarif(source: str, findings: "Iterable[Finding]", notes: Iterable[str] = ()) -> dict[str, Any]:
     """Return the findings as a log of SARIF 2.1.0.
 
     Columns are counted in characters, as SARIF's "unicodeCodePoints" are.
@@ -67,6 +67,8 @@ def sarif(source: str, findings: "Iterable[Finding]") -> dict[str, Any]:
         "columnKind": "unicodeCodePoints",
         "results": [_result(source, it) for it in findings],
     }
+    if said := [{"level": "note", "message": {"text": note}} for note in notes]:
+        run["invocations"] = [{"executionSuccessful": True, "toolExecutionNotifications": said}]
     return {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
 
 

@@ -7,6 +7,7 @@ from shared.actions import deploy, notify, publish, register, retrain, rollout, 
 
 if TYPE_CHECKING:
     from shared.actions.base import Action, ActionFolder, Parts
+    from shared.actions.live import LiveStep, Question
     from shared.reactions.model import Params
 
 _FOLDERS: "Final[Mapping[str, ActionFolder]]" = {
@@ -44,3 +45,9 @@ ACTIONS: "Final[Mapping[str, type[Params]]]" = _Actions()
 def build(name: str, parts: "Parts") -> "Action":
     """Return a new action of this name, which is one of ACTIONS, made from the app's parts."""
     return _FOLDERS[name].build(parts)
+
+
+def questions_of(name: str, step: "LiveStep") -> "Iterator[Question]":
+    """Yield what `signalbox check --live` asks a workspace about a step of an action."""
+    ask = getattr(_FOLDERS[name], "live_questions", None)
+    return iter(()) if ask is None else ask(step)

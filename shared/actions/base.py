@@ -122,7 +122,10 @@ class Parts(Protocol):
 
 
 class ActionFolder(Protocol):
-    """The functions that each action's folder, as a module, has."""
+    """The functions that each action's folder, as a module, has.
+
+    One that `signalbox check --live` has to ask about has `live_questions` as well.
+    """
 
     def params_class(self) -> type[Params]:
         """Return the class of the action's values."""

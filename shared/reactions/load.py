@@ -20,7 +20,7 @@ from shared.reactions.templates import OPEN
 from shared.reactions.topics import read_topics, warn_of_outcomes_topic, warn_of_topics
 from shared.reactions.workspaces import list_hint, read_workspaces
 from shared.reactions.written_secrets import refuse_secrets
-from shared.schema.document import Document, Fault, read_document
+from shared.schema.document import Document, Fault, Path, read_document
 from shared.schema.faults import misplaced, read_values
 from shared.schema.findings import Finding, ReactionsFaulty, Severity
 from shared.schema.report import FINDINGS_MAX, Report, TooManyFindings, finding_at
@@ -52,6 +52,9 @@ FILE_KEYS = {
 #: A chain that is longer than this is one without an end.
 CHAIN_MOST = 20
 
+#: Takes the reactions, the report, and the place of each workspace by its key.
+type LookFurther = Callable[[Reactions, Report, Mapping[str, Path]], None]
+
 
 def load_reactions(
     text: str | Mapping[str, str],
@@ -66,6 +69,7 @@ def load_reactions(
     find_topic_fault: Callable[[str], tuple[str, str] | None] = lambda _: None,
     find_target_fault: Callable[[str, Any], tuple[str, str] | None] = lambda *_: None,
     files_in: Callable[[str], Collection[str]] = lambda _: (),
+    look_further: LookFurther = lambda *_: None,
 ) -> Reactions:
     """Load the text of a reactions file; `source` is its name in messages.
 
@@ -77,7 +81,8 @@ def load_reactions(
     file of a job. `find_channel_fault` returns the fault in the app setting of a channel, and a
     hint; it becomes a warning. `find_topic_fault` does the same for a topic, and
     `find_target_fault` for the target of a retraining. `files_in` lists the app's files below a
-    folder, to name the one that was meant.
+    folder, to name the one that was meant. `look_further` may add findings to the
+    report of a file that has no errors so far.
 
     >>> from uuid import UUID
     >>> from shared.actions import ACTIONS
@@ -116,6 +121,8 @@ def load_reactions(
     loader = _ReactionsLoader(report, actions, settings, strict_settings, context)
     try:
         loaded = loader.load(document.value)
+        if loaded is not None and not report.has_errors:
+            look_further(loaded, report, loader.workspace_paths)
     except TooManyFindings:
         loaded, message = None, f"there are more than {FINDINGS_MAX} mistakes"
         last = max(report.findings, key=lambda item: item.line)
@@ -157,6 +164,8 @@ class _ReactionsLoader:
         self._settings = settings
         self._strict_settings = strict_settings
         self._context = context
+        #: The place of each workspace, by its key.
+        self.workspace_paths: Mapping[str, Path] = {}
 
     def load(self, data: Any) -> Reactions | None:
         """Return the reactions in the file, as far as they can be read."""
@@ -178,6 +187,7 @@ class _ReactionsLoader:
             self._strict_settings,
             self._report,
         )
+        self.workspace_paths = {item.key: path for path, item in workspaces.items()}
         before = len(self._report.findings)
         channels = read_channels(self._list(data, "channels", required=False), self._report)
         is_read = len(self._report.findings) == before
@@ -198,7 +208,7 @@ class _ReactionsLoader:
         self._warn_of_unused_strategies(context)
         warn_of_silence(reactions, channels, always, self._report)
         return Reactions(
-            workspaces=workspaces,
+            workspaces=tuple(workspaces.values()),
             channels=channels,
             topics=topics,
             reactions=reactions,

@@ -49,13 +49,15 @@ class Step:
     """One action of a reaction. `params` holds the values as written, with Templates compiled.
 
     `id` is the action, with -2, -3 for further ones of the same action, and for an item of a list
-    with @ and that item: notify@team. Claims are made from it.
+    with @ and that item: notify@team. Claims are made from it. `path` leads to its values in the
+    file.
     """
 
     id: str
     action: str
     params: Mapping[str, Any]
     line: int
+    path: tuple[str | int, ...] = field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -347,6 +347,7 @@ class ReactionReader:
             action=action,
             params=params,
             line=self._report.line(place.path),
+            path=path,
         )
 
     def _check_params(self, action: str, raw: dict[str, Any], path: Path, place: Place) -> None:

@@ -31,17 +31,18 @@ _FORM_HINT = f"Write {_ID_FORM}, or %NAME% for an app setting that holds it."
 
 def read_workspaces(
     items: list[Any], settings: Mapping[str, str], strict: bool, report: Report
-) -> tuple[Workspace, ...]:
-    """Return the workspaces, each once; every mistake goes to the report.
+) -> dict[Path, Workspace]:
+    """Return the workspaces by their places, each once; every mistake goes to the report.
 
     A setting that is missing is an error if `strict`, else a warning.
     """
-    known: dict[str, Workspace] = {}
+    found_at: dict[str, tuple[Path, Workspace]] = {}
     for index, item in enumerate(items):
-        workspace = _read_workspace(item, ("workspaces", index), settings, strict, report)
+        path: Path = ("workspaces", index)
+        workspace = _read_workspace(item, path, settings, strict, report)
         if workspace is not None:
-            known.setdefault(workspace.key, workspace)
-    return tuple(known.values())
+            found_at.setdefault(workspace.key, (path, workspace))
+    return dict(found_at.values())
 
 
 def _read_workspace(

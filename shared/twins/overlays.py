@@ -241,6 +241,7 @@ READS: Final = frozenset(
         "newest_models",
         "read_model_file",
         "find_asset",
+        "has_resource",
         "get_run",
         "list_children",
         "get_metrics",

@@ -24,6 +24,10 @@ class MemoryRegistry:
         self.metrics: dict[tuple[str, str], dict[str, float]] = {}
         #: The versions of environments and code, oldest first, by workspace, kind and name.
         self.assets: dict[tuple[str, str, str], list[str]] = {}
+        #: The names that lead to other resources, by the workspace's key; see `has_resource`.
+        self.resources: set[tuple[str, ...]] = set()
+        #: The keys of workspaces that are gone.
+        self.gone: set[str] = set()
         #: The files of models, by the model's ARM id and the path.
         self.files: dict[tuple[str, str], bytes] = {}
 
@@ -125,6 +129,13 @@ class MemoryRegistry:
         versions = self.assets.get((workspace.key, kind, name.lower()), [])
         found = version or (versions[-1] if versions else "")
         return f"{workspace.id}/{kind}/{name}/versions/{found}" if found in versions else None
+
+    def has_resource(self, workspace: Workspace, *names: str) -> bool:
+        """Say whether a workspace has the resource that the names lead to in ARM's addresses."""
+        self._enter("has_resource")
+        if workspace.key in self.gone or not names:
+            return workspace.key not in self.gone
+        return (workspace.key, *(name.lower() for name in names)) in self.resources
 
     def get_run(self, workspace: Workspace, run_id: str) -> RunRecord | None:
         """Return the run, or None."""

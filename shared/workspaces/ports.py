@@ -61,7 +61,14 @@ class Models(Protocol):
 
 
 class Assets(Protocol):
-    """Registered environments and code."""
+    """Registered environments and code, and whether other resources are there."""
+
+    def has_resource(self, workspace: Workspace, *names: str) -> bool:
+        """Say whether a workspace has the resource that the names lead to in ARM's addresses.
+
+        `computes`, `cpu-cluster` lead to a cluster; without names it is the workspace itself.
+        """
+        ...
 
     def find_asset(
         self, workspace: Workspace, kind: AssetKind, name: str, version: str = ""

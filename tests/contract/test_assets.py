@@ -76,6 +76,40 @@ def spec_of(site: Site, **changes: Any) -> DeploymentSpec:
     return replace(usual, **changes)
 
 
+@pytest.mark.parametrize(
+    ("names", "is_there"),
+    [
+        ((), True),
+        (("computes", "cpu-cluster"), True),
+        (("computes", "CPU-cluster"), True),
+        (("computes", "gone"), False),
+        (("components", "train"), True),
+        (("components", "train", "versions", "1"), True),
+        (("components", "train", "versions", "2"), False),
+        (("components", "gone"), False),
+    ],
+)
+def test_a_resource_is_there_or_not(
+    request: pytest.FixtureRequest, site: Site, names: tuple[str, ...], is_there: bool
+) -> None:
+    if isinstance(site.workspaces, MemoryWorkspaces):
+        known = ("computes/cpu-cluster", "components/train", "components/train/versions/1")
+        site.workspaces.resources |= {(WORKSPACE.key, *each.split("/")) for each in known}
+    else:
+        somebody: Somebody = request.getfixturevalue("somebody")
+        spec = {"type": "command", "command": "true", "environment": "azureml:e:1"}
+        somebody.put("/components/train/versions/1", {"componentSpec": spec})
+    assert site.workspaces.has_resource(WORKSPACE, *names) is is_there
+
+
+def test_a_workspace_that_is_gone_is_not_there(site: Site) -> None:
+    gone = replace(WORKSPACE, name="gone")
+    if isinstance(site.workspaces, MemoryWorkspaces):
+        site.workspaces.gone.add(gone.key)
+    assert not site.workspaces.has_resource(gone)
+    assert not site.workspaces.has_resource(gone, "computes", "cpu-cluster")
+
+
 def test_a_pickle_is_deployed_with_an_environment_and_code(site: Site, add: Add) -> None:
     add(ENVIRONMENT, "serving", "1")
     add(CODE, "scoring", "1")

@@ -1,15 +1,17 @@
 """`deploy`: put a registered model on an endpoint, without code.
 
-Both functions import their modules when they are called, because a file may have the action and no
+The functions import their modules when they are called, because a file may have the action and no
 event need it.
 """
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from shared.actions.base import Parts
     from shared.actions.deploy.action import Deploy
     from shared.actions.deploy.params import DeployParams
+    from shared.actions.live import LiveStep, Question
 
 
 def params_class() -> "type[DeployParams]":
@@ -32,3 +34,10 @@ def build(parts: "Parts") -> "Deploy":
         read_file=parts.read_file,
         retrainings=parts.retrainings,
     )
+
+
+def live_questions(step: "LiveStep") -> "Iterator[Question]":
+    """Yield what `signalbox check --live` asks a workspace about a step."""
+    from shared.actions.deploy.live import deploy_questions
+
+    return deploy_questions(step)

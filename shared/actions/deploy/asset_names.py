@@ -34,13 +34,17 @@ def find_container(
     if not environment:
         return None
     return ServingContainer(
-        environment=_find(assets, workspace, AssetKind.ENVIRONMENT, environment),
-        code=_find(assets, workspace, AssetKind.CODE, code) if code else "",
+        environment=find_asset_id(assets, workspace, AssetKind.ENVIRONMENT, environment),
+        code=find_asset_id(assets, workspace, AssetKind.CODE, code) if code else "",
         script=script,
     )
 
 
-def _find(assets: Assets, workspace: Workspace, kind: AssetKind, written: str) -> str:
+def find_asset_id(assets: Assets, workspace: Workspace, kind: AssetKind, written: str) -> str:
+    """Return the id of an asset; one of a registry is taken as it is written.
+
+    Raises: ParamsInvalid where the workspace lacks it, and WorkspaceError.
+    """
     match = FORMS[kind].fullmatch(written)
     assert match is not None  # the values were checked
     if match["name"] is None:

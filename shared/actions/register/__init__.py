@@ -1,13 +1,15 @@
 """`register`: make a model version of a run's output.
 
-Both functions import their modules when they are called, because a file may have the action and no
+The functions import their modules when they are called, because a file may have the action and no
 event need it.
 """
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from shared.actions.base import Parts
+    from shared.actions.live import LiveStep, Question
     from shared.actions.register.action import Register
     from shared.actions.register.params import RegisterParams
 
@@ -28,3 +30,8 @@ def build(parts: "Parts") -> "Register":
         clock=parts.clock,
         retrainings=parts.retrainings,
     )
+
+
+def live_questions(step: "LiveStep") -> "Iterator[Question]":
+    """Yield what `signalbox check --live` asks a workspace about a step."""
+    yield step.may_read_runs()

@@ -1,13 +1,15 @@
 """`retrain`: start a training, if a policy says that drift is a reason to.
 
-Both functions import their modules when they are called, because a file may have the action and no
+The functions import their modules when they are called, because a file may have the action and no
 event need it.
 """
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from shared.actions.base import Parts
+    from shared.actions.live import LiveStep, Question
     from shared.actions.retrain.action import Retrain
     from shared.actions.retrain.params import RetrainParams
 
@@ -35,3 +37,10 @@ def build(parts: "Parts") -> "Retrain":
         find_rollout=parts.rollouts.find_of_model,
         clock=parts.clock,
     )
+
+
+def live_questions(step: "LiveStep") -> "Iterator[Question]":
+    """Yield what `signalbox check --live` asks a workspace about a step."""
+    from shared.actions.target_questions import target_questions
+
+    return target_questions(step)

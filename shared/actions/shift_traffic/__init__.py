@@ -1,13 +1,15 @@
 """`shift_traffic`: move an endpoint's traffic between existing deployments.
 
-Both functions import their modules when they are called, because a file may have the action and no
+The functions import their modules when they are called, because a file may have the action and no
 event need it.
 """
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from shared.actions.base import Parts
+    from shared.actions.live import LiveStep, Question
     from shared.actions.shift_traffic.action import ShiftTraffic
     from shared.actions.shift_traffic.params import ShiftTrafficParams
 
@@ -31,3 +33,10 @@ def build(parts: "Parts") -> "ShiftTraffic":
         find_strategy=parts.find_strategy,
         read_file=parts.read_file,
     )
+
+
+def live_questions(step: "LiveStep") -> "Iterator[Question]":
+    """Yield what `signalbox check --live` asks a workspace about a step."""
+    from shared.actions.shift_traffic.live import shift_questions
+
+    return shift_questions(step)

@@ -1,4 +1,4 @@
-"""The environments and the code that are registered in a workspace."""
+"""The environments and the code that are registered in a workspace, and other resources."""
 
 from typing import Final
 
@@ -15,6 +15,13 @@ class AssetRegistry:
 
     def __init__(self, arm: Client) -> None:
         self._arm: Final = arm
+
+    def has(self, workspace: Workspace, *names: str) -> bool:
+        """Say whether a workspace has the resource that the names lead to in ARM's addresses."""
+        shown = "/".join(names)
+        doing = f"reading {shown + ' of ' if shown else ''}workspace {workspace.name!r}"
+        answer = self._arm.call("GET", path_of(workspace, *names), doing, expected=(404,))
+        return answer.status != 404
 
     def find(
         self, workspace: Workspace, kind: AssetKind, name: str, version: str = ""

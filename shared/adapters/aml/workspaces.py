@@ -60,6 +60,7 @@ class ArmWorkspaces:
         self._assets: Final = AssetRegistry(self._arm)
         # The methods of the ports Models, Assets, Runs and Scoring.
         self.find_asset: Final = self._assets.find
+        self.has_resource: Final = self._assets.has
         self.get_model: Final = models.get
         self.find_models: Final = models.find
         self.list_models: Final = models.list_names
