@@ -12,6 +12,7 @@ except ModuleNotFoundError:
 from commands import endpoints, events, letters, loops, rollouts
 from commands.backtest import backtest
 from commands.check import check
+from commands.deploy import deploy
 from commands.evaluation import evaluate
 from commands.schema import schema
 from commands.send import send
@@ -30,6 +31,7 @@ app.command("eval")(evaluate)
 app.command()(send)
 app.command("try")(try_event)
 app.command()(backtest)
+app.command()(deploy)
 app.command()(why)
 app.add_typer(events.app, name="events")
 app.add_typer(letters.app, name="letters")

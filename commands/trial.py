@@ -61,7 +61,7 @@ def try_event(
         settings = settings_beside_app()
         reactions = rules_of(services, settings, rules)
         raws = (
-            (_registered(services, reactions, model, workspace),)
+            (registered(services, reactions, model, workspace),)
             if event is None
             else _read(services, event, same_id=same_id)
         )
@@ -131,7 +131,7 @@ def _read(services: "Services", given: str, *, same_id: bool) -> tuple[dict[str,
     return tuple(raws)
 
 
-def _registered(
+def registered(
     services: "Services", reactions: "Reactions", model: str, workspace: str
 ) -> dict[str, Any]:
     """Return the event of a model version as the workspace has it now."""

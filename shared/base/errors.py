@@ -68,6 +68,13 @@ class TagsAwaited(SignalboxError):
     disposition = Disposition.RETRY
 
 
+class RunByOrder(SignalboxError):
+    """A person has ordered that a reaction run for a model; the app does it with the letter."""
+
+    code = "reaction.ordered"
+    disposition = Disposition.RETRY
+
+
 class ReactionsInvalid(SignalboxError):
     """The reactions file has errors; the message lists all of them."""
 
