@@ -13,7 +13,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses=$(or $(JOBS),3) --dist=loadfile
 WITH_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test soak lint demo pictures bench requirements clean
+.PHONY: help setup check test soak lint demo pictures reference bench requirements clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -39,6 +39,9 @@ demo: setup ## Run the app in the sandbox; ONCE=1 ends after the stories, PLAY=1
 
 pictures: setup ## Draw docs/pictures again, from a run of the demo
 	@$(BIN)/python -m demo.pictures
+
+reference: setup ## Write the tables of docs/reference again, from the code
+	@$(BIN)/python -m tests.reference
 
 bench: setup ## Measure; ARGS may name figures
 	@$(BIN)/python -m bench $(ARGS)

@@ -4,21 +4,16 @@ import json
 import re
 import textwrap
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
-from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, get_args
 
 import pytest
 import typer
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
 import manage
 from shared.actions import ACTIONS
 from shared.adapters.aml.job_files import find_job_faults
-from shared.base import errors, telemetry
-from shared.base.durations import format_duration
+from shared.base import telemetry
 from shared.reactions.load import load_reactions
 from shared.retraining.model import Stage
 from shared.retraining.params import PolicyParams
@@ -26,6 +21,7 @@ from shared.retraining.targets import TargetParams
 from shared.rollouts.state.orders import OrderKind
 from shared.rollouts.state.phases import Phase
 from tests.docs import diagram
+from tests.reference import default_of, fields_of
 
 WORKSPACE_ID = (
     "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w"
@@ -57,32 +53,10 @@ def rows(page: str) -> dict[str, list[str]]:
     return found
 
 
-def every_error() -> list[type[errors.SignalboxError]]:
-    """Return every error that has a code of its own."""
-    found: list[type[errors.SignalboxError]] = [errors.SignalboxError]
-    for error in found:
-        found += error.__subclasses__()
-    return [error for error in found if "code" in vars(error)]
-
-
-@pytest.mark.parametrize("error", every_error(), ids=lambda error: error.code)
-def test_every_error_s_code_and_fate_are_documented(error: type[errors.SignalboxError]) -> None:
-    fate = errors.failure_of(error("x")).disposition
-    if error is errors.SignalboxError:
-        fate = errors.failure_of(ValueError()).disposition
-    told = rows(read("reference/errors.md"))[error.code][0]
-    fates = {"retried": "retry", "parked": "park", "ignored": "ignore", "asked": "ask"}
-    assert fates.get(told, "park") == fate
-
-
-def test_no_error_is_documented_that_there_is_not() -> None:
-    assert set(rows(read("reference/errors.md"))) == {error.code for error in every_error()}
-
-
 def test_every_setting_is_documented_once_and_has_a_safe_example() -> None:
     sample = json.loads((ROOT / "local.settings.sample.json").read_text())["Values"]
     documented = rows(read("reference/settings.md"))
-    assert set(sample) == set(documented) - {"AZURE_CLIENT_ID"}
+    assert set(sample) <= set(documented)
     source = "".join(
         path.read_text()
         for folder in ("shared", "handlers")
@@ -90,22 +64,6 @@ def test_every_setting_is_documented_once_and_has_a_safe_example() -> None:
     )
     used = set(re.findall(r'"(SIGNALBOX_[A-Z_]+)"', source)) | {"SIGNALBOX_SWEEP_SCHEDULE"}
     assert used - {"SIGNALBOX_CHANNEL_", "SIGNALBOX_TOPIC_"} <= set(documented)
-
-
-def test_the_defaults_that_are_documented_are_the_defaults() -> None:
-    from shared.base.settings import read_settings
-
-    defaults = read_settings({})
-    documented = {
-        name: cells[0].strip("`") for name, cells in rows(read("reference/settings.md")).items()
-    }
-    assert documented["SIGNALBOX_ARM_ENDPOINT"] == defaults.arm_endpoint
-    assert documented["SIGNALBOX_STUDIO_ENDPOINT"] == defaults.studio_endpoint
-    assert int(documented["SIGNALBOX_LEASE_SECONDS"]) == defaults.lease.total_seconds()
-    assert int(documented["SIGNALBOX_BUDGET_SECONDS"]) == defaults.budget.total_seconds()
-    assert int(documented["SIGNALBOX_RETRY_SECONDS"]) == defaults.retry_base.total_seconds()
-    assert int(documented["SIGNALBOX_RETENTION_DAYS"]) == defaults.retention.days
-    assert documented["SIGNALBOX_REACTIONS"] == defaults.reactions.name
 
 
 def test_every_option_of_host_json_is_explained_with_its_value() -> None:
@@ -202,61 +160,12 @@ def test_every_command_and_option_is_documented() -> None:
             )
 
 
-def fields_of(params: type[BaseModel]) -> dict[str, FieldInfo]:
-    """Return the values that an action takes, with dots for those within others."""
-    found: dict[str, FieldInfo] = {}
-    for name, info in params.model_fields.items():
-        inner = info.annotation
-        if inner in (TargetParams, PolicyParams):  # each has a page of its own
-            found[name] = info
-            continue
-        if get_origin(inner) in (Union, UnionType):  # `Values | None`
-            inner = get_args(inner)[0]
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            found |= {f"{name}.{key}": value for key, value in fields_of(inner).items()}
-        else:
-            found[name] = info
-    return found
-
-
-def told(default: object) -> str:
-    """Return a default as the documentation writes it."""
-    match default:
-        case timedelta():
-            return format_duration(default)
-        case bool():
-            return str(default).lower()
-        case float():
-            return f"{default:g}"
-        case ():
-            return "[]"
-        case None:
-            return ""
-        case BaseModel():
-            return ""
-    return str(default)
-
-
-@pytest.mark.parametrize("action", ACTIONS)
-def test_every_value_of_an_action_is_documented_with_its_default(action: str) -> None:
-    section = re.search(
-        rf"^## {action}$(.*?)(?=^## |\Z)", read("reference/actions.md"), re.S | re.M
-    )
-    assert section is not None
-    documented = {name: cells[0] for name, cells in rows(section[1]).items()}
-    fields = fields_of(ACTIONS[action])
-    assert documented.keys() == fields.keys()
-    for name, info in fields.items():
-        default = "" if info.is_required() else info.get_default(call_default_factory=True)
-        assert documented[name] == told(default), name
-
-
 def test_every_value_of_a_policy_is_documented_with_its_default() -> None:
     documented = rows(read("explanation/policy.md"))
     for name, info in fields_of(PolicyParams).items():
         default = info.get_default(call_default_factory=True)
         quoted = str(list(default)).replace("'", '"') if isinstance(default, tuple) else ""
-        assert documented[name][0] in (told(default), quoted), name
+        assert documented[name][0] in (default_of(info), quoted), name
 
 
 @pytest.mark.parametrize("target", TargetParams.model_fields)

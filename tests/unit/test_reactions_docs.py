@@ -1,15 +1,12 @@
 """The loader takes the examples of the pages on the rules file, or refuses them as they say."""
 
 import re
-from dataclasses import fields
 from pathlib import Path
 from textwrap import indent
 
 import pytest
 
 from shared.actions import ACTIONS
-from shared.events.model import EVENT_CLASSES, Event, EventType
-from shared.reactions.functions import FUNCTIONS
 from shared.reactions.load import load_reactions
 from shared.schema.findings import ReactionsFaulty
 
@@ -67,24 +64,3 @@ def test_the_page_has_examples_that_load_and_examples_that_do_not() -> None:
 @pytest.mark.parametrize(("example", "findings"), EXAMPLES)
 def test_each_example_has_the_findings_that_the_page_tells(example: str, findings: str) -> None:
     assert findings_of(example) == findings
-
-
-@pytest.mark.parametrize("on", EventType)
-def test_the_page_names_every_field_of_every_event(on: EventType) -> None:
-    (row,) = (line for line in PAGE.splitlines() if line.startswith("|") and f"`{on}`" in line
-              and ".{" in line)  # fmt: skip
-    (subject,) = {item.name for item in fields(EVENT_CLASSES[on])} - {
-        item.name for item in fields(Event)
-    }
-    types = {item.name: item.type for item in fields(EVENT_CLASSES[on])}
-    kind = types[subject]
-    assert isinstance(kind, type)
-    names = ", ".join(item.name for item in fields(kind))
-    assert f"`{subject}.{{{names}}}`" in row
-
-
-def test_the_page_names_every_function_of_ours() -> None:
-    from jmespath.functions import Functions
-
-    ours = set(FUNCTIONS) - set(Functions.FUNCTION_TABLE)
-    assert ours == set(re.findall(r"^\| `(\w+)\(", PAGE, re.MULTILINE))

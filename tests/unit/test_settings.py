@@ -6,7 +6,7 @@ import pytest
 
 from shared.base.durations import format_duration, parse_duration
 from shared.base.errors import SettingInvalid
-from shared.base.settings import APP_ROOT, read_settings
+from shared.base.settings import read_settings
 
 
 @pytest.mark.parametrize(
@@ -52,20 +52,15 @@ def test_whom_tokens_are_for_and_where_the_studio_is_follow_the_cloud(arm: str, 
     assert read_settings(other).aml_audience == aml
 
 
-def test_metrics_are_by_the_minute_and_documented_so() -> None:
+def test_metrics_are_by_the_minute() -> None:
     assert read_settings({}).metrics_grain == timedelta(minutes=1)
     assert read_settings({"SIGNALBOX_METRICS_GRAIN_SECONDS": "1"}).metrics_grain.seconds == 1
-    page = (APP_ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
-    assert "| `SIGNALBOX_METRICS_GRAIN_SECONDS` | 60 |" in page
 
 
-def test_the_endpoints_of_other_services_are_the_public_ones_and_are_documented_so() -> None:
+def test_the_endpoints_of_other_services_are_the_public_ones() -> None:
     settings = read_settings({})
-    page = (APP_ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
     assert settings.devops_endpoint == "https://dev.azure.com"
     assert settings.github_endpoint == "https://api.github.com"
-    assert f"| `SIGNALBOX_DEVOPS_ENDPOINT` | `{settings.devops_endpoint}` |" in page
-    assert f"| `SIGNALBOX_GITHUB_ENDPOINT` | `{settings.github_endpoint}` |" in page
 
 
 @pytest.mark.parametrize(
