@@ -9,6 +9,7 @@ from typing import Any, Final
 from rich.text import Text
 
 from commands.common import visible, when
+from shared.base.errors import Frozen
 from shared.base.words import counted, elapsed
 from shared.events.model import Event, UnknownEvent, as_data
 from shared.flow.accounts import Account, Entry, ReactionAccount
@@ -146,6 +147,9 @@ def _headline(found: Explanation | None, reaction: ReactionAccount, *, is_barred
     if was_set_off:
         is_other = not found.matches and reaction.note
         return "set off then, and would not be now" if is_other else "set off"
+    whole = reaction.outcomes.get(WHOLE)
+    if found.matches and whole is not None and whole.code == Frozen.code:
+        return "waits for the end of a freeze"
     return "would be set off now" if found.matches and not is_barred else "not set off"
 
 

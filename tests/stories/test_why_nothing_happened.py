@@ -100,6 +100,20 @@ DISABLED = REACTIONS.replace(
 )
 
 
+FROZEN = (
+    REACTIONS
+    + "freezes: {move: {begins: 2026-03-01, ends: 2026-03-03, time_zone: UTC}}\nfreeze: [move]\n"
+)
+
+
+def test_the_reaction_waits_for_the_end_of_a_freeze() -> None:
+    world = World(FROZEN)
+    world.react.react(world.register("churn", "8"))
+    text = why(world, "churn:8")
+    assert "deploy-tagged-models: waits for the end of a freeze" in text
+    assert "waiting: reaction.frozen: freeze `move` lasts until 2026-03-03 00:00 UTC" in text
+
+
 def test_the_reaction_is_disabled() -> None:
     world = World(DISABLED)
     world.react.react(world.register("churn", "8"))
