@@ -55,6 +55,9 @@ def send(
     status: Annotated[
         str, typer.Option("--status", metavar="STATUS", help="The status of a sample's run.")
     ] = "",
+    endpoint: Annotated[
+        str, typer.Option("--endpoint", metavar="NAME", help="The endpoint of a sample.")
+    ] = "",
     workspace: Annotated[
         str,
         typer.Option("--workspace", metavar="NAME", help="The workspace of a sample, if listed."),
@@ -95,7 +98,13 @@ def send(
             raise fail("say what to send: a file, the id of an event, or --sample TYPE")
         if sample:
             details = details_of(
-                services, model=model, tags=tag, run=run, status=status, workspace=workspace
+                services,
+                model=model,
+                tags=tag,
+                run=run,
+                status=status,
+                endpoint=endpoint,
+                workspace=workspace,
             )
             raws: Sequence[dict[str, Any]] = (sample_of_type(sample, details),)
         else:
@@ -136,6 +145,7 @@ def details_of(
     tags: Iterable[str] | None = None,
     run: str = "",
     status: str = "",
+    endpoint: str = "",
     workspace: str = "",
 ) -> "Details":
     """Return the details of a sample; its workspace is one that the rules file lists."""
@@ -152,7 +162,13 @@ def details_of(
     if not fit:
         names = ", ".join(item.name for item in listed) or "none"
         raise fail(visible(f"the rules file lists no workspace {workspace}; it lists {names}"))
-    chosen: dict[str, Any] = {"model": name, "version": version, "run": run, "status": status}
+    chosen: dict[str, Any] = {
+        "model": name,
+        "version": version,
+        "run": run,
+        "status": status,
+        "endpoint": endpoint,
+    }
     return Details(
         workspace=fit[0],
         at=services.clock.now(),

@@ -12,7 +12,7 @@ from manage import app
 from sandbox.event_grid.grid import EventGrid
 from sandbox.event_grid.topics import Topic
 from shared.events.envelopes import parse_envelope, parse_events
-from shared.events.model import Event, EventType
+from shared.events.model import AlertFired, Event, EventType
 from shared.services import Services
 
 EVENTS = Path(__file__).parent.parent / "events"
@@ -131,6 +131,14 @@ def test_there_is_a_sample_of_each_type_which_the_app_reads(kind: str, services:
     assert (event.type, event.workspace.id) == (kind, ID)
     if kind == "ModelRegistered":
         assert event.about == "churn:8"
+
+
+def test_a_sample_of_an_alert_is_about_the_endpoint_that_was_named(services: Services) -> None:
+    assert run("--sample", "AlertFired", "--endpoint", "fraud", "--queue").exit_code == 0
+    (sent,) = queued(services)
+    (event,) = parse_events(parse_envelope(sent))
+    assert isinstance(event, AlertFired)
+    assert event.alert.endpoint == "fraud"
 
 
 def test_what_the_app_could_not_read_is_refused_but_for_a_wish(
