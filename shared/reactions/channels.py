@@ -6,6 +6,7 @@ from typing import Any
 
 from shared.reactions.model import Reaction, channels_in
 from shared.reactions.templates import OPEN
+from shared.schema.faults import describe_channel
 from shared.schema.report import Report
 from shared.schema.values import LoadContext
 from shared.schema.wording import ADDRESS_IN_FILE, address_hint, found, is_address
@@ -80,6 +81,18 @@ def channels_of_defaults(defaults: Mapping[str, Mapping[str, Any]]) -> tuple[str
     channel = defaults.get("notify", {}).get("channel", ())
     names = [channel] if isinstance(channel, str) else channel
     return tuple(name for name in names if isinstance(name, str) and OPEN not in name)
+
+
+def refuse_unknown_channels(
+    always: tuple[str, ...], channels: tuple[str, ...], report: Report
+) -> None:
+    """Refuse channels of `defaults.notify` that the file does not declare.
+
+    Steps that name channels of their own leave them unread, and letters are sent to them.
+    """
+    for name in always:
+        if name not in channels:
+            report.error(("defaults", "notify", "channel"), *describe_channel(name, channels))
 
 
 def texts_in(item: Any) -> Iterable[str]:

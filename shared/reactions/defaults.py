@@ -46,6 +46,8 @@ def with_defaults(
             steps = [*_complete(steps, path, defaults, used, report)]
             item = {**item, "do": steps}
         completed.append(item)
+    if "channel" in defaults.get("notify", {}):
+        used.add("notify")  # its channels hear of every parked letter
     # An unreadable part may have the action.
     for action in () if report.has_errors else defaults.keys() - used:
         message = f"no reaction has the action `{action}`"

@@ -10,6 +10,7 @@ from shared.orphans.schema import Orphans
 from shared.reactions.channels import (
     channels_of_defaults,
     read_channels,
+    refuse_unknown_channels,
     texts_in,
     warn_of_channels,
     warn_of_silence,
@@ -202,6 +203,8 @@ class _ReactionsLoader:
         reactions = self._reactions(items, context)
         reactions = self._with_freezes(data, reactions, context)
         always = channels_of_defaults(defaults)
+        if is_read and not self._report.has_errors:
+            refuse_unknown_channels(always, channels, self._report)
         warn_of_channels(channels if is_read else (), always, self._report, context)
         warn_of_topics(topics if has_topics else (), self._report, context)
         warn_of_outcomes_topic(self._settings, self._report, context)

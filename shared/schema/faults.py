@@ -240,7 +240,7 @@ def _describe(name: str, error: ErrorDetails, channels: tuple[str, ...]) -> tupl
             hint = f"Did you mean `{near}`?" if near else "Add it, or name one that is there."
             return f"the app has no file {found(value)}", hint
         case "channel_undeclared":
-            return _describe_channel(str(value), channels)
+            return describe_channel(str(value), channels)
         case "strategy_undeclared":
             return f"there is no strategy {found(value)}", suggest(str(value), context["known"])
         case "literal_error" | "enum":
@@ -253,7 +253,8 @@ def _describe(name: str, error: ErrorDetails, channels: tuple[str, ...]) -> tupl
     return f"{name} {_plainly(error['msg'])}, found {found(value)}", ""
 
 
-def _describe_channel(name: str, channels: tuple[str, ...]) -> tuple[str, str]:
+def describe_channel(name: str, channels: tuple[str, ...]) -> tuple[str, str]:
+    """Return the message and the hint of a channel that the file does not declare."""
     if is_address(name):
         return ADDRESS_IN_FILE, address_hint([name])
     hint = suggest(name, channels) or "Declare it under `channels:`."

@@ -215,6 +215,29 @@ def test_a_mistake_in_a_default_is_told_once_for_all_steps_that_have_it() -> Non
     ]
 
 
+def test_a_channel_of_the_defaults_that_no_step_takes_has_to_be_there() -> None:
+    text = (
+        f"version: 1\nworkspaces: ['{ID}']\nchannels: [team, duty]\n"
+        "defaults: {notify: {channel: DUTY}}\nreactions:\n  - name: tell\n"
+        "    on: ModelRegistered\n    do: [{notify: {channel: team, title: x}}]\n"
+    )
+    assert load(text.replace("DUTY", "duty")).warnings == ()
+    with pytest.raises(ReactionsFaulty) as caught:
+        load(text.replace("DUTY", "dutty"))
+    (finding,) = caught.value.findings
+    assert (finding.line, finding.message) == (4, "there is no channel 'dutty'")
+    assert finding.hint == "Did you mean `duty`?"
+
+
+def test_channels_for_letters_are_no_defaults_of_an_action_that_nobody_does() -> None:
+    text = (
+        f"version: 1\nworkspaces: ['{ID}']\nchannels: [duty]\n"
+        "defaults: {notify: {channel: duty}}\nreactions:\n  - name: stop\n"
+        "    on: AlertFired\n    do: [{rollout: {order: abort, endpoint: churn}}]\n"
+    )
+    assert load(text).warnings == ()
+
+
 def test_a_variable_that_nobody_uses_is_warned_of() -> None:
     text = GOOD.replace("> vars.share", "> `0.5`").replace(" at ${{ vars.share }}", "")
     (warning,) = load(text).warnings
