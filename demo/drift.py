@@ -30,14 +30,19 @@ _COMPLETED = "churn was retrained"
 _RECOVERED = "churn has recovered"
 
 
-def drift(play: Play) -> str:
-    """Let churn's data break, drift, drift again and be fine: the app does all the rest."""
-    old = play.customer.serving
+def prepare_training(play: Play) -> None:
+    """Register the component that jobs/churn.yaml runs, and say what its training gives."""
     play.screen.line("scientist", f"registers component {_COMPONENT}, which jobs/churn.yaml runs")
     play.workspace.register_component(_COMPONENT, _INPUTS)
     play.stack.control.training(
         experiment="churn", seconds=_TRAINING, metrics={"auc": _AUC}, tags={"auc": f"{_AUC:g}"}
     )
+
+
+def drift(play: Play) -> str:
+    """Let churn's data break, drift, drift again and be fine: the app does all the rest."""
+    old = play.customer.serving
+    prepare_training(play)
     _hold(play)
     play.until_phase("4", Phase.DONE)  # while churn is being rolled out, nothing is started
     started = _start(play)

@@ -15,6 +15,7 @@ import typer
 
 from demo.addresses import addresses, settings_file, to_try
 from demo.customer import Customer
+from demo.drift import prepare_training
 from demo.play import NotAsTold, Play
 from demo.rules import Rules
 from demo.screen import Row, Screen
@@ -65,6 +66,8 @@ def perform(
         with ExitStack() as parts, _undisturbed_end():
             screen.title(_TITLE, _ABOUT)
             play = _set_up(parts, screen, own_rules=own_rules)
+            if not stories:  # the rules retrain churn, and no story prepares it
+                prepare_training(play)
             with screen.footer(lambda: _footer(play)):
                 rows = list(_tell(stories, play))
                 status = 0 if all(row.good for row in rows) else 1
