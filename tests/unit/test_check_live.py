@@ -360,6 +360,19 @@ def test_a_workspace_that_does_not_answer_is_a_finding(
     assert hint in finding.hint
 
 
+def test_a_role_that_many_questions_need_is_told_once(bench: Bench) -> None:
+    times = iter(range(9))
+
+    def before(method: str) -> None:
+        if method == "get_endpoint":
+            raise WorkspaceDenied(f"reading endpoint {next(times)}: 403")
+
+    bench.twin.before = before
+    text = FILE.replace("STEP", f"{DEPLOY}\n      - {DEPLOY.replace('churn', 'scores')}")
+    checked = bench.check(text.replace("EVENT", "ModelRegistered"))
+    assert len(checked.findings) == 1
+
+
 def test_no_secret_of_an_answer_is_shown(bench: Bench) -> None:
     bench.twin.before = failing("get_endpoint", WorkspaceUnreachable(f"no: {SECRET}"))
     (message,) = bench.step(DEPLOY)
