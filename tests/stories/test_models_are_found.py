@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from commands.event_view import draw_facts
-from shared.base.errors import WorkspaceDenied
+from shared.base.errors import WorkspaceDenied, WorkspaceRefused
 from shared.flow import unreported
 from shared.journal.outcomes import OutcomeStatus
 from shared.journal.records import EventRecord
@@ -174,6 +174,33 @@ def test_one_sweep_lists_and_raises_a_bounded_number_and_the_next_goes_on(world:
         found.append(sum(bool(world.known(f"other-{number:03}:1")) for number in range(50)))
     assert found[-1] == 50
     assert found[0] <= unreported.RAISED_MAX
+
+
+def test_many_lost_versions_of_one_model_are_raised_over_several_sweeps(world: Finding) -> None:
+    for version in range(25):
+        world.register("other", str(version), stage="test")
+    world.clock.pass_time(20 * MINUTE)
+    found = []
+    for _ in range(2):
+        world.sweep.run()
+        found.append(sum(bool(world.known(f"other:{version}")) for version in range(25)))
+    assert found == [unreported.RAISED_MAX, 25]
+
+
+def test_a_model_that_can_not_be_read_keeps_no_others_waiting(world: Finding) -> None:
+    world.register("", "1")
+    world.register("churn-a")
+    newest = world.workspaces.newest_models
+
+    def refuse(place: Any, name: str, *, most: int) -> Any:
+        if name == "bad":
+            raise WorkspaceRefused("it is no name")
+        return newest(place, name, most=most)
+
+    world.register("bad")
+    world.workspaces.newest_models = refuse  # type: ignore[method-assign]
+    world.sweep_after(20 * MINUTE)
+    assert world.serving("churn-a") == "1"
 
 
 def test_a_file_that_does_not_ask_costs_no_request() -> None:

@@ -751,6 +751,13 @@ def test_a_limit_that_is_none_is_found(keys: str, message: str, hint: str) -> No
     assert told("    when:", f"    {keys}\n    when:") == (message, hint)
 
 
+@pytest.mark.parametrize("value", ["yes", "1", "[]", "{models: true}"])
+def test_a_find_models_that_is_neither_true_nor_false_is_found(value: str) -> None:
+    message, hint = told("channels:", f"find_models: {value}\nchannels:")
+    assert message.startswith("`find_models:` should be true or false, found ")
+    assert hint == "With true, the sweep looks for models that Event Grid never reported."
+
+
 @pytest.mark.parametrize("value", ["0", "21", "true", "many", "1.5"])
 def test_a_chain_limit_that_is_none_is_found(value: str) -> None:
     message, hint = told("channels:", f"chain_limit: {value}\nchannels:")
