@@ -41,9 +41,10 @@ def send(
 
 
 def statuses(stage: Stage, sent: Json) -> dict[str, OutcomeStatus]:
-    """Return the record of an alert, by step."""
+    """Return the record of an alert, by the steps of the reactions that tell of alerts."""
     record = stage.record(sent)
-    return {} if record is None else {k: v.status for k, v in record.outcomes.items()}
+    outcomes = {} if record is None else record.outcomes
+    return {name: each.status for name, each in outcomes.items() if name.startswith("tell-")}
 
 
 def letters(stage: Stage) -> dict[str, Letter]:
