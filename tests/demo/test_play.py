@@ -137,7 +137,8 @@ def test_a_change_of_the_rules_is_told_once_with_its_mistakes(tmp_path: Path) ->
 def _watch(records: Any, *, terminal: bool = False, rules: Any = None) -> tuple[Watch, Any]:
     shown = io.StringIO()
     screen = Screen(Console(file=shown, width=200, force_terminal=terminal, highlight=False))
-    stack: Any = SimpleNamespace(event_grid=SimpleNamespace(deliveries=[]))
+    event_grid = SimpleNamespace(deliveries=[], published=lambda topic: [])
+    stack: Any = SimpleNamespace(event_grid=event_grid)
     channel: Any = SimpleNamespace(news=SimpleQueue())
     customer: Any = SimpleNamespace(switches=[])
     return Watch(stack, channel, customer, records, screen, rules), shown
