@@ -40,10 +40,11 @@ def deploy(
     ] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask, for scripts.")] = False,
 ) -> None:
-    """Have one reaction run for a model version, as if it were registered now.
+    """Have one reaction run for a model.
 
-    Its condition has to hold, and its limits count. The app does it within seconds. Before that you
-    see what would be done; the exit status is 1 if a step would fail, and nothing is done then.
+    It is as if the version were registered now: the condition has to hold, and limits count. The
+    app does it within seconds. Before that you see what would be done. The exit status is 1 if a
+    step would fail, and nothing is done then.
     """
     from commands.rehearsal import Rehearsal
     from commands.trial_view import draw_trial, is_refused

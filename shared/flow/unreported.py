@@ -149,8 +149,8 @@ class Unreported:
         oldest = self.clock.now() - self.retention
         try:
             newest = self.workspaces().newest_models(workspace, name, most=NEWEST)
-        except WorkspaceRefused:
-            log.warning("a model can't be listed", extra={"about": name}, exc_info=True)
+        except WorkspaceRefused as error:
+            log.warning("a model can't be listed", extra={"code": error.code}, exc_info=True)
             return
         changed = [
             model
@@ -167,8 +167,8 @@ class Unreported:
             raw = found_envelope(workspace, model)
             try:
                 (event,) = parse_events(parse_envelope(raw))
-            except EventMalformed:
-                log.warning("a model can't be read", extra={"about": name}, exc_info=True)
+            except EventMalformed as error:
+                log.warning("a model can't be read", extra={"code": error.code}, exc_info=True)
                 continue
             assert isinstance(event, ModelRegistered)
             known = tuple(find_records(self.records, event))
@@ -177,14 +177,14 @@ class Unreported:
                     self._record(raw, event)
                 continue
             if any(record.deliveries >= _TRIES for record in known if record.id == event.id):
-                log.warning("event was raised too often", extra={"about": event.about})
+                log.warning("event was raised too often", extra={"event": event.key})
                 continue
             # A record without outcomes is left of a sweep that was cut off.
             is_known = any(record.outcomes for record in known)
             only = self._newly_set_off(event, known) if is_known else None
             if only is None or only:
                 left.raised -= 1
-                log.warning("event was never reported", extra={"about": event.about})
+                log.warning("event was never reported", extra={"event": event.key})
                 self.react.react_to_found(raw, only=only)
 
     def _newly_set_off(self, event: Event, known: Sequence[EventRecord]) -> frozenset[str]:
