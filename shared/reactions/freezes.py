@@ -24,6 +24,8 @@ _DATED = re.compile(rf"(?P<date>\d{{4}}-\d\d-\d\d)(?:[ T]{_CLOCK})?", re.ASCII)
 _FORMS = "write 22:00, Fri 17:00 or 2026-12-18 17:00"
 _MIDNIGHT = time()
 _ZONE_MAX = 50
+#: Dates that leave room for another time zone: beyond them lies the end of Python's calendar.
+_YEARS = range(1900, 9000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +55,13 @@ def read_wall_time(text: str) -> WallTime:
     parts = found.groupdict()
     clock = time(int(parts["hour"]), int(parts["minute"])) if parts["hour"] else _MIDNIGHT
     day = parts.get("day")
+    on = date.fromisoformat(parts["date"]) if parts.get("date") else None
+    if on is not None and on.year not in _YEARS:
+        raise ValueError(f"a year is from 1900 to 8999, found {on.year}")
     return WallTime(
         clock=clock,
         weekday=_DAYS.index(day.lower()) if day else None,
-        on=date.fromisoformat(parts["date"]) if parts.get("date") else None,
+        on=on,
     )
 
 

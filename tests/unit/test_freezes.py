@@ -88,3 +88,18 @@ def test_of_several_windows_one_that_skips_decides_and_else_the_last_to_end() ->
     assert find_active([], now) is None
     assert find_active([short, long], now) == (long, long.until(now))
     assert find_active([short, long, skips], now) == (skips, skips.until(now))
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends", "zone"),
+    [
+        ("2026-01-01", "9999-12-31 23:00", "America/New_York"),
+        ("0001-01-01", "2030-01-01", "Europe/Berlin"),
+    ],
+)
+def test_a_date_that_another_time_zone_puts_off_the_calendar_is_refused(
+    begins: str, ends: str, zone: str
+) -> None:
+    with pytest.raises(ValueError, match="a year is from 1900 to 8999"):
+        freeze(begins, ends, zone)
+    assert until(freeze("2026-01-01", "8999-12-31 23:00", zone), "2026-05-01T12:00")
