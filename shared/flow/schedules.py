@@ -110,6 +110,8 @@ class Schedules:
                 envelope = parse_envelope(_envelope(reaction, schedule, workspace, at))
                 for event in parse_events(envelope):
                     assert isinstance(event, Event)
+                    if self.records.get(ref_of(event)) is not None:
+                        continue  # a sweep raised it, and was stopped before it could say so
                     news = {f"{reaction.name}/{WHOLE}": outcome}
                     self.records.add(ref_of(event), news, delivery=True, body=envelope.body)
 

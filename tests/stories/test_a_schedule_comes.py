@@ -125,6 +125,22 @@ def test_after_downtime_only_the_last_time_is_made_up_for_and_not_too_late(
     assert (len(world.told()), len(world.missed())) == (told, missed)
 
 
+def test_a_time_that_was_raised_before_a_crash_is_not_called_missed() -> None:
+    world = Clockwork("0 * * * *")
+    world.clock.time = MONDAY + HOUR
+    (kept,) = world.rows(TABLE)
+    world.sweep.run()
+    (raised,) = world.rows(TABLE)
+    assert len(world.told()) == 1
+    # The worker died before it wrote the row, and the app was down until the next planned time.
+    at = (TABLE, kept.partition, kept.key)
+    world.tables.replace(*at, kept.values, etag=raised.etag)
+    world.clock.time = MONDAY + 2 * HOUR
+    world.sweep.run()
+    assert len(world.told()) == 2
+    assert world.missed() == []
+
+
 def test_what_was_missed_is_on_record_with_the_reason() -> None:
     world = Clockwork(more=", late: 30m")
     world.clock.time = MONDAY + 7 * HOUR
