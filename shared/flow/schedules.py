@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -32,6 +32,8 @@ TABLE = "SignalboxSchedules"
 _PARTITION = "schedules"
 #: The most missed times that get a record, the newest ones.
 _RECORDED_MAX = 10
+#: Clocks of workers differ by less than this. A row from further ahead is by a wrong clock.
+_SKEW = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +79,11 @@ class Schedules:
         The row is written last: after a crash the same times are raised again, and found done.
         """
         now = self.clock.now()
-        is_new = kept is None or kept.value.plan != schedule.plan
-        if kept is None or is_new:
+        if (
+            kept is None
+            or kept.value.plan != schedule.plan
+            or kept.value.until > now + _SKEW  # else nothing would be raised until then
+        ):
             self._save(reaction, schedule, now, kept)
             return
         due = planned_between(schedule, kept.value.until, now)

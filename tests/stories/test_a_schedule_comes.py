@@ -141,6 +141,19 @@ def test_a_time_that_was_raised_before_a_crash_is_not_called_missed() -> None:
     assert world.missed() == []
 
 
+def test_a_clock_that_was_ahead_for_a_moment_does_not_stop_the_schedule() -> None:
+    world = Clockwork()
+    world.clock.time = MONDAY + timedelta(days=3, hours=5)
+    world.sweep.run()
+    world.clock.time = MONDAY + HOUR
+    world.sweep.run()
+    world.sweep_until(MONDAY + timedelta(days=1, hours=6), every=timedelta(minutes=20))
+    assert world.told()[-2:] == [
+        "wake at 2026-03-02T06:00:00+01:00",
+        "wake at 2026-03-03T06:00:00+01:00",
+    ]
+
+
 def test_what_was_missed_is_on_record_with_the_reason() -> None:
     world = Clockwork(more=", late: 30m")
     world.clock.time = MONDAY + 7 * HOUR
