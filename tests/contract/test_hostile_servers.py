@@ -195,6 +195,7 @@ def workspace_calls(workspaces: Workspaces, server: Hostile) -> dict[str, Call]:
         "register_model": lambda: workspaces.register_model(
             WORKSPACE, NewModel(name="m", kind=ModelKind.MLFLOW, path="p")
         ),
+        "has_resource": lambda: workspaces.has_resource(WORKSPACE, "computes", "c"),
         "find_asset": lambda: workspaces.find_asset(WORKSPACE, AssetKind.CODE, "c", "1"),
         "find_asset latest": lambda: workspaces.find_asset(WORKSPACE, AssetKind.ENVIRONMENT, "e"),
         "read_model_file": lambda: workspaces.read_model_file(WORKSPACE, model, "x", most=1000),
