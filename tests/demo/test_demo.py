@@ -432,7 +432,7 @@ def test_a_tag_without_a_name_or_a_value_is_refused_and_not_dropped(tag: str) ->
 def test_what_the_workspace_says_of_a_model_is_told_on_one_line(
     monkeypatch: pytest.MonkeyPatch, error: Exception | None
 ) -> None:
-    monkeypatch.setattr(register, "written_settings", dict)
+    monkeypatch.setattr(register, "running_settings", dict)
     workspace: Any = Mock()
     workspace.return_value.register.side_effect = error
     monkeypatch.setattr(register, "Workspace", workspace)
