@@ -23,17 +23,10 @@ from sandbox.event_grid.subscriptions import Subscription
 from sandbox.event_grid.topics import Refusal, Topic, Topics, create_publishing_app
 from sandbox.event_grid.webhooks import Webhooks
 from sandbox.running import Running
+from sandbox.serving import AbruptServer
 
 _START_TIMEOUT = 60.0
 _HANDSHAKE_TIMEOUT = 30.0
-
-
-class _Server(uvicorn.Server):
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Cut off the clients that keep a connection open, whose TLS would take long to end."""
-        for connection in list(self.server_state.connections):
-            connection.transport.abort()
-        await super().shutdown(sockets)
 
 
 class EventGrid(Running):
@@ -224,7 +217,7 @@ class EventGrid(Running):
             timeout_graceful_shutdown=1,
             **options,
         )
-        return _Server(config)
+        return AbruptServer(config)
 
     def _ssl_context(self) -> ssl.SSLContext:
         assert self._authority is not None

@@ -13,6 +13,7 @@ from sandbox.functions_host.admin import Admin
 from sandbox.functions_host.errors import HostError
 from sandbox.functions_host.http_routes import HttpRoutes
 from sandbox.functions_host.webhook import EventGridWebhook
+from sandbox.serving import Server
 
 _WEBHOOKS = "/runtime/webhooks/"
 _WEBHOOK = "/runtime/webhooks/eventgrid"
@@ -39,7 +40,7 @@ class HttpServer:
             access_log=False,
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
-        self._server = uvicorn.Server(config)
+        self._server = Server(config)
         self._task = asyncio.create_task(self._server.serve(sockets=[sock]))
 
     async def stop(self, patience: timedelta | None = None) -> None:

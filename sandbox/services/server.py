@@ -23,6 +23,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sandbox.running import HOST, Running, listen
+from sandbox.serving import Server
 
 _NAME = "localhost"
 _STOP_SECONDS = 10
@@ -197,7 +198,7 @@ class Service(Running):
         return Starlette(routes=routes, exception_handlers={Refused: refuse, HTTPException: refuse})
 
 
-class _Server(uvicorn.Server):
+class _Server(Server):
     """Ends at once: uvicorn looks every 100 ms whether it should, and then waits for clients."""
 
     def __init__(self, config: uvicorn.Config) -> None:

@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from sandbox.running import HOST, Running, listen
+from sandbox.serving import AbruptServer
 from sandbox.workspace import (
     artifacts,
     batch_endpoints,
@@ -196,16 +197,6 @@ class WorkspaceEmulator(Running):
         return context
 
 
-class _Server(uvicorn.Server):
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End now; the connections that clients keep open would be waited for otherwise."""
-        for listener in self.servers:
-            listener.close()
-        for connection in list(self.server_state.connections):
-            connection.transport.abort()
-        await super().shutdown(sockets)
-
-
 def _service_app(cloud: Cloud) -> ASGIApp:
     arm_routes: list[ArmRoute] = [
         ("GET", f"{_SUBSCRIPTION}/providers/{PROVIDER}/workspaces", workspaces.list_workspaces),
@@ -297,4 +288,4 @@ def _server(app: ASGIApp, context: ssl.SSLContext | None) -> uvicorn.Server:
         log_level="warning",
         ssl_context_factory=(lambda *_: context) if context else None,
     )
-    return _Server(config)
+    return AbruptServer(config)
