@@ -8,7 +8,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.13 --gen
 	--no-header --no-annotate --no-emit-index-url
 MODULES := sandbox/node_modules
 # A file's tests share servers: one process runs them. Files go in the order of pyproject.toml.
-PYTEST := $(BIN)/python -m pytest --numprocesses=$(or $(JOBS),3) --dist=loadfile --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest --numprocesses=$(or $(JOBS),4) --dist=loadfile --no-loadscope-reorder
 # Where the machine has no Node, or one too old for Azurite, setup puts one into .venv.
 WITH_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 
