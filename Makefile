@@ -24,7 +24,7 @@ check: lint ## Check style and types, and run the tests that need no server
 	@SEARCH=0.2 $(PYTEST) tests/stories tests/unit tests/docs $(ARGS)
 
 test: setup ## Run all that a change has to pass; ARGS are passed to pytest
-	@$(PYTEST) $(ARGS)
+	@SEARCH=$(or $(SEARCH),0.6) $(PYTEST) $(ARGS)
 
 soak: setup ## Search TIMES as far as the tests do, each time elsewhere, and try every bench
 	@SEARCH=$(or $(TIMES),20) $(PYTEST) tests/fuzz tests/bench tests/unit tests/stories $(ARGS)

@@ -2,7 +2,7 @@
 
 import os
 
-#: How many times as far as in `make test`: `make check` says less than 1, `make soak` more.
+#: How many times as far as usual: `make test` and `make check` say less than 1, `make soak` more.
 TIMES = float(os.environ.get("SEARCH") or 1)
 #: Whether every run is the same one: in CI a change must not fail for what it did not change.
 IS_REPEATABLE = TIMES <= 1 and "CI" in os.environ
