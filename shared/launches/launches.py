@@ -24,7 +24,7 @@ from shared.retraining.budget import Budget, give_back, take
 from shared.retraining.model import PolicyAnswer
 from shared.retraining.store import LoopStore
 from shared.retraining.targets import (
-    AML_TARGETS,
+    LOOK_EVERY,
     REFERENCE,
     Submission,
     Submitted,
@@ -32,12 +32,11 @@ from shared.retraining.targets import (
     TargetParams,
     TargetRun,
     TargetStatus,
+    is_own_run,
 )
 
 log = logging.getLogger(__name__)
 
-#: How often a target is asked for the status of its run, if no event reported its end.
-_LOOK_EVERY = timedelta(minutes=10)
 #: How long the worker that saved the end has it to itself; after that the sweep settles it.
 _SETTLING = timedelta(minutes=1)
 #: The wait for a place among the runs that a reaction may have.
@@ -190,7 +189,7 @@ class Launches:
                 self.settle(kept)
             return
         is_late = now - launch.changed_at > launch.timeout
-        if not is_late and now - (launch.looked_at or launch.changed_at) < _LOOK_EVERY:
+        if not is_late and now - (launch.looked_at or launch.changed_at) < LOOK_EVERY:
             return
         found = self._look(launch)
         if found.status not in _ENDS and is_late:
@@ -233,9 +232,8 @@ class Launches:
 
 
 def _is_its_own(launch: Launch, event: RunCompleted | RunStatusChanged) -> bool:
-    """Say whether a run is the launch's: anybody may give a run its tag."""
-    if event.workspace.key != launch.workspace.key:
-        return False
-    return launch.kind not in AML_TARGETS or event.run.id == (
-        launch.run_id or f"signalbox-{launch.id}"
+    """Say whether an event is of the run of a launch."""
+    is_there = event.workspace.key == launch.workspace.key
+    return is_there and is_own_run(
+        event.run.id, kind=launch.kind, submission_id=launch.id, known=launch.run_id
     )

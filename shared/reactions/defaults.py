@@ -32,8 +32,7 @@ def with_defaults(
     """Return the reactions with the defaults of their actions, for values that a step leaves out.
 
     Mappings are merged, key by key. Any other value that a step gives replaces the default, a list
-    as a whole. A mistake in a default is reported
-    where the default is written.
+    as a whole. A mistake in a default is reported where the default is written.
     """
     if not defaults:
         return reactions

@@ -27,6 +27,7 @@ from shared.retraining.stages import (
 from shared.retraining.store import LoopStore
 from shared.retraining.targets import (
     AML_TARGETS,
+    LOOK_EVERY,
     REFERENCE,
     Submission,
     Submitted,
@@ -34,6 +35,7 @@ from shared.retraining.targets import (
     TargetParams,
     TargetRun,
     TargetStatus,
+    is_own_run,
 )
 from shared.rollouts.state.phases import Phase
 from shared.rollouts.state.rollout import Cause, Rollout
@@ -41,8 +43,6 @@ from shared.workspaces.run_reports import run_link
 
 log = logging.getLogger(__name__)
 
-#: How often a target is asked for the status of its run, if no event reported its end.
-_LOOK_EVERY = timedelta(minutes=10)
 _REASON_MAX = 1000
 
 _BEFORE_END = frozenset({Stage.STARTING, Stage.RUNNING})
@@ -273,10 +273,8 @@ class Loops:
         status: str,
     ) -> Loop:
         run = event.run
-        is_aml = target_of(retraining) in AML_TARGETS
-        # Anybody may give a run this tag, but the runs that we started are known.
-        is_ours = run.id == (retraining.run_id or f"signalbox-{retraining.id}") or not is_aml
-        if not is_ours:
+        kind = target_of(retraining)
+        if not is_own_run(run.id, kind=kind, submission_id=retraining.id, known=retraining.run_id):
             return loop
         known = replace(retraining, run_id=retraining.run_id or run.id)
         if status == "Completed":
@@ -364,4 +362,4 @@ def _is_over(retraining: Retraining, now: datetime) -> bool:
 
 
 def _is_due(retraining: Retraining, now: datetime) -> bool:
-    return now - (retraining.looked_at or retraining.changed_at) >= _LOOK_EVERY
+    return now - (retraining.looked_at or retraining.changed_at) >= LOOK_EVERY

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Protocol, Self
 
@@ -250,6 +250,23 @@ def doubt_settings(target: TargetParams, info: ValidationInfo) -> TargetParams:
 ReadyTarget = Annotated[TargetParams, AfterValidator(doubt_settings)]
 
 
+#: How often a target is asked for the status of its run, if no event reported its end.
+LOOK_EVERY = timedelta(minutes=10)
+
+
+def job_name(submission_id: str) -> str:
+    """Return the name of the AML job of a submission."""
+    return f"signalbox-{submission_id}"
+
+
+def is_own_run(run_id: str, *, kind: str, submission_id: str, known: str) -> bool:
+    """Say whether a run is that of a submission: anybody may give a run its tag.
+
+    `kind` is the target's, and `known` the run that it gave, "" if it gave none.
+    """
+    return kind not in AML_TARGETS or run_id == (known or job_name(submission_id))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
     """A run that is to be started, for a retraining or by `start`.
@@ -275,7 +292,7 @@ class Submission:
     @property
     def name(self) -> str:
         """The name of an AML job."""
-        return f"signalbox-{self.id}"
+        return job_name(self.id)
 
     def address(self, name: str) -> str:
         """Return the input of this name as the address of data. Raises: JobInvalid."""
