@@ -152,14 +152,14 @@ def announcement(
     )
 
 
-def cause_to(ref: EventRef) -> dict[str, str]:
-    """Return the event that something came of, as data of an announcement."""
-    return {
-        "id": ref.id,
-        "type": ref.type,
-        "time": ref.time.isoformat(),
-        "about": ref.about,
-    }
+def origin_to(workspace_id: str, ref: EventRef, name: str) -> dict[str, Any]:
+    """Return the origin of something, as data of an announcement.
+
+    It is a workspace, an event, and the step of a reaction, whose name is "reaction/step".
+    """
+    reaction, _, step = name.partition("/")
+    event = {"id": ref.id, "type": ref.type, "time": ref.time.isoformat(), "about": ref.about}
+    return {"workspace": workspace_id, "event": event, "reaction": reaction, "step": step}
 
 
 def short(text: str) -> str:
@@ -176,11 +176,8 @@ def _outcome_recorded(ref: EventRef, name: str, outcome: Outcome, now: datetime)
         source=ref.source,
         at=now,
         data={
-            "workspace": ref.source,
-            "event": cause_to(ref),
+            **origin_to(ref.source, ref, name),
             "key": ref.key,
-            "reaction": reaction,
-            "step": step,
             "status": str(outcome.status),
             "code": outcome.code,
             "detail": short(outcome.detail),

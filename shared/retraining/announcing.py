@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from shared.base.ports import Publication
-from shared.journal.announcements import announcement, cause_to, short
+from shared.journal.announcements import announcement, origin_to, short
 from shared.retraining.model import Loop, Retraining
 
 RETRAINING_STAGE_CHANGED = "Signalbox.RetrainingStageChanged"
@@ -11,7 +11,6 @@ RETRAINING_STAGE_CHANGED = "Signalbox.RetrainingStageChanged"
 
 def stage_changed(loop: Loop, retraining: Retraining, now: datetime) -> Publication:
     """Return the announcement of the stage that a retraining is at; each revision has one id."""
-    reaction, _, step = retraining.step.partition("/")
     return announcement(
         RETRAINING_STAGE_CHANGED,
         (retraining.id, retraining.stage, str(retraining.revision)),
@@ -19,10 +18,7 @@ def stage_changed(loop: Loop, retraining: Retraining, now: datetime) -> Publicat
         source=loop.workspace.id,
         at=now,
         data={
-            "workspace": loop.workspace.id,
-            "event": cause_to(retraining.ref),
-            "reaction": reaction,
-            "step": step,
+            **origin_to(loop.workspace.id, retraining.ref, retraining.step),
             "retraining": retraining.id,
             "monitor": loop.monitor,
             "window": retraining.window,

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from shared.base.ports import Publication
-from shared.journal.announcements import announcement, cause_to, short
+from shared.journal.announcements import announcement, origin_to, short
 from shared.rollouts.state.rollout import TOO_LATE, Moment, Rollout
 
 ROLLOUT_PHASE_CHANGED = "Signalbox.RolloutPhaseChanged"
@@ -28,7 +28,6 @@ def phases_changed(
 
 
 def _phase_changed(rollout: Rollout, moment: Moment, number: int, now: datetime) -> Publication:
-    reaction, _, step = rollout.reaction_step.partition("/")
     return announcement(
         ROLLOUT_PHASE_CHANGED,
         (rollout.id, str(number), moment.phase),
@@ -36,10 +35,7 @@ def _phase_changed(rollout: Rollout, moment: Moment, number: int, now: datetime)
         source=rollout.workspace.id,
         at=now,
         data={
-            "workspace": rollout.workspace.id,
-            "event": cause_to(rollout.ref),
-            "reaction": reaction,
-            "step": step,
+            **origin_to(rollout.workspace.id, rollout.ref, rollout.reaction_step),
             "rollout": rollout.id,
             "retraining": rollout.retraining,
             "endpoint": rollout.endpoint,
